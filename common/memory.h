@@ -1,0 +1,19 @@
+/* Allocation that aborts when memory is out, for control paths and bounded sizes. */
+#ifndef HUBBUB_COMMON_MEMORY_H
+#define HUBBUB_COMMON_MEMORY_H
+
+#include <stddef.h>
+
+/* Uninitialised; never NULL.  Free with free(). */
+void *memory_new(size_t size) __attribute__((malloc, returns_nonnull));
+
+/* All zero; never NULL. */
+void *memory_zero(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+
+/* realloc() that never returns NULL. */
+void *memory_resize(void *old, size_t size) __attribute__((returns_nonnull));
+
+/* A terminated copy; never NULL. */
+char *memory_text(const char *text, size_t length) __attribute__((malloc, returns_nonnull));
+
+#endif
