@@ -1,0 +1,192 @@
+/*
+ * The journal: the router's log of messages, one SQLite file written by one thread.
+ *
+ * The loop thread hands over entries in order; the journal thread takes all that
+ * wait, numbers and writes them in one transaction (group commit), and gives every
+ * entry back in the same order.  An entry that comes back with result 0 is on disk.
+ * Entries that write nothing (JOURNAL_PASS) only keep their place in that order:
+ * what must not overtake a message of its room goes through here too.
+ *
+ * Numbers: pos is one for the whole log, seq one for each (namespace, room), both
+ * from 1 without holes; at is the wall clock in ms and never decreases within a room.
+ *
+ * Threads: every function is called by the loop thread, unless it says otherwise.
+ */
+#ifndef HUBBUB_ROUTER_JOURNAL_H
+#define HUBBUB_ROUTER_JOURNAL_H
+
+#include "common/bytes.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    JOURNAL_EPOCH_LENGTH = 8, /* characters of A-Z a-z 0-9 - _ */
+    JOURNAL_DEDUP_HOURS = 24,
+};
+
+enum journal_kind {
+    JOURNAL_PASS,  /* writes nothing; comes back in its turn */
+    JOURNAL_WRITE, /* a message to number and to write */
+};
+
+/* Stored in the file: numbers never change their meaning. */
+enum message_class {
+    MESSAGE_ARCHIVED = 1, /* for good */
+    MESSAGE_LOGGED = 2,   /* for the recovery window */
+};
+
+/* Stored in the file and sent on the link: numbers never change their meaning. */
+enum deliver_mode {
+    DELIVER_ROOM = 0,
+    DELIVER_OTHERS = 1,
+    DELIVER_SELF = 2,
+    DELIVER_NAMESPACE = 3,
+};
+
+/* What one row holds.  All bytes are borrowed; see who hands it out for how long. */
+struct journal_message {
+    uint64_t pos, seq, at;
+    struct bytes namespace, room;
+    struct bytes publish_id;
+    struct bytes event;
+    struct bytes arguments;   /* JSON text as it came in: the arguments joined by commas; may be empty */
+    struct bytes attachments; /* a msgpack array of bin, or empty */
+    struct bytes sender_sid, sender_name;
+    enum deliver_mode deliver;
+    enum message_class class;
+    bool meta; /* is delivered with the meta argument */
+};
+
+/*
+ * One entry of the queue.  The caller allocates it, usually inside something
+ * larger, and owns it again when it comes back from journal_collect(); in between
+ * it belongs to the journal, with all that its bytes point to.
+ */
+struct journal_entry {
+    struct journal_entry *next; /* the journal's */
+    enum journal_kind kind;
+
+    /* For WRITE: all but pos, seq, at.  For PASS: namespace and room, or room.length 0 for none. */
+    struct journal_message message;
+
+    /* WRITE only: message.publish_id is the client's own and counts once within this scope for
+       JOURNAL_DEDUP_HOURS; length 0 when the id is not the client's.  Scopes of a sender's name and
+       of a room are kept apart by the caller. */
+    struct bytes dedup_scope;
+
+    /*
+     * Comes back.  For WRITE 0: committed, message.{pos,seq,at} are its own.
+     *   ERROR_EXISTS: the same id was committed before; pos, seq and at are of that first one.
+     *   ERROR_NO_SPACE: the disk is full; nothing of it was kept, and it took no number.
+     * For PASS always 0; message.pos is the last position given out before it, message.seq the last
+     * number of its room (0 for a room without messages).
+     */
+    int result;
+};
+
+struct journal_options {
+    const char *path;      /* of the SQLite file; its folder exists */
+    uint64_t recent_bytes; /* journal_open() hands the newest messages up to this many bytes to `recent` */
+    unsigned abort_after_commits; /* test hook: abort() between this commit and its hand-back; 0 never */
+};
+
+struct journal;
+
+/* The journal's counters; read by any thread. */
+struct journal_statistics {
+    uint64_t commits, messages;   /* since the start */
+    uint64_t duplicates, refused; /* ERROR_EXISTS, ERROR_NO_SPACE */
+    uint64_t waiting;             /* entries handed over and not yet back */
+    uint64_t commit_ns_total, commit_ns_max, commit_ns_last;
+    uint64_t unindexed; /* messages committed and not yet in the room index */
+    uint64_t checkpoints, file_bytes, wal_bytes;
+    bool storage_full; /* the last commit failed for want of space */
+};
+
+/*
+ * Opens or makes the file, checks it, brings the room index up to date, and starts the
+ * threads.  `recent` is called for the newest messages in pos order (bytes valid for the call).
+ * Failures put one line for the operator, with the path and what was found, into
+ * message (message_size bytes):
+ *   ERROR_LOCKED   another process has it open
+ *   ERROR_FOREIGN  a file that is no Hubbub journal, or one of a newer schema
+ *   ERROR_CORRUPT  SQLite or our own checks found damage
+ *   ERROR_NO_SPACE, ERROR_IO
+ */
+int journal_open(const struct journal_options *options,
+                 void (*recent)(void *argument, const struct journal_message *message), void *argument,
+                 struct journal **out, char *message, size_t message_size) MUST_CHECK;
+
+/* Commits what waits, stops the threads, closes the file.  Entries not collected are freed by nobody:
+   collect first.  NULL is fine. */
+void journal_close(struct journal *journal);
+
+/* JOURNAL_EPOCH_LENGTH characters and a terminator; made with the file. */
+const char *journal_epoch(const struct journal *journal);
+
+/* The last committed position; 0 for an empty journal. */
+uint64_t journal_head(const struct journal *journal);
+
+/* The oldest position that the file still holds; journal_head() + 1 for an empty one. */
+uint64_t journal_tail(const struct journal *journal);
+
+/* Hands an entry over; the batch is sent to the thread by journal_flush(), once a turn of the loop. */
+void journal_submit(struct journal *journal, struct journal_entry *entry);
+void journal_flush(struct journal *journal);
+
+/* An eventfd that polls readable when entries have come back or a read is done. */
+int journal_fd(const struct journal *journal);
+
+/*
+ * Gives back what is done, in order: calls back for each entry, then for each finished read.
+ * Callbacks may submit entries and reads.  Returns 0, or ERROR_IO after an input/output error whose
+ * outcome is unknown: nothing was handed back for it, and the program must exit and recover from the file.
+ */
+int journal_collect(struct journal *journal, void (*done)(void *argument, struct journal_entry *entry),
+                    void *argument) MUST_CHECK;
+
+/* One line about the error behind ERROR_IO. */
+const char *journal_failure(const struct journal *journal);
+
+void journal_statistics(const struct journal *journal, struct journal_statistics *out);
+
+/*
+ * Reads of what memory no longer has, by a thread of their own with a connection of their own.
+ *
+ * A page: archived messages of one room with after < seq < before (exclusive, 0: no bound), the newest
+ * `limit` of them when `before` is set or neither is, the oldest `limit` when only `after` is; always handed
+ * out in ascending order.
+ * A range: all messages with first <= pos <= last, until the bytes of their texts exceed max_bytes
+ * (then `complete` is false).
+ */
+struct journal_read {
+    struct journal_read *next; /* the journal's */
+    enum { JOURNAL_READ_PAGE, JOURNAL_READ_RANGE } kind;
+    struct bytes namespace, room; /* PAGE; valid until done */
+    uint64_t before, after;       /* PAGE */
+    unsigned limit;               /* PAGE: at most 200 */
+    uint64_t first, last;         /* RANGE */
+    uint64_t max_bytes;           /* RANGE */
+    void (*done)(struct journal_read *read, void *argument);
+    void *argument;
+
+    /* Valid in done() and until journal_read_free(). */
+    int result; /* 0, or ERROR_IO, ERROR_CLOSED */
+    struct journal_message *messages;
+    size_t count;
+    bool more;     /* PAGE: the bounds hold further messages beyond the limit */
+    bool complete; /* RANGE */
+    void *memory;  /* the journal's: what the messages' bytes point into */
+};
+
+enum { JOURNAL_READS_WAITING_MAX = 256 };
+
+/* Starts a read; done() is called by journal_collect().  ERROR_BUSY when too many wait.  The read is the
+   caller's; after done() it calls journal_read_free() for what the journal allocated in it.
+   Pages see every message that was given back before the call, though the index may lag. */
+int journal_read(struct journal *journal, struct journal_read *read) MUST_CHECK;
+void journal_read_free(struct journal_read *read);
+
+#endif
