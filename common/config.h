@@ -1,0 +1,113 @@
+/*
+ * The command line and the configuration file of a program, from one table of keys.
+ *
+ * A row of the table is a key of the file (section.name) and an option at once: key
+ * `ping_interval` of section `gateway` is `--ping-interval VALUE`, also written
+ * `--ping-interval=VALUE`.  Values come from the row's default, then the file, then
+ * the options, and are parsed alike in all three.  The file is libconfig's, with
+ * @include (relative to the folder of the main file).  Every program also has
+ * --help, --version, --config FILE and --check-config.
+ *
+ * Whatever the table does not know is refused: `FILE:LINE: what is wrong, what was
+ * expected`.  The first error ends the loading.
+ *
+ * libconfig's own names start with config_ too; ours are the ones below.
+ */
+#ifndef HUBBUB_COMMON_CONFIG_H
+#define HUBBUB_COMMON_CONFIG_H
+
+#include "common/buffer.h"
+#include "common/error.h"
+
+#include <libconfig.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What a value may be, and the C type of its field:
+ *   BOOL      true or false                                                   bool
+ *   INTEGER   decimal digits within minimum..maximum                          any unsigned integer
+ *   DURATION  milliseconds, or "25 s": ms s min h                             any unsigned integer, in ms
+ *   SIZE      bytes, or "8 KB": B KB MB GB, powers of 1024                    any unsigned integer, in bytes
+ *   STRING    text of minimum..maximum bytes, no control characters           char *, owned
+ *   PATH      the same, and shown as a path in --help                         char *, owned
+ *   CHOICE    one of the texts in choices                                     enum: the index
+ */
+enum config_key_type {
+    CONFIG_KEY_BOOL,
+    CONFIG_KEY_INTEGER,
+    CONFIG_KEY_DURATION,
+    CONFIG_KEY_SIZE,
+    CONFIG_KEY_STRING,
+    CONFIG_KEY_PATH,
+    CONFIG_KEY_CHOICE,
+};
+
+struct config_key {
+    const char *section; /* NULL: at the top of the file */
+    const char *name;    /* lower case with _; unique among the program's keys */
+    enum config_key_type type;
+    size_t offset; /* with size: CONFIG_FIELD() */
+    size_t size;
+    uint64_t minimum; /* numbers: the range; texts: the range of the length in bytes */
+    uint64_t maximum;
+    const char *unit;           /* integers: "connections", or NULL */
+    const char *const *choices; /* CHOICE: NULL at the end */
+    const char *fallback; /* the default as one would write it; NULL: a text that is absent, a 0 or false */
+    const char *help;     /* one line, no full stop */
+};
+
+#define CONFIG_FIELD(settings, field)                                                                        \
+    .offset = offsetof(settings, field), .size = sizeof(((settings *)0)->field)
+
+struct config_program {
+    const char *name;    /* "hubbub-gateway" */
+    const char *summary; /* one line for --help */
+    const struct config_key *keys;
+    size_t key_count;
+    /* Top-level names of the file that are not in keys but are no mistake: other programs' sections, and
+     * what finish() reads.  NULL at the end; NULL for none. */
+    const char *const *others;
+    /* Arguments that are no options: how many at most, and how --help shows them ("[json]"), or NULL. */
+    unsigned positional_maximum;
+    const char *positional_help;
+    /*
+     * After defaults, file and options: reads structured settings and checks keys against each other.
+     * file is never NULL (an empty one when there is no --config).  0, or a negative ERROR_* after
+     * writing one line without newline to error; config_complain() writes it with file and line.
+     * May be NULL.  What it allocates in settings it frees itself when it fails.
+     */
+    int (*finish)(const config_t *file, void *settings, struct buffer *error);
+};
+
+enum { CONFIG_POSITIONAL_MAX = 8 };
+
+struct config_result {
+    int exit_code;        /* an enum exit_code, when config_load() did not return 0 */
+    struct buffer output; /* what to print then: standard output for exit code 0, else standard error */
+    const char *positional[CONFIG_POSITIONAL_MAX]; /* borrowed from argv */
+    unsigned positional_count;
+    const char *file_name; /* --config, borrowed from argv; NULL: none */
+};
+
+/*
+ * settings: the program's struct, all zero.  argv[0] is skipped; argv must outlive the result.
+ * 0: go on, and config_settings_done() at the end.  Otherwise nothing is left in
+ * settings and the program ends with config_report(): 1 after --help, --version or
+ * --check-config, ERROR_USAGE for the command line, ERROR_CONFIG for the file.
+ */
+int config_load(const struct config_program *program, int argc, char **argv, void *settings,
+                struct config_result *result) MUST_CHECK;
+
+/* Prints the output, frees it, and returns the exit code: `return config_report(&result);`. */
+int config_report(struct config_result *result);
+
+/* Frees the texts that config_load() put there and makes them NULL. */
+void config_settings_done(const struct config_program *program, void *settings);
+
+/* Appends "FILE:LINE: " of that setting and the text; for finish() and the loaders it calls. */
+void config_complain(struct buffer *error, const config_setting_t *setting, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
