@@ -1,0 +1,226 @@
+/*
+ * The records between gateway and router, and the batches that carry them.
+ *
+ * One ZeroMQ message is one batch, a msgpack array:
+ *     [version, link, number, acknowledged, [record, record, ...]]
+ * and one record is an array too: [type, field, ...].  docs/protocol.md explains what each
+ * record means and when it is sent; the table below is the shape of each.
+ *
+ * Writing goes through msgpack-c.  Reading does not: a cursor walks the batch in place, without
+ * memory of its own, so that a hostile length costs nothing.  Fields beyond those known are
+ * skipped, so that a record may grow at its end.
+ */
+#ifndef HUBBUB_PROTO_WIRE_H
+#define HUBBUB_PROTO_WIRE_H
+
+#include "common/buffer.h"
+#include "common/bytes.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    WIRE_VERSION = 1,
+    WIRE_BATCH_SPLIT = 1 << 20, /* bytes after which a sender that has more to say starts another batch */
+    WIRE_HEADER_SIZE = 34,
+};
+
+/*
+ * Kinds of a field: U64 (an unsigned integer; flags are bits of one), TEXT (a str, or a bin where the
+ * table says bytes), LIST (a whole msgpack array, as it stands in the batch; see wire_list).
+ *
+ * F(kind, name)
+ */
+
+/* gateway -> router: a new link begins.  pos and epoch: what the gateway has processed; epoch "" for nothing
+ * yet. */
+#define WIRE_HELLO(F)                                                                                        \
+    F(TEXT, name) F(U64, incarnation) F(TEXT, epoch) F(U64, pos) F(U64, rules_digest) F(TEXT, program_version)
+/* A Socket.IO socket that the gateway holds.  from "" stands for "anon:<sid>". */
+#define WIRE_SOCKET(F) F(U64, socket) F(TEXT, namespace) F(TEXT, sid) F(TEXT, from) F(U64, generation)
+/* Who of this gateway is in a room: members = [socket, joined_pos, watch, socket, joined_pos, watch, ...] */
+#define WIRE_MEMBERS(F)   F(TEXT, namespace) F(TEXT, room) F(LIST, members)
+#define WIRE_HELLO_END(F) F(U64, sockets)
+/* auth: the CONNECT packet's object as JSON text, or "" */
+#define WIRE_CONNECT(F)    F(U64, request) F(U64, socket) F(TEXT, namespace) F(TEXT, auth) F(TEXT, address)
+#define WIRE_DISCONNECT(F) F(U64, socket) F(TEXT, reason)
+/* history: how many messages the answer should carry; watch: wants hubbub:presence events */
+#define WIRE_JOIN(F)  F(U64, request) F(U64, socket) F(TEXT, room) F(U64, history) F(U64, watch)
+#define WIRE_LEAVE(F) F(U64, request) F(U64, socket) F(TEXT, room)
+/* before, after: 0 for no bound (after = 0 and before = 0: the newest); has_after tells "after 0" from none
+ */
+#define WIRE_HISTORY(F)                                                                                      \
+    F(U64, request) F(U64, socket) F(TEXT, room) F(U64, before) F(U64, has_after) F(U64, after) F(U64, limit)
+#define WIRE_PRESENCE(F) F(U64, request) F(U64, socket) F(TEXT, room)
+/* arguments: JSON text, joined by commas; id: the client's own (a dedup rule), or "" */
+#define WIRE_EVENT(F)                                                                                        \
+    F(U64, request) F(U64, socket) F(U64, flags) F(TEXT, room) F(TEXT, event) F(TEXT, arguments) F(TEXT, id)
+/* Since the gateway's start; counters = [name, value, name, value, ...] */
+#define WIRE_STATISTICS(F) F(LIST, counters)
+#define WIRE_BYE(F)        F(TEXT, reason)
+
+/* router -> gateway.  resume 1: replay follows; 0: the gateway closes the connections that can't go on. */
+#define WIRE_WELCOME(F)   F(TEXT, epoch) F(U64, head) F(U64, resume) F(U64, rules_digest)
+#define WIRE_LIVE(F)      F(U64, pos)
+#define WIRE_CONNECTED(F) F(U64, request) F(U64, socket) F(TEXT, sid) F(TEXT, from) F(U64, generation)
+/* error: the JSON object of CONNECT_ERROR */
+#define WIRE_REFUSED(F) F(U64, request) F(U64, socket) F(TEXT, error)
+/* request 0: a join that came with CONNECT; answer: the acknowledgement's one argument as JSON text */
+#define WIRE_JOINED(F)                                                                                       \
+    F(U64, request) F(U64, socket) F(TEXT, room) F(U64, joined_pos) F(U64, watch) F(TEXT, answer)
+#define WIRE_LEFT(F)   F(U64, request) F(U64, socket) F(TEXT, room) F(TEXT, answer)
+#define WIRE_ANSWER(F) F(U64, request) F(TEXT, answer)
+/* Requests that are done and get no acknowledgement: requests = [request, ...] */
+#define WIRE_DONE(F) F(LIST, requests)
+/* payload: the event as a JSON array; except: a socket of this gateway, or 0; room "" with
+ * WIRE_DELIVER_NAMESPACE */
+#define WIRE_DELIVER(F)                                                                                      \
+    F(U64, pos) F(TEXT, namespace) F(TEXT, room) F(U64, flags) F(U64, except) F(TEXT, payload)
+#define WIRE_EMIT(F)     F(U64, socket) F(U64, flags) F(TEXT, payload)
+#define WIRE_CLOSE(F)    F(U64, socket) F(TEXT, reason) F(U64, final)
+#define WIRE_POSITION(F) F(U64, pos)
+#define WIRE_RESYNC(F)   F(TEXT, reason)
+
+/* R(NAME, name, number, FIELDS): numbers never change their meaning. */
+#define WIRE_RECORDS(R)                                                                                      \
+    R(HELLO, hello, 1, WIRE_HELLO)                                                                           \
+    R(SOCKET, socket, 2, WIRE_SOCKET)                                                                        \
+    R(MEMBERS, members, 3, WIRE_MEMBERS)                                                                     \
+    R(HELLO_END, hello_end, 4, WIRE_HELLO_END)                                                               \
+    R(CONNECT, connect, 5, WIRE_CONNECT)                                                                     \
+    R(DISCONNECT, disconnect, 6, WIRE_DISCONNECT)                                                            \
+    R(JOIN, join, 7, WIRE_JOIN)                                                                              \
+    R(LEAVE, leave, 8, WIRE_LEAVE)                                                                           \
+    R(HISTORY, history, 9, WIRE_HISTORY)                                                                     \
+    R(PRESENCE, presence, 10, WIRE_PRESENCE)                                                                 \
+    R(EVENT, event, 11, WIRE_EVENT)                                                                          \
+    R(STATISTICS, statistics, 12, WIRE_STATISTICS)                                                           \
+    R(BYE, bye, 13, WIRE_BYE)                                                                                \
+    R(WELCOME, welcome, 32, WIRE_WELCOME)                                                                    \
+    R(LIVE, live, 33, WIRE_LIVE)                                                                             \
+    R(CONNECTED, connected, 34, WIRE_CONNECTED)                                                              \
+    R(REFUSED, refused, 35, WIRE_REFUSED)                                                                    \
+    R(JOINED, joined, 36, WIRE_JOINED)                                                                       \
+    R(LEFT, left, 37, WIRE_LEFT)                                                                             \
+    R(ANSWER, answer, 38, WIRE_ANSWER)                                                                       \
+    R(DONE, done, 39, WIRE_DONE)                                                                             \
+    R(DELIVER, deliver, 40, WIRE_DELIVER)                                                                    \
+    R(EMIT, emit, 41, WIRE_EMIT)                                                                             \
+    R(CLOSE, close, 42, WIRE_CLOSE)                                                                          \
+    R(POSITION, position, 43, WIRE_POSITION)                                                                 \
+    R(RESYNC, resync, 44, WIRE_RESYNC)
+
+enum wire_type {
+#define X(NAME, name, number, FIELDS) WIRE_TYPE_##NAME = number,
+    WIRE_RECORDS(X)
+#undef X
+};
+
+/* Bits of wire_event.flags. */
+enum {
+    WIRE_EVENT_ACK = 1,    /* the client wants an acknowledgement */
+    WIRE_EVENT_RESENT = 2, /* was sent on an earlier link and got no answer there */
+};
+
+/* Bits of wire_deliver.flags and wire_emit.flags. */
+enum {
+    WIRE_DELIVER_VOLATILE = 1,  /* may be dropped for a slow reader */
+    WIRE_DELIVER_REPLAY = 2,    /* only for members whose join position is before pos */
+    WIRE_DELIVER_NAMESPACE = 4, /* to every socket of the namespace */
+    WIRE_DELIVER_WATCHERS = 8,  /* to the members of the room that asked for presence */
+};
+
+#define WIRE_FIELD_U64(name)   uint64_t name;
+#define WIRE_FIELD_TEXT(name)  struct bytes name;
+#define WIRE_FIELD_LIST(name)  struct bytes name;
+#define WIRE_FIELD(kind, name) WIRE_FIELD_##kind(name)
+#define X(NAME, name, number, FIELDS)                                                                        \
+    struct wire_##name {                                                                                     \
+        FIELDS(WIRE_FIELD)                                                                                   \
+    };
+WIRE_RECORDS(X)
+#undef X
+
+/* "HELLO" and so on; NULL for a number that is no type. */
+const char *wire_type_name(unsigned type);
+
+/* A batch being written.  Zero-initialised is empty. */
+struct wire_batch {
+    struct buffer buffer;
+    uint32_t records;
+};
+
+void wire_batch_done(struct wire_batch *batch);
+
+/* Appends one record: wire_put_hello(batch, &(struct wire_hello){...}) and so on, for every type.
+   A LIST field of length 0 is written as an empty array. */
+#define X(NAME, name, number, FIELDS)                                                                        \
+    void wire_put_##name(struct wire_batch *batch, const struct wire_##name *record);
+WIRE_RECORDS(X)
+#undef X
+
+/* Appends records that another batch holds, as they stand. */
+void wire_batch_append(struct wire_batch *batch, const struct wire_batch *other);
+
+/* Appends one encoded record, cut out of another batch by wire_batch_mark(). */
+void wire_batch_append_encoded(struct wire_batch *batch, struct bytes record);
+
+/* Where the next record will start, to cut one out again: the bytes from there on are that record, encoded.
+ */
+size_t wire_batch_mark(const struct wire_batch *batch);
+
+/* The length of the batch's records in bytes, without the header. */
+size_t wire_batch_size(const struct wire_batch *batch);
+
+/* Writes the header in front of the records; the bytes stay valid until the batch changes. */
+struct bytes wire_batch_finish(struct wire_batch *batch, uint64_t link, uint64_t number,
+                               uint64_t acknowledged);
+
+/* Empties it, keeping (up to a bound) its memory. */
+void wire_batch_clear(struct wire_batch *batch);
+
+/* A LIST field being built: numbers and texts in one flat array. */
+struct wire_list {
+    struct buffer buffer;
+    uint32_t count;
+};
+
+void wire_list_put_u64(struct wire_list *list, uint64_t value);
+void wire_list_put_text(struct wire_list *list, struct bytes text);
+/* The whole msgpack array; valid until the list changes. */
+struct bytes wire_list_finish(struct wire_list *list);
+void wire_list_clear(struct wire_list *list);
+void wire_list_done(struct wire_list *list);
+
+/* A batch being read: a cursor into the caller's bytes, which must outlive it and all that is read. */
+struct wire_reader {
+    const uint8_t *at, *end;
+    uint64_t link, number, acknowledged;
+    uint32_t records; /* not yet begun */
+    uint32_t fields;  /* of the record begun, not yet read */
+};
+
+/* 0, ERROR_MALFORMED, or ERROR_UNSUPPORTED for another version. */
+int wire_reader_open(struct wire_reader *reader, struct bytes batch) MUST_CHECK;
+
+/*
+ * Begins the next record, passing over what was not read of the one before.
+ * Returns 1 with its type, 0 at the end, or ERROR_MALFORMED.
+ */
+int wire_reader_next(struct wire_reader *reader, unsigned *type) MUST_CHECK;
+
+/* Reads the begun record: wire_get_hello(reader, &hello) and so on.  0 or ERROR_MALFORMED.  Texts point into
+ * the batch. */
+#define X(NAME, name, number, FIELDS)                                                                        \
+    int wire_get_##name(struct wire_reader *reader, struct wire_##name *out) MUST_CHECK;
+WIRE_RECORDS(X)
+#undef X
+
+/* Walks a LIST field.  open: the number of elements or ERROR_MALFORMED; u64 and text: 0 or ERROR_MALFORMED,
+   also at the end. */
+int wire_list_open(struct wire_reader *reader, struct bytes list) MUST_CHECK;
+int wire_list_u64(struct wire_reader *reader, uint64_t *out) MUST_CHECK;
+int wire_list_text(struct wire_reader *reader, struct bytes *out) MUST_CHECK;
+
+#endif
