@@ -9,6 +9,8 @@
  *
  * Numbers: pos is one for the whole log, seq one for each (namespace, room), both
  * from 1 without holes; at is the wall clock in ms and never decreases within a room.
+ * Only archived messages take a seq: a logged one has its pos and at, and seq 0, and never
+ * stands in a page (NB: so history has no holes; ranges give both classes).
  *
  * Threads: every function is called by the loop thread, unless it says otherwise.
  */
