@@ -1,0 +1,124 @@
+/*
+ * What becomes of an application's events: the rules of each namespace, from the
+ * configuration.  The router and every gateway load the same ones.
+ *
+ *   namespaces = ( { name = "/"; builtin = true; recovery = true; events = ( ... ); } );
+ *   events = ( { name = "msg"; room = "$.room"; deliver = "room"; archive = true; dedup = "$.id"; meta =
+ * true; } );
+ *
+ * events at the top level are those of "/"; either list may stand alone, not both.
+ * Errors are text: "FILE:LINE: what is wrong, what was expected".
+ */
+#ifndef HUBBUB_PROTO_RULES_H
+#define HUBBUB_PROTO_RULES_H
+
+#include "common/buffer.h"
+#include "common/error.h"
+#include "proto/json_scan.h"
+
+#include <libconfig.h>
+
+enum {
+    RULES_MAX = 256, /* of a namespace */
+    NAMESPACES_MAX = 64,
+    ROOM_NAME_MAX = 255,
+    DEDUP_MIN = 8, /* bytes of a client's own id */
+    DEDUP_MAX = 64
+};
+
+/* Who gets the event: X(NAME, key) */
+#define RULE_DELIVER_TABLE(X)                                                                                \
+    X(ROOM, "room")           /* everyone in the room */                                                     \
+    X(OTHERS, "others")       /* everyone in the room but the sender */                                      \
+    X(SELF, "self")           /* the sender alone */                                                         \
+    X(NAMESPACE, "namespace") /* everyone in the namespace */
+
+enum rule_deliver {
+#define X(name, key) RULE_DELIVER_##name,
+    RULE_DELIVER_TABLE(X)
+#undef X
+};
+
+enum rule_class {
+    RULE_ARCHIVED, /* journal and archive for good, numbered, durable before visible */
+    RULE_LOGGED,   /* the journal for the recovery window */
+    RULE_VOLATILE  /* never written, dropped for slow readers */
+};
+
+/* Indices of event_rule.paths, which go as they are to socketio_event_finish(). */
+enum rule_path { RULE_PATH_ROOM, RULE_PATH_DEDUP, RULE_PATHS };
+
+/* A path that the rule lacks is the zero path, whose value is always absent. */
+struct event_rule {
+    struct bytes name; /* owned by the set */
+    struct json_path paths[RULE_PATHS];
+    enum rule_deliver deliver;
+    enum rule_class class;
+    bool meta; /* {"room":..,"seq":..,...} goes behind the arguments */
+};
+
+/* Zero-initialised is empty.  Rules stay where they are once the set is complete. */
+struct rule_set {
+    struct event_rule *rules;
+    size_t count;
+};
+
+void rules_done(struct rule_set *set);
+
+/* The same as the configuration has it; NULL strings are absent keys. */
+struct event_rule_source {
+    const char *name;
+    const char *room;
+    const char *dedup;
+    const char *deliver; /* "room" when absent */
+    bool archive;
+    bool is_volatile;
+    bool no_meta;
+};
+
+/*
+ * Adds a rule.  ERROR_CONFIG, with what is wrong and what was expected appended to
+ * error: a bad name, path or deliver; archive and volatile together; dedup of a
+ * volatile event; no room where one is needed (deliver room or others, or archive);
+ * a name that is there already.
+ */
+int rules_add(struct rule_set *set, const struct event_rule_source *source, struct buffer *error) MUST_CHECK;
+
+/* Adds the two rules that hold when nothing is configured: msg and typing. */
+void rules_add_default(struct rule_set *set);
+
+/* NULL when there is no rule of that name. */
+const struct event_rule *rules_find(const struct rule_set *set, struct bytes name);
+
+struct namespace_config {
+    struct bytes name; /* owned by the list */
+    bool builtin;      /* the broker itself handles join, leave, history and presence */
+    bool recovery;     /* connection state recovery: pid and offsets */
+    struct rule_set rules;
+};
+
+/* Zero-initialised is empty. */
+struct namespace_list {
+    struct namespace_config *namespaces;
+    size_t count;
+};
+
+/*
+ * Reads namespaces or events from a configuration; with neither there is "/" with
+ * the default rules, and a namespace without events has the default rules too.
+ * ERROR_CONFIG with a line of text appended to error; out is untouched then.
+ */
+int namespaces_load(const config_t *config, struct namespace_list *out, struct buffer *error) MUST_CHECK;
+
+void namespaces_done(struct namespace_list *list);
+
+/* NULL when there is no such namespace. */
+const struct namespace_config *namespaces_find(const struct namespace_list *list, struct bytes name);
+
+/* Equal for equal configurations, whichever process computes it; the order of entries counts. */
+uint64_t namespaces_digest(const struct namespace_list *list);
+
+/* 1 to ROOM_NAME_MAX bytes, UTF-8, no control characters (U+0000 to U+001F, U+007F to U+009F). */
+bool room_name_valid(struct bytes name);
+
+#endif
