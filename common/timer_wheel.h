@@ -10,6 +10,7 @@
 #define HUBBUB_COMMON_TIMER_WHEEL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What timer_wheel_next_due() says when no timer is scheduled. */
