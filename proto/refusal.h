@@ -1,0 +1,40 @@
+/*
+ * What a request is refused with: the codes of docs/protocol.md, with the text that people read.
+ * The gateway refuses what it can judge from the packet alone, the router everything else.
+ */
+#ifndef HUBBUB_PROTO_REFUSAL_H
+#define HUBBUB_PROTO_REFUSAL_H
+
+#include "common/buffer.h"
+
+/* X(NAME, code, message) */
+#define REFUSAL_TABLE(X)                                                                                     \
+    X(BAD_REQUEST, "bad_request", "the arguments are not what this event takes")                             \
+    X(BAD_ROOM, "bad_room", "a room is a text of 1 to 255 bytes without control characters")                 \
+    X(NOT_JOINED, "not_joined", "join the room first")                                                       \
+    X(UNKNOWN_EVENT, "unknown_event", "no rule and no backend takes this event")                             \
+    X(TOO_LARGE, "too_large", "the event is larger than allowed")                                            \
+    X(TOO_DEEP, "too_deep", "the arguments are nested deeper than 128 levels")                               \
+    X(RATE_LIMITED, "rate_limited", "too many events in a short time")                                       \
+    X(FORBIDDEN, "forbidden", "not allowed")                                                                 \
+    X(BUSY, "busy", "too many requests of this kind are waiting; try again")                                 \
+    X(UNAVAILABLE, "unavailable", "the service is away; try again")                                          \
+    X(STORAGE_FULL, "storage_full", "the message can't be stored for want of space; try again later")
+
+enum refusal_code {
+#define X(name, code, message) REFUSAL_##name,
+    REFUSAL_TABLE(X)
+#undef X
+    REFUSAL_CODES
+};
+
+/* "bad_request" and so on; static. */
+const char *refusal_text(enum refusal_code code);
+
+/* Appends {"code":"...","message":"..."}; message NULL takes the one of the table. */
+void refusal_append_error(struct buffer *out, enum refusal_code code, const char *message);
+
+/* Appends {"ok":false,"error":{...}}, the one argument of a refusing acknowledgement. */
+void refusal_append_answer(struct buffer *out, enum refusal_code code, const char *message);
+
+#endif
