@@ -5,8 +5,8 @@
  * `ping_interval` of section `gateway` is `--ping-interval VALUE`, also written
  * `--ping-interval=VALUE`.  Values come from the row's default, then the file, then
  * the options, and are parsed alike in all three.  The file is libconfig's, with
- * @include (relative to the folder of the main file).  Every program also has
- * --help, --version, --config FILE and --check-config.
+ * @include (relative to the folder of the main file); numbers beyond 31 bits end in
+ * L there.  Every program also has --help, --version, --config FILE, --check-config.
  *
  * Whatever the table does not know is refused: `FILE:LINE: what is wrong, what was
  * expected`.  The first error ends the loading.
@@ -50,8 +50,8 @@ struct config_key {
     enum config_key_type type;
     size_t offset; /* with size: CONFIG_FIELD() */
     size_t size;
-    uint64_t minimum; /* numbers: the range; texts: the range of the length in bytes */
-    uint64_t maximum;
+    uint64_t minimum;           /* numbers: the range; texts: the range of the length in bytes */
+    uint64_t maximum;           /* 0: what the field can hold; 4095 bytes for a text */
     const char *unit;           /* integers: "connections", or NULL */
     const char *const *choices; /* CHOICE: NULL at the end */
     const char *fallback; /* the default as one would write it; NULL: a text that is absent, a 0 or false */
@@ -73,10 +73,11 @@ struct config_program {
     unsigned positional_maximum;
     const char *positional_help;
     /*
-     * After defaults, file and options: reads structured settings and checks keys against each other.
-     * file is never NULL (an empty one when there is no --config).  0, or a negative ERROR_* after
-     * writing one line without newline to error; config_complain() writes it with file and line.
-     * May be NULL.  What it allocates in settings it frees itself when it fails.
+     * After defaults, file and options, and for --check-config too: reads structured settings and checks
+     * keys against each other.  file is never NULL (an empty one when there is no --config).  0, or a
+     * negative ERROR_* after writing one line without newline to error; config_complain() writes it with
+     * file and line.  May be NULL.  What it allocates in settings the program frees itself, however
+     * config_load() ended.
      */
     int (*finish)(const config_t *file, void *settings, struct buffer *error);
 };
@@ -93,7 +94,7 @@ struct config_result {
 
 /*
  * settings: the program's struct, all zero.  argv[0] is skipped; argv must outlive the result.
- * 0: go on, and config_settings_done() at the end.  Otherwise nothing is left in
+ * 0: go on, and config_settings_done() at the end.  Otherwise no text is left in
  * settings and the program ends with config_report(): 1 after --help, --version or
  * --check-config, ERROR_USAGE for the command line, ERROR_CONFIG for the file.
  */
