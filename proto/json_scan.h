@@ -14,8 +14,7 @@
 #ifndef HUBBUB_PROTO_JSON_SCAN_H
 #define HUBBUB_PROTO_JSON_SCAN_H
 
-#include "common/bytes.h"
-#include "common/error.h"
+#include "proto/json_value.h"
 
 #include <stdint.h>
 
@@ -25,23 +24,6 @@ enum {
     JSON_PATH_ARGUMENT_MAX = 99,
     JSON_PATH_KEYS_MAX = 120, /* bytes of all keys of a path together */
     JSON_PATHS_MAX = 4        /* paths looked for in one walk */
-};
-
-enum json_kind {
-    JSON_ABSENT,
-    JSON_STRING,
-    JSON_NUMBER,
-    JSON_OBJECT,
-    JSON_ARRAY,
-    JSON_TRUE,
-    JSON_FALSE,
-    JSON_NULL
-};
-
-/* A value's text without blanks around it, quotes and brackets included; {NULL, 0} when JSON_ABSENT. */
-struct json_value {
-    struct bytes text;
-    enum json_kind kind;
 };
 
 /* One complete document: a value, blanks around it tolerated, and nothing else. */
@@ -101,7 +83,8 @@ int json_event_finish(struct json_event *event, const struct json_path *paths, s
 
 /*
  * The elements of an array, for texts off the hot path.  A cursor starts from an
- * array's text, or from a list without brackets as json_event.arguments is.
+ * array's text (anything else has no elements), or from a list without brackets as
+ * json_event.arguments is.
  */
 struct json_cursor {
     const char *at;
@@ -117,24 +100,8 @@ int json_cursor_next(struct json_cursor *cursor, struct json_value *out) MUST_CH
 
 /*
  * The value of a key (at most JSON_PATH_KEYS_MAX bytes) in an object: ERROR_NOT_FOUND
- * when it is not there, ERROR_EXISTS when it stands there twice.
+ * when it is not there or this is no object, ERROR_EXISTS when it stands there twice.
  */
 int json_object_find(struct json_value object, const char *key, struct json_value *out) MUST_CHECK;
-
-/*
- * The bytes that a string stands for, as UTF-8, no terminator; at most limit of
- * them, U+0000 among them if it is escaped there: the caller judges control
- * characters.  They never take more room than the string's text.  ERROR_TOO_LARGE
- * beyond the limit, ERROR_UTF8 for a lone surrogate (which UTF-8 can't express),
- * ERROR_MALFORMED for what is no string.
- */
-int json_string_decode(struct json_value string, char *out, size_t limit, size_t *length) MUST_CHECK;
-
-/*
- * A number that is a whole number as it is written: digits, a sign, and at most a
- * fraction of zeros ("5.0").  No exponents ("1e1" is refused).  ERROR_MALFORMED for
- * anything else, ERROR_TOO_LARGE beyond what JavaScript counts exactly, 2^53 - 1.
- */
-int json_integer(struct json_value number, long long *out) MUST_CHECK;
 
 #endif

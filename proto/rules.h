@@ -7,7 +7,7 @@
  * true; } );
  *
  * events at the top level are those of "/"; either list may stand alone, not both.
- * Errors are text: "FILE:LINE: what is wrong, what was expected".
+ * Errors are text: "FILE:LINE: what is wrong, what was expected".  "/" need not be served.
  */
 #ifndef HUBBUB_PROTO_RULES_H
 #define HUBBUB_PROTO_RULES_H
@@ -65,7 +65,7 @@ struct rule_set {
 
 void rules_done(struct rule_set *set);
 
-/* The same as the configuration has it; NULL strings are absent keys. */
+/* A rule as the configuration has it; NULL strings are absent keys. */
 struct event_rule_source {
     const char *name;
     const char *room;
@@ -73,14 +73,14 @@ struct event_rule_source {
     const char *deliver; /* "room" when absent */
     bool archive;
     bool is_volatile;
-    bool no_meta;
+    bool meta;
 };
 
 /*
  * Adds a rule.  ERROR_CONFIG, with what is wrong and what was expected appended to
  * error: a bad name, path or deliver; archive and volatile together; dedup of a
  * volatile event; no room where one is needed (deliver room or others, or archive);
- * a name that is there already.
+ * a name that is there already; more than RULES_MAX.
  */
 int rules_add(struct rule_set *set, const struct event_rule_source *source, struct buffer *error) MUST_CHECK;
 
@@ -106,7 +106,9 @@ struct namespace_list {
 /*
  * Reads namespaces or events from a configuration; with neither there is "/" with
  * the default rules, and a namespace without events has the default rules too.
- * ERROR_CONFIG with a line of text appended to error; out is untouched then.
+ * ERROR_CONFIG for everything that rules_add() refuses, unknown keys, wrong types, bad
+ * or repeated names of namespaces, and rules that the broker itself would shadow; a line
+ * of text is appended to error then.
  */
 int namespaces_load(const config_t *config, struct namespace_list *out, struct buffer *error) MUST_CHECK;
 

@@ -60,10 +60,11 @@ struct socketio_packet {
  * Reads a packet: what stands behind the Engine.IO digit 4.  Payloads are completely
  * validated, but that of an event only to the end of its name: the caller goes on
  * with socketio_event_finish().  An event without any payload is valid and to be
- * ignored (payload is {NULL, 0}).
+ * ignored (payload is {NULL, 0}), with the attachments that it announces.
  *
  * ERROR_MALFORMED: grammar, a payload that its type does not allow, a reserved event
  * name.  ERROR_TOO_LARGE: too many attachments, too long a namespace.  ERROR_TOO_DEEP.
+ * Of an out that fails only unescaped may have changed.
  */
 int socketio_packet_parse(struct bytes text, struct socketio_packet *out) MUST_CHECK;
 
@@ -87,8 +88,8 @@ bool socketio_name_reserved(struct bytes name);
 /* 40[nsp,]{"sid":"..."}, and "pid" behind it unless empty.  Ids are written as they are. */
 void socketio_append_connect(struct buffer *out, struct bytes nsp, struct bytes sid, struct bytes pid);
 
-/* 44[nsp,]{"message":"..."} */
-void socketio_append_connect_error(struct buffer *out, struct bytes nsp, struct bytes message);
+/* 44[nsp,]JSON: an object such as {"message":"..."}, written as it is. */
+void socketio_append_connect_error(struct buffer *out, struct bytes nsp, struct bytes json);
 
 /* 41[nsp,] */
 void socketio_append_disconnect(struct buffer *out, struct bytes nsp);
