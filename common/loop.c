@@ -160,7 +160,8 @@ static int turn(struct loop *loop, bool *empty)
     timer_wheel_advance(&loop->timers, loop->now, timer_due, loop);
     for (unsigned i = 0; i < loop->hook_count; i++)
         loop->hooks[i].call(loop->hooks[i].arg);
-    *empty = rc == 1 && !loop->wake && next_due(loop) == TIMER_WHEEL_NEVER;
+    *empty = !loop->wake && next_due(loop) == TIMER_WHEEL_NEVER &&
+             event_base_get_num_events(loop->base, EVENT_BASE_COUNT_ADDED) == 0;
     return 0;
 }
 
