@@ -104,7 +104,8 @@ struct journal_statistics {
     uint64_t commit_ns_total, commit_ns_max, commit_ns_last;
     uint64_t unindexed; /* messages committed and not yet in the room index */
     uint64_t checkpoints, file_bytes, wal_bytes;
-    bool storage_full; /* the last commit failed for want of space */
+    uint64_t rows_read; /* rows and index entries that reads have looked at */
+    bool storage_full;  /* the last commit failed for want of space */
 };
 
 /*
@@ -122,13 +123,13 @@ int journal_open(const struct journal_options *options,
                  struct journal **out, char *message, size_t message_size) MUST_CHECK;
 
 /* Commits what waits, stops the threads, closes the file.  Entries not collected are freed by nobody:
-   collect first.  NULL is fine. */
+   collect first.  Reads not collected are done() here, those not begun with ERROR_CLOSED.  NULL is fine. */
 void journal_close(struct journal *journal);
 
 /* JOURNAL_EPOCH_LENGTH characters and a terminator; made with the file. */
 const char *journal_epoch(const struct journal *journal);
 
-/* The last committed position; 0 for an empty journal. */
+/* The last committed position that was given back, or that was found at the start; 0 for an empty journal. */
 uint64_t journal_head(const struct journal *journal);
 
 /* The oldest position that the file still holds; journal_head() + 1 for an empty one. */

@@ -1,0 +1,486 @@
+/*
+ * The journal's threads and queues; see journal.h.  It owns the hand-over between the loop thread and the
+ * journal thread, and puts the parts together: file, store (commits), index (passes), checkpoint, reader.
+ * Called by the router's loop.  Its one surprising rule: nothing ever waits for company.  A batch is what
+ * came in while the one before it was being synced, so it grows under load and is a single entry when there
+ * is none.
+ */
+#include "router/journal.h"
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "router/journal_checkpoint.h"
+#include "router/journal_index.h"
+#include "router/journal_reader.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    BATCH_ENTRIES_MAX = 8192,
+    BATCH_BYTES_MAX = 8 << 20,
+    PASS_DELAY_MS = 1000, /* what is in no index for so long is indexed when nothing waits */
+};
+
+struct entry_list {
+    struct journal_entry *first, **end;
+    uint64_t count;
+};
+
+struct journal {
+    struct journal_file file;
+    struct journal_checkpoint checkpoint;
+    struct journal_reader *reader;
+    pthread_mutex_t snapshot; /* held by the reader while it reads */
+    int event;
+
+    /* The loop thread's. */
+    struct entry_list submitted;
+    uint64_t head;
+
+    /* The journal thread's, and journal_open()'s before it starts. */
+    struct journal_store store;
+    struct journal_index index;
+    uint64_t wal_frames;
+    uint64_t pass_due; /* by the monotonic clock in ms; counts while the index lags */
+    unsigned abort_after_commits;
+
+    pthread_t thread;
+    bool started;
+
+    /* Guarded by mutex. */
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    struct entry_list queue, done;
+    struct journal_statistics statistics;
+    bool stop, failed;
+};
+
+static void list_init(struct entry_list *list)
+{
+    list->first = NULL;
+    list->end = &list->first;
+    list->count = 0;
+}
+
+static void list_add(struct entry_list *list, struct journal_entry *entry)
+{
+    entry->next = NULL;
+    *list->end = entry;
+    list->end = &entry->next;
+    list->count++;
+}
+
+/* Appends all of from, and empties it. */
+static void list_move(struct entry_list *to, struct entry_list *from)
+{
+    if (from->first) {
+        *to->end = from->first;
+        to->end = from->end;
+        to->count += from->count;
+    }
+    list_init(from);
+}
+
+/* Moves the front of the queue, within the limits of a batch. */
+static void take_batch(struct entry_list *queue, struct entry_list *batch)
+{
+    uint64_t bytes = 0;
+
+    list_init(batch);
+    while (queue->first && batch->count < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX) {
+        struct journal_entry *entry = queue->first;
+
+        queue->first = entry->next;
+        queue->count--;
+        bytes += journal_message_bytes(&entry->message);
+        list_add(batch, entry);
+    }
+    if (!queue->first)
+        list_init(queue);
+}
+
+static int note_wal_frames(void *argument, sqlite3 *db, const char *name, int frames)
+{
+    struct journal *journal = argument;
+
+    (void)db;
+    (void)name;
+    journal->wal_frames = (uint64_t)frames;
+    return SQLITE_OK;
+}
+
+static void count_batch(struct journal_statistics *statistics, const struct journal_outcome *outcome,
+                        uint64_t nanoseconds)
+{
+    statistics->messages += outcome->messages;
+    statistics->duplicates += outcome->duplicates;
+    statistics->refused += outcome->refused;
+    if (outcome->storage_full)
+        statistics->storage_full = true;
+    if (outcome->messages == 0)
+        return;
+    statistics->storage_full = false;
+    statistics->commits++;
+    statistics->commit_ns_total += nanoseconds;
+    statistics->commit_ns_last = nanoseconds;
+    if (nanoseconds > statistics->commit_ns_max)
+        statistics->commit_ns_max = nanoseconds;
+}
+
+static void abort_for_test(struct journal *journal, const struct journal_outcome *outcome)
+{
+#ifdef HUBBUB_TEST_HOOKS
+    if (outcome->messages && journal->abort_after_commits && --journal->abort_after_commits == 0)
+        abort();
+#else
+    (void)journal;
+    (void)outcome;
+#endif
+}
+
+/* Commits a batch and hands it back. */
+static int commit_batch(struct journal *journal, struct entry_list *batch)
+{
+    uint64_t lag = journal_index_lag(&journal->index);
+    uint64_t started = clock_monotonic_ns();
+    struct journal_outcome outcome;
+    int result = journal_store_commit(&journal->store, batch->first, &outcome);
+    uint64_t nanoseconds = clock_monotonic_ns() - started;
+
+    if (result)
+        return result;
+    abort_for_test(journal, &outcome);
+    if (lag == 0)
+        journal->pass_due = clock_monotonic_ms() + PASS_DELAY_MS;
+    pthread_mutex_lock(&journal->mutex);
+    count_batch(&journal->statistics, &outcome, nanoseconds);
+    journal->statistics.unindexed = lag + outcome.messages;
+    if (!journal->done.first)
+        eventfd_write(journal->event, 1);
+    list_move(&journal->done, batch);
+    pthread_mutex_unlock(&journal->mutex);
+    return 0;
+}
+
+static int index_pass(struct journal *journal)
+{
+    int result = journal_index_pass(&journal->index);
+
+    journal->pass_due = clock_monotonic_ms() + PASS_DELAY_MS;
+    pthread_mutex_lock(&journal->mutex);
+    journal->statistics.unindexed = journal_index_lag(&journal->index);
+    pthread_mutex_unlock(&journal->mutex);
+    return result;
+}
+
+/* What is done between two commits.  When the disk is full a pass is left to the clock. */
+static int work(struct journal *journal, struct entry_list *batch)
+{
+    int result = commit_batch(journal, batch);
+
+    if (!result && journal_index_lag(&journal->index) >= JOURNAL_UNINDEXED_MAX &&
+        !journal->statistics.storage_full)
+        result = index_pass(journal);
+    if (!result)
+        journal_checkpoint_between_commits(&journal->checkpoint, journal->file.db, journal->wal_frames,
+                                           &journal->snapshot);
+    return result;
+}
+
+/* Waits for entries, or until a pass is due; true for the latter.  The mutex is held. */
+static bool wait_for_work(struct journal *journal)
+{
+    struct timespec until = {(time_t)(journal->pass_due / 1000), (long)(journal->pass_due % 1000) * 1000000};
+
+    if (journal_index_lag(&journal->index) == 0) {
+        pthread_cond_wait(&journal->wake, &journal->mutex);
+        return false;
+    }
+    return pthread_cond_timedwait(&journal->wake, &journal->mutex, &until) == ETIMEDOUT;
+}
+
+static void *run(void *argument)
+{
+    struct journal *journal = argument;
+    struct entry_list batch;
+    int result = 0;
+
+    pthread_setname_np(pthread_self(), "journal");
+    pthread_mutex_lock(&journal->mutex);
+    while (!result && (journal->queue.first || !journal->stop)) {
+        bool due = false;
+
+        if (!journal->queue.first)
+            due = wait_for_work(journal);
+        take_batch(&journal->queue, &batch);
+        if (!batch.first && !due)
+            continue;
+        pthread_mutex_unlock(&journal->mutex);
+        result = batch.first ? work(journal, &batch) : index_pass(journal);
+        pthread_mutex_lock(&journal->mutex);
+    }
+    pthread_mutex_unlock(&journal->mutex);
+    if (!result && journal_index_lag(&journal->index))
+        result = index_pass(journal);
+    if (result) {
+        pthread_mutex_lock(&journal->mutex);
+        journal->failed = true;
+        eventfd_write(journal->event, 1);
+        pthread_mutex_unlock(&journal->mutex);
+    }
+    return NULL;
+}
+
+/* Hands out the newest messages, as many as fit. */
+static int replay_recent(struct journal *journal, const struct journal_options *options,
+                         void (*recent)(void *argument, const struct journal_message *message),
+                         void *argument, char *message, size_t message_size)
+{
+    sqlite3 *db = journal->file.db;
+    sqlite3_stmt *backward = NULL, *forward = NULL;
+    struct journal_message row;
+    uint64_t bytes = 0, first = journal->store.head + 1;
+    int rc = SQLITE_DONE;
+    int result = journal_prepare(db, "SELECT " JOURNAL_COLUMNS " FROM message ORDER BY pos DESC", &backward);
+
+    if (!result)
+        result = journal_prepare(db, "SELECT " JOURNAL_COLUMNS " FROM message WHERE pos >= ?1 ORDER BY pos",
+                                 &forward);
+    while (!result && (rc = sqlite3_step(backward)) == SQLITE_ROW) {
+        journal_row(backward, &row);
+        bytes += journal_message_bytes(&row);
+        if (bytes > options->recent_bytes) {
+            rc = SQLITE_DONE;
+            break;
+        }
+        first = row.pos;
+    }
+    sqlite3_bind_int64(forward, 1, (sqlite3_int64)first);
+    if (!result && rc == SQLITE_DONE)
+        while ((rc = sqlite3_step(forward)) == SQLITE_ROW) {
+            journal_row(forward, &row);
+            recent(argument, &row);
+        }
+    if (result || rc != SQLITE_DONE)
+        result = journal_error_describe(db, journal->file.path, "cannot be read", message, message_size);
+    sqlite3_finalize(backward);
+    sqlite3_finalize(forward);
+    return result;
+}
+
+static int start_threads(struct journal *journal, char *message, size_t message_size)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    sigset_t all, old;
+    int result;
+
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    result = journal_checkpoint_start(&journal->checkpoint, journal->file.path, message, message_size);
+    if (!result)
+        result = journal_reader_start(journal->file.path, &journal->snapshot, journal->event,
+                                      &journal->reader, message, message_size);
+    if (!result) {
+        if (pthread_create(&journal->thread, NULL, run, journal))
+            abort();
+        journal->started = true;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return result;
+}
+
+static void init_locks(struct journal *journal)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&journal->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&journal->mutex, NULL);
+    pthread_mutex_init(&journal->snapshot, NULL);
+}
+
+int journal_open(const struct journal_options *options,
+                 void (*recent)(void *argument, const struct journal_message *message), void *argument,
+                 struct journal **out, char *message, size_t message_size)
+{
+    struct journal *journal = memory_zero(1, sizeof *journal);
+    int result;
+
+    init_locks(journal);
+    journal->file.lock_fd = journal->file.index_fd = -1;
+    list_init(&journal->submitted);
+    list_init(&journal->queue);
+    list_init(&journal->done);
+    journal->abort_after_commits = options->abort_after_commits;
+    journal->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (journal->event < 0) {
+        snprintf(message, message_size, "%s: no eventfd: %s", options->path, strerror(errno));
+        result = ERROR_IO;
+    } else {
+        result = journal_file_open(&journal->file, options->path, message, message_size);
+    }
+    if (!result) {
+        sqlite3_wal_hook(journal->file.db, note_wal_frames, journal);
+        result = journal_store_init(&journal->store, &journal->file, message, message_size);
+    }
+    if (!result)
+        result = journal_index_init(&journal->index, &journal->store, message, message_size);
+    if (!result && recent)
+        result = replay_recent(journal, options, recent, argument, message, message_size);
+    if (!result) {
+        journal->head = journal->store.head;
+        journal->statistics.unindexed = journal_index_lag(&journal->index);
+        result = start_threads(journal, message, message_size);
+    }
+    if (result) {
+        journal_close(journal);
+        return result;
+    }
+    *out = journal;
+    return 0;
+}
+
+void journal_close(struct journal *journal)
+{
+    struct journal_read *reads, *next;
+
+    if (!journal)
+        return;
+    if (journal->started) {
+        journal_flush(journal);
+        pthread_mutex_lock(&journal->mutex);
+        journal->stop = true;
+        pthread_cond_signal(&journal->wake);
+        pthread_mutex_unlock(&journal->mutex);
+        pthread_join(journal->thread, NULL);
+    }
+    journal_checkpoint_stop(&journal->checkpoint);
+    reads = journal_reader_stop(journal->reader);
+    journal_index_done(&journal->index);
+    journal_store_done(&journal->store);
+    journal_file_close(&journal->file);
+    if (journal->event >= 0)
+        close(journal->event);
+    pthread_mutex_destroy(&journal->mutex);
+    pthread_mutex_destroy(&journal->snapshot);
+    pthread_cond_destroy(&journal->wake);
+    free(journal);
+    for (; reads; reads = next) {
+        next = reads->next;
+        reads->done(reads, reads->argument);
+    }
+}
+
+const char *journal_epoch(const struct journal *journal)
+{
+    return journal->file.epoch;
+}
+
+uint64_t journal_head(const struct journal *journal)
+{
+    return journal->head;
+}
+
+uint64_t journal_tail(const struct journal *journal)
+{
+    return journal->file.tail;
+}
+
+void journal_submit(struct journal *journal, struct journal_entry *entry)
+{
+    list_add(&journal->submitted, entry);
+}
+
+void journal_flush(struct journal *journal)
+{
+    if (!journal->submitted.first)
+        return;
+    pthread_mutex_lock(&journal->mutex);
+    journal->statistics.waiting += journal->submitted.count;
+    if (!journal->queue.first)
+        pthread_cond_signal(&journal->wake);
+    list_move(&journal->queue, &journal->submitted);
+    pthread_mutex_unlock(&journal->mutex);
+}
+
+int journal_fd(const struct journal *journal)
+{
+    return journal->event;
+}
+
+int journal_collect(struct journal *journal, void (*done)(void *argument, struct journal_entry *entry),
+                    void *argument)
+{
+    struct entry_list entries;
+    struct journal_read *reads;
+    eventfd_t ignored;
+    bool failed;
+
+    list_init(&entries);
+    eventfd_read(journal->event, &ignored);
+    pthread_mutex_lock(&journal->mutex);
+    list_move(&entries, &journal->done);
+    journal->statistics.waiting -= entries.count;
+    failed = journal->failed;
+    pthread_mutex_unlock(&journal->mutex);
+    reads = journal_reader_collect(journal->reader);
+
+    while (entries.first) {
+        struct journal_entry *entry = entries.first;
+
+        entries.first = entry->next;
+        if (entry->kind == JOURNAL_WRITE && entry->result == 0)
+            journal->head = entry->message.pos;
+        done(argument, entry);
+    }
+    while (reads) {
+        struct journal_read *read = reads;
+
+        reads = read->next;
+        read->done(read, read->argument);
+    }
+    return failed ? ERROR_IO : 0;
+}
+
+const char *journal_failure(const struct journal *journal)
+{
+    return journal->store.failure;
+}
+
+static uint64_t file_bytes(const char *path, const char *suffix)
+{
+    char name[4096];
+    struct stat status;
+
+    snprintf(name, sizeof name, "%s%s", path, suffix);
+    return stat(name, &status) ? 0 : (uint64_t)status.st_size;
+}
+
+void journal_statistics(const struct journal *journal, struct journal_statistics *out)
+{
+    struct journal *locked = (struct journal *)journal;
+
+    pthread_mutex_lock(&locked->mutex);
+    *out = journal->statistics;
+    pthread_mutex_unlock(&locked->mutex);
+    out->checkpoints = journal_checkpoint_count(&locked->checkpoint);
+    out->rows_read = journal_reader_rows(locked->reader);
+    out->file_bytes = file_bytes(journal->file.path, "");
+    out->wal_bytes = file_bytes(journal->file.path, "-wal");
+}
+
+int journal_read(struct journal *journal, struct journal_read *read)
+{
+    return journal_reader_submit(journal->reader, read);
+}

@@ -1,0 +1,248 @@
+/*
+ * Which ids of clients were seen; see journal_dedup.h.  It owns table dedup; the store asks and adds, the
+ * index has it written.  Its one surprising rule: an id is known by 128 bits of a hash under the file's own
+ * secret keys, and nothing compares the text: two ids that collide cannot be found, let alone by chance.
+ *
+ * Rows lie by the day of their message (the bucket), so that expired ones go in runs of neighbours, and a
+ * look-up asks the last two days.
+ */
+#include "router/journal_dedup.h"
+
+#include "common/hash.h"
+#include "common/memory.h"
+
+#include <stdlib.h>
+
+enum { EXPIRED_A_PASS = 1024 };
+
+static const uint64_t window_ms = (uint64_t)JOURNAL_DEDUP_HOURS * 3600 * 1000;
+
+static struct bytes id_key(const void *entry)
+{
+    const struct journal_dedup_id *id = entry;
+
+    return bytes_make(id->key, sizeof id->key);
+}
+
+static uint64_t bucket_of(uint64_t at)
+{
+    return at / window_ms;
+}
+
+int journal_dedup_init(struct journal_dedup *dedup, sqlite3 *db, const uint64_t hash_keys[4])
+{
+    sqlite3_stmt *bounds = NULL;
+    int result;
+
+    *dedup = (struct journal_dedup){.hash_keys = hash_keys};
+    table_init(&dedup->table, id_key);
+    result =
+        journal_prepare(db, "SELECT pos, seq, at FROM dedup WHERE bucket = ?1 AND id = ?2", &dedup->find);
+    if (!result)
+        result =
+            journal_prepare(db, "INSERT OR REPLACE INTO dedup VALUES (?1, ?2, ?3, ?4, ?5)", &dedup->insert);
+    if (!result)
+        result = journal_prepare(db,
+                                 "DELETE FROM dedup WHERE (bucket, id) IN "
+                                 "(SELECT bucket, id FROM dedup WHERE bucket <= ?1 ORDER BY bucket, id "
+                                 "LIMIT ?2)",
+                                 &dedup->expire);
+    if (!result)
+        result = journal_prepare(
+            db, "SELECT (SELECT min(bucket) FROM dedup), (SELECT max(bucket) FROM dedup)", &bounds);
+    if (!result) {
+        if (sqlite3_step(bounds) == SQLITE_ROW) {
+            dedup->stored = sqlite3_column_type(bounds, 0) != SQLITE_NULL;
+            dedup->oldest = (uint64_t)sqlite3_column_int64(bounds, 0);
+            dedup->newest = (uint64_t)sqlite3_column_int64(bounds, 1);
+        } else {
+            result = journal_error(db);
+        }
+    }
+    sqlite3_finalize(bounds);
+    return result;
+}
+
+void journal_dedup_done(struct journal_dedup *dedup)
+{
+    for (size_t i = 0; i < dedup->count; i++)
+        free(dedup->ids[i]);
+    free(dedup->ids);
+    table_done(&dedup->table);
+    buffer_done(&dedup->text);
+    sqlite3_finalize(dedup->find);
+    sqlite3_finalize(dedup->insert);
+    sqlite3_finalize(dedup->expire);
+    *dedup = (struct journal_dedup){0};
+}
+
+static void append_part(struct buffer *text, struct bytes part)
+{
+    uint32_t length = (uint32_t)part.length;
+
+    buffer_append(text, &length, sizeof length);
+    buffer_append_bytes(text, part);
+}
+
+static void make_key(struct journal_dedup *dedup, struct bytes namespace, struct bytes scope, struct bytes id,
+                     char key[JOURNAL_DEDUP_KEY_LENGTH])
+{
+    uint64_t halves[2];
+
+    buffer_clear(&dedup->text);
+    append_part(&dedup->text, namespace);
+    append_part(&dedup->text, scope);
+    append_part(&dedup->text, id);
+    for (int i = 0; i < 2; i++)
+        halves[i] = hash_bytes_keyed(buffer_bytes(&dedup->text), dedup->hash_keys[2 * i],
+                                     dedup->hash_keys[2 * i + 1]);
+    memcpy(key, halves, sizeof halves);
+}
+
+static bool counts(const struct journal_first *first, uint64_t now)
+{
+    return first->at + window_ms > now;
+}
+
+static int find_stored(struct journal_dedup *dedup, uint64_t bucket, const char *key, uint64_t now,
+                       struct journal_first *first)
+{
+    sqlite3_stmt *statement = dedup->find;
+    struct journal_first found;
+    int rc, result = 0;
+
+    sqlite3_bind_int64(statement, 1, (sqlite3_int64)bucket);
+    journal_bind_blob(statement, 2, bytes_make(key, JOURNAL_DEDUP_KEY_LENGTH));
+    rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW) {
+        found = (struct journal_first){(uint64_t)sqlite3_column_int64(statement, 0),
+                                       (uint64_t)sqlite3_column_int64(statement, 1),
+                                       (uint64_t)sqlite3_column_int64(statement, 2)};
+        if (counts(&found, now)) {
+            *first = found;
+            result = ERROR_EXISTS;
+        }
+    } else if (rc != SQLITE_DONE) {
+        result = journal_error(sqlite3_db_handle(statement));
+    }
+    sqlite3_reset(statement);
+    return result;
+}
+
+int journal_dedup_find(struct journal_dedup *dedup, struct bytes namespace, struct bytes scope,
+                       struct bytes id, uint64_t now, char key[JOURNAL_DEDUP_KEY_LENGTH],
+                       struct journal_first *first)
+{
+    uint64_t today = bucket_of(now);
+    struct journal_dedup_id *known;
+    int result = 0;
+
+    make_key(dedup, namespace, scope, id, key);
+    known = table_find(&dedup->table, bytes_make(key, JOURNAL_DEDUP_KEY_LENGTH));
+    if (known) {
+        /* However the clock jumped: it came a moment ago. */
+        *first = known->first;
+        return ERROR_EXISTS;
+    }
+    if (!dedup->stored)
+        return 0;
+    /* Tomorrow as well: the clock may have been set back. */
+    for (uint64_t bucket = today + 1; bucket + 1 >= today && bucket >= dedup->oldest && !result; bucket--) {
+        if (bucket <= dedup->newest)
+            result = find_stored(dedup, bucket, key, now, first);
+        if (bucket == 0)
+            break;
+    }
+    return result;
+}
+
+void journal_dedup_add(struct journal_dedup *dedup, const char key[JOURNAL_DEDUP_KEY_LENGTH],
+                       const struct journal_first *first)
+{
+    struct journal_dedup_id *id = memory_new(sizeof *id);
+
+    memcpy(id->key, key, sizeof id->key);
+    id->first = *first;
+    if (dedup->count == dedup->capacity) {
+        dedup->capacity = dedup->capacity ? dedup->capacity * 2 : 64;
+        dedup->ids = memory_resize(dedup->ids, dedup->capacity * sizeof *dedup->ids);
+    }
+    dedup->ids[dedup->count++] = id;
+    table_insert(&dedup->table, id);
+}
+
+void journal_dedup_keep(struct journal_dedup *dedup)
+{
+    dedup->kept = dedup->count;
+}
+
+static void forget_down_to(struct journal_dedup *dedup, size_t count)
+{
+    while (dedup->count > count) {
+        struct journal_dedup_id *id = dedup->ids[--dedup->count];
+
+        table_remove(&dedup->table, id);
+        free(id);
+    }
+}
+
+void journal_dedup_undo(struct journal_dedup *dedup)
+{
+    forget_down_to(dedup, dedup->kept);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct journal_dedup_id *const *first = a, *const *second = b;
+
+    return memcmp((*first)->key, (*second)->key, sizeof(*first)->key);
+}
+
+static int expire(struct journal_dedup *dedup, uint64_t now)
+{
+    uint64_t today = bucket_of(now);
+    int result;
+
+    if (!dedup->stored || today < 2 || dedup->oldest > today - 2)
+        return 0;
+    sqlite3_bind_int64(dedup->expire, 1, (sqlite3_int64)(today - 2));
+    sqlite3_bind_int64(dedup->expire, 2, EXPIRED_A_PASS);
+    result = journal_step(dedup->expire);
+    if (!result && sqlite3_changes(sqlite3_db_handle(dedup->expire)) < EXPIRED_A_PASS)
+        dedup->oldest = today - 1;
+    return result;
+}
+
+int journal_dedup_write(struct journal_dedup *dedup, uint64_t now)
+{
+    int result = 0;
+
+    /* Neighbours in the table one after the other: each of its pages is visited once. */
+    qsort(dedup->ids, dedup->count, sizeof(struct journal_dedup_id *), by_key);
+    for (size_t i = 0; i < dedup->count && !result; i++) {
+        const struct journal_dedup_id *id = dedup->ids[i];
+
+        sqlite3_bind_int64(dedup->insert, 1, (sqlite3_int64)bucket_of(id->first.at));
+        journal_bind_blob(dedup->insert, 2, bytes_make(id->key, sizeof id->key));
+        sqlite3_bind_int64(dedup->insert, 3, (sqlite3_int64)id->first.pos);
+        sqlite3_bind_int64(dedup->insert, 4, (sqlite3_int64)id->first.seq);
+        sqlite3_bind_int64(dedup->insert, 5, (sqlite3_int64)id->first.at);
+        result = journal_step(dedup->insert);
+    }
+    return result ? result : expire(dedup, now);
+}
+
+void journal_dedup_written(struct journal_dedup *dedup)
+{
+    for (size_t i = 0; i < dedup->count; i++) {
+        uint64_t bucket = bucket_of(dedup->ids[i]->first.at);
+
+        if (!dedup->stored || bucket < dedup->oldest)
+            dedup->oldest = bucket;
+        if (!dedup->stored || bucket > dedup->newest)
+            dedup->newest = bucket;
+        dedup->stored = true;
+    }
+    forget_down_to(dedup, 0);
+    dedup->kept = 0;
+}

@@ -1,0 +1,248 @@
+/*
+ * The index pass and the catching up at the start; see journal_index.h.  It owns tables room and segment and
+ * the indexed position; the journal thread calls it between commits.  Its one surprising rule: a pass reads
+ * nothing back, it writes what the rooms and ids in memory say, so those must hold everything beyond
+ * `indexed`.
+ */
+#include "router/journal_index.h"
+
+#include "common/clock.h"
+
+#include <stdio.h>
+
+static int write_segments(struct journal_index *index, struct journal_room *room)
+{
+    struct journal_run_cursor cursor = journal_run_start(buffer_bytes(&room->run.bytes));
+    uint64_t first_seq = 0;
+    int result = 0;
+
+    room->flushed = 0;
+    journal_run_clear(&index->piece);
+    while (!result && room->run.count - room->flushed >= JOURNAL_SEGMENT_MIN &&
+           journal_run_next(&cursor) > 0) {
+        uint32_t whole = room->run.count - room->flushed;
+
+        if (whole > JOURNAL_SEGMENT_MAX)
+            whole = JOURNAL_SEGMENT_MAX;
+        if (index->piece.count == 0)
+            first_seq = cursor.seq;
+        journal_run_append(&index->piece, cursor.seq, cursor.pos);
+        if (index->piece.count < whole)
+            continue;
+        sqlite3_bind_int64(index->write_segment, 1, (sqlite3_int64)room->room_id);
+        sqlite3_bind_int64(index->write_segment, 2, (sqlite3_int64)first_seq);
+        sqlite3_bind_int64(index->write_segment, 3, (sqlite3_int64)cursor.seq);
+        journal_bind_blob(index->write_segment, 4, buffer_bytes(&index->piece.bytes));
+        result = journal_step(index->write_segment);
+        room->flushed += whole;
+        journal_run_clear(&index->piece);
+    }
+    /* What is left for the room's own row. */
+    while (room->flushed && journal_run_next(&cursor) > 0)
+        journal_run_append(&index->piece, cursor.seq, cursor.pos);
+    return result;
+}
+
+static int write_room(struct journal_index *index, struct journal_room *room)
+{
+    int result = write_segments(index, room);
+
+    if (result)
+        return result;
+    sqlite3_bind_int64(index->write_room, 1, (sqlite3_int64)room->room_id);
+    journal_bind_text(index->write_room, 2, journal_room_namespace(room));
+    journal_bind_text(index->write_room, 3, journal_room_name(room));
+    sqlite3_bind_int64(index->write_room, 4, (sqlite3_int64)room->last_seq);
+    sqlite3_bind_int64(index->write_room, 5, (sqlite3_int64)room->last_at);
+    journal_bind_blob(index->write_room, 6,
+                      buffer_bytes(room->flushed ? &index->piece.bytes : &room->run.bytes));
+    return journal_step(index->write_room);
+}
+
+static int write_pass(struct journal_index *index)
+{
+    struct journal_store *store = index->store;
+    int result = 0;
+
+    for (size_t i = 0; i < store->rooms.unindexed_count && !result; i++)
+        result = write_room(index, store->rooms.unindexed[i]);
+    if (!result)
+        result = journal_dedup_write(&store->dedup, clock_wall_ms());
+    if (!result) {
+        sqlite3_bind_int64(index->write_position, 1, (sqlite3_int64)store->head);
+        result = journal_step(index->write_position);
+    }
+    if (result)
+        journal_store_failed(store, "the room index could not be written");
+    return result;
+}
+
+int journal_index_pass(struct journal_index *index)
+{
+    struct journal_store *store = index->store;
+    int result = journal_store_begin(store);
+
+    if (!result)
+        result = write_pass(index);
+    if (!result)
+        result = journal_store_end(store);
+    if (result == ERROR_NO_SPACE) {
+        journal_store_rollback(store);
+        return 0;
+    }
+    if (result)
+        return result;
+    journal_rooms_indexed(&store->rooms);
+    journal_dedup_written(&store->dedup);
+    journal_rooms_trim(&store->rooms);
+    index->indexed = store->head;
+    return 0;
+}
+
+uint64_t journal_index_lag(const struct journal_index *index)
+{
+    return index->store->head - index->indexed;
+}
+
+/* Columns of the rows that are counted in at the start. */
+enum {
+    COLUMN_POS,
+    COLUMN_NAMESPACE,
+    COLUMN_ROOM,
+    COLUMN_SEQ,
+    COLUMN_CLASS,
+    COLUMN_AT,
+    COLUMN_ID,
+    COLUMN_SCOPE
+};
+
+static int damaged(struct journal_index *index, uint64_t pos, const char *what, char *message,
+                   size_t message_size)
+{
+    snprintf(message, message_size, "%s: damaged: the message at position %llu %s", index->store->file->path,
+             (unsigned long long)pos, what);
+    return ERROR_CORRUPT;
+}
+
+static int count_row(struct journal_index *index, sqlite3_stmt *row, uint64_t pos, char *message,
+                     size_t message_size)
+{
+    struct journal_store *store = index->store;
+    struct bytes namespace = journal_column(row, COLUMN_NAMESPACE);
+    struct bytes scope = journal_column(row, COLUMN_SCOPE);
+    uint64_t at = (uint64_t)sqlite3_column_int64(row, COLUMN_AT);
+    int class = sqlite3_column_int(row, COLUMN_CLASS);
+    struct journal_room *room;
+    int result;
+
+    if ((uint64_t)sqlite3_column_int64(row, COLUMN_POS) != pos)
+        return damaged(index, pos, "is missing", message, message_size);
+    result = journal_rooms_find(&store->rooms, namespace, journal_column(row, COLUMN_ROOM), &room);
+    if (result)
+        return journal_error_describe(store->file->db, store->file->path, "its room index cannot be read",
+                                      message, message_size);
+    if ((uint64_t)sqlite3_column_int64(row, COLUMN_SEQ) != room->last_seq + 1)
+        return damaged(index, pos, "does not follow the one before it in its room", message, message_size);
+    if (class != MESSAGE_ARCHIVED && class != MESSAGE_LOGGED)
+        return damaged(index, pos, "is of no known class", message, message_size);
+    journal_rooms_count(&store->rooms, room, pos, at, class == MESSAGE_ARCHIVED);
+    if (scope.length) {
+        struct journal_first first = {pos, room->last_seq, at};
+        struct journal_first earlier;
+        char key[JOURNAL_DEDUP_KEY_LENGTH];
+
+        result = journal_dedup_find(&store->dedup, namespace, scope, journal_column(row, COLUMN_ID), at, key,
+                                    &earlier);
+        if (result == 0)
+            journal_dedup_add(&store->dedup, key, &first);
+        else if (result != ERROR_EXISTS)
+            return journal_error_describe(store->file->db, store->file->path, "its ids cannot be read",
+                                          message, message_size);
+    }
+    return 0;
+}
+
+/* Counts in the rows from the store's head up to last. */
+static int count_rows(struct journal_index *index, sqlite3_stmt *rows, uint64_t last, char *message,
+                      size_t message_size)
+{
+    struct journal_store *store = index->store;
+    uint64_t pos = store->head;
+    int rc, result = 0;
+
+    sqlite3_bind_int64(rows, 1, (sqlite3_int64)pos);
+    sqlite3_bind_int64(rows, 2, (sqlite3_int64)last);
+    while (!result && (rc = sqlite3_step(rows)) != SQLITE_DONE) {
+        if (rc != SQLITE_ROW)
+            result = journal_error_describe(store->file->db, store->file->path, "cannot be read", message,
+                                            message_size);
+        else
+            result = count_row(index, rows, ++pos, message, message_size);
+    }
+    sqlite3_reset(rows);
+    if (!result && pos != last)
+        result = damaged(index, pos + 1, "is missing", message, message_size);
+    if (result)
+        return result;
+    journal_rooms_keep(&store->rooms);
+    journal_dedup_keep(&store->dedup);
+    store->head = last;
+    return 0;
+}
+
+static int catch_up(struct journal_index *index, char *message, size_t message_size)
+{
+    struct journal_store *store = index->store;
+    sqlite3_stmt *rows = NULL;
+    int result = journal_prepare(store->file->db,
+                                 "SELECT pos, namespace, room, seq, class, at, publish_id, dedup_scope "
+                                 "FROM message WHERE pos > ?1 AND pos <= ?2 ORDER BY pos",
+                                 &rows);
+
+    if (result)
+        journal_error_describe(store->file->db, store->file->path, "cannot be read", message, message_size);
+    store->head = index->indexed;
+    while (!result && store->head < store->file->head) {
+        uint64_t last = store->head + JOURNAL_UNINDEXED_MAX;
+
+        result = count_rows(index, rows, last < store->file->head ? last : store->file->head, message,
+                            message_size);
+        if (!result) {
+            result = journal_index_pass(index);
+            if (result)
+                snprintf(message, message_size, "%s", store->failure);
+        }
+    }
+    sqlite3_finalize(rows);
+    return result;
+}
+
+int journal_index_init(struct journal_index *index, struct journal_store *store, char *message,
+                       size_t message_size)
+{
+    sqlite3 *db = store->file->db;
+    int result;
+
+    *index = (struct journal_index){.store = store, .indexed = store->file->indexed};
+    result = journal_prepare(db,
+                             "INSERT INTO room VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (room_id) DO "
+                             "UPDATE SET last_seq = ?4, last_at = ?5, recent = ?6",
+                             &index->write_room);
+    if (!result)
+        result = journal_prepare(db, "INSERT INTO segment VALUES (?1, ?2, ?3, ?4)", &index->write_segment);
+    if (!result)
+        result =
+            journal_prepare(db, "UPDATE meta SET value = ?1 WHERE key = 'indexed'", &index->write_position);
+    if (result)
+        return journal_error_describe(db, store->file->path, "cannot be read", message, message_size);
+    return catch_up(index, message, message_size);
+}
+
+void journal_index_done(struct journal_index *index)
+{
+    sqlite3_finalize(index->write_room);
+    sqlite3_finalize(index->write_segment);
+    sqlite3_finalize(index->write_position);
+    journal_run_done(&index->piece);
+    *index = (struct journal_index){0};
+}

@@ -1,0 +1,72 @@
+/*
+ * The journal thread's memory of rooms: their counters, and what of them is not in the room index yet.
+ *
+ * A room is loaded from the file when it is first asked for and forgotten when too many others were used
+ * since; one with something to index stays.  Changes of a batch can be undone until journal_rooms_keep().
+ */
+#ifndef HUBBUB_ROUTER_JOURNAL_ROOMS_H
+#define HUBBUB_ROUTER_JOURNAL_ROOMS_H
+
+#include "common/table.h"
+#include "router/journal_file.h"
+#include "router/journal_run.h"
+
+enum { JOURNAL_ROOMS_CACHED_MAX = 16384 };
+
+struct journal_room {
+    struct journal_room *newer, *older; /* by last use */
+    uint64_t room_id;
+    uint64_t last_seq, last_at;
+    struct journal_run run; /* archived messages that are in no segment yet */
+    uint32_t flushed;       /* pairs of run that the pass under way writes as segments */
+    uint32_t changed_in;    /* the batch that changed it last */
+    bool unindexed;         /* listed in journal_rooms.unindexed */
+    uint16_t namespace_length;
+    uint16_t key_length;
+    char key[]; /* the namespace's length in two bytes, namespace, name */
+};
+
+struct journal_rooms {
+    sqlite3_stmt *load;
+    struct table table;
+    struct journal_room *newest, *oldest;
+    uint64_t next_room_id;
+    struct buffer key; /* scratch */
+    uint32_t batch;
+
+    /* What the batch changed, as it was before. */
+    struct journal_rooms_undo *undo;
+    size_t undo_count, undo_capacity;
+
+    /* Rooms that differ from their row in the file. */
+    struct journal_room **unindexed;
+    size_t unindexed_count, unindexed_capacity;
+};
+
+/* 0 or journal_error(); journal_rooms_done() in any case. */
+int journal_rooms_init(struct journal_rooms *rooms, sqlite3 *db) MUST_CHECK;
+void journal_rooms_done(struct journal_rooms *rooms);
+
+/* Finds or loads or makes one; valid until journal_rooms_trim().  0, or journal_error(), or ERROR_CORRUPT.
+   Namespace and name are at most 65,000 bytes together. */
+int journal_rooms_find(struct journal_rooms *rooms, struct bytes namespace, struct bytes name,
+                       struct journal_room **out) MUST_CHECK;
+
+struct bytes journal_room_namespace(const struct journal_room *room);
+struct bytes journal_room_name(const struct journal_room *room);
+
+/* Counts a message of the room in: seq follows last_seq. */
+void journal_rooms_count(struct journal_rooms *rooms, struct journal_room *room, uint64_t pos, uint64_t at,
+                         bool archived);
+
+/* The end of a batch: its changes stay, or are undone. */
+void journal_rooms_keep(struct journal_rooms *rooms);
+void journal_rooms_undo(struct journal_rooms *rooms);
+
+/* After a pass is committed: drops what it flushed from the runs and empties the list of unindexed rooms. */
+void journal_rooms_indexed(struct journal_rooms *rooms);
+
+/* Forgets rooms beyond the limit.  Not within a batch. */
+void journal_rooms_trim(struct journal_rooms *rooms);
+
+#endif
