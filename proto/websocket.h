@@ -126,7 +126,8 @@ size_t websocket_frame_header(char out[WEBSOCKET_HEADER_MAX], unsigned first, ui
  */
 size_t websocket_close_frame(char out[WEBSOCKET_CLOSE_MAX], unsigned code, struct bytes reason);
 
-/* Sec-WebSocket-Accept (RFC 6455 4.2.2) for a client's key; adds no terminator. */
+/* Sec-WebSocket-Accept (RFC 6455 4.2.2) for a key that http_websocket_check() gave out; adds no terminator.
+ */
 void websocket_accept_key(struct bytes key, char out[WEBSOCKET_ACCEPT_SIZE]);
 
 #endif

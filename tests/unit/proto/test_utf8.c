@@ -1,11 +1,12 @@
 /* Tests of proto/utf8.h: every text whole, and split at every byte. */
 #include "proto/utf8.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 struct sample {
     const char *text;
