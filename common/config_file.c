@@ -23,7 +23,7 @@ enum {
 };
 
 struct scanner {
-    const char *path; /* as it is shown in errors */
+    const char *shown; /* the path as errors name it */
     const char *at;
     unsigned line;
     unsigned depth;
@@ -31,11 +31,12 @@ struct scanner {
     struct buffer *error;
 };
 
-static int scan_file(const char *path, const char *folder, unsigned depth, struct buffer *error);
+static int scan_file(const char *path, const char *shown, const char *folder, unsigned depth,
+                     struct buffer *error);
 
 static int complain(struct scanner *scanner, unsigned line, const char *text)
 {
-    buffer_printf(scanner->error, "%s:%u: %s", scanner->path, line, text);
+    buffer_printf(scanner->error, "%s:%u: %s", scanner->shown, line, text);
     return ERROR_CONFIG;
 }
 
@@ -164,7 +165,8 @@ static int scan_include(struct scanner *scanner)
         buffer_printf(&problem, "cannot read %s: %s%c", path, strerror(errno), '\0');
         result = complain(scanner, scanner->line, problem.data);
     } else {
-        result = scan_file(path, scanner->folder, scanner->depth + 1, scanner->error);
+        result = scan_file(path, path + strlen(scanner->folder) + 1, scanner->folder, scanner->depth + 1,
+                           scanner->error);
     }
     buffer_done(&problem);
     return result;
@@ -200,10 +202,12 @@ static int scan_token(struct scanner *scanner)
     return 0;
 }
 
-static int scan_file(const char *path, const char *folder, unsigned depth, struct buffer *error)
+/* shown: the path as errors name it, which for an included file is how it was written, as libconfig does. */
+static int scan_file(const char *path, const char *shown, const char *folder, unsigned depth,
+                     struct buffer *error)
 {
     struct buffer text = {0};
-    struct scanner scanner = {.path = path, .line = 1, .depth = depth, .folder = folder, .error = error};
+    struct scanner scanner = {.shown = shown, .line = 1, .depth = depth, .folder = folder, .error = error};
     int result = read_text(path, &text, error);
 
     if (!result) {
@@ -227,7 +231,7 @@ int config_file_read(const char *path, config_t *file, struct buffer *error)
         buffer_append_text(error, "the path of the configuration file is too long");
         return ERROR_CONFIG;
     }
-    result = scan_file(path, folder, 0, error);
+    result = scan_file(path, path, folder, 0, error);
     if (result)
         return result;
     config_set_include_dir(file, folder);

@@ -79,7 +79,7 @@ static void every_conversion(void **state)
                         "level=info message=kinds d=-1 i=2 u=3 x=00000abc o=10 c=c s=s f=1.50 e=1.0e+03 "
                         "g=0.25 percent=5% pair=1:2");
     log_info("widths", "ld=%ld lld=%lld lu=%lu llu=%llu zu=%zu jd=%jd hhd=%hhd", -1L, -2LL, 3UL,
-             18446744073709551615ULL, (size_t)4, (intmax_t)-5, 6);
+             18446744073709551615ULL, (size_t)4, (intmax_t)-5, (signed char)6);
     assert_string_equal(
         line(), "level=info message=widths ld=-1 lld=-2 lu=3 llu=18446744073709551615 zu=4 jd=-5 hhd=6");
     log_info("stars", "a=%*d b=%.*s c=%-*.*s", 3, 7, 2, "abc", 4, 1, "xyz");
