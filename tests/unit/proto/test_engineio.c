@@ -33,17 +33,8 @@ static void packets_are_parsed(void **state)
 
 static void bad_packets_are_malformed(void **state)
 {
-    static const char *const samples[] = {"",
-                                          "7",
-                                          "9",
-                                          "bAQID",
-                                          " 4",
-                                          "a",
-                                          "-",
-                                          "/",
-                                          ":",
-                                          "\xef\xbb\xbf"
-                                          "4"};
+    static const char *const samples[] = {"",  "7", "9", "bAQID", " 4",
+                                          "a", "-", "/", ":",     "\xef\xbb\xbf\x34"};
     struct engineio_packet packet = {.type = ENGINEIO_NOOP};
 
     (void)state;
