@@ -1,0 +1,58 @@
+# Thin: meson builds, tests/run tests.  `make help` lists the targets.
+
+PORT = 3000
+GATEWAYS = 2
+DATA = ./data
+# Further options of hubbub run, for example: make run OPTIONS='--config my.conf'
+OPTIONS =
+# Further options of tests/run, tests/bench/run, and seconds for each fuzz driver.
+TEST_OPTIONS =
+BENCH_OPTIONS =
+FUZZ_SECONDS = 300
+
+CLIENT = socket.io-client
+CLIENT_VERSION = 4.8.4
+CLIENT_FOLDER = $(CURDIR)/build/client/node_modules/$(CLIENT)
+
+.PHONY: help run build packages client test test-tools bench fuzz clean
+
+help:
+	@echo 'make run     build, then run a router and $(GATEWAYS) gateways: PORT=$(PORT) GATEWAYS=$(GATEWAYS) DATA=$(DATA)'
+	@echo 'make build   release programs in build/ (installs the packages that are missing)'
+	@echo 'make test    every test, ends with "N passed, N failed"; TEST_OPTIONS="--only unit,integration"'
+	@echo 'make bench   the benchmark, prints a table'
+	@echo 'make fuzz    every fuzz driver for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make clean   removes the build folders and the results of tests'
+
+run: build
+	@deploy/foreground build/cli/hubbub run --port $(PORT) --gateways $(GATEWAYS) --data $(DATA) $(OPTIONS)
+
+build: packages client
+	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Dsocketio_client=$(CLIENT_FOLDER)
+	@ninja -C build
+
+packages:
+	@deploy/install-packages deploy/packages.txt
+
+client: packages
+	@grep -qs '"version": "$(CLIENT_VERSION)"' $(CLIENT_FOLDER)/package.json || \
+	    npm install --prefix build/client --ignore-scripts --no-audit --no-fund --no-save --loglevel=error \
+	    $(CLIENT)@$(CLIENT_VERSION)
+
+test-tools: client
+	@deploy/install-packages tests/packages.txt
+	@cd tests && npm install --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error
+	@[ -x build/venv/bin/python ] || python3 -m venv build/venv
+	@build/venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+
+test: test-tools
+	@tests/run $(TEST_OPTIONS)
+
+bench: build test-tools
+	@tests/bench/run $(BENCH_OPTIONS)
+
+fuzz: test-tools
+	@tests/run --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
+
+clean:
+	rm -rf build build-* test-results
