@@ -31,9 +31,10 @@ static const char deliver_choices[] = RULE_DELIVER_TABLE(X);
 static const struct bytes builtin_events[] = {BYTES("join"), BYTES("leave"), BYTES("history"),
                                               BYTES("presence")};
 
-bool room_name_valid(struct bytes name)
+/* 1 to that many bytes, UTF-8, no control characters. */
+static bool name_valid(struct bytes name, size_t limit)
 {
-    if (name.length == 0 || name.length > ROOM_NAME_MAX || !utf8_valid(name))
+    if (name.length == 0 || name.length > limit || !utf8_valid(name))
         return false;
     for (size_t i = 0; i < name.length; i++) {
         unsigned char c = (unsigned char)name.data[i];
@@ -45,6 +46,11 @@ bool room_name_valid(struct bytes name)
             return false;
     }
     return true;
+}
+
+bool room_name_valid(struct bytes name)
+{
+    return name_valid(name, ROOM_NAME_MAX);
 }
 
 void rules_done(struct rule_set *set)
@@ -90,7 +96,7 @@ static int compile(const struct rule_set *set, const struct event_rule_source *s
         return ERROR_CONFIG;
     }
     rule.name = bytes_from_text(source->name);
-    if (rule.name.length > SOCKETIO_NAME_MAX || !room_name_valid(rule.name)) {
+    if (!name_valid(rule.name, SOCKETIO_NAME_MAX)) {
         buffer_printf(error,
                       "the event name is bad, expected 1 to %d bytes of UTF-8 without control characters",
                       SOCKETIO_NAME_MAX);
@@ -355,7 +361,7 @@ static int load_namespace(const config_setting_t *group, struct namespace_list *
     }
     setting = config_setting_get_member(group, "name");
     name = bytes_from_text(source.name);
-    if (name.length > SOCKETIO_NAMESPACE_MAX || !room_name_valid(name) || name.data[0] != '/' ||
+    if (!name_valid(name, SOCKETIO_NAMESPACE_MAX) || name.data[0] != '/' ||
         memchr(name.data, ',', name.length)) {
         config_complain(error, setting,
                         "the namespace's name is bad, expected / and up to %d more bytes of UTF-8 without "
