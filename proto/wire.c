@@ -373,6 +373,13 @@ int wire_reader_open(struct wire_reader *reader, struct bytes batch)
     return 0;
 }
 
+void wire_reader_open_record(struct wire_reader *reader, struct bytes record)
+{
+    *reader = (struct wire_reader){.at = (const uint8_t *)record.data,
+                                   .end = (const uint8_t *)record.data + record.length,
+                                   .records = 1};
+}
+
 int wire_reader_next(struct wire_reader *reader, unsigned *type)
 {
     uint64_t number;

@@ -204,6 +204,9 @@ struct wire_reader {
 /* 0, ERROR_MALFORMED, or ERROR_UNSUPPORTED for another version. */
 int wire_reader_open(struct wire_reader *reader, struct bytes batch) MUST_CHECK;
 
+/* A single encoded record, as it was cut out of a batch. */
+void wire_reader_open_record(struct wire_reader *reader, struct bytes record);
+
 /*
  * Begins the next record, passing over what was not read of the one before.
  * Returns 1 with its type, 0 at the end, or ERROR_MALFORMED.

@@ -1,0 +1,45 @@
+/*
+ * Why a connection ends: one row gives the name, the WebSocket close code that the client sees (0: a
+ * Close frame without a code, as the reference server sends; RFC 6455 7.4), and the text for logs,
+ * metrics and the router.
+ */
+#ifndef HUBBUB_GATEWAY_CLOSE_REASON_H
+#define HUBBUB_GATEWAY_CLOSE_REASON_H
+
+/* X(NAME, code, text) */
+#define CLOSE_REASON_TABLE(X)                                                                                \
+    X(NONE, 0, "none")                                                                                       \
+    X(PEER_GONE, 0, "transport_close")         /* the peer ended the TCP connection or sent Close */         \
+    X(TRANSPORT_ERROR, 0, "transport_error")   /* a socket error, or a packet only servers send */           \
+    X(HTTP_DONE, 0, "http_done")               /* answered, and no keep-alive */                             \
+    X(HTTP_IDLE, 0, "http_idle")               /* a kept-alive connection without another request */         \
+    X(HTTP_TIMEOUT, 0, "http_timeout")         /* the request's head did not come in time */                 \
+    X(HTTP_BAD_REQUEST, 0, "http_bad_request") /* refused by the HTTP parser */                              \
+    X(WEBSOCKET_PROTOCOL, 1002, "websocket_protocol_error")                                                  \
+    X(WEBSOCKET_UNSUPPORTED, 1003, "websocket_unsupported_data")                                             \
+    X(WEBSOCKET_TEXT, 1007, "websocket_invalid_text")                                                        \
+    X(WEBSOCKET_TOO_LARGE, 1009, "websocket_message_too_large")                                              \
+    X(PARSE_ERROR, 0, "parse_error")            /* a bad Engine.IO or Socket.IO packet, or JSON */           \
+    X(PACKET_STATE, 0, "packet_in_wrong_state") /* for a namespace not joined, or joined twice */            \
+    X(PING_TIMEOUT, 0, "ping_timeout")                                                                       \
+    X(CONNECT_TIMEOUT, 0, "connect_timeout") /* no namespace was joined in time */                           \
+    X(CLIENT_CLOSE, 0, "client_close")       /* an Engine.IO close packet */                                 \
+    X(SLOW_READER, 1013, "slow_reader")      /* its outbound queue is over the limit */                      \
+    X(ROUTER_SILENT, 1013, "router_silent")  /* a request that was sent got no answer in time */             \
+    X(NOT_RESUMABLE, 1012, "not_resumable")  /* the router can't replay what this client missed */           \
+    X(ROUTER_CLOSE, 0, "router_close")       /* the router asked for it */                                   \
+    X(DRAIN, 1001, "drain")                  /* this gateway stops */                                        \
+    X(TOO_MANY, 0, "too_many_connections")
+
+enum close_reason {
+#define X(name, code, text) CLOSE_##name,
+    CLOSE_REASON_TABLE(X)
+#undef X
+        CLOSE_REASONS
+};
+
+/* Static text; the close code, or 0. */
+const char *close_reason_text(enum close_reason reason);
+unsigned close_reason_code(enum close_reason reason);
+
+#endif

@@ -1,0 +1,398 @@
+/*
+ * Connections: the table of them, reading, writing and ending; see connection.h.  The poller, the wheel and
+ * the end of the loop's turn call in here; protocols and the fan-out write through it.  Nothing is written
+ * while a turn runs but by the fan-out: connections with output are remembered and written once at its end.
+ */
+#include "gateway/connection.h"
+
+#include "common/memory.h"
+#include "common/poller.h"
+#include "gateway/gateway.h"
+#include "gateway/room.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    READ_BUFFER = 64 << 10,
+    LINGER_MS = 2000, /* how long the peer may take to end its side */
+};
+
+#define PUSH(list, count, capacity, item)                                                                    \
+    do {                                                                                                     \
+        if ((count) == (capacity)) {                                                                         \
+            (capacity) = (capacity) ? (capacity)*2 : 64;                                                     \
+            (list) = memory_resize((list), (capacity) * sizeof *(list));                                     \
+        }                                                                                                    \
+        (list)[(count)++] = (item);                                                                          \
+    } while (0)
+
+void connections_init(struct connection_table *table)
+{
+    *table = (struct connection_table){.read_buffer = memory_new(READ_BUFFER)};
+}
+
+void connections_done(struct gateway *gateway, enum close_reason reason)
+{
+    struct connection_table *table = &gateway->connections;
+
+    for (uint32_t i = 0; i < table->slot_count; i++)
+        if (table->slots[i])
+            connection_drop(gateway, table->slots[i], reason);
+    connections_reap(gateway);
+    free(table->slots);
+    free(table->generations);
+    free(table->free_slots);
+    free(table->dirty);
+    free(table->closed);
+    free(table->paused);
+    free(table->read_buffer);
+    *table = (struct connection_table){0};
+}
+
+static uint32_t take_slot(struct connection_table *table)
+{
+    if (table->free_count)
+        return table->free_slots[--table->free_count];
+    if (table->slot_count == table->slot_capacity) {
+        table->slot_capacity = table->slot_capacity ? table->slot_capacity * 2 : 64;
+        table->slots = memory_resize(table->slots, table->slot_capacity * sizeof *table->slots);
+        table->generations =
+            memory_resize(table->generations, table->slot_capacity * sizeof *table->generations);
+    }
+    table->generations[table->slot_count] = 0;
+    return table->slot_count++;
+}
+
+static uint64_t poller_data(const struct connection *connection)
+{
+    return (uint64_t)connection->generation << 32 | connection->index;
+}
+
+struct connection *connection_new(struct gateway *gateway, int fd, const struct connection_protocol *protocol)
+{
+    struct connection_table *table = &gateway->connections;
+    struct connection *connection = memory_zero(1, sizeof *connection);
+
+    connection->fd = fd;
+    connection->protocol = protocol;
+    connection->index = take_slot(table);
+    connection->generation = ++table->generations[connection->index];
+    if (poller_add(gateway->poller, fd, EPOLLIN, poller_data(connection)) < 0) {
+        PUSH(table->free_slots, table->free_count, table->free_capacity, connection->index);
+        table->slots[connection->index] = NULL;
+        close(fd);
+        free(connection);
+        return NULL;
+    }
+    table->slots[connection->index] = connection;
+    table->count++;
+    gateway->counters.accepted++;
+    return connection;
+}
+
+/* -- states ---------------------------------------------------------------------------------- */
+
+static void set_state(struct connection *connection, enum connection_state state)
+{
+    assert(state > connection->state);
+    connection->state = (uint8_t)state;
+}
+
+static void set_interest(struct gateway *gateway, struct connection *connection)
+{
+    uint32_t events = (connection->paused ? 0 : EPOLLIN) | (connection->blocked ? EPOLLOUT : 0);
+
+    /* A refusal leaves a connection that nothing wakes: better none. */
+    if (poller_modify(gateway->poller, connection->fd, events, poller_data(connection)) < 0)
+        connection_drop(gateway, connection, CLOSE_TRANSPORT_ERROR);
+}
+
+static void mark_dirty(struct gateway *gateway, struct connection *connection)
+{
+    struct connection_table *table = &gateway->connections;
+
+    if (connection->dirty || connection->blocked)
+        return;
+    connection->dirty = true;
+    PUSH(table->dirty, table->dirty_count, table->dirty_capacity, connection);
+}
+
+/* Drops it at the end of the turn: for paths whose callers walk over rooms and members. */
+static void doom(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+{
+    struct connection_table *table = &gateway->connections;
+
+    if (connection->doomed)
+        return;
+    connection->doomed = (uint8_t)reason;
+    if (!connection->dirty) {
+        connection->dirty = true;
+        PUSH(table->dirty, table->dirty_count, table->dirty_capacity, connection);
+    }
+}
+
+/* What leaving OPEN means, once. */
+static void leave_open(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+{
+    connection->close_reason = (uint8_t)reason;
+    gateway->counters.closed[reason]++;
+    timer_wheel_cancel(&connection->timer);
+    connection->protocol->ending(gateway, connection, reason);
+    websocket_decoder_done(&connection->decoder);
+}
+
+void connection_end(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+{
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    set_state(connection, CONNECTION_FLUSHING);
+    leave_open(gateway, connection, reason);
+    if (connection->paused) { /* the peer's end must be seen */
+        connection->paused = false;
+        set_interest(gateway, connection);
+    }
+    if (connection->state == CONNECTION_FLUSHING) {
+        connection_set_timer(gateway, connection, loop_now(gateway->loop) + LINGER_MS);
+        mark_dirty(gateway, connection);
+    }
+}
+
+void connection_drop(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+{
+    struct connection_table *table = &gateway->connections;
+    bool was_open = connection->state == CONNECTION_OPEN;
+
+    if (connection->state == CONNECTION_CLOSED)
+        return;
+    set_state(connection, CONNECTION_CLOSED);
+    if (was_open)
+        leave_open(gateway, connection, reason);
+    timer_wheel_cancel(&connection->timer);
+    poller_remove(gateway->poller, connection->fd);
+    close(connection->fd);
+    connection->fd = -1;
+    output_done(&connection->output);
+    table->slots[connection->index] = NULL;
+    table->count--;
+    for (uint32_t i = 0; i < table->paused_count; i++)
+        if (table->paused[i] == connection)
+            table->paused[i] = NULL;
+    PUSH(table->closed, table->closed_count, table->closed_capacity, connection);
+}
+
+void connections_reap(struct gateway *gateway)
+{
+    struct connection_table *table = &gateway->connections;
+
+    for (uint32_t i = 0; i < table->closed_count; i++) {
+        struct connection *connection = table->closed[i];
+
+        PUSH(table->free_slots, table->free_count, table->free_capacity, connection->index);
+        free(connection);
+    }
+    table->closed_count = 0;
+}
+
+void connection_set_timer(struct gateway *gateway, struct connection *connection, uint64_t due_ms)
+{
+    timer_wheel_schedule(&gateway->timers, &connection->timer, due_ms);
+}
+
+void connections_on_timer(struct wheel_timer *timer, void *arg)
+{
+    struct gateway *gateway = arg;
+    struct connection *connection = (struct connection *)((char *)timer - offsetof(struct connection, timer));
+
+    if (connection->state == CONNECTION_OPEN)
+        connection->protocol->timeout(gateway, connection);
+    else
+        connection_drop(gateway, connection, CLOSE_NONE);
+}
+
+/* -- reading --------------------------------------------------------------------------------- */
+
+static void read_input(struct gateway *gateway, struct connection *connection)
+{
+    char *buffer = gateway->connections.read_buffer;
+    ssize_t n = recv(connection->fd, buffer, READ_BUFFER, 0);
+
+    if (n > 0) {
+        gateway->counters.bytes_in += (uint64_t)n;
+        if (connection->state == CONNECTION_OPEN)
+            connection->protocol->input(gateway, connection, buffer, (size_t)n);
+    } else if (n == 0)
+        connection_drop(gateway, connection, CLOSE_PEER_GONE);
+    else if (errno != EAGAIN && errno != EINTR)
+        connection_drop(gateway, connection, errno == ECONNRESET ? CLOSE_PEER_GONE : CLOSE_TRANSPORT_ERROR);
+}
+
+void connections_on_event(void *arg, uint64_t data, uint32_t events)
+{
+    struct gateway *gateway = arg;
+    struct connection_table *table = &gateway->connections;
+    uint32_t index = (uint32_t)data;
+    struct connection *connection = index < table->slot_count ? table->slots[index] : NULL;
+
+    gateway_advance_timers(gateway);
+    if (!connection || connection->generation != data >> 32 || connection->state == CONNECTION_CLOSED)
+        return;
+    if (events & EPOLLOUT) {
+        connection->blocked = false;
+        set_interest(gateway, connection);
+        if (connection->state != CONNECTION_CLOSED)
+            mark_dirty(gateway, connection);
+    }
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) && connection->state != CONNECTION_CLOSED)
+        read_input(gateway, connection);
+}
+
+void connection_pause(struct gateway *gateway, struct connection *connection)
+{
+    struct connection_table *table = &gateway->connections;
+
+    if (connection->paused || connection->state != CONNECTION_OPEN)
+        return;
+    connection->paused = true;
+    gateway->counters.reading_paused++;
+    PUSH(table->paused, table->paused_count, table->paused_capacity, connection);
+    set_interest(gateway, connection);
+}
+
+void connections_resume(struct gateway *gateway)
+{
+    struct connection_table *table = &gateway->connections;
+
+    for (uint32_t i = 0; i < table->paused_count; i++) {
+        struct connection *connection = table->paused[i];
+
+        if (!connection || !connection->paused)
+            continue;
+        connection->paused = false;
+        set_interest(gateway, connection);
+    }
+    table->paused_count = 0;
+}
+
+/* -- writing --------------------------------------------------------------------------------- */
+
+char *connection_reserve(struct gateway *gateway, struct connection *connection, size_t length)
+{
+    if (connection->state != CONNECTION_OPEN)
+        return NULL;
+    rooms_catch_up(gateway, connection);
+    mark_dirty(gateway, connection);
+    return output_reserve(&connection->output, length);
+}
+
+void connection_send(struct gateway *gateway, struct connection *connection, struct bytes bytes)
+{
+    char *at = connection_reserve(gateway, connection, bytes.length);
+
+    if (at)
+        memcpy(at, bytes.data, bytes.length);
+}
+
+void connection_send_chunk(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
+                           uint32_t offset, uint32_t length)
+{
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    rooms_catch_up(gateway, connection);
+    connection_append(gateway, connection, chunk, offset, length);
+}
+
+/* The kernel takes no more: wait for it, unless too much waits already. */
+static void block(struct gateway *gateway, struct connection *connection)
+{
+    uint32_t events = (connection->paused ? 0 : EPOLLIN) | EPOLLOUT;
+
+    connection->blocked = true;
+    if (connection->output.bytes > gateway->settings->outbound_queue)
+        doom(gateway, connection, CLOSE_SLOW_READER);
+    else if (poller_modify(gateway->poller, connection->fd, events, poller_data(connection)) < 0)
+        doom(gateway, connection, CLOSE_TRANSPORT_ERROR);
+}
+
+void connection_append(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
+                       uint32_t offset, uint32_t length)
+{
+    if (connection->state != CONNECTION_OPEN || connection->doomed)
+        return;
+    output_append(&connection->output, chunk, offset, length);
+    if (!connection->blocked)
+        mark_dirty(gateway, connection);
+    else if (connection->output.bytes > gateway->settings->outbound_queue)
+        doom(gateway, connection, CLOSE_SLOW_READER);
+}
+
+void connection_deliver(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
+                        uint32_t offset, uint32_t length)
+{
+    if (connection->output.first || connection->room_count > 1 || connection->state != CONNECTION_OPEN) {
+        connection_append(gateway, connection, chunk, offset, length);
+        return;
+    }
+
+    ssize_t n = send(connection->fd, chunk->data + offset, length, MSG_NOSIGNAL);
+
+    gateway->counters.writes++;
+    if (n == (ssize_t)length) {
+        gateway->counters.bytes_out += length;
+        return;
+    }
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        doom(gateway, connection, CLOSE_PEER_GONE);
+        return;
+    }
+    if (n < 0)
+        n = 0;
+    gateway->counters.bytes_out += (uint64_t)n;
+    output_append(&connection->output, chunk, offset + (uint32_t)n, length - (uint32_t)n);
+    block(gateway, connection);
+}
+
+static void write_output(struct gateway *gateway, struct connection *connection)
+{
+    int result = output_write(&connection->output, connection->fd, &gateway->counters.bytes_out,
+                              &gateway->counters.writes);
+
+    if (result == ERROR_AGAIN)
+        block(gateway, connection);
+    else if (result < 0)
+        connection_drop(gateway, connection, CLOSE_PEER_GONE);
+    else if (connection->state == CONNECTION_FLUSHING) {
+        set_state(connection, CONNECTION_LINGERING);
+        if (shutdown(connection->fd, SHUT_WR) < 0)
+            connection_drop(gateway, connection, CLOSE_NONE);
+    }
+}
+
+void connections_flush(struct gateway *gateway)
+{
+    struct connection_table *table = &gateway->connections;
+
+    /* Blocking in here may doom a connection, which puts it behind the others once more. */
+    for (uint32_t i = 0; i < table->dirty_count; i++) {
+        struct connection *connection = table->dirty[i];
+
+        connection->dirty = false;
+        if (connection->doomed)
+            connection_drop(gateway, connection, connection->doomed);
+        if (connection->state != CONNECTION_CLOSED && !connection->blocked)
+            write_output(gateway, connection);
+    }
+    table->dirty_count = 0;
+}
+
+void connections_each(struct gateway *gateway, void (*callback)(struct gateway *, struct connection *))
+{
+    struct connection_table *table = &gateway->connections;
+
+    for (uint32_t i = 0; i < table->slot_count; i++)
+        if (table->slots[i] && table->slots[i]->state == CONNECTION_OPEN)
+            callback(gateway, table->slots[i]);
+}

@@ -1,0 +1,145 @@
+/*
+ * A client's TCP connection: its descriptor, its output, its one timer, and its end.
+ *
+ * What is spoken on it (HTTP, then Engine.IO) is a protocol: a table of functions that the connection
+ * points to.
+ *
+ *   OPEN ------> FLUSHING ------> LINGERING ------> CLOSED        connection_end(): what is queued goes out,
+ *     |              |                |                ^          then the write side is shut, then the
+ * peer's
+ *     +--------------+----------------+----------------+          end is awaited for a while
+ *                                                                 connection_drop(): at once
+ *
+ * Deferred close is law: both may be called from anywhere, also from inside the connection's own
+ * callbacks; the memory goes at the end of the loop's turn (connections_reap()).
+ */
+#ifndef HUBBUB_GATEWAY_CONNECTION_H
+#define HUBBUB_GATEWAY_CONNECTION_H
+
+#include "common/bytes.h"
+#include "common/timer_wheel.h"
+#include "gateway/close_reason.h"
+#include "gateway/output.h"
+#include "proto/websocket.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gateway;
+struct connection;
+struct socket;
+
+enum connection_state {
+    CONNECTION_OPEN,
+    CONNECTION_FLUSHING,
+    CONNECTION_LINGERING,
+    CONNECTION_CLOSED,
+};
+
+/* What is spoken on a connection.  All of it is called while it is open only. */
+struct connection_protocol {
+    /* Bytes came; they may be changed in place, and are gone after the call. */
+    void (*input)(struct gateway *gateway, struct connection *connection, char *data, size_t length);
+    /* The time set by connection_set_timer() has come. */
+    void (*timeout)(struct gateway *gateway, struct connection *connection);
+    /* The connection leaves the state OPEN: free what belongs to it, and send nothing. */
+    void (*ending)(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+};
+
+struct connection {
+    /* What the fan-out touches stands together. */
+    int fd;
+    uint8_t state;        /* enum connection_state */
+    uint8_t close_reason; /* enum close_reason, once it is not OPEN */
+    bool dirty;           /* in the list of those to write at the end of the turn */
+    uint8_t doomed;       /* enum close_reason: is to be dropped at the end of the turn */
+    bool blocked;         /* the kernel takes no more; waits for EPOLLOUT */
+    bool paused;          /* not read for want of credit */
+    bool awaiting_pong;   /* the timer is for the pong */
+    uint16_t room_count;  /* memberships of all its sockets */
+    struct output output;
+
+    uint32_t index; /* in the table, and in the poller's data with the generation */
+    uint32_t generation;
+    const struct connection_protocol *protocol;
+    struct wheel_timer timer;
+    uint64_t heartbeat_due; /* Engine.IO: the next ping, or the pong's deadline */
+    uint64_t connect_due;   /* when a namespace must have been joined; 0: no more */
+
+    struct buffer *head;    /* HTTP: the part of a request's head that has come; else NULL */
+    struct socket *sockets; /* Socket.IO sockets, a list */
+    struct websocket_decoder decoder;
+};
+
+/* All connections, and the work left for the end of the turn. */
+struct connection_table {
+    struct connection **slots;
+    uint32_t *generations;
+    uint32_t slot_count, slot_capacity;
+    uint32_t *free_slots;
+    uint32_t free_count, free_capacity;
+    uint32_t count;
+    struct connection **dirty;
+    uint32_t dirty_count, dirty_capacity;
+    struct connection **closed;
+    uint32_t closed_count, closed_capacity;
+    struct connection **paused;
+    uint32_t paused_count, paused_capacity;
+    char *read_buffer; /* one for the process */
+};
+
+void connections_init(struct connection_table *table);
+
+/* Drops every connection with the reason, and frees everything. */
+void connections_done(struct gateway *gateway, enum close_reason reason);
+
+/* Takes over an accepted descriptor.  NULL (the descriptor is closed) when the kernel refuses to poll it. */
+struct connection *connection_new(struct gateway *gateway, int fd,
+                                  const struct connection_protocol *protocol);
+
+/* The poller's callback: arg is the gateway. */
+void connections_on_event(void *arg, uint64_t data, uint32_t events);
+
+/* The wheel's callback for a connection's timer: arg is the gateway. */
+void connections_on_timer(struct wheel_timer *timer, void *arg);
+
+/* Replaces the connection's timer.  due_ms on the loop's clock. */
+void connection_set_timer(struct gateway *gateway, struct connection *connection, uint64_t due_ms);
+
+/*
+ * Room for length bytes at the end of its output, behind whatever its rooms were sent before in this turn.
+ * For the caller to fill before anything else is sent.  NULL when the connection is not open.
+ */
+char *connection_reserve(struct gateway *gateway, struct connection *connection, size_t length) MUST_CHECK;
+
+void connection_send(struct gateway *gateway, struct connection *connection, struct bytes bytes);
+
+/* The same for a run of a chunk that others share. */
+void connection_send_chunk(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
+                           uint32_t offset, uint32_t length);
+
+/*
+ * For the fan-out: appends; and the same, but writes at once when nothing waits before it.  Neither ever
+ * drops the connection: one that fails or is over its limit is dropped at the end of the turn.
+ */
+void connection_append(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
+                       uint32_t offset, uint32_t length);
+void connection_deliver(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
+                        uint32_t offset, uint32_t length);
+
+/* Both take a connection in any state; see the diagram. */
+void connection_end(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+void connection_drop(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+
+/* Stops reading from it until connections_resume(). */
+void connection_pause(struct gateway *gateway, struct connection *connection);
+void connections_resume(struct gateway *gateway);
+
+/* The end of a turn: writes what is queued, then frees what is closed. */
+void connections_flush(struct gateway *gateway);
+void connections_reap(struct gateway *gateway);
+
+/* Calls back for every open connection; the callback may end or drop it. */
+void connections_each(struct gateway *gateway, void (*callback)(struct gateway *, struct connection *));
+
+#endif

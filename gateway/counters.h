@@ -1,0 +1,45 @@
+/*
+ * What a gateway counts: one row gives the field, the name under which the router's stats socket shows
+ * the sum over all gateways, and what it means.  Closed connections are counted by reason beside it.
+ */
+#ifndef HUBBUB_GATEWAY_COUNTERS_H
+#define HUBBUB_GATEWAY_COUNTERS_H
+
+#include "gateway/close_reason.h"
+
+#include <stdint.h>
+
+/* X(field, name, meaning) */
+#define COUNTER_TABLE(X)                                                                                     \
+    X(connections, "hubbub_connections", "open connections (a gauge)")                                       \
+    X(websockets, "hubbub_websockets", "open WebSocket connections (a gauge)")                               \
+    X(sockets, "hubbub_sockets", "Socket.IO sockets connected to a namespace (a gauge)")                     \
+    X(rooms, "hubbub_gateway_rooms", "rooms with members here (a gauge)")                                    \
+    X(accepted, "hubbub_accepted_total", "connections accepted")                                             \
+    X(http_requests, "hubbub_http_requests_total", "HTTP requests answered")                                 \
+    X(messages_in, "hubbub_messages_in_total", "Socket.IO packets that came in")                             \
+    X(deliveries, "hubbub_deliveries_total", "events handed to connections")                                 \
+    X(writes, "hubbub_writes_total", "system calls that wrote to connections")                               \
+    X(bytes_in, "hubbub_bytes_in_total", "bytes read from connections")                                      \
+    X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections")                                   \
+    X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router (a gauge)")     \
+    X(refused_unavailable, "hubbub_refused_total{code=unavailable}",                                         \
+      "requests refused while the router was away")                                                          \
+    X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit")            \
+    X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
+      "volatile events dropped for a slow reader")                                                           \
+    X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}",                                         \
+      "hubbub:error events beyond their rate")                                                               \
+    X(link_resets, "hubbub_link_resets_total", "new links to the router")                                    \
+    X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router")         \
+    X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit")
+
+struct counters {
+#define X(field, name, meaning) uint64_t field;
+    COUNTER_TABLE(X)
+#undef X
+    uint64_t refused[16]; /* by enum refusal_code */
+    uint64_t closed[CLOSE_REASONS];
+};
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * Engine.IO v4 over the websocket transport: the handshake, packets, the heartbeat, and closing.
+ *
+ * The server pings; a pong in time starts the next interval (protocol: Engine.IO v4, heartbeat).
+ */
+#ifndef HUBBUB_GATEWAY_ENGINE_H
+#define HUBBUB_GATEWAY_ENGINE_H
+
+#include "common/bytes.h"
+#include "gateway/close_reason.h"
+
+#include <stddef.h>
+
+struct connection;
+struct gateway;
+
+/* Turns an HTTP connection into a session: sends 101 and the open packet as one. */
+void engine_open(struct gateway *gateway, struct connection *connection, struct bytes websocket_key);
+
+/* Bytes that came behind the request's head in the same read. */
+void engine_input(struct gateway *gateway, struct connection *connection, char *data, size_t length);
+
+/* Sends one text message; its parts are joined. */
+void engine_send(struct gateway *gateway, struct connection *connection, const struct bytes *parts,
+                 size_t count);
+
+/* Closes the transport: a Close frame with the reason's code, then the connection. */
+void engine_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+
+/* A namespace was joined: the connect timeout is over. */
+void engine_namespace_joined(struct connection *connection);
+
+#endif

@@ -1,0 +1,127 @@
+/*
+ * Puts the parts together and orders the end of a turn; see gateway.h.  The order matters: what the router
+ * and the timers bring goes to the rooms, the rooms to the connections, the connections to the kernel; what
+ * all of that had to say to the router goes last, in one batch.
+ */
+#include "gateway/gateway.h"
+
+#include "common/memory.h"
+#include "common/random.h"
+#include "gateway/engine.h"
+#include "gateway/listener.h"
+
+#include <stdlib.h>
+
+enum {
+    INCARNATION_BITS = 48,
+    DRAIN_MS = 3000, /* for clients to take their Close frames */
+    DRAIN_STEP_MS = 50,
+};
+
+struct namespace_rooms *gateway_namespace(struct gateway *gateway, struct bytes name)
+{
+    for (size_t i = 0; i < gateway->settings->namespaces.count; i++)
+        if (bytes_equal(gateway->settings->namespaces.namespaces[i].name, name))
+            return &gateway->namespaces[i];
+    return NULL;
+}
+
+void gateway_advance_timers(struct gateway *gateway)
+{
+    uint64_t now = loop_now(gateway->loop);
+
+    if (gateway->timers_advanced == now)
+        return;
+    gateway->timers_advanced = now;
+    timer_wheel_advance(&gateway->timers, now, connections_on_timer, gateway);
+}
+
+static void on_turn_end(void *arg)
+{
+    struct gateway *gateway = arg;
+
+    link_look(gateway->link);
+    gateway_advance_timers(gateway);
+    rooms_flush(gateway);
+    connections_flush(gateway);
+    link_flush(gateway->link);
+    connections_reap(gateway);
+    loop_set_deadline(gateway->loop, timer_wheel_next_due(&gateway->timers));
+}
+
+int gateway_start(struct gateway *gateway, const struct gateway_settings *settings, struct loop *loop)
+{
+    int result;
+
+    *gateway = (struct gateway){.settings = settings, .loop = loop};
+    gateway->incarnation = random_u64() >> (64 - INCARNATION_BITS);
+    timer_wheel_init(&gateway->timers, loop_now(loop));
+    connections_init(&gateway->connections);
+    fanout_init(&gateway->fanout);
+    requests_init(&gateway->requests);
+    gateway->namespaces = memory_zero(settings->namespaces.count, sizeof *gateway->namespaces);
+    for (size_t i = 0; i < settings->namespaces.count; i++)
+        namespace_rooms_init(&gateway->namespaces[i], &settings->namespaces.namespaces[i]);
+    gateway->poller = poller_new(loop, connections_on_event, gateway);
+    if (!gateway->poller)
+        return ERROR_SYSTEM;
+    result = listener_new(gateway, &gateway->listener);
+    if (result < 0)
+        return result;
+    result = link_new(gateway, &gateway->link);
+    if (result < 0)
+        return result;
+    loop_on_turn_end(loop, on_turn_end, gateway);
+    return 0;
+}
+
+void gateway_done(struct gateway *gateway)
+{
+    loop_timer_stop(&gateway->drain_timer);
+    listener_free(gateway->listener);
+    if (gateway->poller)
+        connections_done(gateway, CLOSE_DRAIN);
+    link_free(gateway->link);
+    poller_free(gateway->poller);
+    for (size_t i = 0; i < gateway->settings->namespaces.count; i++)
+        namespace_rooms_done(&gateway->namespaces[i]);
+    free(gateway->namespaces);
+    sockets_done(&gateway->sockets);
+    requests_done(&gateway->requests);
+    fanout_done(&gateway->fanout);
+    buffer_done(&gateway->scratch);
+}
+
+/* -- draining -------------------------------------------------------------------------------- */
+
+static void end_connection(struct gateway *gateway, struct connection *connection)
+{
+    if (connection->head || !connection->heartbeat_due) /* still HTTP */
+        connection_end(gateway, connection, CLOSE_DRAIN);
+    else
+        engine_close(gateway, connection, CLOSE_DRAIN);
+}
+
+static void on_drain_step(void *arg)
+{
+    struct gateway *gateway = arg;
+
+    if (gateway->connections.count && loop_now(gateway->loop) < gateway->drain_until)
+        return;
+    link_say_bye(gateway->link);
+    loop_stop(gateway->loop);
+}
+
+void gateway_drain(struct gateway *gateway)
+{
+    if (gateway->draining)
+        return;
+    gateway->draining = true;
+    log_info("draining", "connections=%u", gateway->connections.count);
+    listener_free(gateway->listener);
+    gateway->listener = NULL;
+    connections_each(gateway, end_connection);
+    gateway->drain_until = loop_now(gateway->loop) + DRAIN_MS;
+    loop_timer_init(&gateway->drain_timer, gateway->loop, on_drain_step, gateway);
+    loop_timer_repeat(&gateway->drain_timer, DRAIN_STEP_MS);
+}

@@ -1,0 +1,55 @@
+/* The gateway as a whole: one struct that owns the parts, and their order in a turn of the loop. */
+#ifndef HUBBUB_GATEWAY_GATEWAY_H
+#define HUBBUB_GATEWAY_GATEWAY_H
+
+#include "common/loop.h"
+#include "common/poller.h"
+#include "common/timer_wheel.h"
+#include "gateway/connection.h"
+#include "gateway/counters.h"
+#include "gateway/room.h"
+#include "gateway/router_link.h"
+#include "gateway/settings.h"
+#include "gateway/socket.h"
+
+struct listener;
+
+struct gateway {
+    const struct gateway_settings *settings;
+    struct loop *loop;
+    struct poller *poller;
+    struct listener *listener;
+    struct timer_wheel timers; /* of connections */
+    uint64_t timers_advanced;  /* the loop's time of the last advance */
+    struct connection_table connections;
+    struct socket_table sockets;
+    struct namespace_rooms *namespaces; /* one for each in the settings */
+    struct fanout fanout;
+    struct request_queue requests;
+    struct router_link *link;
+    struct counters counters;
+    uint64_t incarnation;  /* 48 random bits: this run of the program */
+    struct buffer scratch; /* for texts that are built and sent at once */
+    struct loop_timer drain_timer;
+    uint64_t drain_until;
+    bool draining;
+    void (*on_live)(void); /* called whenever the link has become live; may be NULL */
+};
+
+/* Opens the port and starts connecting to the router.  0, or a negative error after logging what failed. */
+int gateway_start(struct gateway *gateway, const struct gateway_settings *settings,
+                  struct loop *loop) MUST_CHECK;
+
+/* Frees everything; takes a gateway whose start failed. */
+void gateway_done(struct gateway *gateway);
+
+/* Stops accepting, closes every client's transport and says goodbye to the router, then stops the loop. */
+void gateway_drain(struct gateway *gateway);
+
+/* Fires the connections' timers that are due; once for each time the loop shows. */
+void gateway_advance_timers(struct gateway *gateway);
+
+/* NULL when this gateway does not serve it. */
+struct namespace_rooms *gateway_namespace(struct gateway *gateway, struct bytes name);
+
+#endif

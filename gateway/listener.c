@@ -1,0 +1,201 @@
+/*
+ * Listening and accepting; see listener.h.  The surprising rule: one descriptor is kept in reserve, so that
+ * when the process has no more, a waiting client can still be accepted and told so instead of hanging.
+ */
+#include "gateway/listener.h"
+
+#include "common/memory.h"
+#include "gateway/gateway.h"
+#include "gateway/http_service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    BACKLOG = 4096,
+    ACCEPTS_A_TURN = 256,
+    SOCKETS_MAX = 8,           /* addresses that one host name may have */
+    RESERVED_DESCRIPTORS = 64, /* for ZeroMQ, the loop and the like */
+};
+
+struct listener {
+    struct gateway *gateway;
+    struct loop_watch *watches[SOCKETS_MAX];
+    int fds[SOCKETS_MAX];
+    unsigned count;
+    int reserve; /* /dev/null, or -1 while it is lent */
+    uint32_t limit;
+};
+
+static uint32_t connection_limit(const struct gateway_settings *settings)
+{
+    struct rlimit limit;
+    uint64_t allowed = UINT32_MAX;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+            allowed = limit.rlim_cur > RESERVED_DESCRIPTORS ? limit.rlim_cur - RESERVED_DESCRIPTORS : 1;
+    }
+    if (settings->max_connections && settings->max_connections < allowed)
+        allowed = settings->max_connections;
+    return allowed > UINT32_MAX ? UINT32_MAX : (uint32_t)allowed;
+}
+
+static void refuse_with_reserve(struct listener *listener, int listening)
+{
+    int fd;
+
+    close(listener->reserve);
+    fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+        http_refuse(listener->gateway, fd);
+    listener->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void on_ready(void *arg, int listening, unsigned ready)
+{
+    struct listener *listener = arg;
+    struct gateway *gateway = listener->gateway;
+
+    (void)ready;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0 && gateway->connections.count >= listener->limit)
+            http_refuse(gateway, fd);
+        else if (fd >= 0)
+            http_accept(gateway, fd);
+        else if (errno == EMFILE || errno == ENFILE) {
+            log_warn("no descriptor left for a client", "connections=%u", gateway->connections.count);
+            refuse_with_reserve(listener, listening);
+            return;
+        } else if (errno == ECONNABORTED || errno == EINTR)
+            continue;
+        else {
+            if (errno != EAGAIN)
+                log_warn("accepting failed", "error=%s", strerror(errno));
+            return;
+        }
+    }
+}
+
+/* Opens one address.  The descriptor, or -1 with errno. */
+static int open_address(const struct addrinfo *address, const struct gateway_settings *settings)
+{
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1, off = 0;
+    int failure;
+
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        (settings->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || /* accepted sockets inherit it */
+        (address->ai_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0) ||
+        bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+        failure = errno;
+        close(fd);
+        errno = failure;
+        return -1;
+    }
+    return fd;
+}
+
+static int add_address(struct listener *listener, const struct addrinfo *address)
+{
+    int fd = open_address(address, listener->gateway->settings);
+    struct loop_watch *watch;
+
+    if (fd < 0)
+        return ERROR_SYSTEM;
+    watch = loop_watch_new(listener->gateway->loop, fd, LOOP_READ, on_ready, listener);
+    if (!watch) {
+        close(fd);
+        return ERROR_SYSTEM;
+    }
+    listener->watches[listener->count] = watch;
+    listener->fds[listener->count++] = fd;
+    return 0;
+}
+
+/* One dual-stack socket on all addresses; IPv4 alone where the system has no IPv6. */
+static int open_everywhere(struct listener *listener, uint16_t port)
+{
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any};
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct addrinfo address = {
+        .ai_family = AF_INET6, .ai_addr = (struct sockaddr *)&six, .ai_addrlen = sizeof six};
+
+    if (add_address(listener, &address) == 0)
+        return 0;
+    if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)
+        return ERROR_SYSTEM;
+    address.ai_family = AF_INET;
+    address.ai_addr = (struct sockaddr *)&four;
+    address.ai_addrlen = sizeof four;
+    return add_address(listener, &address);
+}
+
+static int open_host(struct listener *listener, const char *host, uint16_t port)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found;
+    char service[8];
+    int result = 0;
+
+    snprintf(service, sizeof service, "%u", port);
+    result = getaddrinfo(host, service, &hints, &found);
+    if (result != 0) {
+        log_error("the host to listen on is unknown", "host=%s error=%s", host, gai_strerror(result));
+        errno = 0;
+        return ERROR_SYSTEM;
+    }
+    for (const struct addrinfo *a = found; a && result == 0 && listener->count < SOCKETS_MAX; a = a->ai_next)
+        result = add_address(listener, a);
+    freeaddrinfo(found);
+    return result;
+}
+
+int listener_new(struct gateway *gateway, struct listener **out)
+{
+    const struct gateway_settings *settings = gateway->settings;
+    struct listener *listener = memory_zero(1, sizeof *listener);
+    int result;
+
+    listener->gateway = gateway;
+    listener->limit = connection_limit(settings);
+    listener->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    result = settings->host[0] ? open_host(listener, settings->host, settings->port)
+                               : open_everywhere(listener, settings->port);
+    if (result < 0) {
+        if (errno)
+            log_error("can't listen", "host=%s port=%u error=%s", settings->host, settings->port,
+                      strerror(errno));
+        listener_free(listener);
+        return result;
+    }
+    *out = listener;
+    return 0;
+}
+
+void listener_free(struct listener *listener)
+{
+    if (!listener)
+        return;
+    for (unsigned i = 0; i < listener->count; i++) {
+        loop_watch_free(listener->watches[i]);
+        close(listener->fds[i]);
+    }
+    if (listener->reserve >= 0)
+        close(listener->reserve);
+    free(listener);
+}

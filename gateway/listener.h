@@ -1,0 +1,19 @@
+/* The port that clients connect to. */
+#ifndef HUBBUB_GATEWAY_LISTENER_H
+#define HUBBUB_GATEWAY_LISTENER_H
+
+#include "common/error.h"
+
+struct gateway;
+struct listener;
+
+/*
+ * Listens as the settings say (host "" for IPv6 and IPv4 on all addresses) and accepts from the next turn on.
+ * ERROR_SYSTEM after logging what failed.
+ */
+int listener_new(struct gateway *gateway, struct listener **out) MUST_CHECK;
+
+/* Stops listening.  Takes NULL. */
+void listener_free(struct listener *listener);
+
+#endif

@@ -1,0 +1,63 @@
+/* hubbub-gateway: wiring only. */
+#include "common/exit_code.h"
+#include "common/ready.h"
+#include "gateway/gateway.h"
+
+#include <signal.h>
+
+static void on_stop(void *arg, int number)
+{
+    (void)number;
+    gateway_drain(arg);
+}
+
+static int run(const struct gateway_settings *settings)
+{
+    struct gateway gateway;
+    struct loop *loop = loop_new();
+    struct loop_signal *terminate = NULL, *interrupt = NULL;
+    int code = EXIT_RUNTIME;
+
+    if (!loop) {
+        log_error("can't make an event loop");
+        return code;
+    }
+    if (gateway_start(&gateway, settings, loop) < 0)
+        goto done;
+    gateway.on_live = ready_announce;
+    terminate = loop_signal_new(loop, SIGTERM, on_stop, &gateway);
+    interrupt = loop_signal_new(loop, SIGINT, on_stop, &gateway);
+    if (!terminate || !interrupt) {
+        log_error("can't watch for signals");
+        goto done;
+    }
+    log_info("listening", "host=%s port=%u router=%s version=%s", settings->host, settings->port,
+             settings->router, HUBBUB_VERSION);
+    if (loop_run(loop) < 0)
+        log_error("the event loop failed");
+    else
+        code = EXIT_OK;
+
+done:
+    loop_signal_free(terminate);
+    loop_signal_free(interrupt);
+    gateway_done(&gateway);
+    loop_free(loop);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct gateway_settings settings = {0};
+    struct config_result result;
+    int code;
+
+    if (config_load(&gateway_config, argc, argv, &settings, &result) != 0)
+        return config_report(&result);
+    signal(SIGPIPE, SIG_IGN);
+    log_set_program(settings.name);
+    log_set_level(settings.log_level);
+    code = run(&settings);
+    gateway_settings_done(&settings);
+    return code;
+}

@@ -1,0 +1,374 @@
+/*
+ * Judges clients' packets as far as the packet alone allows, and turns them into requests to the router; see
+ * packet.h.  The surprising rule: nothing here decides by membership or rights, not even when this gateway
+ * could know: only the router's word counts.
+ */
+#include "gateway/packet.h"
+
+#include "gateway/connection.h"
+#include "gateway/engine.h"
+#include "gateway/gateway.h"
+#include "gateway/socket.h"
+#include "proto/socketio.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+enum {
+    HISTORY_DEFAULT = 50,
+    HISTORY_MAX = 200,
+};
+
+/* -- requests -------------------------------------------------------------------------------- */
+
+#define DEFINE_PUT(name)                                                                                     \
+    static void put_##name(struct wire_batch *batch, uint64_t number, const void *record)                    \
+    {                                                                                                        \
+        struct wire_##name copy = *(const struct wire_##name *)record;                                       \
+                                                                                                             \
+        copy.request = number;                                                                               \
+        wire_put_##name(batch, &copy);                                                                       \
+    }
+DEFINE_PUT(connect)
+DEFINE_PUT(join)
+DEFINE_PUT(leave)
+DEFINE_PUT(history)
+DEFINE_PUT(presence)
+DEFINE_PUT(event)
+#undef DEFINE_PUT
+
+/* What is being asked, and how to answer when it can't be. */
+struct call {
+    struct gateway *gateway;
+    struct socket *socket;
+    const struct socketio_packet *packet;
+};
+
+static void refuse(const struct call *call, enum refusal_code code, const char *message)
+{
+    socket_refuse(call->gateway, call->socket, call->packet->ack, call->packet->name, code, message);
+}
+
+static void ask(const struct call *call, enum request_kind kind,
+                void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
+                const void *record)
+{
+    struct gateway *gateway = call->gateway;
+
+    if (link_request(gateway->link, kind, socket_number(call->socket), call->packet->ack, put, record) < 0)
+        refuse(call, REFUSAL_UNAVAILABLE, NULL);
+    if (link_congested(gateway->link))
+        connection_pause(gateway, call->socket->connection);
+}
+
+/* -- the broker's own events ----------------------------------------------------------------- */
+
+/* A room's name, decoded into space of ROOM_NAME_MAX bytes; length 0 when the value is none. */
+static struct bytes decode_room(struct json_value value, char space[ROOM_NAME_MAX])
+{
+    size_t length;
+
+    if (value.kind != JSON_STRING || json_string_decode(value, space, ROOM_NAME_MAX, &length) < 0 ||
+        !room_name_valid(bytes_make(space, length)))
+        return (struct bytes){0};
+    return bytes_make(space, length);
+}
+
+/* The first argument is the room's name, or an object with the key "room". */
+static struct bytes room_argument(struct json_value argument, char space[ROOM_NAME_MAX])
+{
+    struct json_value room;
+
+    if (argument.kind == JSON_OBJECT) {
+        if (json_object_find(argument, "room", &room) < 0)
+            return (struct bytes){0};
+        argument = room;
+    }
+    return decode_room(argument, space);
+}
+
+/* A whole number of an object within a range.  0 (*out untouched when the key is absent), or ERROR_MALFORMED.
+ */
+static int number_member(struct json_value object, const char *key, long long minimum, long long *out)
+{
+    struct json_value value;
+    long long number;
+    int found = object.kind == JSON_OBJECT ? json_object_find(object, key, &value) : ERROR_NOT_FOUND;
+
+    if (found == ERROR_NOT_FOUND)
+        return 0;
+    if (found < 0 || value.kind != JSON_NUMBER || json_integer(value, &number) < 0 || number < minimum)
+        return ERROR_MALFORMED;
+    *out = number;
+    return 0;
+}
+
+static void on_join(const struct call *call, struct json_value argument)
+{
+    char space[ROOM_NAME_MAX];
+    struct bytes room = room_argument(argument, space);
+    struct json_value presence = {0};
+    long long history = 0;
+
+    if (room.length == 0) {
+        refuse(call, REFUSAL_BAD_ROOM, NULL);
+        return;
+    }
+    if (number_member(argument, "history", 0, &history) < 0) {
+        refuse(call, REFUSAL_BAD_REQUEST, "history is a whole number from 0 to 200");
+        return;
+    }
+    if (argument.kind == JSON_OBJECT && json_object_find(argument, "presence", &presence) == 0 &&
+        presence.kind != JSON_TRUE && presence.kind != JSON_FALSE) {
+        refuse(call, REFUSAL_BAD_REQUEST, "presence is true or false");
+        return;
+    }
+    ask(call, REQUEST_JOIN, put_join,
+        &(struct wire_join){.socket = socket_number(call->socket),
+                            .room = room,
+                            .history = (uint64_t)(history > HISTORY_MAX ? HISTORY_MAX : history),
+                            .watch = presence.kind == JSON_TRUE});
+}
+
+static void on_leave(const struct call *call, struct json_value argument)
+{
+    char space[ROOM_NAME_MAX];
+    struct bytes room = room_argument(argument, space);
+
+    if (room.length == 0) {
+        refuse(call, REFUSAL_BAD_ROOM, NULL);
+        return;
+    }
+    ask(call, REQUEST_LEAVE, put_leave,
+        &(struct wire_leave){.socket = socket_number(call->socket), .room = room});
+}
+
+static void on_history(const struct call *call, struct json_value argument)
+{
+    char space[ROOM_NAME_MAX];
+    struct bytes room = room_argument(argument, space);
+    long long before = 0, after = -1, limit = HISTORY_DEFAULT;
+
+    if (room.length == 0) {
+        refuse(call, REFUSAL_BAD_ROOM, NULL);
+        return;
+    }
+    if (number_member(argument, "before", 1, &before) < 0 ||
+        number_member(argument, "after", 0, &after) < 0 || number_member(argument, "limit", 1, &limit) < 0 ||
+        (before > 0 && after >= 0)) {
+        refuse(call, REFUSAL_BAD_REQUEST,
+               "history takes before (from 1) or after (from 0), and limit (1 to 200)");
+        return;
+    }
+    ask(call, REQUEST_HISTORY, put_history,
+        &(struct wire_history){.socket = socket_number(call->socket),
+                               .room = room,
+                               .before = (uint64_t)before,
+                               .has_after = after >= 0,
+                               .after = after >= 0 ? (uint64_t)after : 0,
+                               .limit = (uint64_t)(limit > HISTORY_MAX ? HISTORY_MAX : limit)});
+}
+
+static void on_presence(const struct call *call, struct json_value argument)
+{
+    char space[ROOM_NAME_MAX];
+    struct bytes room = room_argument(argument, space);
+
+    if (room.length == 0) {
+        refuse(call, REFUSAL_BAD_ROOM, NULL);
+        return;
+    }
+    ask(call, REQUEST_PRESENCE, put_presence,
+        &(struct wire_presence){.socket = socket_number(call->socket), .room = room});
+}
+
+static const struct {
+    const char *name;
+    void (*handle)(const struct call *call, struct json_value argument);
+} builtins[] = {{"join", on_join}, {"leave", on_leave}, {"history", on_history}, {"presence", on_presence}};
+
+static bool handle_builtin(const struct call *call)
+{
+    for (size_t i = 0; i < sizeof builtins / sizeof *builtins; i++) {
+        if (!bytes_equal_text(call->packet->name, builtins[i].name))
+            continue;
+
+        struct json_cursor cursor = json_list_cursor(call->packet->event.arguments);
+        struct json_value argument = {0};
+
+        if (json_cursor_next(&cursor, &argument) < 0)
+            argument = (struct json_value){0};
+        builtins[i].handle(call, argument);
+        return true;
+    }
+    return false;
+}
+
+/* -- the application's events ---------------------------------------------------------------- */
+
+static void publish(const struct call *call, const struct event_rule *rule, const struct json_value *values)
+{
+    char room_space[ROOM_NAME_MAX], id_space[DEDUP_MAX];
+    struct wire_event event = {.socket = socket_number(call->socket),
+                               .flags = call->packet->ack == SOCKETIO_NO_ACK ? 0 : WIRE_EVENT_ACK,
+                               .event = call->packet->name,
+                               .arguments = call->packet->event.arguments};
+
+    if (rule && rule->paths[RULE_PATH_ROOM].argument) {
+        event.room = decode_room(values[RULE_PATH_ROOM], room_space);
+        if (event.room.length == 0) {
+            refuse(call, REFUSAL_BAD_ROOM, NULL);
+            return;
+        }
+    }
+    if (rule && values[RULE_PATH_DEDUP].kind != JSON_ABSENT) {
+        size_t length;
+
+        if (values[RULE_PATH_DEDUP].kind != JSON_STRING ||
+            json_string_decode(values[RULE_PATH_DEDUP], id_space, DEDUP_MAX, &length) < 0 ||
+            length < DEDUP_MIN) {
+            refuse(call, REFUSAL_BAD_REQUEST, "a message's own id is a text of 8 to 64 bytes");
+            return;
+        }
+        event.id = bytes_make(id_space, length);
+    }
+    ask(call, REQUEST_EVENT, put_event, &event);
+}
+
+static void on_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet)
+{
+    const struct namespace_config *config = socket->namespace->config;
+    const struct event_rule *rule = packet->name_error ? NULL : rules_find(&config->rules, packet->name);
+    struct call call = {gateway, socket, packet};
+    struct json_value values[RULE_PATHS];
+
+    switch (socketio_event_finish(packet, rule ? rule->paths : NULL, rule ? RULE_PATHS : 0, values)) {
+    case 0:
+        break;
+    case ERROR_TOO_DEEP:
+        refuse(&call, REFUSAL_TOO_DEEP, NULL);
+        return;
+    case ERROR_EXISTS:
+        refuse(&call, REFUSAL_BAD_REQUEST, "a key that the event's rule reads stands there twice");
+        return;
+    default:
+        engine_close(gateway, socket->connection, CLOSE_PARSE_ERROR);
+        return;
+    }
+    if (packet->name_error)
+        refuse(&call, packet->name_error == ERROR_TOO_LARGE ? REFUSAL_TOO_LARGE : REFUSAL_BAD_REQUEST,
+               "an event's name is a text of at most 255 bytes");
+    else if (!config->builtin || !handle_builtin(&call))
+        publish(&call, rule, values);
+}
+
+/* -- connecting ------------------------------------------------------------------------------ */
+
+/* The peer's address as text; "" when the system does not say. */
+static void peer_address(const struct connection *connection, char out[INET6_ADDRSTRLEN])
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+
+    out[0] = '\0';
+    if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
+        return;
+    if (address.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, out, INET6_ADDRSTRLEN);
+    else if (address.ss_family == AF_INET6) {
+        const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
+
+        if (IN6_IS_ADDR_V4MAPPED(ip))
+            inet_ntop(AF_INET, &ip->s6_addr[12], out, INET6_ADDRSTRLEN);
+        else
+            inet_ntop(AF_INET6, ip, out, INET6_ADDRSTRLEN);
+    }
+}
+
+static void refuse_connect(struct gateway *gateway, struct connection *connection, struct bytes nsp,
+                           struct bytes error)
+{
+    struct buffer *out = &gateway->scratch;
+
+    buffer_clear(out);
+    socketio_append_connect_error(out, nsp, error);
+
+    struct bytes packet = buffer_bytes(out);
+
+    engine_send(gateway, connection, &packet, 1);
+}
+
+static void on_connect(struct gateway *gateway, struct connection *connection,
+                       const struct socketio_packet *packet)
+{
+    struct namespace_rooms *namespace = gateway_namespace(gateway, packet->nsp);
+    char address[INET6_ADDRSTRLEN];
+    unsigned count = 0;
+
+    if (!namespace) {
+        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Invalid namespace\"}"));
+        return;
+    }
+    for (const struct socket *s = connection->sockets; s; s = s->next)
+        count++;
+    if (count >= gateway->settings->max_namespaces) {
+        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Too many namespaces\"}"));
+        return;
+    }
+    peer_address(connection, address);
+
+    struct socket *socket = socket_new(gateway, connection, namespace);
+    struct wire_connect connect = {.socket = socket_number(socket),
+                                   .namespace = packet->nsp,
+                                   .auth = packet->json.text,
+                                   .address = bytes_from_text(address)};
+
+    if (link_request(gateway->link, REQUEST_CONNECT, socket_number(socket), SOCKETIO_NO_ACK, put_connect,
+                     &connect) < 0)
+        engine_close(gateway, connection, CLOSE_ROUTER_SILENT);
+}
+
+static struct socket *find_socket(struct connection *connection, struct bytes nsp)
+{
+    for (struct socket *s = connection->sockets; s; s = s->next)
+        if (bytes_equal(s->namespace->config->name, nsp))
+            return s;
+    return NULL;
+}
+
+void packet_receive(struct gateway *gateway, struct connection *connection, struct bytes text)
+{
+    struct socketio_packet packet;
+    struct socket *socket;
+
+    if (socketio_packet_parse(text, &packet) < 0) {
+        engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+        return;
+    }
+    socket = find_socket(connection, packet.nsp);
+    if (packet.type == SOCKETIO_CONNECT && !socket) {
+        on_connect(gateway, connection, &packet);
+        return;
+    }
+    if (!socket || packet.type == SOCKETIO_CONNECT || packet.type == SOCKETIO_CONNECT_ERROR) {
+        engine_close(gateway, connection, CLOSE_PACKET_STATE);
+        return;
+    }
+    switch (packet.type) {
+    case SOCKETIO_EVENT:
+        if (packet.payload.data) /* without a payload it says nothing */
+            on_event(gateway, socket, &packet);
+        break;
+    case SOCKETIO_DISCONNECT:
+        socket_close(gateway, socket, CLOSE_CLIENT_CLOSE);
+        break;
+    case SOCKETIO_BINARY_EVENT:
+    case SOCKETIO_BINARY_ACK: /* what follows would be binary messages, which this version does not take */
+        engine_close(gateway, connection, CLOSE_WEBSOCKET_UNSUPPORTED);
+        break;
+    default: /* an acknowledgement: nothing that this gateway sends asks for one */
+        break;
+    }
+}

@@ -1,0 +1,102 @@
+/*
+ * The rooms of this gateway: which of its own connections are in which room, and the fan-out.
+ *
+ * The frames of one turn for one room are one chunk; at the end of the turn it is handed to every member.
+ * Each member remembers how much of the chunk is not for it (what came before it joined) or has been
+ * handed to it already (because something of its own had to follow).
+ */
+#ifndef HUBBUB_GATEWAY_ROOM_H
+#define HUBBUB_GATEWAY_ROOM_H
+
+#include "common/bytes.h"
+#include "common/table.h"
+#include "gateway/output.h"
+#include "proto/rules.h"
+#include "proto/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct connection;
+struct gateway;
+struct socket;
+
+/* A namespace as this gateway serves it. */
+struct namespace_rooms {
+    const struct namespace_config *config;
+    struct table rooms;       /* of struct room */
+    struct buffer event_head; /* "42" or "42/name,": what every event starts with */
+};
+
+struct member {
+    struct connection *connection;
+    uint32_t skip;        /* bytes of the turn's chunk that are not for it */
+    uint32_t watch : 1;   /* wants hubbub:presence */
+    uint32_t socket : 31; /* its index */
+};
+
+/* A run of the turn's chunk. */
+struct run {
+    uint32_t start, end;
+};
+
+struct room {
+    struct namespace_rooms *namespace;
+    struct member *members;
+    uint32_t count, capacity;
+    struct chunk *turn;    /* this turn's frames, or NULL */
+    struct run *volatiles; /* the runs of turn that a slow reader need not get */
+    uint32_t dirty_slot;   /* in the fan-out's list */
+    uint16_t volatile_count;
+    uint16_t name_length;
+    char name[];
+};
+
+/* A socket's place in a room; the socket owns an array of them. */
+struct membership {
+    struct room *room;
+    uint64_t joined_pos;
+    uint32_t slot; /* in room->members */
+    bool watch;
+};
+
+struct fanout {
+    struct room **dirty; /* those with a chunk of this turn */
+    uint32_t dirty_count, dirty_capacity;
+    struct chunk **spare; /* empty chunks for the next turn */
+    uint32_t spare_count;
+    uint32_t room_count;
+};
+
+void fanout_init(struct fanout *fanout);
+void fanout_done(struct fanout *fanout);
+
+void namespace_rooms_init(struct namespace_rooms *namespace, const struct namespace_config *config);
+/* Its rooms must be empty. */
+void namespace_rooms_done(struct namespace_rooms *namespace);
+
+/* NULL when nobody here is in it. */
+struct room *room_find(const struct namespace_rooms *namespace, struct bytes name);
+
+/* Adds the socket (or changes an existing membership's watch; its joined_pos stays). */
+void room_add(struct gateway *gateway, struct socket *socket, struct bytes name, uint64_t joined_pos,
+              bool watch);
+
+/* Removes a membership; what the room was sent before in this turn still reaches the connection while it is
+   open.  The room goes with its last member. */
+void room_remove(struct gateway *gateway, struct socket *socket, struct membership *membership);
+
+/* Takes in a DELIVER record for one room. */
+void room_deliver(struct gateway *gateway, struct room *room, const struct wire_deliver *record);
+
+/* A DELIVER for every socket of a namespace. */
+void namespace_deliver(struct gateway *gateway, struct namespace_rooms *namespace,
+                       const struct wire_deliver *record);
+
+/* Hands a connection what its rooms were sent in this turn, so that something of its own may follow. */
+void rooms_catch_up(struct gateway *gateway, struct connection *connection);
+
+/* The end of a turn: hands out every room's chunk. */
+void rooms_flush(struct gateway *gateway);
+
+#endif

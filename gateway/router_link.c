@@ -1,0 +1,582 @@
+/*
+ * The DEALER socket, its batches and its states; see router_link.h.  What the router's records mean to
+ * sockets and rooms is in router_records.c.  The surprising rule: a new link is always a new ZeroMQ socket
+ * under a new random routing id, because ZeroMQ silently ignores a second peer with a live one's id.
+ */
+#include "gateway/router_link.h"
+
+#include "common/clock.h"
+#include "common/random.h"
+#include "gateway/engine.h"
+#include "gateway/gateway.h"
+#include "gateway/router_records.h"
+#include "proto/wire_flow.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <zmq.h>
+
+enum {
+    ROUTING_ID_LENGTH = 16,
+    RECONNECT_MS = 50,
+    RECONNECT_MAX_MS = 500,
+    CONNECT_TIMEOUT_MS = 2000,
+    REOPEN_MS = 10,
+    REOPEN_MAX_MS = 1000,
+    BATCHES_A_TURN = 256,
+    ACKNOWLEDGE_BYTES = 1 << 20, /* received and not yet acknowledged: worth a batch of its own */
+    STALLED_MS = 1000,           /* a tick that comes so late was our own fault */
+    STATISTICS_MS = 1000,
+    SEND_MAX = 256 << 20,
+};
+
+enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_SYNCING, LINK_LIVE };
+
+struct router_link {
+    struct gateway *gateway;
+    void *context;
+    void *socket; /* NULL while DOWN */
+    struct loop_watch *watch;
+    enum link_state state;
+    struct wire_flow flow;
+    struct wire_batch batch;   /* of this turn */
+    struct wire_batch scratch; /* a record that can't be sent yet */
+    struct wire_list list;
+    struct link_progress progress;
+    size_t received_bytes; /* since we last sent, and so acknowledged */
+    uint64_t last_heard, last_sent, last_tick, last_statistics, away_since;
+    uint64_t reopen_delay;
+    struct loop_timer tick, reopen;
+    bool resync; /* leave this link at the end of what is being read */
+    bool look;   /* ZeroMQ may have something, though its descriptor will not say so again */
+};
+
+static uint64_t now(const struct router_link *link)
+{
+    return loop_now(link->gateway->loop);
+}
+
+static void set_state(struct router_link *link, enum link_state state)
+{
+    assert(state == LINK_DOWN || state == link->state + 1);
+    link->state = state;
+}
+
+bool link_live(const struct router_link *link)
+{
+    return link->state == LINK_LIVE;
+}
+
+uint64_t link_away(const struct router_link *link)
+{
+    return link->state == LINK_LIVE ? 0 : now(link) - link->away_since;
+}
+
+bool link_congested(const struct router_link *link)
+{
+    const struct gateway *gateway = link->gateway;
+
+    return gateway->requests.bytes > gateway->settings->pending_bytes / 2 ||
+           link->flow.unacknowledged_bytes > gateway->settings->max_unacknowledged;
+}
+
+uint64_t link_position(const struct router_link *link)
+{
+    return link->progress.position;
+}
+
+void link_append_offset(const struct router_link *link, struct buffer *out)
+{
+    buffer_append_text(out, link->progress.epoch);
+    buffer_append_char(out, '.');
+    buffer_append_u64(out, link->progress.position);
+}
+
+/* The descriptor is edge-triggered, and any call may use up its edge: look again in the next turn. */
+static void look_again(struct router_link *link)
+{
+    link->look = true;
+    loop_wake_now(link->gateway->loop);
+}
+
+/* -- opening and closing --------------------------------------------------------------------- */
+
+static void on_ready(void *arg, int fd, unsigned ready);
+
+static int set_number(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+static int open_socket(struct router_link *link)
+{
+    char id[ROUTING_ID_LENGTH];
+    int fd;
+    size_t fd_size = sizeof fd;
+
+    link->socket = zmq_socket(link->context, ZMQ_DEALER);
+    if (!link->socket)
+        return ERROR_SYSTEM;
+    random_id(id, sizeof id); /* never starts with a zero byte, as ZeroMQ's own ids do */
+    if (zmq_setsockopt(link->socket, ZMQ_ROUTING_ID, id, sizeof id) < 0 ||
+        set_number(link->socket, ZMQ_IMMEDIATE, 1) < 0 || set_number(link->socket, ZMQ_LINGER, 0) < 0 ||
+        set_number(link->socket, ZMQ_SNDHWM, 0) < 0 || set_number(link->socket, ZMQ_RCVHWM, 0) < 0 ||
+        set_number(link->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) < 0 ||
+        set_number(link->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) < 0 ||
+        set_number(link->socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS) < 0 ||
+        zmq_getsockopt(link->socket, ZMQ_FD, &fd, &fd_size) < 0 ||
+        zmq_connect(link->socket, link->gateway->settings->router) < 0)
+        goto failed;
+    link->watch = loop_watch_new(link->gateway->loop, fd, LOOP_READ, on_ready, link);
+    if (!link->watch)
+        goto failed;
+    wire_flow_reset(&link->flow, random_u64());
+    wire_batch_clear(&link->batch);
+    link->resync = false;
+    link->received_bytes = 0;
+    link->last_heard = link->last_sent = now(link);
+    set_state(link, LINK_CONNECTING);
+    look_again(link);
+    return 0;
+
+failed:
+    zmq_close(link->socket);
+    link->socket = NULL;
+    return ERROR_SYSTEM;
+}
+
+static void close_socket(struct router_link *link)
+{
+    loop_watch_free(link->watch);
+    link->watch = NULL;
+    if (link->socket)
+        zmq_close(link->socket);
+    link->socket = NULL;
+    if (link->state == LINK_LIVE)
+        link->away_since = now(link);
+    set_state(link, LINK_DOWN);
+}
+
+/* Leaves this link for a new one. */
+static void start_anew(struct router_link *link, const char *why)
+{
+    bool was_live = link->state == LINK_LIVE;
+
+    log_warn("link to the router starts anew", "why=%s position=%llu", why,
+             (unsigned long long)link->progress.position);
+    link->gateway->counters.link_resets++;
+    close_socket(link);
+    link->reopen_delay = was_live ? REOPEN_MS : link->reopen_delay * 2;
+    if (link->reopen_delay > REOPEN_MAX_MS)
+        link->reopen_delay = REOPEN_MAX_MS;
+    loop_timer_start(&link->reopen, link->reopen_delay);
+}
+
+static void on_reopen(void *arg)
+{
+    struct router_link *link = arg;
+
+    if (open_socket(link) < 0) {
+        log_error("can't open a ZeroMQ socket", "error=%s", zmq_strerror(zmq_errno()));
+        loop_timer_start(&link->reopen, REOPEN_MAX_MS);
+    }
+}
+
+static int link_events(const struct router_link *link)
+{
+    int events = 0;
+    size_t size = sizeof events;
+
+    if (zmq_getsockopt(link->socket, ZMQ_EVENTS, &events, &size) < 0)
+        return 0;
+    return events;
+}
+
+/* -- sending --------------------------------------------------------------------------------- */
+
+/* Sends the batch, empty or not. */
+static void send_batch(struct router_link *link)
+{
+    size_t size = WIRE_HEADER_SIZE + wire_batch_size(&link->batch);
+    uint64_t number = wire_flow_send(&link->flow, size);
+    struct bytes bytes = wire_batch_finish(&link->batch, link->flow.link, number, link->flow.received);
+
+    if (zmq_send(link->socket, bytes.data, bytes.length, ZMQ_DONTWAIT) < 0)
+        link->resync = true; /* no queue takes it: the connection is gone */
+    wire_batch_clear(&link->batch);
+    link->last_sent = now(link);
+    link->received_bytes = 0;
+}
+
+static void split_batch(struct router_link *link)
+{
+    if (wire_batch_size(&link->batch) > WIRE_BATCH_SPLIT)
+        send_batch(link);
+}
+
+static void put_members(struct router_link *link, const struct room *room)
+{
+    wire_list_clear(&link->list);
+    for (uint32_t i = 0; i < room->count; i++) {
+        struct socket *socket = sockets_at(link->gateway, room->members[i].socket);
+        const struct membership *membership = socket_membership_in(socket, room);
+
+        wire_list_put_u64(&link->list, socket_number(socket));
+        wire_list_put_u64(&link->list, membership->joined_pos);
+        wire_list_put_u64(&link->list, membership->watch);
+    }
+    wire_put_members(&link->batch, &(struct wire_members){.namespace = room->namespace->config->name,
+                                                          .room = bytes_make(room->name, room->name_length),
+                                                          .members = wire_list_finish(&link->list)});
+}
+
+static void say_hello(struct router_link *link)
+{
+    struct gateway *gateway = link->gateway;
+    const struct gateway_settings *settings = gateway->settings;
+    struct socket *socket;
+    uint32_t cursor = 0;
+    uint64_t count = 0;
+
+    wire_put_hello(&link->batch,
+                   &(struct wire_hello){.name = bytes_from_text(settings->name),
+                                        .incarnation = gateway->incarnation,
+                                        .epoch = bytes_from_text(link->progress.epoch),
+                                        .pos = link->progress.position,
+                                        .rules_digest = namespaces_digest(&settings->namespaces),
+                                        .program_version = BYTES(HUBBUB_VERSION)});
+    while ((socket = sockets_next(gateway, &cursor))) {
+        if (!socket->connected)
+            continue; /* its CONNECT will be sent again */
+        wire_put_socket(&link->batch,
+                        &(struct wire_socket){.socket = socket_number(socket),
+                                              .namespace = socket->namespace->config->name,
+                                              .sid = bytes_make(socket->sid, socket->sid_length),
+                                              .from = bytes_from_text(socket->from),
+                                              .generation = socket->session_generation});
+        count++;
+        split_batch(link);
+    }
+    for (size_t i = 0; i < settings->namespaces.count; i++) {
+        const struct room *room;
+
+        cursor = 0;
+        while ((room = table_next(&gateway->namespaces[i].rooms, &cursor))) {
+            put_members(link, room);
+            split_batch(link);
+        }
+    }
+    wire_put_hello_end(&link->batch, &(struct wire_hello_end){.sockets = count});
+    send_batch(link);
+    set_state(link, LINK_SYNCING);
+}
+
+int link_request(struct router_link *link, enum request_kind kind, uint64_t socket, long long ack,
+                 void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
+                 const void *record)
+{
+    struct request_queue *requests = &link->gateway->requests;
+    struct wire_batch *batch = link->state == LINK_LIVE ? &link->batch : &link->scratch;
+    struct request *request;
+    size_t mark;
+
+    if (requests->bytes >= link->gateway->settings->pending_bytes)
+        return ERROR_BUSY;
+    if (batch == &link->scratch)
+        wire_batch_clear(batch);
+    mark = wire_batch_mark(batch);
+    put(batch, requests_next(requests), record);
+    request = requests_add(requests, kind, socket, ack,
+                           bytes_make(batch->buffer.data + mark, batch->buffer.length - mark), now(link));
+    request->sent = batch == &link->batch;
+    return 0;
+}
+
+void link_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason)
+{
+    if (link->state < LINK_SYNCING)
+        return; /* the next hello will not have it */
+    wire_put_disconnect(
+        &link->batch,
+        &(struct wire_disconnect){.socket = socket, .reason = bytes_from_text(close_reason_text(reason))});
+}
+
+/* After LIVE: everything without an answer goes out again, in order. */
+static void send_requests_again(struct router_link *link)
+{
+    struct request_queue *requests = &link->gateway->requests;
+    struct request *request;
+    uint64_t cursor = 0;
+
+    while ((request = requests_walk(requests, &cursor))) {
+        if (!sockets_find(link->gateway, request->socket)) {
+            requests_finish(requests, request);
+            continue;
+        }
+        request->sent = true;
+        request->since = now(link);
+        wire_batch_append_encoded(&link->batch, bytes_make(request->record, request->length));
+        split_batch(link);
+    }
+}
+
+void link_flush(struct router_link *link)
+{
+    struct gateway *gateway = link->gateway;
+
+    if (link->state >= LINK_SYNCING &&
+        (link->batch.records || link->received_bytes > ACKNOWLEDGE_BYTES || link->progress.acknowledge)) {
+        link->progress.acknowledge = false;
+        send_batch(link);
+        if (link_events(link) & ZMQ_POLLIN)
+            look_again(link);
+    }
+    if (link->resync)
+        start_anew(link, "sending failed");
+    if (gateway->connections.paused_count && !link_congested(link))
+        connections_resume(gateway);
+}
+
+/* -- receiving ------------------------------------------------------------------------------- */
+
+/* One batch.  0, or a negative error: the link can't go on. */
+static int read_batch(struct router_link *link, struct bytes bytes)
+{
+    struct gateway *gateway = link->gateway;
+    struct wire_reader reader;
+    unsigned type;
+    int result = wire_reader_open(&reader, bytes);
+
+    if (result < 0)
+        return result;
+    result = wire_flow_receive(&link->flow, reader.link, reader.number, reader.acknowledged);
+    if (result < 0)
+        return result;
+    link->received_bytes += bytes.length;
+    while ((result = wire_reader_next(&reader, &type)) > 0) {
+        switch (type) {
+        case WIRE_TYPE_LIVE: {
+            struct wire_live live;
+
+            if (wire_get_live(&reader, &live) < 0 || link->state != LINK_SYNCING)
+                return ERROR_PROTOCOL;
+            link->progress.position = live.pos;
+            set_state(link, LINK_LIVE);
+            link->reopen_delay = REOPEN_MS;
+            log_info("link to the router is live", "epoch=%s position=%llu", link->progress.epoch,
+                     (unsigned long long)live.pos);
+            send_requests_again(link);
+            if (gateway->on_live)
+                gateway->on_live();
+            break;
+        }
+        case WIRE_TYPE_RESYNC:
+            link->resync = true;
+            break;
+        default:
+            result = records_handle(gateway, &link->progress, &reader, type);
+            if (result < 0)
+                return result;
+        }
+    }
+    return result;
+}
+
+static void receive_batches(struct router_link *link)
+{
+    for (int i = 0; i < BATCHES_A_TURN && !link->resync; i++) {
+        zmq_msg_t message;
+        int result;
+
+        zmq_msg_init(&message);
+        if (zmq_msg_recv(&message, link->socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(&message);
+            return;
+        }
+        result = read_batch(link, bytes_make(zmq_msg_data(&message), zmq_msg_size(&message)));
+        zmq_msg_close(&message);
+        link->last_heard = now(link);
+        if (result < 0) {
+            link->gateway->counters.link_malformed++;
+            start_anew(link, error_text(result));
+            return;
+        }
+    }
+    look_again(link);
+}
+
+static void look(struct router_link *link)
+{
+    int events;
+
+    if (link->state >= LINK_SYNCING)
+        receive_batches(link);
+    if (link->resync) {
+        start_anew(link, "the router asks for it");
+        return;
+    }
+    if (link->state == LINK_DOWN)
+        return;
+    events = link_events(link);
+    if (link->state == LINK_CONNECTING && events & ZMQ_POLLOUT)
+        say_hello(link);
+    else if (link->state >= LINK_SYNCING && !(events & ZMQ_POLLOUT)) /* there is no limit: no peer, then */
+        start_anew(link, "the connection is gone");
+    else if (events & ZMQ_POLLIN)
+        look_again(link);
+}
+
+static void on_ready(void *arg, int fd, unsigned ready)
+{
+    (void)fd;
+    (void)ready;
+    look(arg);
+}
+
+void link_look(struct router_link *link)
+{
+    if (!link->look)
+        return;
+    link->look = false;
+    look(link);
+}
+
+/* -- time ------------------------------------------------------------------------------------ */
+
+static void put_counter(struct router_link *link, const char *name, uint64_t value)
+{
+    wire_list_put_text(&link->list, bytes_from_text(name));
+    wire_list_put_u64(&link->list, value);
+}
+
+static void put_statistics(struct router_link *link)
+{
+    struct gateway *gateway = link->gateway;
+    struct counters *counters = &gateway->counters;
+    char name[96];
+
+    counters->connections = gateway->connections.count;
+    counters->rooms = gateway->fanout.room_count;
+    counters->pending_requests = gateway->requests.count;
+    wire_list_clear(&link->list);
+#define X(field, title, meaning) put_counter(link, title, counters->field);
+    COUNTER_TABLE(X)
+#undef X
+    for (unsigned i = 0; i < REFUSAL_CODES; i++) {
+        snprintf(name, sizeof name, "hubbub_refused_total{code=%s}", refusal_text(i));
+        if (counters->refused[i])
+            put_counter(link, name, counters->refused[i]);
+    }
+    for (unsigned i = 0; i < CLOSE_REASONS; i++) {
+        snprintf(name, sizeof name, "hubbub_closed_total{reason=%s}", close_reason_text(i));
+        if (counters->closed[i])
+            put_counter(link, name, counters->closed[i]);
+    }
+    wire_put_statistics(&link->batch, &(struct wire_statistics){.counters = wire_list_finish(&link->list)});
+    link->last_statistics = now(link);
+}
+
+/* Refuses what was never sent and waits too long; closes the clients of what was sent and gets no answer. */
+static void expire_requests(struct router_link *link)
+{
+    struct gateway *gateway = link->gateway;
+    struct request *request;
+    uint64_t cursor = 0;
+
+    while ((request = requests_walk(&gateway->requests, &cursor))) {
+        struct socket *socket = sockets_find(gateway, request->socket);
+
+        if (socket && (now(link) - request->since < gateway->settings->request_timeout ||
+                       (request->sent && link->state != LINK_LIVE)))
+            continue;
+        if (socket && (request->sent || request->kind == REQUEST_CONNECT))
+            engine_close(gateway, socket->connection, CLOSE_ROUTER_SILENT);
+        else if (socket) {
+            struct wire_reader reader;
+            struct wire_event event = {0};
+            unsigned type;
+
+            wire_reader_open_record(&reader, bytes_make(request->record, request->length));
+            if (wire_reader_next(&reader, &type) == 1 && type == WIRE_TYPE_EVENT &&
+                wire_get_event(&reader, &event) < 0)
+                event.event = (struct bytes){0};
+            socket_refuse(gateway, socket, request->ack, event.event, REFUSAL_UNAVAILABLE, NULL);
+        }
+        requests_finish(&gateway->requests, request);
+    }
+}
+
+static void on_tick(void *arg)
+{
+    struct router_link *link = arg;
+    const struct gateway_settings *settings = link->gateway->settings;
+    bool stalled = now(link) - link->last_tick > settings->heartbeat + STALLED_MS;
+
+    link->last_tick = now(link);
+    expire_requests(link);
+    if (link->state < LINK_SYNCING)
+        return;
+    if (now(link) - link->last_heard > settings->dead && !stalled) {
+        start_anew(link, "the router is silent");
+        return;
+    }
+    if (link->state == LINK_LIVE && now(link) - link->last_statistics >= STATISTICS_MS)
+        put_statistics(link);
+    if (now(link) - link->last_sent >= settings->heartbeat && link->batch.records == 0)
+        link->progress.acknowledge = true;
+}
+
+/* -- life ------------------------------------------------------------------------------------ */
+
+int link_new(struct gateway *gateway, struct router_link **out)
+{
+    struct router_link *link = calloc(1, sizeof *link);
+
+    if (!link)
+        return ERROR_SYSTEM;
+    link->gateway = gateway;
+    link->away_since = link->last_tick = loop_now(gateway->loop);
+    link->reopen_delay = REOPEN_MS;
+    loop_timer_init(&link->tick, gateway->loop, on_tick, link);
+    loop_timer_init(&link->reopen, gateway->loop, on_reopen, link);
+    link->context = zmq_ctx_new();
+    if (!link->context || open_socket(link) < 0) {
+        log_error("can't connect to the router", "endpoint=%s error=%s", gateway->settings->router,
+                  zmq_strerror(zmq_errno()));
+        link_free(link);
+        return ERROR_SYSTEM;
+    }
+    loop_timer_repeat(&link->tick, gateway->settings->heartbeat / 4 + 1);
+    *out = link;
+    return 0;
+}
+
+void link_free(struct router_link *link)
+{
+    if (!link)
+        return;
+    loop_timer_stop(&link->tick);
+    loop_timer_stop(&link->reopen);
+    loop_watch_free(link->watch);
+    if (link->socket)
+        zmq_close(link->socket);
+    if (link->context)
+        zmq_ctx_term(link->context);
+    wire_flow_done(&link->flow);
+    wire_batch_done(&link->batch);
+    wire_batch_done(&link->scratch);
+    wire_list_done(&link->list);
+    free(link);
+}
+
+void link_say_bye(struct router_link *link)
+{
+    enum { LINGER_MS = 500 };
+
+    if (link->state < LINK_SYNCING)
+        return;
+    wire_put_bye(&link->batch, &(struct wire_bye){.reason = BYTES("drain")});
+    if (set_number(link->socket, ZMQ_LINGER, LINGER_MS) == 0)
+        send_batch(link);
+}

@@ -1,0 +1,64 @@
+/*
+ * The link to the router: one DEALER socket, its batches, and the steps to become consistent.
+ *
+ *   DOWN ----> CONNECTING ----> SYNCING ----> LIVE
+ *    ^  (a new     |   (the router  |  (LIVE)   |
+ *    |   socket)   |    took hello) |           |    a gap, silence, a lost connection, RESYNC, a bad batch
+ *    +-------------+----------------+-----------+
+ *
+ * docs/protocol.md, section 2, is the contract.  Records for the router are put into link_batch() at any time
+ * in LIVE; requests are kept by the request queue and (re)sent from there.
+ */
+#ifndef HUBBUB_GATEWAY_ROUTER_LINK_H
+#define HUBBUB_GATEWAY_ROUTER_LINK_H
+
+#include "common/error.h"
+#include "gateway/close_reason.h"
+#include "gateway/request.h"
+#include "proto/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gateway;
+struct router_link;
+
+/* Starts connecting.  ERROR_SYSTEM when ZeroMQ refuses the endpoint. */
+int link_new(struct gateway *gateway, struct router_link **out) MUST_CHECK;
+void link_free(struct router_link *link);
+
+bool link_live(const struct router_link *link);
+
+/* How long it has not been live, in ms; 0 while it is. */
+uint64_t link_away(const struct router_link *link);
+
+/* Whether so much waits for the router that publishing clients should not be read. */
+bool link_congested(const struct router_link *link);
+
+/*
+ * Asks the router: put(batch, number, argument) writes the record.  Sent at once when live, else as soon as
+ * it is.  ERROR_BUSY when too much waits already: nothing was kept.
+ */
+int link_request(struct router_link *link, enum request_kind kind, uint64_t socket, long long ack,
+                 void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
+                 const void *record) MUST_CHECK;
+
+/* Tells the router that a socket is gone. */
+void link_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason);
+
+/* The last position processed. */
+uint64_t link_position(const struct router_link *link);
+
+/* Appends "<epoch>.<position>", the offset that ends an event on a recovery namespace. */
+void link_append_offset(const struct router_link *link, struct buffer *out);
+
+/* The end of a turn, first: reads what ZeroMQ's descriptor does not tell. */
+void link_look(struct router_link *link);
+
+/* The end of a turn, last: sends what there is. */
+void link_flush(struct router_link *link);
+
+/* Says goodbye in the last batch and closes. */
+void link_say_bye(struct router_link *link);
+
+#endif

@@ -1,0 +1,248 @@
+/*
+ * The records of the router, one function each; see router_records.h.  Called by the link for every record
+ * but LIVE and RESYNC, in the link's order; sockets and requests that are gone are passed over silently.
+ */
+#include "gateway/router_records.h"
+
+#include "gateway/engine.h"
+#include "gateway/gateway.h"
+#include "proto/socketio.h"
+
+/* A connection that missed what can't be replayed, or whose publishes have an unknown outcome. */
+static void close_unresumable(struct gateway *gateway)
+{
+    struct request *request;
+    struct socket *socket;
+    uint64_t walk = 0;
+    uint32_t cursor = 0;
+
+    while ((socket = sockets_next(gateway, &cursor)))
+        if (socket->room_count)
+            engine_close(gateway, socket->connection, CLOSE_NOT_RESUMABLE);
+    while ((request = requests_walk(&gateway->requests, &walk))) {
+        socket =
+            request->sent && request->kind == REQUEST_EVENT ? sockets_find(gateway, request->socket) : NULL;
+        if (socket)
+            engine_close(gateway, socket->connection, CLOSE_NOT_RESUMABLE);
+    }
+}
+
+static int on_welcome(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader)
+{
+    struct wire_welcome welcome;
+
+    if (wire_get_welcome(reader, &welcome) < 0 || welcome.epoch.length > LINK_EPOCH_MAX)
+        return ERROR_MALFORMED;
+    if (welcome.rules_digest != namespaces_digest(&gateway->settings->namespaces))
+        log_warn("router and gateway have different event rules", "gateway=%s", gateway->settings->name);
+    if (!welcome.resume)
+        close_unresumable(gateway);
+    if (!welcome.resume || progress->epoch[0] == '\0')
+        progress->position = welcome.head;
+    memcpy(progress->epoch, welcome.epoch.data, welcome.epoch.length);
+    progress->epoch[welcome.epoch.length] = '\0';
+    return 0;
+}
+
+static int on_connected(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_connected record;
+    struct request *request;
+    struct socket *socket;
+
+    if (wire_get_connected(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    request = requests_find(&gateway->requests, record.request);
+    if (request)
+        requests_finish(&gateway->requests, request);
+    socket = sockets_find(gateway, record.socket);
+    if (socket)
+        socket_on_connected(gateway, socket, &record);
+    return 0;
+}
+
+static int on_refused(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_refused record;
+    struct request *request;
+    struct socket *socket;
+
+    if (wire_get_refused(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    request = requests_find(&gateway->requests, record.request);
+    if (request)
+        requests_finish(&gateway->requests, request);
+    socket = sockets_find(gateway, record.socket);
+    if (socket && !socket->connected)
+        socket_on_refused(gateway, socket, record.error);
+    return 0;
+}
+
+/* Answers the client behind a request, and forgets the request. */
+static void answer_request(struct gateway *gateway, uint64_t number, struct bytes answer)
+{
+    struct request *request = requests_find(&gateway->requests, number);
+    struct socket *socket;
+    long long ack;
+
+    if (!request)
+        return;
+    socket = sockets_find(gateway, request->socket);
+    ack = request->ack;
+    requests_finish(&gateway->requests, request);
+    if (socket && answer.length)
+        socket_acknowledge(gateway, socket, ack, answer);
+}
+
+static int on_joined(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_joined record;
+    struct socket *socket;
+
+    if (wire_get_joined(reader, &record) < 0 || record.room.length == 0 || record.room.length > ROOM_NAME_MAX)
+        return ERROR_MALFORMED;
+    socket = sockets_find(gateway, record.socket);
+    if (socket)
+        room_add(gateway, socket, record.room, record.joined_pos, record.watch);
+    answer_request(gateway, record.request, record.answer);
+    return 0;
+}
+
+static int on_left(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_left record;
+    struct socket *socket;
+    struct membership *membership;
+
+    if (wire_get_left(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    socket = sockets_find(gateway, record.socket);
+    membership = socket ? socket_membership(socket, record.room) : NULL;
+    if (membership)
+        room_remove(gateway, socket, membership);
+    answer_request(gateway, record.request, record.answer);
+    return 0;
+}
+
+static int on_answer(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_answer record;
+
+    if (wire_get_answer(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    answer_request(gateway, record.request, record.answer);
+    return 0;
+}
+
+static int on_done(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_done record;
+    struct wire_reader list;
+    int count;
+
+    if (wire_get_done(reader, &record) < 0 || (count = wire_list_open(&list, record.requests)) < 0)
+        return ERROR_MALFORMED;
+    while (count--) {
+        uint64_t number;
+
+        if (wire_list_u64(&list, &number) < 0)
+            return ERROR_MALFORMED;
+        answer_request(gateway, number, (struct bytes){0});
+    }
+    return 0;
+}
+
+static int on_deliver(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader)
+{
+    struct wire_deliver record;
+    struct namespace_rooms *namespace;
+
+    if (wire_get_deliver(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    namespace = gateway_namespace(gateway, record.namespace);
+    if (namespace && record.flags & WIRE_DELIVER_NAMESPACE)
+        namespace_deliver(gateway, namespace, &record);
+    else if (namespace) {
+        struct room *room = room_find(namespace, record.room);
+
+        if (room)
+            room_deliver(gateway, room, &record);
+    }
+    if (!(record.flags & WIRE_DELIVER_VOLATILE) && record.pos > progress->position)
+        progress->position = record.pos;
+    return 0;
+}
+
+static int on_emit(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_emit record;
+    struct socket *socket;
+
+    if (wire_get_emit(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    socket = sockets_find(gateway, record.socket);
+    if (!socket)
+        return 0;
+    if (record.flags & WIRE_DELIVER_VOLATILE && socket->connection->blocked)
+        gateway->counters.dropped_slow_reader++;
+    else
+        socket_emit(gateway, socket, record.payload);
+    return 0;
+}
+
+static int on_close(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_close record;
+    struct socket *socket;
+
+    if (wire_get_close(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    socket = sockets_find(gateway, record.socket);
+    if (socket && record.final)
+        socket_disconnect(gateway, socket);
+    else if (socket)
+        engine_close(gateway, socket->connection, CLOSE_ROUTER_CLOSE);
+    return 0;
+}
+
+static int on_position(struct link_progress *progress, struct wire_reader *reader)
+{
+    struct wire_position record;
+
+    if (wire_get_position(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    if (record.pos > progress->position)
+        progress->position = record.pos;
+    return 0;
+}
+
+int records_handle(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader,
+                   unsigned type)
+{
+    switch (type) {
+    case WIRE_TYPE_WELCOME:
+        return on_welcome(gateway, progress, reader);
+    case WIRE_TYPE_CONNECTED:
+        return on_connected(gateway, reader);
+    case WIRE_TYPE_REFUSED:
+        return on_refused(gateway, reader);
+    case WIRE_TYPE_JOINED:
+        return on_joined(gateway, reader);
+    case WIRE_TYPE_LEFT:
+        return on_left(gateway, reader);
+    case WIRE_TYPE_ANSWER:
+        return on_answer(gateway, reader);
+    case WIRE_TYPE_DONE:
+        return on_done(gateway, reader);
+    case WIRE_TYPE_DELIVER:
+        return on_deliver(gateway, progress, reader);
+    case WIRE_TYPE_EMIT:
+        return on_emit(gateway, reader);
+    case WIRE_TYPE_CLOSE:
+        return on_close(gateway, reader);
+    case WIRE_TYPE_POSITION:
+        return on_position(progress, reader);
+    default:
+        return 0;
+    }
+}

@@ -1,0 +1,72 @@
+/* The gateway's table of keys; see settings.h. */
+#include "gateway/settings.h"
+
+#define KEY(key, kind)                                                                                       \
+    .section = "gateway", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct gateway_settings, key)
+
+static const struct config_key keys[] = {
+    {KEY(name, STRING), .minimum = 1, .maximum = 64, .fallback = "gateway",
+     .help = "the name that the router knows this gateway by; unique among its gateways"},
+    {KEY(host, STRING), .maximum = 255, .fallback = "",
+     .help = "the address to listen on; empty for all, IPv6 and IPv4"},
+    {KEY(port, INTEGER), .minimum = 1, .maximum = 65535, .fallback = "3000", .help = "the port to listen on"},
+    {KEY(reuse_port, BOOL), .fallback = "false", .help = "share the port with other gateways (SO_REUSEPORT)"},
+    {KEY(router, STRING), .minimum = 1, .maximum = 255, .fallback = "tcp://127.0.0.1:3010",
+     .help = "the router's ZeroMQ endpoint"},
+    {KEY(ping_interval, DURATION), .minimum = 20, .maximum = 3600000, .fallback = "25 s",
+     .help = "the time between Engine.IO pings"},
+    {KEY(ping_timeout, DURATION), .minimum = 20, .maximum = 3600000, .fallback = "20 s",
+     .help = "how long a pong may take"},
+    {KEY(connect_timeout, DURATION), .minimum = 20, .maximum = 3600000, .fallback = "45 s",
+     .help = "how long a client may take to join a namespace"},
+    {KEY(http_head_timeout, DURATION), .minimum = 20, .maximum = 600000, .fallback = "10 s",
+     .help = "how long the head of a request may take"},
+    {KEY(http_idle_timeout, DURATION), .minimum = 20, .maximum = 600000, .fallback = "5 s",
+     .help = "how long a kept-alive connection may wait between requests"},
+    {KEY(max_payload, SIZE), .minimum = 128, .maximum = 64 << 20, .fallback = "1000000",
+     .help = "the largest message of a client"},
+    {KEY(max_http_head, SIZE), .minimum = 256, .maximum = 1 << 20, .fallback = "8 KB",
+     .help = "the largest head of a request"},
+    {KEY(max_connections, INTEGER), .maximum = 10000000, .unit = "connections", .fallback = "0",
+     .help = "how many connections at most; 0 for what the file limit allows, less a reserve"},
+    {KEY(max_namespaces, INTEGER), .minimum = 1, .maximum = 1024, .fallback = "16",
+     .help = "how many namespaces one connection may join"},
+    {KEY(outbound_queue, SIZE), .minimum = 4096, .maximum = 1 << 30, .fallback = "1 MB",
+     .help = "how much may wait for a slow reader before it is closed"},
+    {KEY(heartbeat, DURATION), .minimum = 20, .maximum = 60000, .fallback = "1 s",
+     .help = "the time after which a silent link is kept alive"},
+    {KEY(dead, DURATION), .minimum = 100, .maximum = 600000, .fallback = "5 s",
+     .help = "the silence after which the router counts as gone"},
+    {KEY(request_timeout, DURATION), .minimum = 100, .maximum = 600000, .fallback = "10 s",
+     .help = "how long the router may take to answer a request"},
+    {KEY(pending_bytes, SIZE), .minimum = 65536, .maximum = 1ULL << 34, .fallback = "64 MB",
+     .help = "how much may wait for the router's answers before requests are refused"},
+    {KEY(max_unacknowledged, SIZE), .minimum = 65536, .maximum = 1ULL << 34, .fallback = "16 MB",
+     .help = "how much the router may be behind before publishing clients are not read"},
+    {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
+     .help = "the least grave lines to log"},
+};
+
+static const char *const others[] = {"router", "run", "events", "namespaces", NULL};
+
+static int finish(const config_t *file, void *settings, struct buffer *error)
+{
+    struct gateway_settings *gateway = settings;
+
+    return namespaces_load(file, &gateway->namespaces, error);
+}
+
+const struct config_program gateway_config = {
+    .name = "hubbub-gateway",
+    .summary = "holds the clients' connections and forwards what they say to the router",
+    .keys = keys,
+    .key_count = sizeof keys / sizeof *keys,
+    .others = others,
+    .finish = finish,
+};
+
+void gateway_settings_done(struct gateway_settings *settings)
+{
+    namespaces_done(&settings->namespaces);
+    config_settings_done(&gateway_config, settings);
+}

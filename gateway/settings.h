@@ -1,0 +1,35 @@
+/* The gateway's configuration: section `gateway` of the file, and its options. */
+#ifndef HUBBUB_GATEWAY_SETTINGS_H
+#define HUBBUB_GATEWAY_SETTINGS_H
+
+#include "common/config.h"
+#include "common/log.h"
+#include "proto/rules.h"
+
+struct gateway_settings {
+    char *name;
+    char *host;
+    uint16_t port;
+    bool reuse_port;
+    char *router;
+    uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
+    uint32_t http_head_timeout, http_idle_timeout;         /* ms */
+    uint32_t max_payload;                                  /* bytes */
+    uint32_t max_http_head;                                /* bytes */
+    uint32_t max_connections;                              /* 0: what the file limit allows */
+    uint32_t max_namespaces;
+    uint32_t outbound_queue;     /* bytes */
+    uint32_t heartbeat, dead;    /* ms */
+    uint32_t request_timeout;    /* ms */
+    uint64_t pending_bytes;      /* bytes */
+    uint64_t max_unacknowledged; /* bytes */
+    enum log_level log_level;
+    struct namespace_list namespaces;
+};
+
+extern const struct config_program gateway_config;
+
+/* Frees what the loading put there. */
+void gateway_settings_done(struct gateway_settings *settings);
+
+#endif

@@ -1,0 +1,284 @@
+/*
+ * Socket.IO sockets: their table, their memberships, and what is sent to them; see socket.h.  What their
+ * packets mean is in packet.c.
+ */
+#include "gateway/socket.h"
+
+#include "common/memory.h"
+#include "gateway/connection.h"
+#include "gateway/engine.h"
+#include "gateway/gateway.h"
+#include "proto/json_text.h"
+#include "proto/socketio.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { ERRORS_A_SECOND = 5 };
+
+/* -- the table ------------------------------------------------------------------------------- */
+
+static uint32_t take_slot(struct socket_table *table)
+{
+    if (table->free_count)
+        return table->free_slots[--table->free_count];
+    if (table->slot_count == table->slot_capacity) {
+        table->slot_capacity = table->slot_capacity ? table->slot_capacity * 2 : 64;
+        table->slots = memory_resize(table->slots, table->slot_capacity * sizeof *table->slots);
+        table->generations =
+            memory_resize(table->generations, table->slot_capacity * sizeof *table->generations);
+    }
+    table->generations[table->slot_count] = 0;
+    return table->slot_count++;
+}
+
+struct socket *socket_new(struct gateway *gateway, struct connection *connection,
+                          struct namespace_rooms *namespace)
+{
+    struct socket_table *table = &gateway->sockets;
+    struct socket *socket = memory_zero(1, sizeof *socket);
+
+    socket->connection = connection;
+    socket->namespace = namespace;
+    socket->index = take_slot(table);
+    socket->generation = ++table->generations[socket->index];
+    socket->next = connection->sockets;
+    connection->sockets = socket;
+    table->slots[socket->index] = socket;
+    table->count++;
+    return socket;
+}
+
+static void socket_free(struct gateway *gateway, struct socket *socket)
+{
+    struct socket_table *table = &gateway->sockets;
+    struct socket **link = &socket->connection->sockets;
+
+    while (socket->room_count)
+        room_remove(gateway, socket, &socket->rooms[socket->room_count - 1]);
+    while (*link != socket)
+        link = &(*link)->next;
+    *link = socket->next;
+    table->slots[socket->index] = NULL;
+    table->count--;
+    if (table->free_count == table->free_capacity) {
+        table->free_capacity = table->free_capacity ? table->free_capacity * 2 : 64;
+        table->free_slots =
+            memory_resize(table->free_slots, table->free_capacity * sizeof *table->free_slots);
+    }
+    table->free_slots[table->free_count++] = socket->index;
+    free(socket->rooms);
+    free(socket->from);
+    free(socket);
+}
+
+void sockets_done(struct socket_table *table)
+{
+    assert(table->count == 0);
+    free(table->slots);
+    free(table->generations);
+    free(table->free_slots);
+    *table = (struct socket_table){0};
+}
+
+struct socket *sockets_at(struct gateway *gateway, uint32_t index)
+{
+    assert(index < gateway->sockets.slot_count && gateway->sockets.slots[index]);
+    return gateway->sockets.slots[index];
+}
+
+struct socket *sockets_find(struct gateway *gateway, uint64_t number)
+{
+    uint32_t index = (uint32_t)number;
+    struct socket *socket = index < gateway->sockets.slot_count ? gateway->sockets.slots[index] : NULL;
+
+    return socket && socket->generation == number >> 32 ? socket : NULL;
+}
+
+struct socket *sockets_next(struct gateway *gateway, uint32_t *cursor)
+{
+    while (*cursor < gateway->sockets.slot_count) {
+        struct socket *socket = gateway->sockets.slots[(*cursor)++];
+
+        if (socket)
+            return socket;
+    }
+    return NULL;
+}
+
+/* -- memberships ----------------------------------------------------------------------------- */
+
+struct membership *socket_membership(struct socket *socket, struct bytes room)
+{
+    for (unsigned i = 0; i < socket->room_count; i++) {
+        const struct room *joined = socket->rooms[i].room;
+
+        if (bytes_equal(bytes_make(joined->name, joined->name_length), room))
+            return &socket->rooms[i];
+    }
+    return NULL;
+}
+
+struct membership *socket_membership_in(struct socket *socket, const struct room *room)
+{
+    for (unsigned i = 0; i < socket->room_count; i++)
+        if (socket->rooms[i].room == room)
+            return &socket->rooms[i];
+    return NULL;
+}
+
+struct membership *socket_membership_add(struct socket *socket)
+{
+    if (socket->room_count == socket->room_capacity) {
+        socket->room_capacity = (uint16_t)(socket->room_capacity ? socket->room_capacity * 2 : 1);
+        socket->rooms = memory_resize(socket->rooms, socket->room_capacity * sizeof *socket->rooms);
+    }
+    socket->connection->room_count++;
+    return &socket->rooms[socket->room_count++];
+}
+
+void socket_membership_drop(struct socket *socket, struct membership *membership)
+{
+    *membership = socket->rooms[--socket->room_count];
+    socket->connection->room_count--;
+}
+
+/* -- sending --------------------------------------------------------------------------------- */
+
+void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer)
+{
+    struct buffer *head = &gateway->scratch;
+
+    if (ack == SOCKETIO_NO_ACK)
+        return;
+    buffer_clear(head);
+    socketio_append_ack_head(head, socket->namespace->config->name, ack);
+    buffer_append_char(head, '[');
+
+    struct bytes parts[] = {buffer_bytes(head), answer, BYTES("]")};
+
+    engine_send(gateway, socket->connection, parts, 3);
+}
+
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload)
+{
+    struct bytes parts[] = {buffer_bytes(&socket->namespace->event_head), payload};
+
+    engine_send(gateway, socket->connection, parts, 2);
+    gateway->counters.deliveries++;
+}
+
+/* Takes a token of this second's; the rest is counted and not sent. */
+static bool may_send_error(struct gateway *gateway, struct socket *socket)
+{
+    uint32_t second = (uint32_t)(loop_now(gateway->loop) / 1000);
+
+    if (socket->error_second != second) {
+        socket->error_second = second;
+        socket->error_tokens = ERRORS_A_SECOND;
+    }
+    if (socket->error_tokens == 0) {
+        gateway->counters.dropped_error_rate++;
+        return false;
+    }
+    socket->error_tokens--;
+    return true;
+}
+
+void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack, struct bytes event,
+                   enum refusal_code code, const char *message)
+{
+    struct buffer text = {0};
+
+    gateway->counters.refused[code]++;
+    if (ack != SOCKETIO_NO_ACK) {
+        refusal_append_answer(&text, code, message);
+        socket_acknowledge(gateway, socket, ack, buffer_bytes(&text));
+    } else if (may_send_error(gateway, socket)) {
+        buffer_append_literal(&text, "[\"hubbub:error\",{\"event\":");
+        json_append_string(&text, event);
+        buffer_append_literal(&text, ",\"error\":");
+        refusal_append_error(&text, code, message);
+        buffer_append_char(&text, '}');
+        if (socket->namespace->config->recovery) {
+            buffer_append_literal(&text, ",\"");
+            link_append_offset(gateway->link, &text);
+            buffer_append_char(&text, '"');
+        }
+        buffer_append_char(&text, ']');
+        socket_emit(gateway, socket, buffer_bytes(&text));
+    }
+    buffer_done(&text);
+}
+
+/* -- beginning and end ----------------------------------------------------------------------- */
+
+void socket_on_connected(struct gateway *gateway, struct socket *socket, const struct wire_connected *record)
+{
+    struct buffer *out = &gateway->scratch;
+
+    if (socket->connected || record->sid.length > SID_LENGTH_MAX)
+        return;
+    socket->connected = true;
+    socket->connected_pos = link_position(gateway->link);
+    socket->session_generation = record->generation;
+    socket->sid_length = (uint8_t)record->sid.length;
+    memcpy(socket->sid, record->sid.data, record->sid.length);
+    if (!bytes_starts_with(record->from, BYTES("anon:")))
+        socket->from = memory_text(record->from.data, record->from.length);
+    gateway->counters.sockets++;
+    engine_namespace_joined(socket->connection);
+    buffer_clear(out);
+    socketio_append_connect(out, socket->namespace->config->name, record->sid, (struct bytes){0});
+
+    struct bytes packet = buffer_bytes(out);
+
+    engine_send(gateway, socket->connection, &packet, 1);
+}
+
+/* Forgets the socket, and tells the router unless it knows. */
+static void close_socket(struct gateway *gateway, struct socket *socket, enum close_reason reason, bool tell)
+{
+    if (tell)
+        link_disconnect(gateway->link, socket_number(socket), reason);
+    if (socket->connected)
+        gateway->counters.sockets--;
+    socket_free(gateway, socket);
+}
+
+void socket_on_refused(struct gateway *gateway, struct socket *socket, struct bytes error)
+{
+    struct buffer *out = &gateway->scratch;
+
+    buffer_clear(out);
+    socketio_append_connect_error(out, socket->namespace->config->name, error);
+
+    struct bytes packet = buffer_bytes(out);
+
+    engine_send(gateway, socket->connection, &packet, 1);
+    close_socket(gateway, socket, CLOSE_NONE, false);
+}
+
+void socket_close(struct gateway *gateway, struct socket *socket, enum close_reason reason)
+{
+    close_socket(gateway, socket, reason, true);
+}
+
+void socket_disconnect(struct gateway *gateway, struct socket *socket)
+{
+    struct buffer *out = &gateway->scratch;
+
+    buffer_clear(out);
+    socketio_append_disconnect(out, socket->namespace->config->name);
+
+    struct bytes packet = buffer_bytes(out);
+
+    engine_send(gateway, socket->connection, &packet, 1);
+    close_socket(gateway, socket, CLOSE_ROUTER_CLOSE, false);
+}
+
+void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+{
+    while (connection->sockets)
+        close_socket(gateway, connection->sockets, reason, true);
+}

@@ -1,0 +1,98 @@
+/*
+ * A Socket.IO socket: one connection's presence in one namespace, and what its packets mean.
+ *
+ *   CONNECT packet -> connecting -> (the router's CONNECTED) -> connected -> closed
+ *                               -> (the router's REFUSED)   -> closed
+ *
+ * Packets are judged here as far as the packet alone allows; everything else is the router's.
+ */
+#ifndef HUBBUB_GATEWAY_SOCKET_H
+#define HUBBUB_GATEWAY_SOCKET_H
+
+#include "common/bytes.h"
+#include "gateway/close_reason.h"
+#include "gateway/room.h"
+#include "proto/refusal.h"
+#include "proto/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SID_LENGTH_MAX = 32 };
+
+struct connection;
+struct gateway;
+
+struct socket {
+    struct socket *next; /* of the same connection */
+    struct connection *connection;
+    struct namespace_rooms *namespace;
+    struct membership *rooms;
+    uint32_t index, generation; /* together its number on the link */
+    uint16_t room_count, room_capacity;
+    bool connected;
+    uint8_t sid_length;
+    uint8_t error_tokens; /* hubbub:error events that may still be sent in error_second */
+    uint32_t error_second;
+    char sid[SID_LENGTH_MAX];
+    char *from;             /* NULL: "anon:<sid>" */
+    uint64_t connected_pos; /* the last position processed when it was connected */
+    uint64_t session_generation;
+};
+
+struct socket_table {
+    struct socket **slots;
+    uint32_t *generations;
+    uint32_t *free_slots;
+    uint32_t slot_count, slot_capacity, free_count, free_capacity;
+    uint32_t count;
+};
+
+void sockets_done(struct socket_table *table);
+
+static inline uint64_t socket_number(const struct socket *socket)
+{
+    return (uint64_t)socket->generation << 32 | socket->index;
+}
+
+/* By number: NULL when it is gone.  By index: it must be there. */
+struct socket *sockets_find(struct gateway *gateway, uint64_t number);
+struct socket *sockets_at(struct gateway *gateway, uint32_t index);
+
+/* Walks all: *cursor starts at 0, ends with NULL. Sockets may come and go meanwhile. */
+struct socket *sockets_next(struct gateway *gateway, uint32_t *cursor);
+
+/* Memberships.  Adding and dropping move the others. */
+struct membership *socket_membership(struct socket *socket, struct bytes room);
+struct membership *socket_membership_in(struct socket *socket, const struct room *room);
+struct membership *socket_membership_add(struct socket *socket);
+void socket_membership_drop(struct socket *socket, struct membership *membership);
+
+/* A new one, connecting. */
+struct socket *socket_new(struct gateway *gateway, struct connection *connection,
+                          struct namespace_rooms *namespace);
+
+/* Forgets one socket and tells the router; the connection lives. */
+void socket_close(struct gateway *gateway, struct socket *socket, enum close_reason reason);
+
+/* The connection ends: its sockets go, and the router is told. */
+void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+
+/* What the router says about a socket. */
+void socket_on_connected(struct gateway *gateway, struct socket *socket, const struct wire_connected *record);
+void socket_on_refused(struct gateway *gateway, struct socket *socket, struct bytes error);
+
+/* Sends an acknowledgement with one argument, or nothing when none was asked for. */
+void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer);
+
+/* Refuses: in the acknowledgement, or as hubbub:error about that event.  message NULL: the code's own. */
+void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack, struct bytes event,
+                   enum refusal_code code, const char *message);
+
+/* An event for this socket alone; payload is its JSON array. */
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload);
+
+/* At the router's word: sends DISCONNECT and forgets the socket; the connection lives. */
+void socket_disconnect(struct gateway *gateway, struct socket *socket);
+
+#endif
