@@ -60,21 +60,30 @@ static bool lacks_space(int code)
     return code == ENOSPC || code == EDQUOT || code == EFBIG;
 }
 
+/* Why the last write to the WAL failed.  sqlite3_system_errno() is not set by a statement's step. */
+static int wal_errno(sqlite3 *db)
+{
+    sqlite3_file *wal = NULL;
+    int code = 0;
+
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) || !wal || !wal->pMethods ||
+        wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &code))
+        return 0;
+    return code;
+}
+
 int journal_error(sqlite3 *db)
 {
-    switch (sqlite3_errcode(db)) {
+    switch (sqlite3_extended_errcode(db) & 0xff) {
     case SQLITE_FULL:
         return ERROR_NO_SPACE;
     case SQLITE_IOERR:
-        /* A write that the system refused as a whole; a failed sync is another matter: its outcome is
+        /* Writes that the system refused as a whole; a failed sync is another matter: its outcome is
            unknown. */
-        switch (sqlite3_extended_errcode(db)) {
-        case SQLITE_IOERR_WRITE:
-        case SQLITE_IOERR_SHMSIZE:
-            return lacks_space(sqlite3_system_errno(db)) ? ERROR_NO_SPACE : ERROR_IO;
-        default:
-            return ERROR_IO;
-        }
+        if (sqlite3_extended_errcode(db) == SQLITE_IOERR_SHMSIZE ||
+            (sqlite3_extended_errcode(db) == SQLITE_IOERR_WRITE && lacks_space(wal_errno(db))))
+            return ERROR_NO_SPACE;
+        return ERROR_IO;
     case SQLITE_CORRUPT:
         return ERROR_CORRUPT;
     case SQLITE_NOTADB:

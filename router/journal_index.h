@@ -13,7 +13,7 @@
 enum {
     JOURNAL_SEGMENT_MIN = 64,     /* fewer of a room's messages stay in its own row */
     JOURNAL_SEGMENT_MAX = 256,    /* keeps a segment inside one page of the file */
-    JOURNAL_UNINDEXED_MAX = 4096, /* this many rows start a pass */
+    JOURNAL_UNINDEXED_MAX = 2048, /* this many rows start a pass */
 };
 
 struct journal_index {
