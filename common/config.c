@@ -452,6 +452,7 @@ int config_load(const struct config_program *program, int argc, char **argv, voi
     if (!status && request == REQUEST_CHECK) {
         config_settings_done(program, settings);
         buffer_append_literal(&result->output, "configuration ok\n");
+        result->checked = true;
         status = 1;
     }
     return status ? finish_with(result, status) : 0;

@@ -90,6 +90,7 @@ struct config_result {
     const char *positional[CONFIG_POSITIONAL_MAX]; /* borrowed from argv */
     unsigned positional_count;
     const char *file_name; /* --config, borrowed from argv; NULL: none */
+    bool checked;          /* it ended because of --check-config, and all is well */
 };
 
 /*

@@ -1,0 +1,14 @@
+/* The commands of `hubbub`: each takes its own argument vector, argv[0] being its name, and returns an exit
+ * code. */
+#ifndef HUBBUB_CLI_COMMANDS_H
+#define HUBBUB_CLI_COMMANDS_H
+
+/* hubbub run: the whole stack on one machine. */
+int command_run(int argc, char **argv);
+
+/* hubbub stats, rooms, gateways: one question to the router's stats socket. */
+int command_stats(int argc, char **argv);
+int command_rooms(int argc, char **argv);
+int command_gateways(int argc, char **argv);
+
+#endif

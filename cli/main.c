@@ -1,0 +1,58 @@
+/*
+ * The program `hubbub`: finds the command and hands over to it.
+ *
+ * The surprise: options belong to the commands; before the command only --help and --version are known.
+ */
+#include "cli/commands.h"
+#include "common/exit_code.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*call)(int argc, char **argv);
+    const char *help;
+} commands[] = {
+    {"run", command_run, "start the whole stack on this machine: a router, gateways, the journal"},
+    {"stats", command_stats, "show the figures of a running router"},
+    {"rooms", command_rooms, "list the rooms of a running router"},
+    {"gateways", command_gateways, "list the gateways of a running router"},
+};
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static int help(void)
+{
+    puts("hubbub: live rooms for browsers and apps\n\nUsage: hubbub COMMAND [options]\n\nCommands:");
+    for (unsigned i = 0; i < COMMANDS; i++)
+        printf("  %-10s%s\n", commands[i].name, commands[i].help);
+    puts("\nhubbub COMMAND --help shows the options of a command; hubbub --version the version.\n\nExit "
+         "codes:");
+#define X(name, number, text) puts("  " #number "\t" text);
+    EXIT_CODE_TABLE(X)
+#undef X
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    /* A reader of our output that went away must not take the stack with it. */
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        fputs("hubbub: which command? (see hubbub --help)\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0)
+        return help();
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("hubbub " HUBBUB_VERSION);
+        return EXIT_OK;
+    }
+    for (unsigned i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].call(argc - 1, argv + 1);
+    fprintf(stderr, "hubbub: unknown command '%s' (see hubbub --help)\n", argv[1]);
+    return EXIT_USAGE;
+}

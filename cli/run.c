@@ -1,0 +1,355 @@
+/*
+ * `hubbub run`: settings, checks, and the command lines of the processes; then the supervisor has it.
+ *
+ * The surprise: whatever can be seen to be wrong (configuration, folder, ports) is found before the first
+ * process is started, so that a second start changes nothing for the first.
+ */
+#include "cli/commands.h"
+#include "cli/places.h"
+#include "cli/supervisor.h"
+#include "common/buffer.h"
+#include "common/config.h"
+#include "common/exit_code.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    GATEWAYS_MAX = 64,
+    GATEWAYS_DEFAULT = 2,
+    SOCKET_PATH_MAX = 100, /* the system takes 107 bytes, ZeroMQ a little less */
+    ARGUMENTS_MAX = 20,
+};
+
+struct run_settings {
+    uint16_t port;
+    char *ports;
+    unsigned gateways;
+    char *data;
+    char *stats;
+    char *host;
+    uint16_t port_list[GATEWAYS_MAX]; /* of each gateway, made by finish() */
+};
+
+#define KEY(key, kind)                                                                                       \
+    .section = "run", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct run_settings, key)
+
+static const struct config_key keys[] = {
+    {KEY(port, INTEGER), .minimum = 1, .maximum = 65535, .fallback = "3000",
+     .help = "the port that all gateways share (goes over gateway.port)"},
+    {KEY(ports, STRING), .minimum = 1,
+     .help = "P1,P2,...: a port of its own for each gateway, instead of --port"},
+    {KEY(gateways, INTEGER), .maximum = GATEWAYS_MAX, .unit = "gateways", .fallback = "0",
+     .help = "how many gateways; 0 for 2, or for one on each of --ports"},
+    {KEY(data, PATH), .minimum = 1, .fallback = "./data",
+     .help = "the folder of the journal; created if missing"},
+    {KEY(stats, PATH), .minimum = 1, .help = "the stats socket; stats.sock in the data folder if not given"},
+    {KEY(host, STRING), .maximum = 255, .fallback = "",
+     .help = "the address to listen on (goes over gateway.host unless empty)"},
+};
+
+static const char *const others[] = {"router", "gateway", "events", "namespaces", NULL};
+
+/* Reads "P1,P2,..."; 0, or ERROR_MALFORMED. */
+static int read_ports(const char *text, uint16_t ports[static GATEWAYS_MAX], unsigned *count)
+{
+    *count = 0;
+    while (*count < GATEWAYS_MAX) {
+        size_t length = strcspn(text, ",");
+        unsigned long long port;
+
+        if (bytes_parse_u64(bytes_make(text, length), &port) || port < 1 || port > 65535)
+            return ERROR_MALFORMED;
+        ports[(*count)++] = (uint16_t)port;
+        if (!text[length])
+            return 0;
+        text += length + 1;
+    }
+    return ERROR_MALFORMED;
+}
+
+static int finish(const config_t *file, void *settings, struct buffer *error)
+{
+    struct run_settings *run = settings;
+    unsigned count;
+
+    (void)file;
+    if (!run->ports) {
+        if (!run->gateways)
+            run->gateways = GATEWAYS_DEFAULT;
+        for (unsigned i = 0; i < run->gateways; i++)
+            run->port_list[i] = run->port;
+        return 0;
+    }
+    if (read_ports(run->ports, run->port_list, &count)) {
+        buffer_printf(error, "hubbub run: '%.64s' is no list of ports; expected up to %d numbers, P1,P2,...",
+                      run->ports, GATEWAYS_MAX);
+        return ERROR_CONFIG;
+    }
+    if (run->gateways && run->gateways != count) {
+        buffer_printf(error, "hubbub run: %u ports for %u gateways; expected one for each", count,
+                      run->gateways);
+        return ERROR_CONFIG;
+    }
+    run->gateways = count;
+    return 0;
+}
+
+static const struct config_program program = {
+    .name = "hubbub run",
+    .summary = "starts the whole stack on this machine: a router, gateways, the journal",
+    .keys = keys,
+    .key_count = sizeof keys / sizeof *keys,
+    .others = others,
+    .finish = finish,
+};
+
+/* An argument vector, or anything else of owned texts; NULL at the end. */
+struct texts {
+    char *items[ARGUMENTS_MAX + 1];
+    unsigned count;
+};
+
+static char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static char *format_text(const char *format, ...)
+{
+    va_list arguments;
+    char *text;
+
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        abort();
+    va_end(arguments);
+    return text;
+}
+
+static void add_text(struct texts *texts, char *owned)
+{
+    assert(texts->count < ARGUMENTS_MAX);
+    texts->items[texts->count++] = owned;
+}
+
+static void texts_done(struct texts *texts)
+{
+    for (unsigned i = 0; i < texts->count; i++)
+        free(texts->items[i]);
+}
+
+struct run {
+    struct run_settings settings;
+    char *file; /* the configuration's absolute path, or NULL */
+    char *data;
+    char *stats;
+    char *router_program;
+    char *gateway_program;
+    int lock_fd;
+    struct child children[GATEWAYS_MAX + 1]; /* gateways, then the router */
+    struct texts arguments[GATEWAYS_MAX + 1];
+    struct texts labels[GATEWAYS_MAX + 1]; /* name and info */
+};
+
+/* Lets a program read the file; what is wrong it says itself.  Returns its exit code. */
+static int check_file(const char *path, const char *file)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        int nothing = open("/dev/null", O_WRONLY);
+
+        if (nothing >= 0)
+            dup2(nothing, STDOUT_FILENO);
+        execlp(path, path, "--config", file, "--check-config", (char *)NULL);
+        fprintf(stderr, "hubbub: cannot start %s: %s\n", path, strerror(errno));
+        _exit(EXIT_RUNTIME);
+    }
+    if (pid < 0) {
+        perror("hubbub: cannot start a process");
+        return EXIT_RUNTIME;
+    }
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return EXIT_RUNTIME;
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    fprintf(stderr, "hubbub: %s was killed by signal %d\n", path, WTERMSIG(status));
+    return EXIT_RUNTIME;
+}
+
+/* Whether the file is right for all programs.  An exit code. */
+static int check_programs(const struct run *run)
+{
+    int exit_code = EXIT_OK;
+
+    if (run->file)
+        exit_code = check_file(run->router_program, run->file);
+    if (run->file && exit_code == EXIT_OK)
+        exit_code = check_file(run->gateway_program, run->file);
+    return exit_code;
+}
+
+static int check_socket_path(const char *path, const char *option)
+{
+    if (strlen(path) <= SOCKET_PATH_MAX)
+        return 0;
+    fprintf(stderr, "hubbub: the path of the socket %s is longer than %d bytes; choose a shorter %s\n", path,
+            SOCKET_PATH_MAX, option);
+    return ERROR_TOO_LARGE;
+}
+
+/* Takes what the stack needs.  0, or an error that was told. */
+static int take_places(struct run *run)
+{
+    char *link;
+    int status = places_take_folder(run->settings.data, &run->data, &run->lock_fd);
+
+    if (status)
+        return status;
+    if (run->settings.stats) {
+        status = places_absolute(run->settings.stats, &run->stats);
+    } else {
+        run->stats = format_text("%s/stats.sock", run->data);
+    }
+    if (status)
+        return status;
+    link = format_text("%s/router.ipc", run->data);
+    status = check_socket_path(link, "--data");
+    free(link);
+    if (!status)
+        status = check_socket_path(run->stats, run->settings.stats ? "--stats" : "--data or --stats");
+    for (unsigned i = 0; i < run->settings.gateways && !status; i++)
+        if (run->settings.ports || i == 0)
+            status = places_probe_port(run->settings.host, run->settings.port_list[i]);
+    return status;
+}
+
+/* After its texts are complete: the supervisor borrows them. */
+static void describe(struct run *run, unsigned i)
+{
+    run->children[i] = (struct child){
+        .name = run->labels[i].items[0], .info = run->labels[i].items[1], .argv = run->arguments[i].items};
+}
+
+static void plan_router(struct run *run, unsigned i)
+{
+    struct texts *arguments = &run->arguments[i];
+
+    add_text(arguments, format_text("%s", run->router_program));
+    if (run->file)
+        add_text(arguments, format_text("--config=%s", run->file));
+    add_text(arguments, format_text("--name=router"));
+    add_text(arguments, format_text("--listen=ipc://%s/router.ipc", run->data));
+    add_text(arguments, format_text("--data=%s", run->data));
+    add_text(arguments, format_text("--stats=%s", run->stats));
+    add_text(&run->labels[i], format_text("router"));
+    add_text(&run->labels[i], format_text("journal=%s/journal.sqlite", run->data));
+    describe(run, i);
+}
+
+static void plan_gateway(struct run *run, unsigned i)
+{
+    struct texts *arguments = &run->arguments[i];
+    unsigned port = run->settings.port_list[i];
+
+    add_text(arguments, format_text("%s", run->gateway_program));
+    if (run->file)
+        add_text(arguments, format_text("--config=%s", run->file));
+    add_text(arguments, format_text("--name=gateway-%u", i + 1));
+    add_text(arguments, format_text("--port=%u", port));
+    if (*run->settings.host)
+        add_text(arguments, format_text("--host=%s", run->settings.host));
+    add_text(arguments, format_text("--reuse-port=%s", run->settings.ports ? "false" : "true"));
+    add_text(arguments, format_text("--router=ipc://%s/router.ipc", run->data));
+    add_text(&run->labels[i], format_text("gateway-%u", i + 1));
+    add_text(&run->labels[i], format_text("port=%u", port));
+    describe(run, i);
+}
+
+static void serving(void *arg)
+{
+    const struct run *run = arg;
+    const char *host = *run->settings.host ? run->settings.host : "localhost";
+    bool bare_ipv6 = strchr(host, ':') != NULL;
+
+    puts("ready");
+    for (unsigned i = 0; i < run->settings.gateways; i++)
+        if (run->settings.ports || i == 0)
+            printf("open http://%s%s%s:%u/\n", bare_ipv6 ? "[" : "", host, bare_ipv6 ? "]" : "",
+                   run->settings.port_list[i]);
+    printf("stats %s\nstop with Ctrl-C\n", run->stats);
+}
+
+static int supervise(struct run *run)
+{
+    unsigned gateways = run->settings.gateways;
+
+    for (unsigned i = 0; i < gateways; i++)
+        plan_gateway(run, i);
+    plan_router(run, gateways);
+
+    struct supervisor_plan plan = {.router = &run->children[gateways],
+                                   .gateways = run->children,
+                                   .gateway_count = gateways,
+                                   .serving = serving,
+                                   .arg = run};
+
+    return supervisor_run(&plan);
+}
+
+static void run_done(struct run *run)
+{
+    for (unsigned i = 0; i <= GATEWAYS_MAX; i++) {
+        texts_done(&run->arguments[i]);
+        texts_done(&run->labels[i]);
+    }
+    if (run->lock_fd >= 0)
+        close(run->lock_fd);
+    free(run->file);
+    free(run->data);
+    free(run->stats);
+    free(run->router_program);
+    free(run->gateway_program);
+    config_settings_done(&program, &run->settings);
+}
+
+int command_run(int argc, char **argv)
+{
+    static struct run run;
+    struct config_result result;
+    int loaded, exit_code;
+
+    /* Whoever reads our lines through a pipe waits for them. */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+    signal(SIGHUP, SIG_IGN);
+    run.lock_fd = -1;
+    loaded = config_load(&program, argc, argv, &run.settings, &result);
+    if (loaded && !result.checked)
+        return config_report(&result);
+    run.router_program = places_find_program("router");
+    run.gateway_program = places_find_program("gateway");
+    exit_code = EXIT_RUNTIME;
+    if (result.file_name && places_absolute(result.file_name, &run.file))
+        goto out;
+    exit_code = check_programs(&run);
+    if (exit_code != EXIT_OK)
+        goto out;
+    if (loaded) {
+        exit_code = config_report(&result);
+    } else if (take_places(&run)) {
+        exit_code = EXIT_RUNTIME;
+    } else {
+        exit_code = supervise(&run);
+    }
+out:
+    buffer_done(&result.output);
+    run_done(&run);
+    return exit_code;
+}

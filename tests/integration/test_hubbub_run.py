@@ -1,0 +1,493 @@
+#!/usr/bin/env python3
+"""`hubbub` alone: the supervisor with programs that only pretend to be router and gateway.
+
+The program under test is copied into a folder laid out like a build tree, where the fakes stand beside it.
+HUBBUB_BUILD names the build folder (default: build, beside tests).
+"""
+
+import os
+import pathlib
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HUBBUB = pathlib.Path(os.environ.get("HUBBUB_BUILD", ROOT / "build")) / "cli" / "hubbub"
+PATIENCE = 30  # seconds until an awaited event counts as missing
+
+# Says in the log what happens to it, and behaves as the files in the control folder say:
+# NAME.check: exit code of --check-config; NAME.fail: exit with this code before being ready;
+# NAME.deaf: ignore SIGTERM.
+FAKE = r"""#!/usr/bin/env python3
+import os, pathlib, signal, sys, time
+control = pathlib.Path(os.environ["FAKE_CONTROL"])
+options = dict(a[2:].split("=", 1) for a in sys.argv[1:] if "=" in a)
+program = os.path.basename(sys.argv[0])
+name = options.get("name", program)
+
+def log(text):
+    fd = os.open(control / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(fd, (name + " " + text + "\n").encode())
+    os.close(fd)
+
+def setting(kind, who=name):
+    path = control / (who + "." + kind)
+    return path.read_text() if path.exists() else None
+
+if "--check-config" in sys.argv:
+    log("check")
+    code = setting("check", program)
+    if code:
+        print("main.conf:3: wrong", file=sys.stderr)
+    sys.exit(int(code or 0))
+
+def on_signal(number, frame):
+    log("signal %d" % number)
+    if number != signal.SIGTERM or setting("deaf") is None:
+        os._exit(0)
+
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, on_signal)
+log("start %d group %d args %s" % (os.getpid(), os.getpgid(0), " ".join(sys.argv[1:])))
+if setting("fail"):
+    sys.exit(int(setting("fail")))
+fd = int(os.environ["HUBBUB_READY_FD"])
+os.write(fd, b"ready\n")
+os.close(fd)
+while True:
+    signal.pause()
+"""
+
+
+def free_port():
+    with socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.005)
+    raise AssertionError("timed out waiting for " + what)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+class Stream:
+    """Lines of a pipe, which a thread reads as they come."""
+
+    def __init__(self, pipe):
+        self.seen = []
+        self.queue = queue.Queue()
+        self.thread = threading.Thread(target=self.read, args=(pipe,), daemon=True)
+        self.thread.start()
+
+    def read(self, pipe):
+        with pipe:
+            for line in pipe:
+                self.queue.put(line.decode().rstrip("\n"))
+        self.queue.put(None)
+
+    def await_line(self, matches):
+        """The next line of which matches(line) is true."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                line = self.queue.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                line = None
+            if line is None:
+                raise AssertionError("the awaited line did not come; seen: %r" % self.seen)
+            self.seen.append(line)
+            if matches(line):
+                return line
+
+    def rest(self):
+        """All lines so far, once the pipe is closed."""
+        while (line := self.queue.get(timeout=PATIENCE)) is not None:
+            self.seen.append(line)
+        return self.seen
+
+
+class HubbubTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hubbub-test-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.control = self.folder / "control"
+        self.control.mkdir()
+        (self.folder / "cli").mkdir()
+        self.hubbub = self.folder / "cli" / "hubbub"
+        shutil.copy(HUBBUB, self.hubbub)
+        for part in ("router", "gateway"):
+            (self.folder / part).mkdir()
+            fake = self.folder / part / ("hubbub-" + part)
+            fake.write_text(FAKE)
+            fake.chmod(0o700)
+        self.data = self.folder / "data"
+        self.port = free_port()
+        self.started = []
+        self.addCleanup(self.end_all)
+
+    def end_all(self):
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        for line in self.log():
+            words = line.split()
+            if words[1] == "start":
+                wait_for(lambda: not alive(int(words[2])), line + " to end")
+
+    def start(self, *arguments):
+        process = subprocess.Popen(
+            [self.hubbub, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, env=dict(os.environ, FAKE_CONTROL=str(self.control)), start_new_session=True)
+        process.out = Stream(process.stdout)
+        process.err = Stream(process.stderr)
+        self.started.append(process)
+        return process
+
+    def start_stack(self, *arguments):
+        return self.start("run", "--port", str(self.port), "--data", "data", *arguments)
+
+    def ready_stack(self, *arguments):
+        process = self.start_stack(*arguments)
+        process.out.await_line(lambda line: line == "ready")
+        return process
+
+    def finish(self, process):
+        """Exit code, standard output and standard error of a process that ends by itself."""
+        code = process.wait(PATIENCE)
+        return code, process.out.rest(), process.err.rest()
+
+    def command(self, *arguments):
+        return self.finish(self.start(*arguments))
+
+    def log(self):
+        path = self.control / "log"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def set(self, name, value):
+        (self.control / name).write_text(value)
+
+    def pid_of(self, process, name):
+        """The last process id that was printed for that name."""
+        lines = [line for line in process.out.seen if line.startswith(name + " pid=")]
+        return int(lines[-1].split()[1].partition("=")[2])
+
+
+class Commands(HubbubTest):
+    def test_help_lists_the_commands_and_exit_codes(self):
+        code, out, _ = self.command("--help")
+        self.assertEqual(code, 0)
+        text = "\n".join(out)
+        for word in ("run", "stats", "rooms", "gateways", "64\t", "70\t", "78\t"):
+            self.assertIn(word, text)
+
+    def test_each_command_has_its_own_help(self):
+        for name in ("run", "stats", "rooms", "gateways"):
+            code, out, _ = self.command(name, "--help")
+            self.assertEqual(code, 0)
+            self.assertIn("Usage: hubbub %s [options]" % name, "\n".join(out))
+            self.assertIn("  --data PATH", out)
+
+    def test_version(self):
+        code, out, _ = self.command("--version")
+        self.assertEqual(code, 0)
+        self.assertRegex(out[0], r"^hubbub \d+\.\d+\.\d+$")
+
+    def test_usage_errors_are_one_line_and_64(self):
+        for arguments in ([], ["dance"], ["run", "--prot", "1"], ["run", "--port", "x"], ["run", "now"],
+                          ["stats", "xml"], ["rooms", "json"]):
+            code, out, err = self.command(*arguments)
+            self.assertEqual((code, out, len(err)), (64, [], 1), arguments)
+
+    def test_bad_lists_of_ports_are_refused(self):
+        for arguments in (["--ports", "1,,2"], ["--ports", "0"], ["--ports", "3000,"], ["--ports", "x"],
+                          ["--ports", "3000,3001", "--gateways", "3"]):
+            code, _, err = self.command("run", *arguments)
+            self.assertEqual((code, len(err)), (78, 1), arguments)
+        self.assertFalse(self.data.exists())
+
+
+class Stats(HubbubTest):
+    def serve(self, answer):
+        """A stats socket for one connection, which answers every line but the last (quit) with this."""
+        self.data.mkdir()
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(str(self.data / "stats.sock"))
+        listener.listen()
+        self.asked = queue.Queue()
+
+        def run():
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as lines:
+                self.asked.put(lines.readline().decode())
+                for piece in answer:
+                    connection.sendall(piece)
+                self.asked.put(lines.readline().decode())
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def test_prints_the_answer_without_its_end(self):
+        self.serve([b"connections 5\n", b"rooms", b" 2\n", b"\n", b"what comes later is not ours\n"])
+        self.assertEqual(self.command("stats", "--data", "data"), (0, ["connections 5", "rooms 2"], []))
+        self.assertEqual([self.asked.get(timeout=PATIENCE) for _ in range(2)], ["stats\n", "quit\n"])
+
+    def test_json(self):
+        self.serve([b'{"connections":5}\n\n'])
+        self.assertEqual(self.command("stats", "--stats", "data/stats.sock", "json"),
+                         (0, ['{"connections":5}'], []))
+        self.assertEqual(self.asked.get(timeout=PATIENCE), "stats json\n")
+
+    def test_rooms_and_gateways_ask_their_own_question(self):
+        for name in ("rooms", "gateways"):
+            self.serve([b"\n"])
+            self.assertEqual(self.command(name, "--data", "data"), (0, [], []))
+            self.assertEqual(self.asked.get(timeout=PATIENCE), name + "\n")
+            shutil.rmtree(self.data)
+
+    def test_the_folder_of_the_configuration_is_found(self):
+        self.serve([b"\n"])
+        (self.folder / "main.conf").write_text('run = { data = "data"; port = 5; };')
+        self.assertEqual(self.command("stats", "--config", "main.conf"), (0, [], []))
+
+    def test_nobody_there_is_one_line_and_70(self):
+        code, out, err = self.command("stats", "--data", "data")
+        self.assertEqual((code, out, len(err)), (70, [], 1))
+        self.assertIn("nobody answers at data/stats.sock", err[0])
+
+    def test_half_an_answer_is_a_failure(self):
+        self.serve([b"connections 5\n"])
+        code, out, err = self.command("stats", "--data", "data")
+        self.assertEqual((code, out, len(err)), (70, ["connections 5"], 1))
+
+
+class Run(HubbubTest):
+    def test_starts_router_then_gateways_and_says_so(self):
+        process = self.ready_stack()
+        process.out.await_line(lambda line: line == "stop with Ctrl-C")
+        seen = process.out.seen
+        pids = [self.pid_of(process, name) for name in ("router", "gateway-1", "gateway-2")]
+        data = os.path.realpath(self.data)
+        self.assertEqual(seen, [
+            "router pid=%d journal=%s/journal.sqlite" % (pids[0], data),
+            "gateway-1 pid=%d port=%d" % (pids[1], self.port),
+            "gateway-2 pid=%d port=%d" % (pids[2], self.port),
+            "ready",
+            "open http://localhost:%d/" % self.port,
+            "stats %s/stats.sock" % data,
+            "stop with Ctrl-C",
+        ])
+        starts = sorted(line for line in self.log() if " start " in line)
+        link = "ipc://%s/router.ipc" % data
+        gateway = "--port=%d --reuse-port=true --router=%s" % (self.port, link)
+        self.assertEqual(starts, sorted([
+            "router start %d group %d args --name=router --listen=%s --data=%s --stats=%s/stats.sock"
+            % (pids[0], pids[0], link, data, data),
+            "gateway-1 start %d group %d args --name=gateway-1 %s" % (pids[1], pids[1], gateway),
+            "gateway-2 start %d group %d args --name=gateway-2 %s" % (pids[2], pids[2], gateway),
+        ]))
+        self.assertEqual(self.data.stat().st_mode & 0o777, 0o700)
+
+    def test_ports_and_host_and_stats(self):
+        ports = [self.port, free_port()]
+        process = self.start("run", "--ports", "%d,%d" % tuple(ports), "--host", "127.0.0.1", "--data", "data",
+                             "--stats", "my.sock")
+        process.out.await_line(lambda line: line == "stop with Ctrl-C")
+        self.assertIn("open http://127.0.0.1:%d/" % ports[1], process.out.seen)
+        self.assertIn("stats %s/my.sock" % os.path.realpath(self.folder), process.out.seen)
+        text = "\n".join(self.log())
+        self.assertIn("--port=%d --host=127.0.0.1 --reuse-port=false" % ports[0], text)
+        self.assertIn("--port=%d --host=127.0.0.1 --reuse-port=false" % ports[1], text)
+
+    def stop_and_check_order(self, number, group):
+        process = self.ready_stack()
+        if group:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        code, _, err = self.finish(process)
+        self.assertEqual((code, err), (0, []))
+        ends = [line for line in self.log() if " signal " in line]
+        self.assertEqual(sorted(ends[:2]), ["gateway-1 signal 15", "gateway-2 signal 15"])
+        self.assertEqual(ends[2:], ["router signal 15"])
+
+    def test_sigterm_ends_gateways_then_router(self):
+        self.stop_and_check_order(signal.SIGTERM, False)
+
+    def test_ctrl_c_reaches_the_supervisor_only(self):
+        self.stop_and_check_order(signal.SIGINT, True)
+
+    def test_sighup_changes_nothing(self):
+        process = self.ready_stack()
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(process)[0], 0)
+
+    def test_a_second_signal_kills_what_does_not_end(self):
+        self.set("gateway-1.deaf", "")
+        process = self.ready_stack()
+        process.send_signal(signal.SIGTERM)
+        wait_for(lambda: "gateway-1 signal 15" in self.log(), "the deaf gateway to be told")
+        process.send_signal(signal.SIGTERM)
+        code, _, err = self.finish(process)
+        self.assertEqual((code, err), (0, ["hubbub: asked again; killing what still runs"]))
+
+    def test_a_killed_child_comes_back_soon(self):
+        process = self.ready_stack()
+        for name, info in (("gateway-1", "port=%d" % self.port), ("router", "journal=")):
+            old = self.pid_of(process, name)
+            # Younger than a second it would count as a failed start; both ways begin with 100 ms.
+            os.kill(old, signal.SIGKILL)
+            line = process.err.await_line(lambda line: line.startswith("hubbub: " + name))
+            self.assertEqual(line, "hubbub: %s (pid %d) was killed by signal 9 (Killed); "
+                                   "starting it again in 100 ms" % (name, old))
+            line = process.out.await_line(lambda line: line.startswith(name + " pid="))
+            self.assertIn(info, line)
+            self.assertTrue(line.endswith(" restarted=1"), line)
+            self.assertNotEqual(self.pid_of(process, name), old)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(process)[0], 0)
+        self.assertEqual(process.out.seen.count("ready"), 1)
+
+    def test_a_child_that_dies_before_it_is_ready_waits_longer_each_time(self):
+        self.set("gateway-1.fail", "1")
+        process = self.start_stack()
+        for delay in (100, 200, 400, 800):
+            line = process.err.await_line(lambda line: "gateway-1" in line)
+            self.assertRegex(line, r"exited with code 1; starting it again in %d ms$" % delay)
+        self.assertNotIn("ready", process.out.seen)
+        (self.control / "gateway-1.fail").unlink()
+        process.out.await_line(lambda line: line == "ready")
+
+    def test_a_stop_while_a_child_waits_for_its_restart(self):
+        self.set("gateway-1.fail", "1")
+        process = self.start_stack()
+        process.err.await_line(lambda line: line.endswith("400 ms"))
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(process)[0], 0)
+
+    def test_a_child_that_finds_its_configuration_wrong_ends_the_stack(self):
+        for code in (64, 78):
+            self.set("gateway-2.fail", str(code))
+            got, out, err = self.finish(self.start_stack())
+            self.assertEqual(got, code)
+            self.assertNotIn("ready", out)
+            self.assertRegex(err[-1], r"gateway-2 \(pid \d+\) exited with code %d; stopping everything" % code)
+
+    def test_a_failure_before_the_stack_served_ends_it(self):
+        self.set("router.fail", "70")
+        code, out, err = self.finish(self.start_stack())
+        self.assertEqual((code, len(err)), (70, 1))
+        self.assertEqual(len(out), 1)  # no gateway was started
+
+    def test_a_failure_after_that_does_not(self):
+        process = self.ready_stack()
+        self.set("gateway-1.fail", "70")
+        os.kill(self.pid_of(process, "gateway-1"), signal.SIGKILL)
+        process.err.await_line(lambda line: "exited with code 70; starting it again" in line)
+
+    def test_children_end_with_a_killed_supervisor(self):
+        process = self.ready_stack()
+        pids = [self.pid_of(process, name) for name in ("router", "gateway-1", "gateway-2")]
+        process.kill()
+        for pid in pids:
+            wait_for(lambda: not alive(pid), "process %d to end" % pid)
+
+    def test_programs_that_are_missing(self):
+        shutil.rmtree(self.folder / "router")
+        code, _, err = self.finish(self.start_stack())
+        self.assertEqual(code, 70)
+        self.assertEqual(err[0], "hubbub: cannot start hubbub-router: No such file or directory")
+
+
+class SecondStart(HubbubTest):
+    def test_the_same_folder_is_refused(self):
+        first = self.ready_stack()
+        self.port = free_port()
+        code, out, err = self.finish(self.start_stack())
+        self.assertEqual((code, out), (70, []))
+        self.assertEqual(err, ["hubbub: the data folder %s is in use by another hubbub run (pid %d)"
+                               % (os.path.realpath(self.data), first.pid)])
+
+    def test_the_folder_is_free_again_after_a_crash(self):
+        first = self.ready_stack()
+        pids = [self.pid_of(first, name) for name in ("router", "gateway-1", "gateway-2")]
+        first.kill()
+        first.wait()
+        for pid in pids:
+            wait_for(lambda: not alive(pid), "process %d to end" % pid)
+        self.ready_stack()
+
+    def test_a_taken_port_is_refused(self):
+        for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.socket(family) as other:
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                other.bind((address, 0))
+                other.listen()
+                self.port = other.getsockname()[1]
+                code, out, err = self.finish(self.start_stack())
+                self.assertEqual((code, out), (70, []))
+                self.assertEqual(err, ["hubbub: port %d is in use by another program" % self.port])
+
+
+class BeforeTheStart(HubbubTest):
+    def test_long_paths_of_sockets_are_refused(self):
+        code, out, err = self.finish(self.start_stack("--data", "d" * 100))
+        self.assertEqual((code, out, len(err)), (70, [], 1))
+        self.assertIn("choose a shorter --data", err[0])
+        code, out, err = self.finish(self.start_stack("--stats", "s" * 100))
+        self.assertEqual((code, out, len(err)), (70, [], 1))
+        self.assertIn("choose a shorter --stats", err[0])
+
+    def test_a_folder_that_cannot_be_is_refused(self):
+        (self.folder / "file").write_text("")
+        for path in ("none/data", "file", "file/data"):
+            code, out, err = self.finish(self.start_stack("--data", path))
+            self.assertEqual((code, out, len(err)), (70, [], 1), path)
+
+    def test_the_configuration_is_checked_by_all_before_anything_starts(self):
+        (self.folder / "main.conf").write_text("gateway = { };")
+        self.set("hubbub-gateway.check", "78")
+        code, out, err = self.finish(self.start_stack("--config", "main.conf"))
+        self.assertEqual((code, out, err), (78, [], ["main.conf:3: wrong"]))
+        self.assertFalse(self.data.exists())
+        self.assertEqual(self.log(), ["hubbub-router check", "hubbub-gateway check"])
+
+    def test_check_config_asks_all_programs(self):
+        (self.folder / "main.conf").write_text("gateway = { };")
+        code, out, err = self.command("run", "--config", "main.conf", "--check-config")
+        self.assertEqual((code, out, err), (0, ["configuration ok"], []))
+        self.assertEqual(self.log(), ["hubbub-router check", "hubbub-gateway check"])
+
+    def test_its_own_section_is_read_and_checked(self):
+        (self.folder / "main.conf").write_text("run = {\n  gateways = 65;\n};")
+        code, _, err = self.finish(self.start_stack("--config", "main.conf"))
+        self.assertEqual((code, err),
+                         (78, ["main.conf:2: run.gateways: '65' is not valid; expected 0 to 64 gateways"]))
+        (self.folder / "main.conf").write_text("run = { gateways = 1; };")
+        process = self.ready_stack("--config", "main.conf")
+        self.assertFalse(any(line.startswith("gateway-2") for line in process.out.seen))
+        self.assertIn("--config=%s/main.conf " % os.path.realpath(self.folder), "\n".join(self.log()))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
