@@ -49,10 +49,8 @@ static void on_turn_end(void *arg)
     loop_set_deadline(gateway->loop, timer_wheel_next_due(&gateway->timers));
 }
 
-int gateway_start(struct gateway *gateway, const struct gateway_settings *settings, struct loop *loop)
+int gateway_prepare(struct gateway *gateway, const struct gateway_settings *settings, struct loop *loop)
 {
-    int result;
-
     *gateway = (struct gateway){.settings = settings, .loop = loop};
     gateway->incarnation = random_u64() >> (64 - INCARNATION_BITS);
     timer_wheel_init(&gateway->timers, loop_now(loop));
@@ -63,8 +61,15 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
     for (size_t i = 0; i < settings->namespaces.count; i++)
         namespace_rooms_init(&gateway->namespaces[i], &settings->namespaces.namespaces[i]);
     gateway->poller = poller_new(loop, connections_on_event, gateway);
-    if (!gateway->poller)
-        return ERROR_SYSTEM;
+    return gateway->poller ? 0 : ERROR_SYSTEM;
+}
+
+int gateway_start(struct gateway *gateway, const struct gateway_settings *settings, struct loop *loop)
+{
+    int result = gateway_prepare(gateway, settings, loop);
+
+    if (result < 0)
+        return result;
     result = listener_new(gateway, &gateway->listener);
     if (result < 0)
         return result;

@@ -36,7 +36,12 @@ struct gateway {
     void (*on_live)(void); /* called whenever the link has become live; may be NULL */
 };
 
-/* Opens the port and starts connecting to the router.  0, or a negative error after logging what failed. */
+/* Makes the parts that need no port and no router.  0 or ERROR_SYSTEM. */
+int gateway_prepare(struct gateway *gateway, const struct gateway_settings *settings,
+                    struct loop *loop) MUST_CHECK;
+
+/* gateway_prepare(), then opens the port and starts connecting to the router.  0, or a negative error after
+ * logging what failed. */
 int gateway_start(struct gateway *gateway, const struct gateway_settings *settings,
                   struct loop *loop) MUST_CHECK;
 

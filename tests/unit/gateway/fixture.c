@@ -1,0 +1,105 @@
+/* The gateway of the tests; see fixture.h. The link never finds a router, so it only counts what it is told.
+ */
+#include "tests/unit/gateway/fixture.h"
+
+#include "gateway/engine.h"
+#include "proto/websocket.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct gateway_settings settings;
+static struct gateway gateway;
+static char text[1 << 20];
+
+struct gateway *fixture_start(void)
+{
+    char program[] = "hubbub-gateway", router[] = "--router=ipc://nobody-listens-here.ipc";
+    char port[] = "--port=1", queue[] = "--outbound-queue=65536";
+    char *argv[] = {program, router, port, queue, NULL};
+    struct config_result result;
+    struct loop *loop = loop_new();
+
+    assert_non_null(loop);
+    settings = (struct gateway_settings){0};
+    assert_int_equal(config_load(&gateway_config, 4, argv, &settings, &result), 0);
+    assert_int_equal(gateway_prepare(&gateway, &settings, loop), 0);
+    assert_int_equal(link_new(&gateway, &gateway.link), 0);
+    return &gateway;
+}
+
+void fixture_stop(struct gateway *stopped)
+{
+    struct loop *loop = stopped->loop;
+
+    gateway_done(stopped);
+    loop_free(loop);
+    gateway_settings_done(&settings);
+}
+
+struct peer fixture_peer(struct gateway *owner)
+{
+    struct peer peer;
+    int ends[2];
+    struct bytes key = BYTES("dGhlIHNhbXBsZSBub25jZQ==");
+    static const struct connection_protocol none;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    peer.fd = ends[0];
+    peer.connection = connection_new(owner, ends[1], &none);
+    assert_non_null(peer.connection);
+    engine_open(owner, peer.connection, key);
+    peer.socket = socket_new(owner, peer.connection, &owner->namespaces[0]);
+    socket_on_connected(
+        owner, peer.socket,
+        &(struct wire_connected){.sid = BYTES("sid"), .from = BYTES("anon:sid"), .generation = 1});
+    fixture_flush(owner);
+    while (read(peer.fd, text, sizeof text) > 0)
+        ;
+    return peer;
+}
+
+void fixture_peer_done(struct peer *peer)
+{
+    close(peer->fd);
+}
+
+void fixture_flush(struct gateway *owner)
+{
+    rooms_flush(owner);
+    connections_flush(owner);
+    connections_reap(owner);
+}
+
+const char *fixture_read(struct peer *peer)
+{
+    static char out[1 << 20];
+    ssize_t length = read(peer->fd, text, sizeof text);
+    size_t used = 0;
+
+    for (ssize_t at = 0; at < length;) {
+        const unsigned char *frame = (const unsigned char *)text + at;
+        size_t payload = frame[1], header = 2;
+
+        if (payload == 126) {
+            payload = (size_t)frame[2] << 8 | frame[3];
+            header = 4;
+        }
+        assert_int_equal(frame[0] & 0x80, 0x80);
+        assert_true(payload < 65536);
+        if (used)
+            out[used++] = '|';
+        memcpy(out + used, frame + header, payload);
+        used += payload;
+        at += (ssize_t)(header + payload);
+    }
+    out[used] = '\0';
+    return out;
+}

@@ -1,0 +1,27 @@
+/* A gateway without a port and without a router, whose connections are ends of socket pairs. */
+#ifndef HUBBUB_TESTS_GATEWAY_FIXTURE_H
+#define HUBBUB_TESTS_GATEWAY_FIXTURE_H
+
+#include "gateway/gateway.h"
+
+struct peer {
+    int fd; /* the client's end, not blocking */
+    struct connection *connection;
+    struct socket *socket; /* connected to "/" */
+};
+
+/* The settings have small limits: an outbound queue of 64 KB. */
+struct gateway *fixture_start(void);
+void fixture_stop(struct gateway *gateway);
+
+/* A WebSocket session with a connected socket; the handshake's bytes are read already. */
+struct peer fixture_peer(struct gateway *gateway);
+void fixture_peer_done(struct peer *peer);
+
+/* The end of a turn, without a loop: what is queued is written. */
+void fixture_flush(struct gateway *gateway);
+
+/* Reads what has come as text frames, joined by '|' into out; "" when nothing has. */
+const char *fixture_read(struct peer *peer);
+
+#endif
