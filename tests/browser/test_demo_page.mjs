@@ -1,0 +1,187 @@
+// The demo page in Debian's Chromium: people in two rooms, on both gateways.
+
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { chromium } from 'playwright-core';
+import { Stack, artefact, wholeFile } from '../support/stack.mjs';
+
+const CHROMIUM = process.env.HUBBUB_CHROMIUM || '/usr/bin/chromium';
+const LIMIT = 60_000; // generous: only a hang meets it
+const PHONE = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+const DESKTOP = { viewport: { width: 1100, height: 760 } };
+
+const file = wholeFile(after);
+let stack;
+let browser;
+
+test('the stack and the browser start', async () => {
+  stack = await Stack.start(file);
+  browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+  file.after(() => browser.close());
+});
+
+/** Somebody's own browser at the page; its console must stay clean, and everything comes from its gateway. */
+async function visitor(t, gateway, options = DESKTOP) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.setDefaultTimeout(LIMIT);
+  page.complaints = [];
+  page.on('pageerror', (error) => page.complaints.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
+  page.on('request', (request) => {
+    if (!request.url().startsWith(`${stack.url(gateway)}/`))
+      page.complaints.push(`asked for ${request.url()}`);
+  });
+  page.on('dialog', (dialog) => {
+    page.complaints.push(`a dialog said ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  t.after(() => context.close());
+  await page.goto(`${stack.url(gateway)}/`);
+  return page;
+}
+
+/** By keyboard alone: the name, Tab, the room, Enter. */
+async function enter(page, name, room) {
+  await page.locator('#name').focus();
+  await page.keyboard.type(name);
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Control+A');
+  await page.keyboard.type(room);
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#state[data-state=connected]');
+}
+
+async function say(page, text) {
+  await page.locator('#body').focus();
+  await page.keyboard.insertText(text);
+  await page.keyboard.press('Enter');
+}
+
+async function hears(page, text) {
+  await page.locator('.message:not(.pending) .body', { hasText: text }).first().waitFor();
+}
+
+const bodies = (page) => page.locator('.message:not(.pending) .body').allTextContents();
+const presence = (page, text) => page.waitForFunction(
+  (wanted) => document.querySelector('#presence').textContent === wanted, text);
+const typing = (page, text) => page.waitForFunction(
+  (wanted) => document.querySelector('#typing').textContent === wanted, text);
+
+test('what one says is seen by those in the room and by no one else', async (t) => {
+  const [ann, ben, cara] = await Promise.all([visitor(t, 0, PHONE), visitor(t, 1), visitor(t, 0)]);
+  await enter(ann, 'Ann', 'stream');
+  await enter(ben, 'Ben', 'stream');
+  await enter(cara, 'Cara', 'lobby');
+  await Promise.all([presence(ann, '2 are here'), presence(ben, '2 are here'), presence(cara, 'Only you are here')]);
+
+  await ben.locator('#body').focus();
+  await ben.keyboard.type('Is');
+  await typing(ann, 'Ben is typing…');
+  await ben.locator('#body').fill('');
+
+  const html = '<img src=x onerror="alert(1)"><b>bold</b> & <script>alert(2)</script>';
+  await say(ann, 'Good evening');
+  await hears(ben, 'Good evening');
+  await say(ben, html);
+  await hears(ann, html);
+  await typing(ann, '');
+  await say(cara, 'Nobody but me');
+  await hears(cara, 'Nobody but me');
+  await say(ann, 'Two\u2028lines: é, 😀, שלום');
+  await Promise.all([hears(ann, 'שלום'), hears(ben, 'שלום')]);
+
+  const told = ['Good evening', html, 'Two\u2028lines: é, 😀, שלום'];
+  assert.deepEqual(await bodies(ann), told);
+  assert.deepEqual(await bodies(ben), told);
+  assert.deepEqual(await bodies(cara), ['Nobody but me']);
+  assert.equal(await ann.locator('.body *').count(), 0, 'a message is text');
+  assert.equal(await typing(cara, '').then(() => true), true);
+  assert.deepEqual(await ann.locator('.message.mine .body').allTextContents(), [told[0], told[2]]);
+
+  // A late comer gets what was said.
+  const dora = await visitor(t, 1);
+  await enter(dora, '<i>Dora</i>', 'stream');
+  await hears(dora, 'שלום');
+  assert.deepEqual(await bodies(dora), told);
+  await Promise.all([ann, ben, dora].map((page) => presence(page, '3 are here')));
+  await say(dora, 'Hello all');
+  await hears(ann, 'Hello all');
+  assert.equal(await ann.locator('.author', { hasText: 'Dora' }).textContent(), '<i>Dora</i>');
+
+  // The room is not wider than the phone.
+  assert.ok(await ann.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth));
+  await ann.screenshot({ path: await artefact('demo-page-phone.png') });
+  await ben.screenshot({ path: await artefact('demo-page-desktop.png') });
+
+  await dora.getByRole('button', { name: 'Leave the room' }).click();
+  await Promise.all([ann, ben].map((page) => presence(page, '2 are here')));
+  for (const page of [ann, ben, cara, dora])
+    assert.deepEqual(page.complaints, []);
+});
+
+test('older messages come page by page, and the reader keeps their place', async (t) => {
+  const [ann, ben] = await Promise.all([visitor(t, 0), visitor(t, 1)]);
+  await enter(ann, 'Ann', 'long room');
+  for (let i = 1; i <= 120; i++)
+    await say(ann, `line ${i}.`);
+  await hears(ann, 'line 120.');
+  await enter(ben, 'Ben', 'long room');
+  await hears(ben, 'line 120.');
+  const lines = (first) => Array.from({ length: 121 - first }, (_, index) => `line ${first + index}.`);
+  assert.deepEqual(await bodies(ben), lines(71));
+  const older = ben.getByRole('button', { name: 'Load older messages' });
+  await older.click();
+  await hears(ben, 'line 21.');
+  assert.deepEqual(await bodies(ben), lines(21));
+  await older.click();
+  await hears(ben, 'line 1.');
+  assert.deepEqual(await bodies(ben), lines(1));
+  await older.waitFor({ state: 'hidden' });
+
+  // Scrolled up, what comes does not pull the reader down; a button leads there.
+  await ben.locator('#scroller').evaluate((scroller) => { scroller.scrollTop = 0; });
+  await say(ann, 'the newest');
+  const latest = ben.getByRole('button', { name: 'New messages' });
+  await latest.waitFor();
+  assert.equal(await ben.locator('#scroller').evaluate((scroller) => scroller.scrollTop), 0);
+  await latest.click();
+  await ben.locator('.body', { hasText: 'the newest' }).waitFor();
+  await latest.waitFor({ state: 'hidden' });
+  assert.deepEqual([ann.complaints, ben.complaints], [[], []]);
+});
+
+test('a gateway dies: the page says so, comes back and has missed nothing', async (t) => {
+  const [ann, ben] = await Promise.all([visitor(t, 0), visitor(t, 1)]);
+  await enter(ann, 'Ann', 'shaky');
+  await enter(ben, 'Ben', 'shaky');
+  await say(ann, 'before');
+  await hears(ben, 'before');
+
+  const states = await ben.evaluateHandle(() => {
+    const seen = [];
+    new MutationObserver(() => seen.push(document.querySelector('#state').dataset.state))
+      .observe(document.querySelector('#state'), { attributes: true });
+    return seen;
+  });
+  const again = stack.kill('gateway-2');
+  await ben.waitForFunction((seen) => seen.includes('reconnecting'), states);
+  await say(ben, 'said while away');
+  await say(ann, 'meanwhile');
+  await again;
+  await ben.waitForFunction((seen) => seen.includes('connected'), states);
+  await Promise.all([hears(ben, 'meanwhile'), hears(ann, 'said while away')]);
+  await hears(ben, 'said while away');
+  assert.deepEqual(await bodies(ben), await bodies(ann));
+  assert.equal((await bodies(ben)).length, 3);
+  await Promise.all([ann, ben].map((page) => presence(page, '2 are here')));
+  assert.deepEqual(ann.complaints, []);
+});
+
+test('the page stops with the stack', async () => {
+  assert.deepEqual(await stack.stop(), { code: 0, signal: null });
+});

@@ -1,0 +1,229 @@
+// A whole stack for a test: starts `hubbub run` of the build under test with a port of its own for each
+// gateway and a data folder of its own, knows the processes by name, and leaves nothing behind.
+
+import { spawn, execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { access, mkdtemp, mkdir, rm } from 'node:fs/promises';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+
+export const build = path.resolve(process.env.HUBBUB_BUILD || path.join(top, 'build'));
+export const results = path.resolve(process.env.HUBBUB_TEST_RESULTS || path.join(top, 'test-results'));
+export const hubbub = path.join(build, 'cli', 'hubbub');
+
+// Generous: a build with sanitizers on a busy machine.
+const START_LIMIT = 60_000;
+const STOP_LIMIT = 60_000;
+
+// What is under test, by process id; whatever happens to the test, none of it outlives it.
+const alive = new Set();
+process.on('exit', () => {
+  for (const pid of alive) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  }
+});
+
+/** Rejects with `what` when the promise takes longer than `limit` ms. */
+export function within(limit, what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${limit} ms`)), limit);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+function portIsFree(port) {
+  return new Promise((resolve) => {
+    const server = net.createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, () => server.close(() => resolve(true)));
+  });
+}
+
+/** Free ports below the range that outgoing connections take, so that a restarted gateway finds its own free. */
+export async function freePorts(count) {
+  const ports = new Set();
+  while (ports.size < count) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    if (!ports.has(port) && (await portIsFree(port)))
+      ports.add(port);
+  }
+  return [...ports];
+}
+
+/** In place of a test's context, for what lives as long as the file: pass node:test's own `after`. */
+export function wholeFile(after) {
+  const steps = [];
+  after(async () => {
+    for (const step of steps.reverse())
+      await step();
+  });
+  return { after: (step) => steps.push(step) };
+}
+
+/** A temporary folder that goes when the test (node:test's context) is over. */
+export async function temporaryFolder(t) {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'hubbub-test-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export class Stack {
+  /**
+   * Starts `hubbub run` and comes back when it says `ready`.  Options: ports (or gateways, their number),
+   * data, environment (more variables), args (more options), onLine (each line of its output).
+   */
+  static async start(t, options = {}) {
+    const stack = new Stack();
+    await access(hubbub).catch(() => {
+      throw new Error(`${hubbub} is not there: build first`);
+    });
+    stack.ports = options.ports || (await freePorts(options.gateways || 2));
+    stack.data = options.data || path.join(await temporaryFolder(t), 'data');
+    stack.spawnRun(['--ports', stack.ports.join(','), '--data', stack.data, ...(options.args || [])], options);
+    t.after(() => stack.end());
+    await within(START_LIMIT, 'ready', Promise.race([stack.ready, stack.exited.then(() => {
+      throw new Error(`hubbub run ended before it was ready:\n${stack.errors}`);
+    })])).catch((error) => {
+      throw new Error(`${error.message}\n${stack.output}\n${stack.errors}`);
+    });
+    return stack;
+  }
+
+  spawnRun(args, { environment = {}, onLine = () => {} } = {}) {
+    this.pids = new Map(); // name -> the process id of the present one
+    this.starts = []; // {name, pid, line} in order
+    this.output = '';
+    this.errors = '';
+    this.waiters = [];
+    this.process = spawn(hubbub, ['run', ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...environment },
+    });
+    this.process.on('error', (error) => { this.errors += `${error}\n`; });
+    if (this.process.pid)
+      alive.add(this.process.pid);
+    this.exited = once(this.process, 'exit').then(([code, signal]) => {
+      alive.delete(this.process.pid);
+      return { code, signal };
+    });
+    this.process.stderr.on('data', (text) => { this.errors += text; });
+    this.ready = new Promise((resolve) => {
+      createInterface({ input: this.process.stdout }).on('line', (line) => {
+        this.output += line + '\n';
+        const match = /^(\S+) pid=(\d+)/.exec(line);
+        if (match)
+          this.started(match[1], Number(match[2]), line);
+        if (line === 'ready')
+          resolve();
+        onLine(line);
+      });
+    });
+  }
+
+  started(name, pid, line) {
+    alive.delete(this.pids.get(name));
+    alive.add(pid);
+    this.pids.set(name, pid);
+    this.starts.push({ name, pid, line });
+    for (const waiter of this.waiters.splice(0)) {
+      if (!waiter(name, pid))
+        this.waiters.push(waiter);
+    }
+  }
+
+  get router() {
+    return this.pids.get('router');
+  }
+
+  get stats() {
+    return path.join(this.data, 'stats.sock');
+  }
+
+  url(gateway) {
+    return `http://127.0.0.1:${this.ports[gateway % this.ports.length]}`;
+  }
+
+  /** Kills a process by its name with SIGKILL and comes back when `hubbub run` has started another. */
+  async kill(name) {
+    const old = this.pids.get(name);
+    const again = new Promise((resolve) => this.waiters.push((started, pid) => {
+      if (started === name && pid !== old)
+        resolve(pid);
+      return started === name && pid !== old;
+    }));
+    process.kill(old, 'SIGKILL');
+    return within(START_LIMIT, `a new ${name}`, again);
+  }
+
+  /** Stops it as Ctrl-C does; gives {code, signal}.  What it started is gone then. */
+  async stop(signal = 'SIGINT') {
+    this.process.kill(signal);
+    const result = await within(STOP_LIMIT, `the end after ${signal}`, this.exited);
+    const left = [...this.pids].filter(([, pid]) => isAlive(pid));
+    if (left.length)
+      throw new Error(`still running after hubbub run ended: ${left.map(([name, pid]) => `${name} ${pid}`)}`);
+    for (const pid of this.pids.values())
+      alive.delete(pid);
+    return result;
+  }
+
+  /** The clean-up of a test that may have failed anywhere. */
+  async end() {
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      this.process.kill('SIGTERM');
+      await within(STOP_LIMIT, 'the end', this.exited).catch(() => {});
+    }
+    for (const pid of [this.process.pid, ...this.pids.values()]) {
+      if (alive.delete(pid) && isAlive(pid))
+        process.kill(pid, 'SIGKILL');
+    }
+  }
+
+  /** Rows of the journal, after stop(). */
+  async journal(sql) {
+    const { stdout } = await promisify(execFile)('sqlite3', ['-readonly', '-json',
+      path.join(this.data, 'journal.sqlite'), sql], { maxBuffer: 1 << 30 });
+    return stdout.trim() ? JSON.parse(stdout) : [];
+  }
+}
+
+/** Runs a program to its end: {code, stdout, stderr}. */
+export async function run(command, args, { input = '', environment = {}, limit = START_LIMIT } = {}) {
+  const child = spawn(command, args, { env: { ...process.env, ...environment } });
+  const result = { stdout: '', stderr: '' };
+  alive.add(child.pid);
+  child.stdout.on('data', (text) => { result.stdout += text; });
+  child.stderr.on('data', (text) => { result.stderr += text; });
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
+  const [code] = await within(limit, `the end of ${command}`, once(child, 'close'))
+    .finally(() => child.exitCode === null && child.kill('SIGKILL'));
+  alive.delete(child.pid);
+  return { code, ...result };
+}
+
+/** The folder for what a test leaves to be looked at. */
+export async function artefact(name) {
+  await mkdir(results, { recursive: true });
+  return path.join(results, `${process.env.HUBBUB_STAGE ? process.env.HUBBUB_STAGE + '-' : ''}${name}`);
+}
