@@ -68,6 +68,9 @@ static int read_ports(const char *text, uint16_t ports[static GATEWAYS_MAX], uns
 
         if (bytes_parse_u64(bytes_make(text, length), &port) || port < 1 || port > 65535)
             return ERROR_MALFORMED;
+        for (unsigned i = 0; i < *count; i++)
+            if (ports[i] == port)
+                return ERROR_MALFORMED;
         ports[(*count)++] = (uint16_t)port;
         if (!text[length])
             return 0;
@@ -90,8 +93,9 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         return 0;
     }
     if (read_ports(run->ports, run->port_list, &count)) {
-        buffer_printf(error, "hubbub run: '%.64s' is no list of ports; expected up to %d numbers, P1,P2,...",
-                      run->ports, GATEWAYS_MAX);
+        buffer_printf(
+            error, "hubbub run: '%.64s' is no list of ports; expected up to %d different numbers, P1,P2,...",
+            run->ports, GATEWAYS_MAX);
         return ERROR_CONFIG;
     }
     if (run->gateways && run->gateways != count) {

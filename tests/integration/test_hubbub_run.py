@@ -219,7 +219,7 @@ class Commands(HubbubTest):
             self.assertEqual((code, out, len(err)), (64, [], 1), arguments)
 
     def test_bad_lists_of_ports_are_refused(self):
-        for arguments in (["--ports", "1,,2"], ["--ports", "0"], ["--ports", "3000,"], ["--ports", "x"],
+        for arguments in (["--ports", "1,,2"], ["--ports", "0"], ["--ports", "3000,"], ["--ports", "x"], ["--ports", "3000,3000"],
                           ["--ports", "3000,3001", "--gateways", "3"]):
             code, _, err = self.command("run", *arguments)
             self.assertEqual((code, len(err)), (78, 1), arguments)
