@@ -153,6 +153,7 @@ static int commit_batch(struct journal *journal, struct entry_list *batch)
     struct journal_outcome outcome;
     int result = journal_store_commit(&journal->store, batch->first, &outcome);
     uint64_t nanoseconds = clock_monotonic_ns() - started;
+    bool wake;
 
     if (result)
         return result;
@@ -162,10 +163,11 @@ static int commit_batch(struct journal *journal, struct entry_list *batch)
     pthread_mutex_lock(&journal->mutex);
     count_batch(&journal->statistics, &outcome, nanoseconds);
     journal->statistics.unindexed = lag + outcome.messages;
-    if (!journal->done.first)
-        eventfd_write(journal->event, 1);
+    wake = !journal->done.first;
     list_move(&journal->done, batch);
     pthread_mutex_unlock(&journal->mutex);
+    if (wake)
+        eventfd_write(journal->event, 1);
     return 0;
 }
 
@@ -262,12 +264,13 @@ static int replay_recent(struct journal *journal, const struct journal_options *
         }
         first = row.pos;
     }
-    sqlite3_bind_int64(forward, 1, (sqlite3_int64)first);
-    if (!result && rc == SQLITE_DONE)
+    if (!result && rc == SQLITE_DONE) {
+        sqlite3_bind_int64(forward, 1, (sqlite3_int64)first);
         while ((rc = sqlite3_step(forward)) == SQLITE_ROW) {
             journal_row(forward, &row);
             recent(argument, &row);
         }
+    }
     if (result || rc != SQLITE_DONE)
         result = journal_error_describe(db, journal->file.path, "cannot be read", message, message_size);
     sqlite3_finalize(backward);
@@ -404,14 +407,17 @@ void journal_submit(struct journal *journal, struct journal_entry *entry)
 
 void journal_flush(struct journal *journal)
 {
+    bool wake;
+
     if (!journal->submitted.first)
         return;
     pthread_mutex_lock(&journal->mutex);
     journal->statistics.waiting += journal->submitted.count;
-    if (!journal->queue.first)
-        pthread_cond_signal(&journal->wake);
+    wake = !journal->queue.first;
     list_move(&journal->queue, &journal->submitted);
     pthread_mutex_unlock(&journal->mutex);
+    if (wake)
+        pthread_cond_signal(&journal->wake);
 }
 
 int journal_fd(const struct journal *journal)

@@ -75,29 +75,39 @@ void journal_checkpoint_stop(struct journal_checkpoint *checkpoint)
     *checkpoint = (struct journal_checkpoint){0};
 }
 
+/* Copies what is left, between two commits, unless somebody reads.  The mutex is held; the thread rests. */
+static void finish(struct journal_checkpoint *checkpoint, sqlite3 *db, pthread_mutex_t *snapshot)
+{
+    uint64_t copied;
+
+    if (pthread_mutex_trylock(snapshot))
+        return;
+    pthread_mutex_unlock(&checkpoint->mutex);
+    copied = copy(db);
+    pthread_mutex_unlock(snapshot);
+    pthread_mutex_lock(&checkpoint->mutex);
+    checkpoint->copied = copied;
+    checkpoint->count++;
+}
+
 void journal_checkpoint_between_commits(struct journal_checkpoint *checkpoint, sqlite3 *db, uint64_t frames,
                                         pthread_mutex_t *snapshot)
 {
-    uint64_t left;
-
     pthread_mutex_lock(&checkpoint->mutex);
-    if (checkpoint->wanted)
-        goto out;
-    if (frames < checkpoint->copied)
-        checkpoint->copied = 0; /* it was started over */
-    left = frames - checkpoint->copied;
-    if (frames >= JOURNAL_WAL_FRAMES_MAX ||
-        (frames >= JOURNAL_WAL_FRAMES && left < JOURNAL_CHECKPOINT_FRAMES)) {
-        if (left && pthread_mutex_trylock(snapshot) == 0) {
-            checkpoint->copied = copy(db);
-            checkpoint->count++;
-            pthread_mutex_unlock(snapshot);
+    if (!checkpoint->wanted) {
+        uint64_t left;
+
+        if (frames < checkpoint->copied)
+            checkpoint->copied = 0; /* it was started over */
+        left = frames - checkpoint->copied;
+        if (left && (frames >= JOURNAL_WAL_FRAMES_MAX ||
+                     (frames >= JOURNAL_WAL_FRAMES && left < JOURNAL_CHECKPOINT_FRAMES))) {
+            finish(checkpoint, db, snapshot);
+        } else if (left >= JOURNAL_CHECKPOINT_FRAMES) {
+            checkpoint->wanted = true;
+            pthread_cond_signal(&checkpoint->wake);
         }
-    } else if (left >= JOURNAL_CHECKPOINT_FRAMES) {
-        checkpoint->wanted = true;
-        pthread_cond_signal(&checkpoint->wake);
     }
-out:
     pthread_mutex_unlock(&checkpoint->mutex);
 }
 

@@ -218,7 +218,8 @@ int journal_dedup_write(struct journal_dedup *dedup, uint64_t now)
     int result = 0;
 
     /* Neighbours in the table one after the other: each of its pages is visited once. */
-    qsort(dedup->ids, dedup->count, sizeof(struct journal_dedup_id *), by_key);
+    if (dedup->count)
+        qsort(dedup->ids, dedup->count, sizeof(struct journal_dedup_id *), by_key);
     for (size_t i = 0; i < dedup->count && !result; i++) {
         const struct journal_dedup_id *id = dedup->ids[i];
 

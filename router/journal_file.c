@@ -14,6 +14,7 @@
  */
 #include "router/journal_file.h"
 
+#include "common/buffer.h"
 #include "common/memory.h"
 #include "common/random.h"
 
@@ -31,7 +32,7 @@ enum {
     SCHEMA_VERSION = 1,
     WRITER_CACHE_KIB = 2048,
     BUSY_TIMEOUT_MS = 5000,           /* somebody writes to the file by hand */
-    WHOLE_CHECK_BYTES_MAX = 32 << 20, /* a check of every page reads about 1 GB a second */
+    WHOLE_CHECK_BYTES_MAX = 64 << 20, /* a check of every page reads about 1 GB a second */
     INDEX_RESERVED_BYTES = 1 << 20,   /* of the -shm file: serves a WAL of 500 MB */
     WAL_KEPT_BYTES = 64 << 20,        /* what a longer WAL is cut back to when it starts over */
 };
@@ -221,13 +222,22 @@ failed:
     return result;
 }
 
+/* The path of a file that lies beside the journal; free() it. */
+static char *beside(const struct journal_file *file, const char *suffix)
+{
+    struct buffer path = {0};
+
+    buffer_append_text(&path, file->path);
+    buffer_append(&path, suffix, strlen(suffix) + 1);
+    return path.data;
+}
+
 /* A lock file of our own beside it: SQLite's locks are for single transactions, and must let people look. */
 static int take_lock(struct journal_file *file, char *message, size_t message_size)
 {
-    char *path = memory_new(strlen(file->path) + sizeof "-lock");
+    char *path = beside(file, "-lock");
     int result = 0;
 
-    sprintf(path, "%s-lock", file->path);
     file->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file->lock_fd < 0) {
         result = lacks_space(errno) ? ERROR_NO_SPACE : ERROR_IO;
@@ -415,9 +425,8 @@ static int load_bounds(struct journal_file *file, char *message, size_t message_
  */
 static void reserve_index(struct journal_file *file)
 {
-    char *path = memory_new(strlen(file->path) + sizeof "-shm");
+    char *path = beside(file, "-shm");
 
-    sprintf(path, "%s-shm", file->path);
     file->index_fd = open(path, O_RDWR | O_CLOEXEC);
     free(path);
     if (file->index_fd >= 0)

@@ -312,9 +312,9 @@ static void tell_and_publish(void *argument, struct journal_entry *entry)
     publish_next(writer, entry);
 }
 
-static void write_until_killed(const char *path, int out)
+static void write_until_killed(const char *path, int out, unsigned abort_after_commits)
 {
-    struct journal_options options = {.path = path};
+    struct journal_options options = {.path = path, .abort_after_commits = abort_after_commits};
     struct writer writer = {.out = out};
     char message[256];
 
@@ -343,7 +343,7 @@ static uint64_t crash(struct fixture *fixture, unsigned told)
     assert_true(child >= 0);
     if (child == 0) {
         close(ends[0]);
-        write_until_killed(fixture->path, ends[1]);
+        write_until_killed(fixture->path, ends[1], 0);
     }
     close(ends[1]);
     for (unsigned i = 0; i < told; i++)
@@ -377,6 +377,33 @@ static void a_kill_loses_nothing_that_came_back(void **state)
     }
 }
 
+#ifdef HUBBUB_TEST_HOOKS
+static void the_hook_aborts_between_commit_and_hand_back(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t told = 0, pos;
+    int ends[2], status;
+    pid_t child;
+
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ends[0]);
+        signal(SIGABRT, SIG_DFL);
+        write_until_killed(fixture->path, ends[1], 3);
+    }
+    close(ends[1]);
+    while (read(ends[0], &pos, sizeof pos) == sizeof pos)
+        told = pos;
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    fixture_open(fixture);
+    assert_true(journal_head(fixture->journal) > told);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +423,9 @@ int main(void)
         TEST(the_index_can_be_made_again_from_the_messages),
         TEST(the_newest_messages_are_handed_out_at_the_start),
         TEST(a_kill_loses_nothing_that_came_back),
+#ifdef HUBBUB_TEST_HOOKS
+        TEST(the_hook_aborts_between_commit_and_hand_back),
+#endif
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,8 +62,8 @@ static void free_disk(struct fixture *fixture)
     assert_int_equal(unlink(path), 0);
 }
 
-/* Fills the room until a batch is refused, and returns how many were taken. */
-static uint64_t write_until_full(struct fixture *fixture)
+/* Fills the room in batches of that many KB until one is refused, and returns how many messages there are. */
+static uint64_t write_until_full(struct fixture *fixture, int batch)
 {
     char arguments[1000];
 
@@ -73,7 +73,7 @@ static uint64_t write_until_full(struct fixture *fixture)
         uint64_t head = journal_head(fixture->journal);
         size_t first = fixture->back_count;
 
-        for (int i = 0; i < 100; i++)
+        for (int i = 0; i < batch; i++)
             fixture_publish(fixture, (struct text){.room = "a", .arguments = arguments});
         fixture_wait(fixture);
         if (fixture->back[first]->result == ERROR_NO_SPACE) {
@@ -108,7 +108,8 @@ static void run_full(struct fixture *fixture, void (*fill)(struct fixture *), vo
         struct journal_read read;
 
         fill(fixture);
-        head = write_until_full(fixture);
+        /* The last batch is larger than SQLite's cache: some of it reaches the WAL before the commit. */
+        head = write_until_full(fixture, round < 2 ? 100 : 3000);
         assert_true(storage_full(fixture));
 
         /* What writes nothing goes on. */
@@ -157,7 +158,7 @@ static void a_refused_id_is_new_when_there_is_room(void **state)
     fixture_open(fixture);
     fixture_fill(fixture, "a", 1);
     limit_files(fixture);
-    write_until_full(fixture);
+    write_until_full(fixture, 100);
     set_file_limit(1);
     first = fixture_publish(fixture, (struct text){.room = "b", .scope = "alice", .id = "client-1"});
     second = fixture_publish(fixture, (struct text){.room = "b", .scope = "alice", .id = "client-1"});

@@ -337,6 +337,29 @@ static void closing_commits_what_waits(void **state)
     assert_int_equal(fixture_check_numbers(fixture), 100);
 }
 
+static void the_wal_starts_over_under_load(void **state)
+{
+    enum { LENGTH = 4000, BATCHES = 160, BATCH = 100 };
+    struct fixture *fixture = *state;
+    struct journal_statistics statistics;
+    char text[LENGTH + 1];
+
+    memset(text, '1', LENGTH);
+    text[LENGTH] = '\0';
+    fixture_open(fixture);
+    for (int i = 0; i < BATCHES; i++) {
+        for (int j = 0; j < BATCH; j++)
+            fixture_publish(fixture, (struct text){.room = "a", .arguments = text});
+        fixture_wait(fixture);
+    }
+    journal_statistics(fixture->journal, &statistics);
+    assert_true(statistics.checkpoints > 1);
+    assert_true(statistics.wal_bytes < (uint64_t)LENGTH * BATCHES * BATCH * 3 / 4);
+    assert_true(statistics.file_bytes > 0);
+    assert_int_equal(statistics.messages, BATCHES * BATCH);
+    assert_true(statistics.commit_ns_max >= statistics.commit_ns_total / statistics.commits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +378,7 @@ int main(void)
         TEST(time_does_not_go_back_within_a_room),
         TEST(more_rooms_than_memory_keeps_go_on_counting),
         TEST(closing_commits_what_waits),
+        TEST(the_wal_starts_over_under_load),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
