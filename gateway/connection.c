@@ -305,13 +305,20 @@ void connection_send_chunk(struct gateway *gateway, struct connection *connectio
     connection_append(gateway, connection, chunk, offset, length);
 }
 
+static size_t output_limit(const struct gateway *gateway, const struct connection *connection)
+{
+    size_t limit = connection->protocol->output_limit;
+
+    return limit ? limit : gateway->settings->outbound_queue;
+}
+
 /* The kernel takes no more: wait for it, unless too much waits already. */
 static void block(struct gateway *gateway, struct connection *connection)
 {
     uint32_t events = (connection->paused ? 0 : EPOLLIN) | EPOLLOUT;
 
     connection->blocked = true;
-    if (connection->output.bytes > gateway->settings->outbound_queue)
+    if (connection->output.bytes > output_limit(gateway, connection))
         doom(gateway, connection, CLOSE_SLOW_READER);
     else if (poller_modify(gateway->poller, connection->fd, events, poller_data(connection)) < 0)
         doom(gateway, connection, CLOSE_TRANSPORT_ERROR);
@@ -325,7 +332,7 @@ void connection_append(struct gateway *gateway, struct connection *connection, s
     output_append(&connection->output, chunk, offset, length);
     if (!connection->blocked)
         mark_dirty(gateway, connection);
-    else if (connection->output.bytes > gateway->settings->outbound_queue)
+    else if (connection->output.bytes > output_limit(gateway, connection))
         doom(gateway, connection, CLOSE_SLOW_READER);
 }
 

@@ -38,6 +38,7 @@ enum connection_state {
 
 /* What is spoken on a connection.  All of it is called while it is open only. */
 struct connection_protocol {
+    size_t output_limit; /* bytes that may wait for a slow reader; 0: the setting outbound_queue */
     /* Bytes came; they may be changed in place, and are gone after the call. */
     void (*input)(struct gateway *gateway, struct connection *connection, char *data, size_t length);
     /* The time set by connection_set_timer() has come. */

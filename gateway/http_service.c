@@ -20,6 +20,8 @@
 
 #define ENGINE_PATH BYTES("/socket.io/")
 
+enum { OUTPUT_LIMIT = 4 << 20 }; /* answers that wait to be read: more than the largest file */
+
 struct answer {
     int status;
     const char *content_type;
@@ -287,18 +289,11 @@ static void forget_head(struct connection *connection)
     connection->head = NULL;
 }
 
-/* Keeps what has come of a head until more comes; its time runs from its first byte. */
-static void keep_head(struct gateway *gateway, struct connection *connection, const char *data, size_t length)
+/* Keeps what has come of a head until more comes. */
+static void keep_head(struct connection *connection, const char *data, size_t length)
 {
-    if (!connection->head) {
-        connection->head = memory_zero(1, sizeof *connection->head);
-        connection_set_timer(gateway, connection,
-                             loop_now(gateway->loop) + gateway->settings->http_head_timeout);
-    }
-    if (connection->head->data != data) {
-        buffer_clear(connection->head);
-        buffer_append(connection->head, data, length);
-    }
+    connection->head = memory_zero(1, sizeof *connection->head);
+    buffer_append(connection->head, data, length);
 }
 
 static void on_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
@@ -306,6 +301,7 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
     const struct connection_protocol *protocol = connection->protocol;
     struct http_limits limits = HTTP_LIMITS_DEFAULT;
     struct buffer joined = {0};
+    bool fresh = !connection->head; /* the time of a head runs from its first byte */
 
     limits.head = gateway->settings->max_http_head;
     if (connection->head) { /* the rest of what came before */
@@ -325,14 +321,20 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
             break;
         }
         if (result == 0) {
-            keep_head(gateway, connection, data, length);
+            keep_head(connection, data, length);
+            if (fresh)
+                connection_set_timer(gateway, connection,
+                                     loop_now(gateway->loop) + gateway->settings->http_head_timeout);
             break;
         }
         data += result;
         length -= (size_t)result;
+        fresh = true;
         connection_set_timer(gateway, connection,
                              loop_now(gateway->loop) + gateway->settings->http_idle_timeout);
         answer_request(gateway, connection, &request);
+        if (connection->output.bytes > OUTPUT_LIMIT) /* asks for more than it reads */
+            connection_drop(gateway, connection, CLOSE_SLOW_READER);
         if (connection->protocol != protocol) { /* upgraded: what is left is for the new one */
             if (length && connection->state == CONNECTION_OPEN)
                 connection->protocol->input(gateway, connection, data, length);
@@ -358,6 +360,7 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
 }
 
 static const struct connection_protocol http_protocol = {
+    .output_limit = OUTPUT_LIMIT,
     .input = on_input,
     .timeout = on_timeout,
     .ending = on_ending,
