@@ -52,8 +52,10 @@ int main(int argc, char **argv)
     struct config_result result;
     int code;
 
-    if (config_load(&gateway_config, argc, argv, &settings, &result) != 0)
+    if (config_load(&gateway_config, argc, argv, &settings, &result) != 0) {
+        gateway_settings_done(&settings);
         return config_report(&result);
+    }
     signal(SIGPIPE, SIG_IGN);
     log_set_program(settings.name);
     log_set_level(settings.log_level);
