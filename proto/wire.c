@@ -9,7 +9,8 @@
 #include <stdlib.h>
 
 enum {
-    SKIP_DEPTH = 8,
+    BATCH_PARTS = 5,
+    SKIP_DEPTH = 8,          /* of a value in a field that is passed over, itself included */
     KEEP_CAPACITY = 4 << 20, /* a batch that once was larger gives its memory back */
 };
 
@@ -125,7 +126,7 @@ struct bytes wire_batch_finish(struct wire_batch *batch, uint64_t link, uint64_t
 
     char *to = batch->buffer.data;
 
-    *to++ = (char)0x95; /* an array of five */
+    *to++ = (char)(0x90 | BATCH_PARTS); /* a fixarray */
     *to++ = WIRE_VERSION;
     to = put_wide(to, 0xcf, link, 8);
     to = put_wide(to, 0xcf, number, 8);
@@ -362,13 +363,14 @@ int wire_reader_open(struct wire_reader *reader, struct bytes batch)
     uint64_t version;
     uint32_t parts;
 
-    if (take_array(&opened, &parts) < 0 || parts < 5 || take_u64(&opened, &version) < 0)
+    if (take_array(&opened, &parts) < 0 || parts == 0 || take_u64(&opened, &version) < 0)
         return ERROR_MALFORMED;
     if (version != WIRE_VERSION)
         return ERROR_UNSUPPORTED;
-    if (take_u64(&opened, &opened.link) < 0 || take_u64(&opened, &opened.number) < 0 ||
+    if (parts < BATCH_PARTS || take_u64(&opened, &opened.link) < 0 || take_u64(&opened, &opened.number) < 0 ||
         take_u64(&opened, &opened.acknowledged) < 0 || take_array(&opened, &opened.records) < 0)
         return ERROR_MALFORMED;
+    opened.rest = parts - BATCH_PARTS;
     *reader = opened;
     return 0;
 }
@@ -387,8 +389,12 @@ int wire_reader_next(struct wire_reader *reader, unsigned *type)
     for (; reader->fields; reader->fields--)
         if (skip_value(reader) < 0)
             return ERROR_MALFORMED;
-    if (reader->records == 0)
-        return 0;
+    if (reader->records == 0) {
+        for (; reader->rest; reader->rest--)
+            if (skip_value(reader) < 0)
+                return ERROR_MALFORMED;
+        return reader->at == reader->end ? 0 : ERROR_MALFORMED;
+    }
     reader->records--;
     if (take_array(reader, &reader->fields) < 0 || reader->fields == 0 || take_u64(reader, &number) < 0 ||
         number > UINT16_MAX)

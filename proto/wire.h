@@ -199,9 +199,10 @@ struct wire_reader {
     uint64_t link, number, acknowledged;
     uint32_t records; /* not yet begun */
     uint32_t fields;  /* of the record begun, not yet read */
+    uint32_t rest;    /* parts of the batch behind the records */
 };
 
-/* 0, ERROR_MALFORMED, or ERROR_UNSUPPORTED for another version. */
+/* 0, ERROR_MALFORMED, or ERROR_UNSUPPORTED for another version, whatever follows it. */
 int wire_reader_open(struct wire_reader *reader, struct bytes batch) MUST_CHECK;
 
 /* A single encoded record, as it was cut out of a batch. */
@@ -209,7 +210,7 @@ void wire_reader_open_record(struct wire_reader *reader, struct bytes record);
 
 /*
  * Begins the next record, passing over what was not read of the one before.
- * Returns 1 with its type, 0 at the end, or ERROR_MALFORMED.
+ * Returns 1 with its type, 0 at the end, or ERROR_MALFORMED: also when bytes are left behind the end.
  */
 int wire_reader_next(struct wire_reader *reader, unsigned *type) MUST_CHECK;
 

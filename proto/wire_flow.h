@@ -28,8 +28,9 @@ void wire_flow_done(struct wire_flow *flow);
 uint64_t wire_flow_send(struct wire_flow *flow, size_t bytes);
 
 /*
- * Takes in the header of a batch that came.  0; ERROR_PROTOCOL for a gap, a repeat, another link, or an
- * acknowledgement of what was never sent: then the link is no longer consistent and must be made anew.
+ * Takes in the header of a batch that came.  0; ERROR_PROTOCOL for a gap, a repeat, another link, an
+ * acknowledgement that goes back or is of what was never sent: then the link is no longer consistent and must
+ * be made anew.
  */
 int wire_flow_receive(struct wire_flow *flow, uint64_t link, uint64_t number,
                       uint64_t acknowledged) MUST_CHECK;
