@@ -48,8 +48,8 @@ test-tools: client
 test: test-tools
 	@tests/run $(TEST_OPTIONS)
 
-bench: build test-tools
-	@tests/bench/run $(BENCH_OPTIONS)
+bench: build
+	@tests/bench/run --peer bun $(BENCH_OPTIONS)
 
 fuzz: test-tools
 	@tests/run --only fuzz --fuzz-seconds $(FUZZ_SECONDS)

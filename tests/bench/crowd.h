@@ -1,0 +1,79 @@
+/*
+ * Many WebSocket clients in rooms, as one epoll loop sees them: they connect, join, publish, and count what
+ * comes back.
+ *
+ * A message that they publish carries a mark: the number of its sender and the time it was sent.  Whatever
+ * comes back with a mark is a delivery, and its sender's own copy is a return.
+ *
+ * A client's life (each may also end in LOST from READY, in FAILED from the others):
+ *
+ *     CONNECTING -> UPGRADING -> OPENING -> ENTERING -> JOINING -> READY      Socket.IO
+ *     CONNECTING -> UPGRADING ------------------------------------> READY      plain text frames
+ */
+#ifndef HUBBUB_TESTS_BENCH_CROWD_H
+#define HUBBUB_TESTS_BENCH_CROWD_H
+
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* PLAIN: the room stands in the URL (/?room=R), a text frame is a message to it. */
+enum crowd_language { CROWD_SOCKETIO, CROWD_PLAIN };
+
+struct crowd_plan {
+    const char *host; /* an IPv4 address */
+    uint16_t port;
+    enum crowd_language language;
+    unsigned rooms;
+    unsigned members;    /* of each room */
+    unsigned publishers; /* of each room, at most members */
+    unsigned text;       /* bytes of the text in a message */
+    unsigned opening;    /* how many may be on their way to READY at once */
+    /* Called for a publisher's own message that came back; NULL for none. */
+    void (*returned)(void *arg, unsigned client);
+    void *arg;
+};
+
+struct crowd_figures {
+    unsigned started, ready, failed, lost;
+    uint64_t published;
+    uint64_t expected;  /* deliveries that what was published must lead to */
+    uint64_t delivered; /* and that have come */
+};
+
+/* How long deliveries took, in microseconds, while crowd_measure() was on. */
+struct crowd_samples {
+    uint32_t *values;
+    uint64_t count, capacity;
+};
+
+struct crowd;
+
+/* NULL when the system refuses (errno). */
+struct crowd *crowd_new(const struct crowd_plan *plan) MUST_CHECK;
+/* Takes NULL. */
+void crowd_free(struct crowd *crowd);
+
+/* Starts as many clients as may be on their way.  True when all have been started. */
+bool crowd_start_some(struct crowd *crowd);
+
+/* Waits at most that long for anything to come, and handles it. */
+void crowd_turn(struct crowd *crowd, int milliseconds);
+
+unsigned crowd_size(const struct crowd *crowd);
+bool crowd_is_publisher(const struct crowd *crowd, unsigned client);
+
+/* One message to the client's room; nothing when it is not ready. */
+void crowd_publish(struct crowd *crowd, unsigned client);
+
+/* Begins or ends the taking of samples. */
+void crowd_measure(struct crowd *crowd, bool on);
+const struct crowd_samples *crowd_samples(const struct crowd *crowd);
+
+const struct crowd_figures *crowd_figures(const struct crowd *crowd);
+
+/* Data segments that the clients' TCP has received so far: on loopback one for each write of the server. */
+uint64_t crowd_segments(const struct crowd *crowd);
+
+#endif
