@@ -18,7 +18,7 @@
 
 enum {
     READ_BUFFER = 64 << 10,
-    LINGER_MS = 2000, /* how long the peer may take to end its side */
+    LINGER_MS = 2000, /* how long the peer may take to end its side, or to take more of what is queued */
 };
 
 #define PUSH(list, count, capacity, item)                                                                    \
@@ -279,11 +279,22 @@ void connections_resume(struct gateway *gateway)
 
 /* -- writing --------------------------------------------------------------------------------- */
 
+static size_t output_limit(const struct gateway *gateway, const struct connection *connection)
+{
+    size_t limit = connection->protocol->output_limit;
+
+    return limit ? limit : gateway->settings->outbound_queue;
+}
+
 char *connection_reserve(struct gateway *gateway, struct connection *connection, size_t length)
 {
-    if (connection->state != CONNECTION_OPEN)
+    if (connection->state != CONNECTION_OPEN || connection->doomed)
         return NULL;
     rooms_catch_up(gateway, connection);
+    if (connection->blocked && connection->output.bytes + length > output_limit(gateway, connection)) {
+        doom(gateway, connection, CLOSE_SLOW_READER);
+        return NULL;
+    }
     mark_dirty(gateway, connection);
     return output_reserve(&connection->output, length);
 }
@@ -303,13 +314,6 @@ void connection_send_chunk(struct gateway *gateway, struct connection *connectio
         return;
     rooms_catch_up(gateway, connection);
     connection_append(gateway, connection, chunk, offset, length);
-}
-
-static size_t output_limit(const struct gateway *gateway, const struct connection *connection)
-{
-    size_t limit = connection->protocol->output_limit;
-
-    return limit ? limit : gateway->settings->outbound_queue;
 }
 
 /* The kernel takes no more: wait for it, unless too much waits already. */
@@ -364,12 +368,15 @@ void connection_deliver(struct gateway *gateway, struct connection *connection, 
 
 static void write_output(struct gateway *gateway, struct connection *connection)
 {
+    size_t before = connection->output.bytes;
     int result = output_write(&connection->output, connection->fd, &gateway->counters.bytes_out,
                               &gateway->counters.writes);
 
-    if (result == ERROR_AGAIN)
+    if (result == ERROR_AGAIN) {
+        if (connection->state == CONNECTION_FLUSHING && connection->output.bytes < before)
+            connection_set_timer(gateway, connection, loop_now(gateway->loop) + LINGER_MS);
         block(gateway, connection);
-    else if (result < 0)
+    } else if (result < 0)
         connection_drop(gateway, connection, CLOSE_PEER_GONE);
     else if (connection->state == CONNECTION_FLUSHING) {
         set_state(connection, CONNECTION_LINGERING);

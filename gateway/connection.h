@@ -57,6 +57,7 @@ struct connection {
     bool blocked;         /* the kernel takes no more; waits for EPOLLOUT */
     bool paused;          /* not read for want of credit */
     bool awaiting_pong;   /* the timer is for the pong */
+    bool pong_extended;   /* the pong's deadline was moved once, because something else came */
     uint16_t room_count;  /* memberships of all its sockets */
     struct output output;
 
@@ -109,7 +110,8 @@ void connection_set_timer(struct gateway *gateway, struct connection *connection
 
 /*
  * Room for length bytes at the end of its output, behind whatever its rooms were sent before in this turn.
- * For the caller to fill before anything else is sent.  NULL when the connection is not open.
+ * For the caller to fill before anything else is sent.  NULL when the connection is not open, or is dropped
+ * at the end of the turn because it reads too slowly.
  */
 char *connection_reserve(struct gateway *gateway, struct connection *connection, size_t length) MUST_CHECK;
 

@@ -20,6 +20,7 @@ static void set_heartbeat(struct gateway *gateway, struct connection *connection
     uint64_t due = now + (awaiting_pong ? gateway->settings->ping_timeout : gateway->settings->ping_interval);
 
     connection->awaiting_pong = awaiting_pong;
+    connection->pong_extended = false;
     connection->heartbeat_due = due;
     if (connection->connect_due && connection->connect_due < due)
         due = connection->connect_due;
@@ -65,6 +66,16 @@ void engine_close(struct gateway *gateway, struct connection *connection, enum c
     end_with_close(gateway, connection, close_reason_code(reason), reason);
 }
 
+/* A pong that waits behind a long message is not late yet: the first packet of another kind moves its
+ * deadline once, as in the reference. */
+static void extend_pong(struct gateway *gateway, struct connection *connection)
+{
+    if (!connection->awaiting_pong || connection->pong_extended)
+        return;
+    connection->pong_extended = true;
+    connection->heartbeat_due = loop_now(gateway->loop) + gateway->settings->ping_timeout;
+}
+
 static void on_text(struct gateway *gateway, struct connection *connection, struct bytes text)
 {
     struct engineio_packet packet;
@@ -73,6 +84,8 @@ static void on_text(struct gateway *gateway, struct connection *connection, stru
         engine_close(gateway, connection, CLOSE_PARSE_ERROR);
         return;
     }
+    if (packet.type != ENGINEIO_PONG)
+        extend_pong(gateway, connection);
     switch (packet.type) {
     case ENGINEIO_MESSAGE:
         gateway->counters.messages_in++;
@@ -187,7 +200,8 @@ static const struct connection_protocol engine_protocol = {
     .ending = on_ending,
 };
 
-void engine_open(struct gateway *gateway, struct connection *connection, struct bytes websocket_key)
+void engine_open(struct gateway *gateway, struct connection *connection, struct bytes websocket_key,
+                 struct bytes subprotocol)
 {
     static const char head[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                                "Connection: Upgrade\r\nSec-WebSocket-Accept: ";
@@ -204,6 +218,10 @@ void engine_open(struct gateway *gateway, struct connection *connection, struct 
     buffer_clear(out);
     buffer_append_literal(out, head);
     buffer_append(out, accept, sizeof accept);
+    if (subprotocol.length) {
+        buffer_append_literal(out, "\r\nSec-WebSocket-Protocol: ");
+        buffer_append_bytes(out, subprotocol);
+    }
     buffer_append_literal(out, "\r\n\r\n");
 
     size_t frame_length = websocket_frame_header(frame, WEBSOCKET_FIN | WEBSOCKET_OPCODE_TEXT, packet.length);

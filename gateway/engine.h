@@ -14,8 +14,10 @@
 struct connection;
 struct gateway;
 
-/* Turns an HTTP connection into a session: sends 101 and the open packet as one. */
-void engine_open(struct gateway *gateway, struct connection *connection, struct bytes websocket_key);
+/* Turns an HTTP connection into a session: sends 101, with the subprotocol unless empty, and the open packet
+ * as one. */
+void engine_open(struct gateway *gateway, struct connection *connection, struct bytes websocket_key,
+                 struct bytes subprotocol);
 
 /* Bytes that came behind the request's head in the same read. */
 void engine_input(struct gateway *gateway, struct connection *connection, char *data, size_t length);

@@ -29,6 +29,7 @@ struct answer {
     struct bytes body;
     size_t content_length; /* differs from the body's for HEAD */
     bool keep_alive;
+    enum close_reason reason; /* of the end when it is not kept alive; CLOSE_NONE: CLOSE_HTTP_DONE */
 };
 
 /* -- answering ------------------------------------------------------------------------------- */
@@ -80,7 +81,7 @@ static void send_answer(struct gateway *gateway, struct connection *connection, 
     if (answer->body.length)
         connection_send(gateway, connection, answer->body);
     if (!answer->keep_alive)
-        connection_end(gateway, connection, answer->status == 400 ? CLOSE_HTTP_BAD_REQUEST : CLOSE_HTTP_DONE);
+        connection_end(gateway, connection, answer->reason ? answer->reason : CLOSE_HTTP_DONE);
 }
 
 static bool has_body(const struct http_request *request)
@@ -98,8 +99,9 @@ static void answer_with(struct gateway *gateway, struct connection *connection,
     send_answer(gateway, connection, &answer);
 }
 
-/* What the parser refuses: nothing after it can be trusted to be a request. */
-static void answer_bad_request(struct gateway *gateway, struct connection *connection, int status)
+/* Refuses and closes: nothing after it can be trusted to be a request. */
+static void refuse(struct gateway *gateway, struct connection *connection, int status,
+                   enum close_reason reason)
 {
     struct bytes body = bytes_from_text(http_reason(status));
 
@@ -107,8 +109,8 @@ static void answer_bad_request(struct gateway *gateway, struct connection *conne
                 &(struct answer){.status = status,
                                  .content_type = "text/plain; charset=utf-8",
                                  .body = body,
-                                 .content_length = body.length});
-    connection_end(gateway, connection, CLOSE_HTTP_BAD_REQUEST);
+                                 .content_length = body.length,
+                                 .reason = reason});
 }
 
 static void answer_status(struct gateway *gateway, struct connection *connection,
@@ -227,7 +229,8 @@ static void answer_engine_error(struct gateway *gateway, struct connection *conn
                     &(struct answer){.status = 400,
                                      .content_type = "text/html",
                                      .body = message,
-                                     .content_length = message.length});
+                                     .content_length = message.length,
+                                     .reason = CLOSE_HTTP_BAD_REQUEST});
         return;
     }
     engineio_append_error(&body, error);
@@ -242,20 +245,26 @@ static void answer_engine(struct gateway *gateway, struct connection *connection
                           const struct http_request *request)
 {
     enum engineio_error error;
-    struct bytes key;
+    struct bytes key, subprotocol;
     int status;
 
     if (check_engine_request(request, &error)) {
         answer_engine_error(gateway, connection, request, error);
         return;
     }
-    status = gateway->draining ? -503 : http_websocket_check(request, &key);
+    if (gateway->draining) {
+        refuse(gateway, connection, 503, CLOSE_DRAIN);
+        return;
+    }
+    status = http_websocket_check(request, &key);
+    if (status == 0)
+        status = http_websocket_subprotocol(request, &subprotocol);
     if (status == -426)
         answer_status(gateway, connection, request, 426, "Sec-WebSocket-Version: 13\r\n");
     else if (status < 0)
-        answer_bad_request(gateway, connection, -status);
+        refuse(gateway, connection, -status, CLOSE_HTTP_BAD_REQUEST);
     else
-        engine_open(gateway, connection, key);
+        engine_open(gateway, connection, key, subprotocol);
 }
 
 static void answer_request(struct gateway *gateway, struct connection *connection,
@@ -317,7 +326,7 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
         int result = http_request_parse(data, length, &limits, &request);
 
         if (result < 0) {
-            answer_bad_request(gateway, connection, -result);
+            refuse(gateway, connection, -result, CLOSE_HTTP_BAD_REQUEST);
             break;
         }
         if (result == 0) {
@@ -347,7 +356,7 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
 static void on_timeout(struct gateway *gateway, struct connection *connection)
 {
     if (connection->head)
-        answer_bad_request(gateway, connection, 408);
+        refuse(gateway, connection, 408, CLOSE_HTTP_TIMEOUT);
     else
         connection_end(gateway, connection, CLOSE_HTTP_IDLE);
 }

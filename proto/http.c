@@ -537,6 +537,19 @@ int http_websocket_check(const struct http_request *request, struct bytes *key)
     return 0;
 }
 
+int http_websocket_subprotocol(const struct http_request *request, struct bytes *first)
+{
+    struct bytes offer = http_request_field(request, "sec-websocket-protocol");
+    const char *comma = offer.length ? memchr(offer.data, ',', offer.length) : NULL;
+
+    if (comma)
+        offer = trim(bytes_make(offer.data, (size_t)(comma - offer.data)));
+    if (offer.data && (offer.length == 0 || !all_octets(offer, TOKEN)))
+        return -400;
+    *first = offer;
+    return 0;
+}
+
 const char *http_reason(int status)
 {
     switch (status) {

@@ -111,6 +111,12 @@ int http_query_find(struct bytes query, const char *name, struct buffer *decoded
  */
 int http_websocket_check(const struct http_request *request, struct bytes *key) MUST_CHECK;
 
+/*
+ * The first subprotocol that the client offers; {NULL, 0} when it offers none.  A browser that offered some
+ * takes no handshake that answers none.  Returns 0, or -400 when the offer does not begin with a token.
+ */
+int http_websocket_subprotocol(const struct http_request *request, struct bytes *first) MUST_CHECK;
+
 /* The reason phrase of a status that this project sends; "Unknown" for others. */
 const char *http_reason(int status);
 

@@ -55,7 +55,7 @@ struct peer fixture_peer(struct gateway *owner)
     peer.fd = ends[0];
     peer.connection = connection_new(owner, ends[1], &none);
     assert_non_null(peer.connection);
-    engine_open(owner, peer.connection, key);
+    engine_open(owner, peer.connection, key, (struct bytes){0});
     peer.socket = socket_new(owner, peer.connection, &owner->namespaces[0]);
     socket_on_connected(
         owner, peer.socket,

@@ -530,6 +530,33 @@ static void statuses_have_their_phrases(void **context)
     assert_string_equal(http_reason(299), "Unknown");
 }
 
+static void assert_subprotocol(const char *fields, int status, const char *expected)
+{
+    struct buffer text = {0};
+    struct http_request request;
+    struct bytes first = BYTES("untouched");
+
+    buffer_printf(&text, "GET /ws HTTP/1.1\r\nHost: a\r\n%s\r\n", fields);
+    request = parse(buffer_bytes(&text));
+    assert_int_equal(http_websocket_subprotocol(&request, &first), status);
+    assert_true(bytes_equal_text(first, expected));
+    buffer_done(&text);
+}
+
+static void the_first_offered_subprotocol_is_found(void **context)
+{
+    (void)context;
+    assert_subprotocol("", 0, "");
+    assert_subprotocol("Sec-WebSocket-Protocol: chat\r\n", 0, "chat");
+    assert_subprotocol("sec-websocket-protocol:\tchat , superchat\r\n", 0, "chat");
+    assert_subprotocol("Sec-WebSocket-Protocol: a,b,a\r\nSec-WebSocket-Protocol: c\r\n", 0, "a");
+    assert_subprotocol("Sec-WebSocket-Protocol:\r\n", -400, "untouched");
+    assert_subprotocol("Sec-WebSocket-Protocol: , b\r\n", -400, "untouched");
+    assert_subprotocol("Sec-WebSocket-Protocol: a b\r\n", -400, "untouched");
+    assert_subprotocol("Sec-WebSocket-Protocol: \"a\"\r\n", -400, "untouched");
+    assert_subprotocol("Sec-WebSocket-Protocol: \xc3\xa4\r\n", -400, "untouched");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -556,6 +583,7 @@ int main(void)
         cmocka_unit_test(a_decoded_value_may_hold_nul),
         cmocka_unit_test(websocket_handshakes_are_checked),
         cmocka_unit_test(statuses_have_their_phrases),
+        cmocka_unit_test(the_first_offered_subprotocol_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
