@@ -1,0 +1,53 @@
+/*
+ * What the router itself counts: one row gives the field, the name on the stats socket, and the meaning.
+ * Gateways report their own (STATISTICS records); equal names are added up.
+ */
+#ifndef HUBBUB_ROUTER_COUNTERS_H
+#define HUBBUB_ROUTER_COUNTERS_H
+
+#include "proto/refusal.h"
+
+#include <stdint.h>
+
+/* X(field, name, meaning) */
+#define COUNTER_TABLE(X)                                                                                     \
+    X(archived, "hubbub_messages_total{class=archived}", "archived messages that were committed")            \
+    X(logged, "hubbub_messages_total{class=logged}", "logged messages that were committed")                  \
+    X(volatiles, "hubbub_messages_total{class=volatile}", "volatile events")                                 \
+    X(repeated, "hubbub_repeated_total", "publishes that got the outcome of an earlier one with their id")   \
+    X(copies, "hubbub_copies_total", "messages handed to gateways, one for each that has a member")          \
+    X(connects, "hubbub_connects_total", "sockets that connected to a namespace")                            \
+    X(connects_refused, "hubbub_connects_refused_total", "sockets that asked for an unknown namespace")      \
+    X(joins, "hubbub_joins_total", "rooms joined")                                                           \
+    X(joins_skipped, "hubbub_joins_skipped_total", "bad rooms among those to join with a connect")           \
+    X(leaves, "hubbub_leaves_total", "rooms left")                                                           \
+    X(presence, "hubbub_presence_events_total", "hubbub:presence events")                                    \
+    X(pages_memory, "hubbub_history_total{from=memory}", "pages of history answered from memory")            \
+    X(pages_disk, "hubbub_history_total{from=journal}", "pages of history read from the journal")            \
+    X(dropped_behind, "hubbub_dropped_total{reason=gateway_behind}", "volatile events for a gateway behind") \
+    X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}", "hubbub:error events over their rate")  \
+    X(batches_in, "hubbub_router_batches_in_total", "batches that came from gateways")                       \
+    X(batches_out, "hubbub_router_batches_out_total", "batches sent to gateways")                            \
+    X(bytes_in, "hubbub_router_bytes_in_total", "bytes of batches that came")                                \
+    X(bytes_out, "hubbub_router_bytes_out_total", "bytes of batches sent")                                   \
+    X(malformed, "hubbub_router_malformed_total", "batches that broke the protocol")                         \
+    X(versions, "hubbub_router_versions_total", "batches of another version of the protocol")                \
+    X(strangers, "hubbub_router_strangers_total", "batches of a link that the router does not know")         \
+    X(links, "hubbub_router_links_total", "links that began")                                                \
+    X(links_behind, "hubbub_router_links_behind_total", "links that used up their credit")                   \
+    X(links_lost, "hubbub_router_links_lost_total", "links that broke")                                      \
+    X(gateways_dead, "hubbub_router_gateways_dead_total", "gateways given up after their silence")           \
+    X(digests, "hubbub_router_rules_differ_total", "links of gateways with other event rules")               \
+    X(sockets_skipped, "hubbub_router_sockets_skipped_total", "sockets of a hello that could not be kept")   \
+    X(replays, "hubbub_router_replays_total{result=complete}", "links that got all they had missed")         \
+    X(replays_impossible, "hubbub_router_replays_total{result=impossible}", "links that missed too much")    \
+    X(replayed, "hubbub_router_replayed_messages_total", "messages sent again on a new link")
+
+struct counters {
+#define X(field, name, meaning) uint64_t field;
+    COUNTER_TABLE(X)
+#undef X
+    uint64_t refused[REFUSAL_CODES];
+};
+
+#endif

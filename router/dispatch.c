@@ -1,0 +1,72 @@
+/*
+ * The table from record types to handlers; see dispatch.h.  The links call it.  Its one surprising rule: a
+ * gateway may tell of disconnects and say goodbye as soon as its hello is complete, but asks for nothing
+ * before it is live.
+ */
+#include "router/dispatch.h"
+
+#include "router/history.h"
+#include "router/membership.h"
+#include "router/publish.h"
+#include "router/resync.h"
+#include "router/stats.h"
+
+enum { IN_GREETING = 1 << LINK_GREETING, ONCE_LIVE = 1 << LINK_LIVE | 1 << LINK_BEHIND };
+enum { ONCE_GREETED = 1 << LINK_WAITING | ONCE_LIVE };
+
+/* A handler reads its record and calls the module; those that can't fail count as 0. */
+#define HANDLER(name, call)                                                                                  \
+    static int on_##name(struct router *router, struct gateway_link *link, struct wire_reader *reader)       \
+    {                                                                                                        \
+        struct wire_##name record;                                                                           \
+        int result = wire_get_##name(reader, &record);                                                       \
+                                                                                                             \
+        if (result == 0)                                                                                     \
+            result = (call);                                                                                 \
+        return result;                                                                                       \
+    }
+
+HANDLER(socket, resync_socket(router, link, &record))
+HANDLER(members, resync_members(router, link, &record))
+HANDLER(hello_end, resync_hello_end(router, link, &record))
+HANDLER(connect, membership_connect(router, link, &record))
+HANDLER(disconnect, (membership_disconnect(router, link, &record), 0))
+HANDLER(join, (membership_join(router, link, &record), 0))
+HANDLER(leave, (membership_leave(router, link, &record), 0))
+HANDLER(history, (history_request(router, link, &record), 0))
+HANDLER(presence, (membership_presence(router, link, &record), 0))
+HANDLER(event, (publish_event(router, link, &record), 0))
+HANDLER(statistics, stats_take(router->stats, link, &record))
+HANDLER(bye, (link_remove(&router->links, link), 0))
+
+static const struct {
+    unsigned type;
+    unsigned states;
+    int (*handle)(struct router *router, struct gateway_link *link, struct wire_reader *reader);
+} handlers[] = {
+    {WIRE_TYPE_EVENT, ONCE_LIVE, on_event},
+    {WIRE_TYPE_CONNECT, ONCE_LIVE, on_connect},
+    {WIRE_TYPE_DISCONNECT, ONCE_GREETED, on_disconnect},
+    {WIRE_TYPE_JOIN, ONCE_LIVE, on_join},
+    {WIRE_TYPE_LEAVE, ONCE_LIVE, on_leave},
+    {WIRE_TYPE_HISTORY, ONCE_LIVE, on_history},
+    {WIRE_TYPE_PRESENCE, ONCE_LIVE, on_presence},
+    {WIRE_TYPE_STATISTICS, ONCE_GREETED, on_statistics},
+    {WIRE_TYPE_BYE, IN_GREETING | ONCE_GREETED, on_bye},
+    {WIRE_TYPE_SOCKET, IN_GREETING, on_socket},
+    {WIRE_TYPE_MEMBERS, IN_GREETING, on_members},
+    {WIRE_TYPE_HELLO_END, IN_GREETING, on_hello_end},
+    {WIRE_TYPE_HELLO, 0, NULL},
+};
+
+int dispatch_record(void *argument, struct gateway_link *link, struct wire_reader *reader, unsigned type)
+{
+    for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++) {
+        if (handlers[i].type != type)
+            continue;
+        if (!(handlers[i].states & 1u << link->state))
+            return ERROR_PROTOCOL;
+        return handlers[i].handle(argument, link, reader);
+    }
+    return 0;
+}

@@ -1,0 +1,134 @@
+/*
+ * The links to the gateways: one ROUTER socket, and for each gateway its batches, credit and heartbeats.
+ *
+ *   GREETING ----> WAITING ----> LIVE ----> BEHIND
+ *   (the hello     (its earlier   |          | (out of credit: nothing more is queued)
+ *    comes in)      publishes)    |          |
+ *        +-------------+----------+----------+----> LOST  (sockets are kept until the gateway
+ *                                                          comes back or is given up)
+ *
+ * docs/protocol.md, section 2, is the contract.  What records mean is not known here: a link
+ * calls back for them.  A gateway has at most one link here, the newest under its name.
+ */
+#ifndef HUBBUB_ROUTER_LINK_H
+#define HUBBUB_ROUTER_LINK_H
+
+#include "common/loop.h"
+#include "proto/wire.h"
+#include "proto/wire_flow.h"
+#include "router/counters.h"
+#include "router/session.h"
+#include "router/settings.h"
+
+enum link_state { LINK_GREETING, LINK_WAITING, LINK_LIVE, LINK_BEHIND, LINK_LOST };
+
+enum { LINK_EPOCH_MAX = 64, LINK_VERSION_MAX = 32 };
+
+struct gateway_link {
+    char *name;
+    char version[LINK_VERSION_MAX + 1];
+    uint64_t incarnation;
+    enum link_state state;
+    uint32_t references; /* see link_hold() */
+    bool removed;        /* no longer among the links; freed with the last hold */
+    struct session_set sessions;
+
+    /* The hello: where the gateway is. */
+    char epoch[LINK_EPOCH_MAX + 1];
+    uint64_t pos;
+    uint64_t greeted;           /* SOCKET records so far */
+    struct wire_list unwelcome; /* sockets that can't be kept */
+
+    /* The rest is for link.c. */
+    struct wire_flow flow;
+    struct wire_batch out;
+    struct wire_list done;
+    uint64_t told;           /* the position that the gateway knows */
+    uint64_t received_bytes; /* since the last batch out */
+    uint64_t heard, sent;    /* ms */
+    uint8_t routing_length;
+    char routing[255];
+};
+
+struct link_events {
+    /* Takes in the hello's first record. */
+    void (*hello)(void *argument, struct gateway_link *link, const struct wire_hello *hello);
+    /* One record; type is as wire_reader_next() gave it.  Negative: the link breaks. */
+    int (*record)(void *argument, struct gateway_link *link, struct wire_reader *reader, unsigned type);
+    /* The gateway is gone, or (replaced) a new link of it takes over: its sessions must be removed. */
+    void (*removed)(void *argument, struct gateway_link *link, bool replaced);
+};
+
+struct links {
+    const struct router_settings *settings;
+    const struct link_events *events;
+    void *argument;
+    struct counters *counters;
+    struct loop *loop;
+    void *context, *socket;
+    struct loop_watch *watch;
+    struct gateway_link **all;
+    uint32_t count;
+    struct table by_routing;
+    struct loop_timer timer;
+    uint64_t released;  /* the position as of the last links_flush() */
+    uint64_t ticked;    /* ms: the timer's last call */
+    uint64_t *rebuffed; /* ms: when a stranger was last told to start anew, by the hash of its routing id */
+    bool readable;      /* there may be batches to read */
+    bool look;          /* something was sent since ZMQ_EVENTS was asked for */
+};
+
+/*
+ * Binds the endpoint.  Failures put one line into message: ERROR_LOCKED when it is in use,
+ * ERROR_CONFIG for an endpoint that ZeroMQ does not take, ERROR_SYSTEM.  links_done() in any case.
+ */
+int links_open(struct links *links, const struct router_settings *settings, struct loop *loop,
+               const struct link_events *events, void *argument, struct counters *counters, char *message,
+               size_t message_size) MUST_CHECK;
+
+/* Closes the socket, after up to linger_ms for what is still to be sent; removes all links. */
+void links_done(struct links *links, int linger_ms);
+
+/* Reads what has come, up to a bound, and calls back for it. */
+void links_read(struct links *links);
+
+/* The end of a turn: sends what links have; released is the position they then know of. */
+void links_flush(struct links *links, uint64_t released);
+
+/* The batch to put records into that only a live gateway can use; NULL for any other. */
+static inline struct wire_batch *link_out(struct gateway_link *link)
+{
+    return link->state == LINK_LIVE ? &link->out : NULL;
+}
+
+/* Notes a request as done without an answer; on the link before the next link_settle() is over. */
+void link_done(struct gateway_link *link, uint64_t request);
+
+/* Puts the requests that are done; call before a delivery that a gateway remembers the position of. */
+void link_settle(struct gateway_link *link);
+
+/* Puts the position, if the gateway does not know it yet. */
+void link_tell(struct gateway_link *link, uint64_t released);
+
+/* Sends the batch when it is large; between records that must stay together this is not called. */
+void link_split(struct links *links, struct gateway_link *link);
+
+/* Moves a link on: only along the picture above. */
+void link_set_state(struct gateway_link *link, enum link_state state);
+
+/* While something refers to a link its memory stays, even if the gateway is gone. */
+static inline struct gateway_link *link_hold(struct gateway_link *link)
+{
+    link->references++;
+    return link;
+}
+
+void link_release(struct gateway_link *link);
+
+/* The gateway says goodbye: it is removed at once. */
+void link_remove(struct links *links, struct gateway_link *link);
+
+/* "greeting" and so on. */
+const char *link_state_text(enum link_state state);
+
+#endif

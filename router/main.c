@@ -1,0 +1,65 @@
+/*
+ * hubbub-router: settings, loop, signals and the router, and nothing else.  Its one surprising rule: it says
+ * that it is ready (common/ready.h) only once the journal is open and gateways can connect.
+ */
+#include "common/exit_code.h"
+#include "common/ready.h"
+#include "router/router.h"
+
+#include <signal.h>
+
+static void on_signal(void *arg, int number)
+{
+    (void)number;
+    router_drain(arg);
+}
+
+static int run(const struct router_settings *settings)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    struct loop_signal *signals[2] = {NULL};
+    struct loop *loop = loop_new();
+    struct router router;
+    int exit_code = EXIT_RUNTIME;
+    bool watching = true;
+
+    if (!loop) {
+        log_error("can't make an event loop");
+        return EXIT_RUNTIME;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    if (router_start(&router, settings, loop) == 0) {
+        for (unsigned i = 0; i < 2; i++) {
+            signals[i] = loop_signal_new(loop, numbers[i], on_signal, &router);
+            watching = watching && signals[i];
+        }
+        if (!watching) {
+            log_error("can't watch for signals");
+        } else {
+            ready_announce();
+            exit_code = loop_run(loop) < 0 ? EXIT_RUNTIME : router.exit_code;
+        }
+    }
+    router_done(&router);
+    loop_signal_free(signals[0]);
+    loop_signal_free(signals[1]);
+    loop_free(loop);
+    return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    struct router_settings settings = {0};
+    struct config_result result;
+    int exit_code;
+
+    if (config_load(&router_config, argc, argv, &settings, &result) != 0) {
+        namespaces_done(&settings.namespaces);
+        return config_report(&result);
+    }
+    log_set_program(settings.name);
+    log_set_level(settings.log_level);
+    exit_code = run(&settings);
+    router_settings_done(&settings);
+    return exit_code;
+}

@@ -1,0 +1,403 @@
+/*
+ * Connecting, joining and leaving; see membership.h.  The dispatcher calls it for records, the router for
+ * what the journal gives back.  Its one surprising rule: a socket may publish to a room from the moment its
+ * join was taken in, but it counts, and gets messages, only from the moment the join came back from the
+ * journal.
+ */
+#include "router/membership.h"
+
+#include "common/memory.h"
+#include "common/random.h"
+#include "proto/json_scan.h"
+#include "proto/json_text.h"
+#include "router/history.h"
+#include "router/reply.h"
+
+#include <stdlib.h>
+
+static const char too_many_rooms[] = "this connection is in as many rooms as it may be";
+static const char private_room[] = "a socket's private room can't be joined";
+
+struct ticket_join {
+    struct ticket ticket; /* must stay first */
+    unsigned history;
+    bool watch;
+};
+
+/* The rooms of a connect; each is held. */
+struct ticket_connect {
+    struct ticket ticket; /* must stay first */
+    unsigned count;
+    struct connect_room {
+        struct room *room;
+        bool watch;
+    } rooms[];
+};
+
+void membership_append_ok(struct buffer *out, const struct room *room)
+{
+    buffer_append_literal(out, "{\"ok\":true,\"room\":");
+    json_append_string(out, room_name(room));
+}
+
+static bool names_a_socket(const struct router *router, struct bytes room)
+{
+    return room.length == SID_LENGTH && sessions_find_sid(&router->sessions, room);
+}
+
+/* The session's membership of the room, made if need be, with one more request on its way.  NULL over the
+ * limit. */
+static struct membership *want(struct router *router, struct session *session, struct bytes name)
+{
+    struct membership *membership = session_membership(session, name);
+
+    if (!membership) {
+        if (session->room_count >= router->settings->max_rooms_per_connection)
+            return NULL;
+        membership = session_add_membership(session, rooms_get(&router->rooms, session->namespace, name));
+    }
+    membership->wanted = true;
+    membership->pending++;
+    return membership;
+}
+
+/* -- connect and disconnect ------------------------------------------------------------------- */
+
+/* A room to join with the connect: a text, or an object with the key "room". */
+static struct bytes decode_room(struct json_value value, char space[ROOM_NAME_MAX], bool *watch)
+{
+    struct json_value presence;
+    size_t length;
+
+    *watch = false;
+    if (value.kind == JSON_OBJECT) {
+        *watch = json_object_find(value, "presence", &presence) == 0 && presence.kind == JSON_TRUE;
+        if (json_object_find(value, "room", &value) < 0)
+            return (struct bytes){0};
+    }
+    if (value.kind != JSON_STRING || json_string_decode(value, space, ROOM_NAME_MAX, &length) < 0 ||
+        !room_name_valid(bytes_make(space, length)))
+        return (struct bytes){0};
+    return bytes_make(space, length);
+}
+
+static void want_on_connect(struct router *router, struct session *session, struct json_value value,
+                            struct ticket_connect *connect)
+{
+    char space[ROOM_NAME_MAX];
+    bool watch;
+    struct bytes name = decode_room(value, space, &watch);
+    struct membership *membership;
+
+    if (name.length == 0 || names_a_socket(router, name) || session_membership(session, name) ||
+        !(membership = want(router, session, name))) {
+        router->counters.joins_skipped++;
+        return;
+    }
+    connect->rooms[connect->count++] = (struct connect_room){room_hold(membership->room), watch};
+}
+
+/* The list of rooms in the CONNECT packet's object; nothing when there is none. */
+static struct json_cursor rooms_to_join(struct bytes auth)
+{
+    struct json_value object, list = {0};
+
+    if (auth.length == 0 || json_scan(auth, &object) < 0 || json_object_find(object, "join", &list) < 0)
+        list = (struct json_value){0};
+    return json_array_cursor(list);
+}
+
+static void put_refused(struct gateway_link *link, const struct wire_connect *record, struct bytes error)
+{
+    struct wire_batch *out = link_out(link);
+
+    if (out)
+        wire_put_refused(out, &(struct wire_refused){
+                                  .request = record->request, .socket = record->socket, .error = error});
+}
+
+static void put_connected(struct router *router, struct session *session, uint64_t request)
+{
+    struct wire_batch *out = link_out(session->link);
+    char space[SID_LENGTH + 5];
+
+    router->counters.connects++;
+    if (!out)
+        return;
+    /* What the namespace gets from here on is beyond what the new socket may see again after a resync. */
+    link_settle(session->link);
+    link_tell(session->link, router->released);
+    wire_put_connected(out, &(struct wire_connected){.request = request,
+                                                     .socket = session->socket,
+                                                     .sid = session_sid(session),
+                                                     .from = session_from(session, space),
+                                                     .generation = 1});
+}
+
+int membership_connect(struct router *router, struct gateway_link *link, const struct wire_connect *record)
+{
+    const struct namespace_config *namespace =
+        namespaces_find(&router->settings->namespaces, record->namespace);
+    struct session *session;
+    struct ticket_connect *connect;
+    struct json_cursor cursor;
+    struct json_value value;
+    char sid[SID_LENGTH];
+
+    if (!namespace) {
+        router->counters.connects_refused++;
+        put_refused(link, record, BYTES("{\"message\":\"Invalid namespace\"}"));
+        return 0;
+    }
+    random_id(sid, sizeof sid);
+    session = session_new(&router->sessions, &link->sessions, link, record->socket, namespace,
+                          bytes_make(sid, sizeof sid), (struct bytes){0});
+    if (!session)
+        return ERROR_PROTOCOL;
+    cursor = rooms_to_join(namespace->builtin ? record->auth : (struct bytes){0});
+    connect =
+        memory_zero(1, sizeof *connect + router->settings->max_rooms_per_connection * sizeof *connect->rooms);
+    while (json_cursor_next(&cursor, &value) == 0)
+        want_on_connect(router, session, value, connect);
+    if (connect->count == 0) {
+        free(connect);
+        put_connected(router, session, record->request);
+        return 0;
+    }
+    router_submit(router, &connect->ticket, TICKET_CONNECT, link, NULL, record->socket, record->request);
+    return 0;
+}
+
+static void enter_on_connect(struct router *router, struct session *session, const struct connect_room *entry)
+{
+    struct membership *membership = session_membership(session, room_name(entry->room));
+    struct wire_batch *out = link_out(session->link);
+
+    membership->pending--;
+    session_enter(&router->sessions, session, membership, router->released, entry->watch);
+    router->counters.joins++;
+    if (out)
+        wire_put_joined(out, &(struct wire_joined){.socket = session->socket,
+                                                   .room = room_name(entry->room),
+                                                   .joined_pos = membership->joined_pos,
+                                                   .watch = entry->watch});
+}
+
+void membership_release_connect(struct router *router, struct ticket *ticket)
+{
+    struct ticket_connect *connect = (struct ticket_connect *)ticket;
+    struct session *session = session_find(&ticket->link->sessions, ticket->socket);
+
+    for (unsigned i = 0; i < connect->count; i++) {
+        if (session)
+            enter_on_connect(router, session, &connect->rooms[i]);
+        room_release(&router->rooms, connect->rooms[i].room);
+    }
+    if (session)
+        put_connected(router, session, ticket->request);
+    link_split(&router->links, ticket->link);
+    free(connect);
+}
+
+void membership_disconnect(struct router *router, struct gateway_link *link,
+                           const struct wire_disconnect *record)
+{
+    struct session *session = session_find(&link->sessions, record->socket);
+
+    if (session)
+        session_remove(&router->sessions, &link->sessions, session);
+}
+
+/* -- join ------------------------------------------------------------------------------------- */
+
+void membership_join(struct router *router, struct gateway_link *link, const struct wire_join *record)
+{
+    struct session *session = session_find(&link->sessions, record->socket);
+    struct membership *membership;
+    struct ticket_join *join;
+
+    if (!session) {
+        reply_refuse(router, link, record->request, REFUSAL_NOT_JOINED, NULL);
+        return;
+    }
+    if (!session->namespace->builtin) {
+        reply_refuse(router, link, record->request, REFUSAL_UNKNOWN_EVENT, NULL);
+        return;
+    }
+    if (!room_name_valid(record->room)) {
+        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+        return;
+    }
+    if (names_a_socket(router, record->room)) {
+        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, private_room);
+        return;
+    }
+    if (router_busy(router)) {
+        reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
+        return;
+    }
+    membership = want(router, session, record->room);
+    if (!membership) {
+        reply_refuse(router, link, record->request, REFUSAL_BAD_REQUEST, too_many_rooms);
+        return;
+    }
+    join = memory_zero(1, sizeof *join);
+    join->history =
+        (unsigned)(record->history < router->settings->max_history ? record->history
+                                                                   : router->settings->max_history);
+    join->watch = record->watch;
+    router_submit(router, &join->ticket, TICKET_JOIN, link, membership->room, record->socket,
+                  record->request);
+}
+
+void membership_finish_join(struct router *router, struct session *session, struct membership *membership,
+                            const struct join_answer *answer)
+{
+    struct gateway_link *link = session->link;
+    struct wire_batch *out;
+    struct buffer text = {0};
+
+    membership->pending--;
+    if (!membership->member)
+        router->counters.joins++;
+    session_enter(&router->sessions, session, membership, router->released, answer->watch);
+    out = link_out(link);
+    if (!out)
+        return;
+    membership_append_ok(&text, answer->room);
+    buffer_append_literal(&text, ",\"seq\":");
+    buffer_append_u64(&text, answer->room->last_seq);
+    buffer_append_literal(&text, ",\"members\":");
+    buffer_append_u64(&text, answer->room->members);
+    if (answer->with_history) {
+        buffer_append_literal(&text, ",\"history\":[");
+        buffer_append_bytes(&text, answer->history);
+        buffer_append_literal(&text, "],\"more\":");
+        buffer_append_text(&text, answer->more ? "true" : "false");
+    }
+    buffer_append_char(&text, '}');
+    wire_put_joined(out, &(struct wire_joined){.request = answer->request,
+                                               .socket = session->socket,
+                                               .room = room_name(answer->room),
+                                               .joined_pos = membership->joined_pos,
+                                               .watch = membership->watch,
+                                               .answer = buffer_bytes(&text)});
+    buffer_done(&text);
+    link_split(&router->links, link);
+}
+
+void membership_release_join(struct router *router, struct ticket *ticket)
+{
+    struct ticket_join *join = (struct ticket_join *)ticket;
+    struct session *session = session_find(&ticket->link->sessions, ticket->socket);
+    struct room *room = ticket->room;
+
+    room->last_seq = ticket->entry.message.seq;
+    room->seq_known = true;
+    if (session) {
+        struct membership *membership = session_membership(session, room_name(room));
+
+        if (join->history)
+            history_join(router, session, membership, ticket->request, join->watch, join->history);
+        else
+            membership_finish_join(
+                router, session, membership,
+                &(struct join_answer){.request = ticket->request, .room = room, .watch = join->watch});
+    }
+    free(join);
+}
+
+/* -- leave and presence ----------------------------------------------------------------------- */
+
+void membership_leave(struct router *router, struct gateway_link *link, const struct wire_leave *record)
+{
+    struct session *session = session_find(&link->sessions, record->socket);
+    struct membership *membership = session ? session_membership(session, record->room) : NULL;
+    struct buffer *scratch = &router->scratch;
+
+    if (membership && router_busy(router)) {
+        reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
+    } else if (membership) {
+        membership->wanted = false;
+        membership->pending++;
+        router_submit(router, memory_zero(1, sizeof(struct ticket)), TICKET_LEAVE, link, membership->room,
+                      record->socket, record->request);
+    } else if (!room_name_valid(record->room)) {
+        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+    } else {
+        buffer_clear(scratch);
+        buffer_append_literal(scratch, "{\"ok\":true,\"room\":");
+        json_append_string(scratch, record->room);
+        buffer_append_char(scratch, '}');
+        reply_answer(link, record->request, buffer_bytes(scratch));
+    }
+}
+
+void membership_release_leave(struct router *router, struct ticket *ticket)
+{
+    struct session *session = session_find(&ticket->link->sessions, ticket->socket);
+    struct buffer *scratch = &router->scratch;
+    struct wire_batch *out;
+
+    if (session) {
+        struct membership *membership = session_membership(session, room_name(ticket->room));
+
+        history_abandon_joins(router, ticket->link, ticket->socket, ticket->room);
+        membership->pending--;
+        if (membership->member) {
+            session_exit(&router->sessions, session, membership);
+            router->counters.leaves++;
+        }
+        session_tidy(session, membership);
+    }
+    out = session ? link_out(ticket->link) : NULL;
+    if (out) {
+        buffer_clear(scratch);
+        membership_append_ok(scratch, ticket->room);
+        buffer_append_char(scratch, '}');
+        wire_put_left(out, &(struct wire_left){.request = ticket->request,
+                                               .socket = ticket->socket,
+                                               .room = room_name(ticket->room),
+                                               .answer = buffer_bytes(scratch)});
+        link_split(&router->links, ticket->link);
+    }
+    free(ticket);
+}
+
+static void answer_presence(struct router *router, struct gateway_link *link, uint64_t request,
+                            const struct room *room)
+{
+    struct buffer *scratch = &router->scratch;
+
+    buffer_clear(scratch);
+    membership_append_ok(scratch, room);
+    buffer_append_literal(scratch, ",\"members\":");
+    buffer_append_u64(scratch, room->members);
+    buffer_append_char(scratch, '}');
+    reply_answer(link, request, buffer_bytes(scratch));
+}
+
+void membership_presence(struct router *router, struct gateway_link *link, const struct wire_presence *record)
+{
+    struct session *session = session_find(&link->sessions, record->socket);
+    struct membership *membership = session ? session_membership(session, record->room) : NULL;
+
+    if (session && !room_name_valid(record->room))
+        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+    else if (!membership || !membership->wanted)
+        reply_refuse(router, link, record->request, REFUSAL_NOT_JOINED, NULL);
+    else if (membership->pending && router_busy(router))
+        reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
+    else if (membership->pending)
+        router_submit(router, memory_zero(1, sizeof(struct ticket)), TICKET_PRESENCE, link, membership->room,
+                      record->socket, record->request);
+    else
+        answer_presence(router, link, record->request, membership->room);
+}
+
+void membership_release_presence(struct router *router, struct ticket *ticket)
+{
+    answer_presence(router, ticket->link, ticket->request, ticket->room);
+    link_split(&router->links, ticket->link);
+    free(ticket);
+}

@@ -1,0 +1,40 @@
+/* Sockets come and go, join and leave: CONNECT, DISCONNECT, JOIN, LEAVE and PRESENCE. */
+#ifndef HUBBUB_ROUTER_MEMBERSHIP_H
+#define HUBBUB_ROUTER_MEMBERSHIP_H
+
+#include "router/router.h"
+
+/* 0; ERROR_PROTOCOL when the socket's number is in use. */
+int membership_connect(struct router *router, struct gateway_link *link,
+                       const struct wire_connect *record) MUST_CHECK;
+
+void membership_disconnect(struct router *router, struct gateway_link *link,
+                           const struct wire_disconnect *record);
+void membership_join(struct router *router, struct gateway_link *link, const struct wire_join *record);
+void membership_leave(struct router *router, struct gateway_link *link, const struct wire_leave *record);
+void membership_presence(struct router *router, struct gateway_link *link,
+                         const struct wire_presence *record);
+
+/* The journal gave back a ticket of the kind; it is freed, its holds are the caller's. */
+void membership_release_connect(struct router *router, struct ticket *ticket);
+void membership_release_join(struct router *router, struct ticket *ticket);
+void membership_release_leave(struct router *router, struct ticket *ticket);
+void membership_release_presence(struct router *router, struct ticket *ticket);
+
+/* What a join is answered with: history, if asked for, is a list of messages joined by commas. */
+struct join_answer {
+    uint64_t request, socket;
+    struct room *room;
+    bool watch;
+    bool with_history, more;
+    struct bytes history;
+};
+
+/* The end of a join: the socket counts, and JOINED is put.  membership is the session's for that room. */
+void membership_finish_join(struct router *router, struct session *session, struct membership *membership,
+                            const struct join_answer *answer);
+
+/* Appends {"ok":true,"room":R and what the arguments name; the caller closes the object. */
+void membership_append_ok(struct buffer *out, const struct room *room);
+
+#endif

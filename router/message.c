@@ -1,0 +1,178 @@
+/*
+ * Messages in memory and as JSON; see message.h.  Publishing, replay and history use it.  Its one surprising
+ * rule: the payload is begun before its numbers are known, with the arguments in place (the journal reads
+ * them there), and completed in the room that was left behind them; so a publish copies its arguments once.
+ */
+#include "router/message.h"
+
+#include "common/memory.h"
+#include "proto/json_text.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { NUMBER_MAX = 20 }; /* digits of 64 bits */
+
+/* How long json_append_string() makes it, at most. */
+static size_t quoted_bound(struct bytes text)
+{
+    size_t length = text.length + 2;
+
+    for (size_t i = 0; i < text.length; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+
+        if (c < 0x20)
+            length += 5;
+        else if (c == '"' || c == '\\')
+            length++;
+    }
+    return length;
+}
+
+static size_t tail_bound(const struct journal_message *fields)
+{
+    size_t bound = sizeof ",{\"room\":,\"seq\":,\"id\":,\"from\":,\"at\":}" + 2 * NUMBER_MAX;
+
+    if (fields->meta)
+        bound +=
+            quoted_bound(fields->room) + quoted_bound(fields->publish_id) + quoted_bound(fields->sender_name);
+    return bound + sizeof ",\".\"]" + JOURNAL_EPOCH_LENGTH + NUMBER_MAX;
+}
+
+static void append_head(struct buffer *out, const struct journal_message *fields)
+{
+    buffer_append_char(out, '[');
+    json_append_string(out, fields->event);
+    if (fields->arguments.length)
+        buffer_append_char(out, ',');
+}
+
+static void append_meta(struct buffer *out, const struct journal_message *fields)
+{
+    buffer_append_literal(out, ",{\"room\":");
+    json_append_string(out, fields->room);
+    if (fields->class == MESSAGE_ARCHIVED) {
+        buffer_append_literal(out, ",\"seq\":");
+        buffer_append_u64(out, fields->seq);
+    }
+    if (fields->publish_id.length) {
+        buffer_append_literal(out, ",\"id\":");
+        json_append_string(out, fields->publish_id);
+    }
+    buffer_append_literal(out, ",\"from\":");
+    json_append_string(out, fields->sender_name);
+    buffer_append_literal(out, ",\"at\":");
+    buffer_append_u64(out, fields->at);
+    buffer_append_char(out, '}');
+}
+
+void message_append_offset(struct buffer *out, const char *epoch, uint64_t pos)
+{
+    buffer_append_literal(out, ",\"");
+    buffer_append_text(out, epoch);
+    buffer_append_char(out, '.');
+    buffer_append_u64(out, pos);
+    buffer_append_char(out, '"');
+}
+
+static void append_tail(struct buffer *out, const struct journal_message *fields, const char *epoch)
+{
+    if (fields->meta)
+        append_meta(out, fields);
+    if (epoch)
+        message_append_offset(out, epoch, fields->pos);
+    buffer_append_char(out, ']');
+}
+
+void message_append_payload(struct buffer *out, const struct journal_message *fields, const char *epoch)
+{
+    append_head(out, fields);
+    buffer_append_bytes(out, fields->arguments);
+    append_tail(out, fields, epoch);
+}
+
+static struct bytes keep(char **at, struct bytes text)
+{
+    struct bytes kept = bytes_make(*at, text.length);
+
+    if (text.length)
+        memcpy(*at, text.data, text.length);
+    *at += text.length;
+    return kept;
+}
+
+struct message *message_new(const struct journal_message *fields, struct room *room, struct bytes dedup_scope)
+{
+    size_t head = quoted_bound(fields->event) + 2;
+    size_t capacity = head + fields->arguments.length + tail_bound(fields);
+    size_t size = sizeof(struct message) + fields->publish_id.length + fields->event.length +
+                  fields->attachments.length + fields->sender_sid.length + fields->sender_name.length +
+                  dedup_scope.length + capacity;
+    struct message *message = memory_new(size);
+    struct journal_message *own = &message->ticket.entry.message;
+    struct buffer payload = {.capacity = capacity};
+    char *at = message->data;
+
+    assert(size <= UINT32_MAX);
+    message->ticket = (struct ticket){.kind = TICKET_PUBLISH, .room = room};
+    message->ticket.entry.kind = JOURNAL_WRITE;
+    message->acknowledge = false;
+    *own = *fields;
+    own->namespace = room->namespace->name;
+    own->room = room_name(room);
+    own->publish_id = keep(&at, fields->publish_id);
+    own->event = keep(&at, fields->event);
+    own->attachments = keep(&at, fields->attachments);
+    own->sender_sid = keep(&at, fields->sender_sid);
+    own->sender_name = keep(&at, fields->sender_name);
+    message->ticket.entry.dedup_scope = keep(&at, dedup_scope);
+    message->size = (uint32_t)size;
+    payload.data = at;
+    append_head(&payload, own);
+    own->arguments = bytes_make(payload.data + payload.length, fields->arguments.length);
+    buffer_append_bytes(&payload, fields->arguments);
+    message->payload = payload.data;
+    message->payload_length = (uint32_t)payload.length;
+    message->payload_capacity = (uint32_t)capacity;
+    return message;
+}
+
+void message_finish(struct message *message, const char *epoch)
+{
+    struct buffer payload = {message->payload, message->payload_length, message->payload_capacity};
+
+    append_tail(&payload, &message->ticket.entry.message, epoch);
+    assert(payload.data == message->payload);
+    message->payload_length = (uint32_t)payload.length;
+}
+
+void message_append_entry(struct buffer *out, const struct journal_message *fields)
+{
+    buffer_append_literal(out, "{\"seq\":");
+    buffer_append_u64(out, fields->seq);
+    buffer_append_literal(out, ",\"id\":");
+    json_append_string(out, fields->publish_id);
+    buffer_append_literal(out, ",\"event\":");
+    json_append_string(out, fields->event);
+    buffer_append_literal(out, ",\"from\":");
+    json_append_string(out, fields->sender_name);
+    buffer_append_literal(out, ",\"at\":");
+    buffer_append_u64(out, fields->at);
+    buffer_append_literal(out, ",\"args\":[");
+    buffer_append_bytes(out, fields->arguments);
+    buffer_append_literal(out, "]}");
+}
+
+void message_append_answer(struct buffer *out, const struct journal_message *fields)
+{
+    buffer_append_literal(out, "{\"ok\":true");
+    if (fields->class == MESSAGE_ARCHIVED) {
+        buffer_append_literal(out, ",\"id\":");
+        json_append_string(out, fields->publish_id);
+        buffer_append_literal(out, ",\"seq\":");
+        buffer_append_u64(out, fields->seq);
+        buffer_append_literal(out, ",\"at\":");
+        buffer_append_u64(out, fields->at);
+    }
+    buffer_append_char(out, '}');
+}

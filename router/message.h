@@ -1,0 +1,75 @@
+/*
+ * Tickets and messages: what goes through the journal, and what comes out as JSON.
+ *
+ * A ticket is a place in the journal's order.  A message is the ticket of a publish: one allocation
+ * with all its texts, in which the delivered payload is completed once the journal has given it
+ * its numbers.  Afterwards it is what memory keeps of it (recent.h).
+ */
+#ifndef HUBBUB_ROUTER_MESSAGE_H
+#define HUBBUB_ROUTER_MESSAGE_H
+
+#include "common/buffer.h"
+#include "router/journal.h"
+#include "router/room.h"
+
+enum ticket_kind {
+    TICKET_PUBLISH,  /* struct message */
+    TICKET_VOLATILE, /* struct message that is not written */
+    TICKET_JOIN,     /* struct ticket_join */
+    TICKET_LEAVE,
+    TICKET_PRESENCE,
+    TICKET_CONNECT, /* struct ticket_connect */
+    TICKET_HELLO,
+    TICKET_KINDS
+};
+
+struct ticket {
+    struct journal_entry entry; /* must stay first */
+    enum ticket_kind kind;
+    struct gateway_link *link; /* held */
+    struct room *room;         /* held, or NULL */
+    uint64_t socket, request;
+};
+
+struct message {
+    struct ticket ticket; /* must stay first; link is NULL once it is in memory only */
+    bool acknowledge;     /* the sender wants an answer */
+    uint32_t size;        /* of the allocation */
+    uint32_t payload_length, payload_capacity;
+    char *payload; /* in data: the JSON array that members get */
+    char data[];
+};
+
+/* No class of the journal: the message is not written, and has no number. */
+#define MESSAGE_VOLATILE ((enum message_class)0)
+
+/*
+ * Copies all texts but the namespace's and the room's names, which must live as long as the message; those
+ * are taken from the room. dedup_scope: see journal_entry; may be empty.  The ticket's kind is set, its other
+ * fields are zero.
+ */
+struct message *message_new(const struct journal_message *fields, struct room *room,
+                            struct bytes dedup_scope);
+
+/* Completes the payload, after the entry's message has its pos, seq and at.  epoch: NULL for a
+ * namespace without offsets. */
+void message_finish(struct message *message, const char *epoch);
+
+static inline struct bytes message_payload(const struct message *message)
+{
+    return bytes_make(message->payload, message->payload_length);
+}
+
+/* Appends the payload of a message that has no struct message. */
+void message_append_payload(struct buffer *out, const struct journal_message *fields, const char *epoch);
+
+/* Appends {"seq":..,"id":..,"event":..,"from":..,"at":..,"args":[..]}, as history shows it. */
+void message_append_entry(struct buffer *out, const struct journal_message *fields);
+
+/* Appends ,"<epoch>.<pos>" */
+void message_append_offset(struct buffer *out, const char *epoch, uint64_t pos);
+
+/* Appends the answer to its sender. */
+void message_append_answer(struct buffer *out, const struct journal_message *fields);
+
+#endif

@@ -1,0 +1,390 @@
+/*
+ * The way of a message: checks and rules, the ticket, and the release; see publish.h.  The dispatcher and the
+ * journal's hand-back call it.  Its one surprising rule: the answer goes on the sender's link before the
+ * delivery, because a gateway takes the position of a delivery for "everything up to here has arrived".
+ */
+#include "router/publish.h"
+
+#include "common/clock.h"
+#include "proto/json_text.h"
+#include "router/reply.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { ID_TEXT_MAX = 33 }; /* two 64-bit numbers in hexadecimal and a hyphen */
+
+/* A message on its way to the gateways. */
+struct delivery {
+    const struct journal_message *fields;
+    struct room *room;
+    struct gateway_link *sender_link;
+    uint64_t sender;
+    struct bytes payload;
+    uint64_t flags;
+};
+
+static size_t append_hex(char *out, uint64_t value)
+{
+    static const char digits[16] = "0123456789abcdef";
+    size_t length = 1;
+
+    for (uint64_t rest = value >> 4; rest; rest >>= 4)
+        length++;
+    for (size_t i = length; i-- > 0; value >>= 4)
+        out[i] = digits[value & 15];
+    return length;
+}
+
+/* The id of a message whose sender gave none. */
+static struct bytes make_id(char out[ID_TEXT_MAX], uint64_t incarnation, uint64_t request)
+{
+    size_t length = append_hex(out, incarnation);
+
+    out[length++] = '-';
+    length += append_hex(out + length, request);
+    return bytes_make(out, length);
+}
+
+/* -- delivering ------------------------------------------------------------------------------- */
+
+static void deliver_to(struct router *router, struct gateway_link *link, const struct delivery *delivery)
+{
+    struct wire_batch *out = link_out(link);
+    const struct journal_message *fields = delivery->fields;
+    bool is_volatile = delivery->flags & WIRE_DELIVER_VOLATILE;
+
+    if (!out) {
+        router->counters.dropped_behind += is_volatile && link->state == LINK_BEHIND;
+        return;
+    }
+    if (!is_volatile) {
+        link_settle(link);
+        link->told = fields->pos;
+    }
+    wire_put_deliver(out, &(struct wire_deliver){
+                              .pos = fields->pos,
+                              .namespace = fields->namespace,
+                              .room = fields->room,
+                              .flags = delivery->flags,
+                              .except = fields->deliver == DELIVER_OTHERS && link == delivery->sender_link
+                                            ? delivery->sender
+                                            : 0,
+                              .payload = delivery->payload,
+                          });
+    router->counters.copies++;
+    link_split(&router->links, link);
+}
+
+static void deliver_to_self(struct router *router, const struct delivery *delivery)
+{
+    struct gateway_link *link = delivery->sender_link;
+    struct wire_batch *out = link_out(link);
+
+    if (!out || !session_find(&link->sessions, delivery->sender))
+        return;
+    wire_put_emit(out, &(struct wire_emit){.socket = delivery->sender,
+                                           .flags = delivery->flags,
+                                           .payload = delivery->payload});
+    if (!(delivery->flags & WIRE_DELIVER_VOLATILE)) {
+        link_settle(link);
+        link_tell(link, delivery->fields->pos); /* an EMIT has no position of its own */
+    }
+    router->counters.copies++;
+    link_split(&router->links, link);
+}
+
+static void deliver_to_namespace(struct router *router, struct delivery *delivery)
+{
+    size_t index = (size_t)(delivery->room->namespace - router->settings->namespaces.namespaces);
+
+    delivery->flags |= WIRE_DELIVER_NAMESPACE;
+    for (uint32_t i = 0; i < router->links.count; i++)
+        if (router->links.all[i]->sessions.namespaces[index])
+            deliver_to(router, router->links.all[i], delivery);
+}
+
+static void deliver(struct router *router, struct delivery *delivery)
+{
+    const struct room *room = delivery->room;
+
+    switch (delivery->fields->deliver) {
+    case DELIVER_ROOM:
+    case DELIVER_OTHERS:
+        for (uint32_t i = 0; i < room->link_count; i++)
+            deliver_to(router, room->links[i].link, delivery);
+        break;
+    case DELIVER_SELF:
+        deliver_to_self(router, delivery);
+        break;
+    case DELIVER_NAMESPACE:
+        deliver_to_namespace(router, delivery);
+        break;
+    }
+}
+
+void publish_presence(struct router *router, struct room *room)
+{
+    const char *epoch = router_epoch_for(router, room->namespace);
+    struct journal_message fields = {
+        .pos = router->released, .namespace = room->namespace->name, .room = room_name(room)};
+    struct delivery delivery = {
+        .fields = &fields, .room = room, .flags = WIRE_DELIVER_VOLATILE | WIRE_DELIVER_WATCHERS};
+    struct buffer *scratch = &router->scratch;
+
+    buffer_clear(scratch);
+    buffer_append_literal(scratch, "[\"hubbub:presence\",{\"room\":");
+    json_append_string(scratch, fields.room);
+    buffer_append_literal(scratch, ",\"members\":");
+    buffer_append_u64(scratch, room->members);
+    buffer_append_char(scratch, '}');
+    if (epoch)
+        message_append_offset(scratch, epoch, router->released);
+    buffer_append_char(scratch, ']');
+    delivery.payload = buffer_bytes(scratch);
+    router->counters.presence++;
+    for (uint32_t i = 0; i < room->link_count; i++)
+        if (room->links[i].watchers)
+            deliver_to(router, room->links[i].link, &delivery);
+}
+
+/* -- release ---------------------------------------------------------------------------------- */
+
+static void answer_sender(struct router *router, const struct message *message)
+{
+    const struct ticket *ticket = &message->ticket;
+
+    if (!message->acknowledge) {
+        link_done(ticket->link, ticket->request);
+        return;
+    }
+    buffer_clear(&router->scratch);
+    message_append_answer(&router->scratch, &ticket->entry.message);
+    reply_answer(ticket->link, ticket->request, buffer_bytes(&router->scratch));
+}
+
+static void release_delivery(struct router *router, struct message *message, uint64_t flags)
+{
+    const struct ticket *ticket = &message->ticket;
+    struct delivery delivery = {.fields = &ticket->entry.message,
+                                .room = ticket->room,
+                                .sender_link = ticket->link,
+                                .sender = ticket->socket,
+                                .flags = flags};
+
+    message_finish(message, router_epoch_for(router, ticket->room->namespace));
+    delivery.payload = message_payload(message);
+    answer_sender(router, message);
+    deliver(router, &delivery);
+}
+
+static void release_written(struct router *router, struct message *message)
+{
+    const struct journal_message *fields = &message->ticket.entry.message;
+    struct room *room = message->ticket.room;
+
+    router->released = fields->pos;
+    if (fields->class == MESSAGE_ARCHIVED) {
+        router->counters.archived++;
+        room->last_seq = fields->seq;
+        room->seq_known = true;
+    } else {
+        router->counters.logged++;
+    }
+    release_delivery(router, message, 0);
+    room_hold(room);
+    recent_add(&router->recent, message);
+}
+
+void publish_release(struct router *router, struct message *message)
+{
+    struct ticket *ticket = &message->ticket;
+    struct journal_message *fields = &ticket->entry.message;
+
+    if (ticket->kind == TICKET_VOLATILE) {
+        fields->at = clock_wall_ms();
+        fields->seq = 0;
+        fields->pos = router->released;
+        release_delivery(router, message, WIRE_DELIVER_VOLATILE);
+        free(message);
+        return;
+    }
+    switch (ticket->entry.result) {
+    case 0:
+        release_written(router, message);
+        return;
+    case ERROR_EXISTS:
+        router->counters.repeated++;
+        answer_sender(router, message);
+        break;
+    default:
+        reply_refuse_event(router, ticket->link, session_find(&ticket->link->sessions, ticket->socket),
+                           ticket->request, message->acknowledge, fields->event, REFUSAL_STORAGE_FULL, NULL);
+    }
+    free(message);
+}
+
+/* -- taking in -------------------------------------------------------------------------------- */
+
+/* Where the event belongs, or why it is refused. */
+static int find_room(struct router *router, const struct session *session, const struct event_rule *rule,
+                     struct bytes name, struct room **out, enum refusal_code *code)
+{
+    const struct membership *membership;
+
+    if (name.length == 0) {
+        if (rule->deliver == RULE_DELIVER_ROOM || rule->deliver == RULE_DELIVER_OTHERS ||
+            rule->class == RULE_ARCHIVED) {
+            *code = REFUSAL_BAD_ROOM;
+            return ERROR_MALFORMED;
+        }
+        *out = rooms_get(&router->rooms, session->namespace, name);
+        return 0;
+    }
+    if (!room_name_valid(name)) {
+        *code = REFUSAL_BAD_ROOM;
+        return ERROR_MALFORMED;
+    }
+    membership = session_membership(session, name);
+    if (!membership || !membership->wanted) {
+        *code = REFUSAL_NOT_JOINED;
+        return ERROR_NOT_FOUND;
+    }
+    *out = membership->room;
+    return 0;
+}
+
+static bool id_valid(struct bytes id)
+{
+    return id.length >= DEDUP_MIN && id.length <= DEDUP_MAX && room_name_valid(id);
+}
+
+static enum message_class message_class_of(const struct event_rule *rule)
+{
+    static const enum message_class classes[] = {[RULE_ARCHIVED] = MESSAGE_ARCHIVED,
+                                                 [RULE_LOGGED] = MESSAGE_LOGGED,
+                                                 [RULE_VOLATILE] = MESSAGE_VOLATILE};
+
+    return classes[rule->class];
+}
+
+static enum deliver_mode deliver_mode_of(const struct event_rule *rule)
+{
+    static const enum deliver_mode modes[] = {[RULE_DELIVER_ROOM] = DELIVER_ROOM,
+                                              [RULE_DELIVER_OTHERS] = DELIVER_OTHERS,
+                                              [RULE_DELIVER_SELF] = DELIVER_SELF,
+                                              [RULE_DELIVER_NAMESPACE] = DELIVER_NAMESPACE};
+
+    return modes[rule->deliver];
+}
+
+/* A client's id counts for its sender, or for the room when the sender has no name that lasts. */
+static struct bytes dedup_scope(const struct session *session, struct bytes room,
+                                char space[SESSION_NAME_MAX + 2])
+{
+    struct bytes scope = session->from ? bytes_from_text(session->from) : room;
+
+    space[0] = session->from ? 's' : 'r';
+    space[1] = ':';
+    memcpy(space + 2, scope.data, scope.length);
+    return bytes_make(space, scope.length + 2);
+}
+
+/* A volatile event with nothing before it in its room: no ticket, no memory of its own. */
+static void deliver_now(struct router *router, struct gateway_link *link, const struct wire_event *event,
+                        struct room *room, struct journal_message *fields)
+{
+    struct buffer *scratch = &router->scratch;
+    struct delivery delivery = {.fields = fields,
+                                .room = room,
+                                .sender_link = link,
+                                .sender = event->socket,
+                                .flags = WIRE_DELIVER_VOLATILE};
+
+    fields->at = clock_wall_ms();
+    fields->pos = router->released;
+    if (event->flags & WIRE_EVENT_ACK)
+        reply_answer(link, event->request, BYTES("{\"ok\":true}"));
+    else
+        link_done(link, event->request);
+    buffer_clear(scratch);
+    message_append_payload(scratch, fields, router_epoch_for(router, room->namespace));
+    delivery.payload = buffer_bytes(scratch);
+    deliver(router, &delivery);
+}
+
+static void take(struct router *router, struct gateway_link *link, const struct session *session,
+                 const struct wire_event *event, const struct event_rule *rule, struct room *room)
+{
+    char from_space[SID_LENGTH + 5], scope_space[SESSION_NAME_MAX + 2], id_space[ID_TEXT_MAX];
+    struct journal_message fields = {.room = room_name(room),
+                                     .namespace = room->namespace->name,
+                                     .event = rule->name,
+                                     .arguments = event->arguments,
+                                     .publish_id = event->id,
+                                     .sender_sid = session_sid(session),
+                                     .sender_name = session_from(session, from_space),
+                                     .deliver = deliver_mode_of(rule),
+                                     .class = message_class_of(rule),
+                                     .meta = rule->meta};
+    bool is_volatile = rule->class == RULE_VOLATILE;
+    struct bytes scope = {0};
+    struct message *message;
+
+    router->counters.volatiles += is_volatile;
+    room_hold(room);
+    if (is_volatile && room->waiting == 0) {
+        deliver_now(router, link, event, room, &fields);
+    } else {
+        if (!is_volatile && event->id.length)
+            scope = dedup_scope(session, fields.room, scope_space);
+        else if (!is_volatile)
+            fields.publish_id = make_id(id_space, link->incarnation, event->request);
+        message = message_new(&fields, room, scope);
+        message->acknowledge = event->flags & WIRE_EVENT_ACK;
+        if (is_volatile) {
+            message->ticket.kind = TICKET_VOLATILE;
+            message->ticket.entry.kind = JOURNAL_PASS;
+        }
+        router_submit_message(router, message, link, event->socket, event->request);
+    }
+    room_release(&router->rooms, room);
+}
+
+void publish_event(struct router *router, struct gateway_link *link, const struct wire_event *event)
+{
+    struct session *session = session_find(&link->sessions, event->socket);
+    const struct event_rule *rule = NULL;
+    enum refusal_code code = REFUSAL_NOT_JOINED;
+    const char *message = NULL;
+    struct room *room = NULL;
+
+    if (!session)
+        goto refused;
+    rule = rules_find(&session->namespace->rules, event->event);
+    if (!rule) {
+        code = REFUSAL_UNKNOWN_EVENT;
+        goto refused;
+    }
+    if (event->arguments.length > router->settings->max_event) {
+        code = REFUSAL_TOO_LARGE;
+        goto refused;
+    }
+    if (event->id.length && !id_valid(event->id)) {
+        code = REFUSAL_BAD_REQUEST;
+        message = "an id is a text of 8 to 64 bytes without control characters";
+        goto refused;
+    }
+    if (router_busy(router)) {
+        code = REFUSAL_BUSY;
+        goto refused;
+    }
+    if (find_room(router, session, rule, event->room, &room, &code) < 0)
+        goto refused;
+    take(router, link, session, event, rule, room);
+    return;
+
+refused:
+    reply_refuse_event(router, link, session, event->request, event->flags & WIRE_EVENT_ACK, event->event,
+                       code, message);
+}

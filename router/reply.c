@@ -1,0 +1,65 @@
+/*
+ * Refusals and answers; see reply.h.  Every handler calls it.  Its one surprising rule: an event without an
+ * acknowledgement is refused by an event of ours, of which a socket gets only a few; the rest is counted.
+ */
+#include "router/reply.h"
+
+#include "proto/json_text.h"
+
+void reply_answer(struct gateway_link *link, uint64_t request, struct bytes answer)
+{
+    struct wire_batch *out = link_out(link);
+
+    if (out)
+        wire_put_answer(out, &(struct wire_answer){.request = request, .answer = answer});
+}
+
+void reply_refuse(struct router *router, struct gateway_link *link, uint64_t request, enum refusal_code code,
+                  const char *message)
+{
+    struct buffer *scratch = &router->scratch;
+
+    router->counters.refused[code]++;
+    buffer_clear(scratch);
+    refusal_append_answer(scratch, code, message);
+    reply_answer(link, request, buffer_bytes(scratch));
+}
+
+static void emit_error(struct router *router, struct gateway_link *link, struct session *session,
+                       struct bytes event, enum refusal_code code, const char *message)
+{
+    struct wire_batch *out = link_out(link);
+    const char *epoch = router_epoch_for(router, session->namespace);
+    struct buffer *scratch = &router->scratch;
+
+    if (!session_may_complain(session, loop_now(router->loop))) {
+        router->counters.dropped_error_rate++;
+        return;
+    }
+    if (!out)
+        return;
+    buffer_clear(scratch);
+    buffer_append_literal(scratch, "[\"hubbub:error\",{\"event\":");
+    json_append_string(scratch, event);
+    buffer_append_literal(scratch, ",\"error\":");
+    refusal_append_error(scratch, code, message);
+    buffer_append_char(scratch, '}');
+    if (epoch)
+        message_append_offset(scratch, epoch, router->released);
+    buffer_append_char(scratch, ']');
+    wire_put_emit(out, &(struct wire_emit){.socket = session->socket, .payload = buffer_bytes(scratch)});
+}
+
+void reply_refuse_event(struct router *router, struct gateway_link *link, struct session *session,
+                        uint64_t request, bool acknowledge, struct bytes event, enum refusal_code code,
+                        const char *message)
+{
+    if (acknowledge) {
+        reply_refuse(router, link, request, code, message);
+        return;
+    }
+    router->counters.refused[code]++;
+    if (session)
+        emit_error(router, link, session, event, code, message);
+    link_done(link, request);
+}

@@ -1,0 +1,393 @@
+/*
+ * Hello and replay; see resync.h.  The dispatcher and the journal's hand-back call it.  Its one surprising
+ * rule: nothing is queued for a link that waits for its replay.  When the journal has read what memory lacks,
+ * the newer part comes from memory in one go, up to this very moment, and the link is live.
+ */
+#include "router/resync.h"
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "router/reply.h"
+
+#include <stdlib.h>
+
+enum { REPLAYS_MAX = 64, RECORD_OVERHEAD = 64 };
+
+/* A read of what memory no longer has. */
+struct replay_read {
+    struct journal_read read; /* must stay first */
+    struct router *router;
+    struct gateway_link *link; /* held */
+};
+
+/* -- the hello -------------------------------------------------------------------------------- */
+
+void resync_hello(struct router *router, struct gateway_link *link, const struct wire_hello *record)
+{
+    if (record->rules_digest == namespaces_digest(&router->settings->namespaces))
+        return;
+    router->counters.digests++;
+    log_warn("gateway has other event rules", "gateway=%s", link->name);
+}
+
+static void turn_away(struct router *router, struct gateway_link *link, uint64_t socket)
+{
+    router->counters.sockets_skipped++;
+    wire_list_put_u64(&link->unwelcome, socket);
+}
+
+int resync_socket(struct router *router, struct gateway_link *link, const struct wire_socket *record)
+{
+    const struct namespace_config *namespace =
+        namespaces_find(&router->settings->namespaces, record->namespace);
+
+    if (record->sid.length != SID_LENGTH || !room_name_valid(record->sid) || record->socket == 0 ||
+        (record->from.length && !room_name_valid(record->from)))
+        return ERROR_PROTOCOL;
+    link->greeted++;
+    if (session_find(&link->sessions, record->socket))
+        return ERROR_PROTOCOL;
+    if (!namespace || !session_new(&router->sessions, &link->sessions, link, record->socket, namespace,
+                                   record->sid, record->from))
+        turn_away(router, link, record->socket);
+    return 0;
+}
+
+static int take_member(struct router *router, struct session *session, const struct wire_members *record,
+                       uint64_t joined_pos, bool watch)
+{
+    struct membership *membership;
+
+    if (!bytes_equal(session->namespace->name, record->namespace) ||
+        session_membership(session, record->room) ||
+        session->room_count >= router->settings->max_rooms_per_connection)
+        return ERROR_PROTOCOL;
+    membership = session_add_membership(session, rooms_get(&router->rooms, session->namespace, record->room));
+    membership->wanted = true;
+    session_enter(&router->sessions, session, membership, joined_pos, watch);
+    return 0;
+}
+
+int resync_members(struct router *router, struct gateway_link *link, const struct wire_members *record)
+{
+    struct wire_reader list;
+    int count = wire_list_open(&list, record->members);
+
+    if (count < 0 || count % 3 || !room_name_valid(record->room))
+        return ERROR_MALFORMED;
+    for (; count > 0; count -= 3) {
+        uint64_t socket, joined_pos, watch;
+        struct session *session;
+        int result;
+
+        if (wire_list_u64(&list, &socket) < 0 || wire_list_u64(&list, &joined_pos) < 0 ||
+            wire_list_u64(&list, &watch) < 0)
+            return ERROR_MALFORMED;
+        session = session_find(&link->sessions, socket);
+        if (!session)
+            continue; /* one of the unwelcome */
+        result = take_member(router, session, record, joined_pos, watch);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+int resync_hello_end(struct router *router, struct gateway_link *link, const struct wire_hello_end *record)
+{
+    if (record->sockets != link->greeted)
+        return ERROR_PROTOCOL;
+    link_set_state(link, LINK_WAITING);
+    router_submit(router, memory_zero(1, sizeof(struct ticket)), TICKET_HELLO, link, NULL, 0, 0);
+    return 0;
+}
+
+void resync_forget(struct router *router, struct gateway_link *link)
+{
+    uint32_t count = link->sessions.by_socket.count;
+    struct session **all = memory_new((count + 1) * sizeof(struct session *));
+    uint32_t cursor = 0;
+
+    /* The table must not change under the walk. */
+    for (uint32_t i = 0; i < count; i++)
+        all[i] = table_next(&link->sessions.by_socket, &cursor);
+    for (uint32_t i = 0; i < count; i++)
+        session_remove(&router->sessions, &link->sessions, all[i]);
+    free(all);
+}
+
+/* -- replay ----------------------------------------------------------------------------------- */
+
+/* The number of the request that made a message under an id of this gateway's incarnation; 0 for any other.
+ */
+static uint64_t request_of(const struct gateway_link *link, struct bytes id)
+{
+    uint64_t numbers[2] = {0, 0};
+    unsigned at = 0;
+
+    for (size_t i = 0; i < id.length; i++) {
+        char c = id.data[i];
+
+        if (c == '-' && at == 0 && i > 0)
+            at = 1;
+        else if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))
+            numbers[at] = numbers[at] << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+        else
+            return 0;
+    }
+    return at == 1 && numbers[0] == link->incarnation ? numbers[1] : 0;
+}
+
+/* The sender's session if it is on this gateway. */
+static const struct session *local_sender(const struct router *router, const struct gateway_link *link,
+                                          const struct journal_message *fields)
+{
+    const struct session *session = sessions_find_sid(&router->sessions, fields->sender_sid);
+
+    return session && session->link == link ? session : NULL;
+}
+
+/* What of a message a gateway must get. */
+struct share {
+    uint64_t request; /* to be answered; 0 for none */
+    const struct session *sender;
+    bool deliver;
+};
+
+static struct share share_of(const struct router *router, const struct gateway_link *link,
+                             const struct journal_message *fields)
+{
+    const struct namespace_config *namespace =
+        namespaces_find(&router->settings->namespaces, fields->namespace);
+    struct share share = {.request = request_of(link, fields->publish_id)};
+    const struct room *room;
+
+    if (!namespace)
+        return share;
+    switch (fields->deliver) {
+    case DELIVER_ROOM:
+    case DELIVER_OTHERS:
+        room = rooms_find(&router->rooms, namespace, fields->room);
+        share.deliver = room && room_find_link(room, link);
+        if (share.deliver && fields->deliver == DELIVER_OTHERS)
+            share.sender = local_sender(router, link, fields);
+        break;
+    case DELIVER_SELF:
+        share.sender = local_sender(router, link, fields);
+        share.deliver = share.sender;
+        break;
+    case DELIVER_NAMESPACE:
+        share.deliver = link->sessions.namespaces[namespace - router->settings->namespaces.namespaces];
+        break;
+    }
+    return share;
+}
+
+static size_t cost_of(const struct router *router, const struct gateway_link *link,
+                      const struct journal_message *fields)
+{
+    struct share share = share_of(router, link, fields);
+    size_t names = fields->namespace.length + fields->room.length * 2 + fields->publish_id.length;
+
+    if (!share.deliver)
+        return share.request ? RECORD_OVERHEAD + names : 0;
+    return RECORD_OVERHEAD * 3 + names + fields->event.length + fields->sender_name.length +
+           fields->arguments.length;
+}
+
+static void replay(struct router *router, struct gateway_link *link, const struct journal_message *fields)
+{
+    struct share share = share_of(router, link, fields);
+    uint64_t flags = WIRE_DELIVER_REPLAY;
+    struct buffer *scratch = &router->scratch;
+
+    if (share.request) {
+        buffer_clear(scratch);
+        message_append_answer(scratch, fields);
+        wire_put_answer(&link->out,
+                        &(struct wire_answer){.request = share.request, .answer = buffer_bytes(scratch)});
+    }
+    if (!share.deliver)
+        return;
+    router->counters.replayed++;
+    buffer_clear(scratch);
+    message_append_payload(
+        scratch, fields,
+        router_epoch_for(router, namespaces_find(&router->settings->namespaces, fields->namespace)));
+    if (fields->deliver == DELIVER_SELF) {
+        wire_put_emit(&link->out, &(struct wire_emit){.socket = share.sender->socket,
+                                                      .flags = flags,
+                                                      .payload = buffer_bytes(scratch)});
+        link_tell(link, fields->pos);
+    } else {
+        if (fields->deliver == DELIVER_NAMESPACE)
+            flags |= WIRE_DELIVER_NAMESPACE;
+        wire_put_deliver(&link->out, &(struct wire_deliver){.pos = fields->pos,
+                                                            .namespace = fields->namespace,
+                                                            .room = fields->room,
+                                                            .flags = flags,
+                                                            .except = share.sender ? share.sender->socket : 0,
+                                                            .payload = buffer_bytes(scratch)});
+        link->told = fields->pos;
+    }
+}
+
+static void announce_watched(struct router *router, struct gateway_link *link)
+{
+    const struct session *session;
+    uint32_t cursor = 0;
+
+    while ((session = table_next(&link->sessions.by_socket, &cursor)))
+        for (uint16_t i = 0; i < session->room_count; i++)
+            if (session->rooms[i].watch)
+                room_announce_again(&router->rooms, session->rooms[i].room);
+}
+
+static void put_welcome(struct router *router, struct gateway_link *link, bool resume)
+{
+    wire_put_welcome(
+        &link->out, &(struct wire_welcome){.epoch = bytes_from_text(journal_epoch(router->journal)),
+                                           .head = router->released,
+                                           .resume = resume,
+                                           .rules_digest = namespaces_digest(&router->settings->namespaces)});
+    link->told = resume ? link->pos : router->released;
+}
+
+static void close_unwelcome(struct gateway_link *link)
+{
+    struct wire_reader list;
+    uint64_t socket;
+    int count = link->unwelcome.count ? wire_list_open(&list, wire_list_finish(&link->unwelcome)) : 0;
+
+    while (count-- > 0 && wire_list_u64(&list, &socket) == 0)
+        wire_put_close(&link->out,
+                       &(struct wire_close){.socket = socket, .reason = BYTES("not taken over"), .final = 0});
+    wire_list_done(&link->unwelcome);
+}
+
+static void go_live(struct router *router, struct gateway_link *link, bool resumed)
+{
+    wire_put_live(&link->out, &(struct wire_live){.pos = router->released});
+    link->told = router->released;
+    link_set_state(link, LINK_LIVE);
+    close_unwelcome(link);
+    announce_watched(router, link);
+    link_split(&router->links, link);
+    log_info("gateway is live", "gateway=%s version=%s sockets=%u pos=%llu resumed=%d", link->name,
+             link->version, link->sessions.by_socket.count, (unsigned long long)router->released, resumed);
+}
+
+static void start_afresh(struct router *router, struct gateway_link *link, const char *why)
+{
+    log_warn("gateway can't be resumed", "gateway=%s why=%s pos=%llu head=%llu", link->name, why,
+             (unsigned long long)link->pos, (unsigned long long)router->released);
+    router->counters.replays_impossible++;
+    put_welcome(router, link, false);
+    go_live(router, link, false);
+}
+
+/* Replays what was read (may be NULL), and what memory has above `from`. */
+static void resume(struct router *router, struct gateway_link *link, const struct journal_read *read,
+                   uint64_t from)
+{
+    const struct recent *recent = &router->recent;
+    uint32_t first = recent_after(recent, from);
+    size_t count = read ? read->count : 0;
+    size_t cost = 0;
+
+    if (from < recent->floor) {
+        start_afresh(router, link, "memory moved on");
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        cost += cost_of(router, link, &read->messages[i]);
+    for (uint32_t i = first; i < recent->count; i++)
+        cost += cost_of(router, link, &recent_at(recent, i)->ticket.entry.message);
+    if (cost > router->settings->resync_max) {
+        start_afresh(router, link, "too much to replay");
+        return;
+    }
+    put_welcome(router, link, true);
+    for (size_t i = 0; i < count && link->state == LINK_WAITING; i++) {
+        replay(router, link, &read->messages[i]);
+        link_split(&router->links, link);
+    }
+    for (uint32_t i = first; i < recent->count && link->state == LINK_WAITING; i++) {
+        replay(router, link, &recent_at(recent, i)->ticket.entry.message);
+        link_split(&router->links, link);
+    }
+    router->counters.replays++;
+    if (link->state == LINK_WAITING)
+        go_live(router, link, true);
+}
+
+static void range_read(struct journal_read *read, void *argument)
+{
+    struct replay_read *replay_read = argument;
+    struct router *router = replay_read->router;
+    struct gateway_link *link = replay_read->link;
+
+    if (link->state == LINK_WAITING) {
+        if (read->result)
+            start_afresh(router, link, "the journal could not be read");
+        else if (!read->complete)
+            start_afresh(router, link, "too much to replay");
+        else
+            resume(router, link, read, read->last);
+    }
+    router->replays--;
+    link_release(link);
+    journal_read_free(read);
+    free(replay_read);
+}
+
+static void read_range(struct router *router, struct gateway_link *link)
+{
+    struct replay_read *replay_read;
+
+    if (router->replays >= REPLAYS_MAX) {
+        start_afresh(router, link, "too many replays at once");
+        return;
+    }
+    replay_read = memory_zero(1, sizeof *replay_read);
+    replay_read->router = router;
+    replay_read->link = link;
+    replay_read->read = (struct journal_read){.kind = JOURNAL_READ_RANGE,
+                                              .first = link->pos + 1,
+                                              .last = router->released,
+                                              .max_bytes = router->settings->resync_max,
+                                              .done = range_read,
+                                              .argument = replay_read};
+    if (journal_read(router->journal, &replay_read->read)) {
+        free(replay_read);
+        start_afresh(router, link, "too many reads wait");
+        return;
+    }
+    link_hold(link);
+    router->replays++;
+}
+
+void resync_release(struct router *router, struct ticket *ticket)
+{
+    struct gateway_link *link = ticket->link;
+
+    free(ticket);
+    if (link->state != LINK_WAITING)
+        return;
+    if (link->epoch[0] == '\0' && link->greeted == 0) {
+        /* A gateway that has seen nothing yet misses nothing. */
+        link->pos = router->released;
+        put_welcome(router, link, true);
+        go_live(router, link, true);
+    } else if (strcmp(link->epoch, journal_epoch(router->journal)) != 0) {
+        start_afresh(router, link, "another epoch");
+    } else if (link->pos > router->released) {
+        start_afresh(router, link, "a position beyond the log");
+    } else if (link->pos < router->released && link->pos + 1 < journal_tail(router->journal)) {
+        start_afresh(router, link, "the journal does not go back that far");
+    } else if (link->pos >= router->recent.floor) {
+        resume(router, link, NULL, link->pos);
+    } else {
+        read_range(router, link);
+    }
+}

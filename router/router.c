@@ -1,0 +1,322 @@
+/*
+ * The router's parts, put together; see router.h for a turn.  main.c starts it.  Its one surprising rule:
+ * callbacks of descriptors only note that there is something to do, and everything is done at the end of the
+ * turn in a fixed order, so that one batch a gateway carries all of it.
+ */
+#include "router/router.h"
+
+#include "common/exit_code.h"
+#include "common/memory.h"
+#include "router/dispatch.h"
+#include "router/membership.h"
+#include "router/publish.h"
+#include "router/resync.h"
+#include "router/stats.h"
+#include "router/stats_socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum { DRAIN_MS = 10000, LINGER_MS = 500, FAILURE_MAX = 512 };
+
+const char *router_epoch_for(const struct router *router, const struct namespace_config *namespace)
+{
+    return namespace->recovery ? journal_epoch(router->journal) : NULL;
+}
+
+/* -- tickets ---------------------------------------------------------------------------------- */
+
+static size_t ticket_bytes(const struct ticket *ticket)
+{
+    return ticket->kind == TICKET_PUBLISH || ticket->kind == TICKET_VOLATILE
+               ? ((const struct message *)ticket)->size
+               : sizeof *ticket;
+}
+
+static void submit(struct router *router, struct ticket *ticket, struct gateway_link *link, uint64_t socket,
+                   uint64_t request)
+{
+    ticket->link = link_hold(link);
+    ticket->socket = socket;
+    ticket->request = request;
+    if (ticket->room) {
+        room_hold(ticket->room)->waiting++;
+        ticket->entry.message.namespace = ticket->room->namespace->name;
+        ticket->entry.message.room = room_name(ticket->room);
+    }
+    router->waiting++;
+    router->waiting_bytes += ticket_bytes(ticket);
+    journal_submit(router->journal, &ticket->entry);
+}
+
+void router_submit(struct router *router, struct ticket *ticket, enum ticket_kind kind,
+                   struct gateway_link *link, struct room *room, uint64_t socket, uint64_t request)
+{
+    ticket->kind = kind;
+    ticket->room = room;
+    ticket->entry.kind = JOURNAL_PASS;
+    submit(router, ticket, link, socket, request);
+}
+
+void router_submit_message(struct router *router, struct message *message, struct gateway_link *link,
+                           uint64_t socket, uint64_t request)
+{
+    submit(router, &message->ticket, link, socket, request);
+}
+
+static void release_message(struct router *router, struct ticket *ticket)
+{
+    publish_release(router, (struct message *)ticket);
+}
+
+static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket *ticket) = {
+    [TICKET_PUBLISH] = release_message,
+    [TICKET_VOLATILE] = release_message,
+    [TICKET_JOIN] = membership_release_join,
+    [TICKET_LEAVE] = membership_release_leave,
+    [TICKET_PRESENCE] = membership_release_presence,
+    [TICKET_CONNECT] = membership_release_connect,
+    [TICKET_HELLO] = resync_release,
+};
+
+static void release(void *argument, struct journal_entry *entry)
+{
+    struct router *router = argument;
+    struct ticket *ticket = (struct ticket *)entry;
+    struct gateway_link *link = ticket->link;
+    struct room *room = ticket->room;
+
+    router->waiting--;
+    router->waiting_bytes -= ticket_bytes(ticket);
+    if (room)
+        room->waiting--;
+    releases[ticket->kind](router, ticket);
+    if (room)
+        room_release(&router->rooms, room);
+    link_release(link);
+}
+
+/* -- a turn ----------------------------------------------------------------------------------- */
+
+static void announce(void *argument, struct room *room)
+{
+    publish_presence(argument, room);
+}
+
+static bool idle(const struct router *router)
+{
+    return router->waiting == 0 && router->page_count == 0 && router->replays == 0;
+}
+
+static void on_turn_end(void *arg)
+{
+    struct router *router = arg;
+
+    if (!router->draining)
+        links_read(&router->links);
+    journal_flush(router->journal);
+    if (router->journal_ready) {
+        router->journal_ready = false;
+        if (journal_collect(router->journal, release, router) < 0) {
+            log_error("the journal failed", "error=%s", journal_failure(router->journal));
+            router_fail(router, EXIT_RUNTIME);
+            return;
+        }
+        journal_flush(router->journal);
+    }
+    rooms_advance(&router->rooms, loop_now(router->loop), announce, router);
+    loop_set_deadline(router->loop, rooms_next_due(&router->rooms));
+    links_flush(&router->links, router->released);
+    if (router->draining && idle(router))
+        loop_stop(router->loop);
+}
+
+static void on_journal(void *arg, int fd, unsigned ready)
+{
+    struct router *router = arg;
+
+    (void)fd;
+    (void)ready;
+    router->journal_ready = true;
+}
+
+/* -- start and end ---------------------------------------------------------------------------- */
+
+static void remember(void *argument, const struct journal_message *fields)
+{
+    struct router *router = argument;
+    const struct namespace_config *namespace =
+        namespaces_find(&router->settings->namespaces, fields->namespace);
+    struct message *message;
+    struct room *room;
+
+    if (router->recent.count == 0 && router->released == 0)
+        recent_start(&router->recent, fields->pos - 1);
+    router->released = fields->pos;
+    if (!namespace)
+        return; /* nobody can be in it any more */
+    room = rooms_get(&router->rooms, namespace, fields->room);
+    message = message_new(fields, room, (struct bytes){0});
+    if (fields->class == MESSAGE_ARCHIVED) {
+        room->last_seq = fields->seq;
+        room->seq_known = true;
+    }
+    room_hold(room);
+    recent_add(&router->recent, message);
+}
+
+static int make_folder(const char *path)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return 0;
+    log_error("can't make the data folder", "path=%s error=%s", path, strerror(errno));
+    return ERROR_SYSTEM;
+}
+
+static char *path_in(const char *folder, const char *name)
+{
+    size_t length = strlen(folder) + 1 + strlen(name);
+    char *path = memory_new(length + 1);
+
+    snprintf(path, length + 1, "%s/%s", folder, name);
+    return path;
+}
+
+static unsigned abort_after_commits(void)
+{
+#ifdef HUBBUB_TEST_HOOKS
+    const char *value = getenv("HUBBUB_TEST_ABORT_AFTER_COMMITS");
+    unsigned long long number;
+
+    if (value && bytes_parse_u64(bytes_from_text(value), &number) == 0)
+        return (unsigned)number;
+#endif
+    return 0;
+}
+
+static int open_journal(struct router *router)
+{
+    const struct router_settings *settings = router->settings;
+    char *path = path_in(settings->data, "journal.sqlite");
+    char message[FAILURE_MAX] = "";
+    int result = journal_open(&(struct journal_options){.path = path,
+                                                        .recent_bytes = settings->recent_max,
+                                                        .abort_after_commits = abort_after_commits()},
+                              remember, router, &router->journal, message, sizeof message);
+
+    free(path);
+    if (result) {
+        log_error("can't open the journal", "error=%s", message);
+        return result;
+    }
+    if (router->released == 0)
+        recent_start(&router->recent, journal_head(router->journal));
+    router->released = journal_head(router->journal);
+    router->journal_watch =
+        loop_watch_new(router->loop, journal_fd(router->journal), LOOP_READ, on_journal, router);
+    if (!router->journal_watch) {
+        log_error("can't watch the journal", "error=%s", strerror(errno));
+        return ERROR_SYSTEM;
+    }
+    return 0;
+}
+
+static void hello(void *argument, struct gateway_link *link, const struct wire_hello *record)
+{
+    resync_hello(argument, link, record);
+}
+
+static void removed(void *argument, struct gateway_link *link, bool replaced)
+{
+    struct router *router = argument;
+
+    resync_forget(router, link);
+    if (!replaced)
+        stats_forget(router->stats, link);
+}
+
+static const struct link_events link_events = {hello, dispatch_record, removed};
+
+static int open_stats(struct router *router)
+{
+    const struct router_settings *settings = router->settings;
+    char *path = settings->stats ? memory_text(settings->stats, strlen(settings->stats))
+                                 : path_in(settings->data, "stats.sock");
+    int result = stats_socket_open(router->loop, router->stats, path, &router->stats_socket);
+
+    if (result)
+        log_error("can't open the stats socket", "path=%s error=%s", path, error_text(result));
+    free(path);
+    return result;
+}
+
+static void on_drained_too_slowly(void *arg)
+{
+    struct router *router = arg;
+
+    log_warn("the journal takes too long to finish", "waiting=%llu", (unsigned long long)router->waiting);
+    loop_stop(router->loop);
+}
+
+int router_start(struct router *router, const struct router_settings *settings, struct loop *loop)
+{
+    char message[FAILURE_MAX] = "";
+    int result;
+
+    *router = (struct router){.settings = settings, .loop = loop, .started = loop_now(loop)};
+    rooms_init(&router->rooms, &settings->namespaces, loop_now(loop));
+    sessions_init(&router->sessions, &router->rooms);
+    recent_init(&router->recent, &router->rooms, settings->recent_max);
+    loop_timer_init(&router->drain_timer, loop, on_drained_too_slowly, router);
+    router->stats = stats_new(router);
+    result = make_folder(settings->data);
+    if (!result)
+        result = open_journal(router);
+    if (result)
+        return result;
+    result = links_open(&router->links, settings, loop, &link_events, router, &router->counters, message,
+                        sizeof message);
+    if (result) {
+        log_error("can't listen for gateways", "error=%s", message);
+        return result;
+    }
+    result = open_stats(router);
+    if (result)
+        return result;
+    loop_on_turn_end(loop, on_turn_end, router);
+    log_info("router is ready", "epoch=%s head=%llu listen=%s", journal_epoch(router->journal),
+             (unsigned long long)router->released, settings->listen);
+    return 0;
+}
+
+void router_done(struct router *router)
+{
+    loop_timer_stop(&router->drain_timer);
+    stats_socket_close(router->stats_socket);
+    links_done(&router->links, router->exit_code == EXIT_OK ? LINGER_MS : 0);
+    loop_watch_free(router->journal_watch);
+    journal_close(router->journal);
+    stats_free(router->stats);
+    recent_done(&router->recent);
+    sessions_done(&router->sessions);
+    rooms_done(&router->rooms);
+    buffer_done(&router->scratch);
+}
+
+void router_drain(struct router *router)
+{
+    if (router->draining)
+        return;
+    router->draining = true;
+    log_info("router drains", "waiting=%llu", (unsigned long long)router->waiting);
+    loop_timer_start(&router->drain_timer, DRAIN_MS);
+    loop_wake_now(router->loop);
+}
+
+void router_fail(struct router *router, int exit_code)
+{
+    router->exit_code = exit_code;
+    loop_stop(router->loop);
+}

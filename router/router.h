@@ -1,0 +1,79 @@
+/*
+ * The router as a whole: one struct that owns the parts, and their order in a turn of the loop.
+ *
+ *   read batches -> handlers -> tickets to the journal -> what the journal gives back is released
+ *   -> presence events that are due -> one batch for each gateway that has something
+ *
+ * Whatever must keep its place among a room's messages is a ticket: it goes through the journal's queue
+ * and takes effect when it comes back.
+ */
+#ifndef HUBBUB_ROUTER_ROUTER_H
+#define HUBBUB_ROUTER_ROUTER_H
+
+#include "router/link.h"
+#include "router/recent.h"
+
+struct page;
+struct stats;
+struct stats_socket;
+
+struct router {
+    const struct router_settings *settings;
+    struct loop *loop;
+    struct journal *journal;
+    struct loop_watch *journal_watch;
+    struct links links;
+    struct rooms rooms;
+    struct sessions sessions;
+    struct recent recent;
+    struct counters counters;
+    struct stats *stats;
+    struct stats_socket *stats_socket;
+    struct buffer scratch;  /* a payload or an answer that is put at once */
+    uint64_t released;      /* the position up to which everything has been released */
+    uint64_t waiting;       /* tickets with the journal */
+    uint64_t waiting_bytes; /* of their memory */
+    struct page *pages;     /* reads of history on their way; list by next */
+    uint32_t page_count;
+    uint32_t replays; /* reads for replay on their way */
+    uint64_t started; /* ms */
+    struct loop_timer drain_timer;
+    bool journal_ready;
+    bool draining;
+    int exit_code;
+};
+
+/*
+ * Opens the journal in the data folder, binds the endpoint and the stats socket.  0, or a negative error
+ * after logging what failed; router_done() in any case.
+ */
+int router_start(struct router *router, const struct router_settings *settings, struct loop *loop) MUST_CHECK;
+
+/* Frees everything; takes a router whose start failed. */
+void router_done(struct router *router);
+
+/* Takes no more batches, lets the journal finish, sends what it gave back, and stops the loop. */
+void router_drain(struct router *router);
+
+/* Stops the loop at once; the process then exits with that code. */
+void router_fail(struct router *router, int exit_code);
+
+/* Whether so much waits for the journal that requests must be refused. */
+static inline bool router_busy(const struct router *router)
+{
+    return router->waiting_bytes > router->settings->max_waiting;
+}
+
+/* The epoch for payloads of that namespace; NULL when it has no offsets. */
+const char *router_epoch_for(const struct router *router, const struct namespace_config *namespace);
+
+/* Fills in a ticket that is neither publish nor volatile, and hands it over.  Takes holds of link and room.
+ */
+void router_submit(struct router *router, struct ticket *ticket, enum ticket_kind kind,
+                   struct gateway_link *link, struct room *room, uint64_t socket, uint64_t request);
+
+/* The same for a message, whose ticket has its kind and room already. */
+void router_submit_message(struct router *router, struct message *message, struct gateway_link *link,
+                           uint64_t socket, uint64_t request);
+
+#endif

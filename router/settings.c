@@ -1,0 +1,75 @@
+/*
+ * The router's table of keys; read by main.c through common/config.  Its one surprising rule: a replay must
+ * fit the credit of a link, or a gateway that is behind would never catch up; finish() checks that.
+ */
+#include "router/settings.h"
+
+#define KEY(key, kind)                                                                                       \
+    .section = "router", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct router_settings, key)
+
+static const struct config_key keys[] = {
+    {KEY(name, STRING), .minimum = 1, .maximum = 64, .fallback = "router", .help = "the name in log lines"},
+    {KEY(listen, STRING), .minimum = 1, .maximum = 255, .fallback = "tcp://127.0.0.1:3010",
+     .help = "the ZeroMQ endpoint that gateways connect to"},
+    {KEY(data, PATH), .minimum = 1, .fallback = "data",
+     .help = "the folder of the journal; made when it is missing"},
+    {KEY(stats, PATH), .help = "the stats socket; stats.sock in the data folder when it is not given"},
+    {KEY(heartbeat, DURATION), .minimum = 20, .maximum = 60000, .fallback = "1 s",
+     .help = "the time after which a silent link is kept alive"},
+    {KEY(dead, DURATION), .minimum = 100, .maximum = 600000, .fallback = "5 s",
+     .help = "the silence after which a gateway counts as gone"},
+    {KEY(max_gateways, INTEGER), .minimum = 1, .maximum = 4096, .unit = "gateways", .fallback = "256",
+     .help = "how many gateways may be linked"},
+    {KEY(max_rooms_per_connection, INTEGER), .minimum = 1, .maximum = 10000, .unit = "rooms",
+     .fallback = "128", .help = "how many rooms one socket may be in"},
+    {KEY(max_history, INTEGER), .minimum = 1, .maximum = 200, .unit = "messages", .fallback = "200",
+     .help = "how many messages one answer may carry"},
+    {KEY(max_history_bytes, SIZE), .minimum = 1024, .maximum = 64 << 20, .fallback = "512 KB",
+     .help = "how large the messages of one answer may be"},
+    {KEY(max_event, SIZE), .minimum = 128, .maximum = 64 << 20, .fallback = "1 MB",
+     .help = "how large the arguments of an event may be"},
+    {KEY(max_batch, SIZE), .minimum = 65536, .maximum = 256 << 20, .fallback = "16 MB",
+     .help = "the largest batch that a gateway may send"},
+    {KEY(max_unacknowledged, SIZE), .minimum = 65536, .maximum = 1ULL << 34, .fallback = "64 MB",
+     .help = "how much a gateway may be behind before it is resynced"},
+    {KEY(max_waiting, SIZE), .minimum = 1, .maximum = 1ULL << 34, .fallback = "256 MB",
+     .help = "how much may wait for the journal before publishing is refused"},
+    {KEY(resync_max, SIZE), .minimum = 1024, .maximum = 1ULL << 30, .fallback = "16 MB",
+     .help = "how much is replayed to a gateway; beyond it clients recover by themselves"},
+    {KEY(recent_max, SIZE), .minimum = 0, .maximum = 1ULL << 34, .fallback = "16 MB",
+     .help = "how much of the newest messages is kept in memory"},
+    {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
+     .help = "the least grave lines to log"},
+};
+
+static const char *const others[] = {"gateway", "run", "events", "namespaces", NULL};
+
+static int finish(const config_t *file, void *settings, struct buffer *error)
+{
+    struct router_settings *router = settings;
+
+    if (router->dead < router->heartbeat * 2) {
+        buffer_append_text(error, "key dead must be at least twice heartbeat");
+        return ERROR_CONFIG;
+    }
+    if (router->resync_max > router->max_unacknowledged) {
+        buffer_append_text(error, "key resync_max must not be larger than max_unacknowledged");
+        return ERROR_CONFIG;
+    }
+    return namespaces_load(file, &router->namespaces, error);
+}
+
+const struct config_program router_config = {
+    .name = "hubbub-router",
+    .summary = "owns rooms and their order, and keeps every message in its journal",
+    .keys = keys,
+    .key_count = sizeof keys / sizeof *keys,
+    .others = others,
+    .finish = finish,
+};
+
+void router_settings_done(struct router_settings *settings)
+{
+    namespaces_done(&settings->namespaces);
+    config_settings_done(&router_config, settings);
+}

@@ -1,0 +1,34 @@
+/* The router's configuration: section `router` of the file, its options, and the event rules. */
+#ifndef HUBBUB_ROUTER_SETTINGS_H
+#define HUBBUB_ROUTER_SETTINGS_H
+
+#include "common/config.h"
+#include "common/log.h"
+#include "proto/rules.h"
+
+struct router_settings {
+    char *name;
+    char *listen;
+    char *data;               /* a folder */
+    char *stats;              /* a path; NULL: stats.sock in the data folder */
+    uint32_t heartbeat, dead; /* ms */
+    uint32_t max_gateways;
+    uint32_t max_rooms_per_connection;
+    uint32_t max_history;        /* messages in one answer */
+    uint32_t max_history_bytes;  /* of messages in one answer */
+    uint32_t max_event;          /* bytes of an event's arguments */
+    uint32_t max_batch;          /* bytes of one ZeroMQ message */
+    uint64_t max_unacknowledged; /* bytes on a link */
+    uint64_t max_waiting;        /* bytes of messages that wait for the journal */
+    uint64_t resync_max;         /* bytes */
+    uint64_t recent_max;         /* bytes */
+    enum log_level log_level;
+    struct namespace_list namespaces;
+};
+
+extern const struct config_program router_config;
+
+/* Frees what the loading put there. */
+void router_settings_done(struct router_settings *settings);
+
+#endif

@@ -1,0 +1,281 @@
+/*
+ * The stats document and the commands that show it; see stats.h.  The stats socket calls it.  Its one
+ * surprising rule: there is one document only; the text is that document without the metrics, each value on a
+ * line under the names that lead to it.
+ */
+#include "router/stats.h"
+
+#include "common/memory.h"
+#include "router/stats_source.h"
+#include "router/stats_tree.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ROOMS_SHOWN = 200 };
+
+struct sample {
+    uint64_t in, out;
+};
+
+struct stats {
+    struct router *router;
+    struct stats_sources gateways;
+    struct loop_timer timer;
+    struct sample samples[STATS_RATE_SECONDS + 1]; /* a ring, one a second */
+    unsigned sampled;                              /* samples ever taken */
+};
+
+static const char help[] = "stats       what this stack does, one value a line\n"
+                           "stats json  the same, and every metric, as one JSON document\n"
+                           "rooms       the largest rooms: namespace, members, gateways, seq, name\n"
+                           "gateways    name, state, sockets, unacknowledged bytes, version\n"
+                           "help        this\n"
+                           "quit        hang up\n\n";
+
+/* -- rates ------------------------------------------------------------------------------------ */
+
+static struct sample totals(const struct stats *stats)
+{
+    const struct counters *counters = &stats->router->counters;
+
+    return (struct sample){.in = counters->archived + counters->logged + counters->volatiles,
+                           .out = stats_sources_find(&stats->gateways, "hubbub_deliveries_total")};
+}
+
+static void on_tick(void *arg)
+{
+    struct stats *stats = arg;
+
+    stats->samples[stats->sampled++ % (STATS_RATE_SECONDS + 1)] = totals(stats);
+}
+
+/* The average over the last seconds. */
+static void rates(const struct stats *stats, double *in, double *out)
+{
+    unsigned seconds = stats->sampled > STATS_RATE_SECONDS ? STATS_RATE_SECONDS : stats->sampled - 1;
+    const struct sample *newest = &stats->samples[(stats->sampled - 1) % (STATS_RATE_SECONDS + 1)];
+    const struct sample *oldest = &stats->samples[(stats->sampled - 1 - seconds) % (STATS_RATE_SECONDS + 1)];
+
+    *in = seconds ? (double)(newest->in - oldest->in) / seconds : 0;
+    *out = seconds ? (double)(newest->out - oldest->out) / seconds : 0;
+}
+
+struct stats *stats_new(struct router *router)
+{
+    struct stats *stats = memory_zero(1, sizeof *stats);
+
+    stats->router = router;
+    on_tick(stats);
+    loop_timer_init(&stats->timer, router->loop, on_tick, stats);
+    loop_timer_repeat(&stats->timer, 1000);
+    return stats;
+}
+
+void stats_free(struct stats *stats)
+{
+    if (!stats)
+        return;
+    loop_timer_stop(&stats->timer);
+    stats_sources_done(&stats->gateways);
+    free(stats);
+}
+
+int stats_take(struct stats *stats, const struct gateway_link *link, const struct wire_statistics *record)
+{
+    return stats_sources_take(&stats->gateways, link->name, link->incarnation, record->counters);
+}
+
+void stats_forget(struct stats *stats, const struct gateway_link *link)
+{
+    stats_sources_forget(&stats->gateways, link->name);
+}
+
+/* -- the document ----------------------------------------------------------------------------- */
+
+/* Every counter under its full name; those of gateways and of the router with one name are added up. */
+static void count(const struct stats *stats, struct stats_tree *tree)
+{
+    const struct router *router = stats->router;
+    char name[STATS_NAME_LENGTH_MAX + 1];
+
+#define X(field, text, meaning) stats_tree_count(tree, text, router->counters.field);
+    COUNTER_TABLE(X)
+#undef X
+    for (unsigned code = 0; code < REFUSAL_CODES; code++) {
+        snprintf(name, sizeof name, "hubbub_refused_total{code=%s}", refusal_text(code));
+        stats_tree_count(tree, name, router->counters.refused[code]);
+    }
+    for (unsigned i = 0; i < stats->gateways.name_count; i++)
+        stats_tree_count(tree, stats->gateways.names[i].text, stats_sources_sum(&stats->gateways, i));
+    stats_tree_count(tree, "hubbub_rooms", router->rooms.table.count);
+    stats_tree_count(tree, "hubbub_members", router->rooms.members);
+}
+
+static void describe_journal(const struct stats *stats, struct stats_tree *tree)
+{
+    struct journal_statistics journal;
+
+    journal_statistics(stats->router->journal, &journal);
+    stats_tree_count(tree, "hubbub_journal_waiting", journal.waiting);
+    stats_tree_count(tree, "hubbub_journal_unindexed", journal.unindexed);
+    stats_tree_count(tree, "hubbub_journal_file_bytes", journal.file_bytes);
+    stats_tree_count(tree, "hubbub_journal_wal_bytes", journal.wal_bytes);
+    stats_tree_count(tree, "hubbub_checkpoints_total", journal.checkpoints);
+    stats_tree_count(tree, "hubbub_commit_seconds_count", journal.commits);
+    stats_tree_measure(tree, "hubbub_commit_seconds_sum", (double)journal.commit_ns_total / 1e9);
+    stats_tree_measure(tree, "hubbub_commit_seconds_max", (double)journal.commit_ns_max / 1e9);
+    stats_tree_number(tree, "journal.head", stats->router->released);
+    stats_tree_number(tree, "journal.waiting", journal.waiting);
+    stats_tree_number(tree, "journal.unindexed", journal.unindexed);
+    stats_tree_number(tree, "journal.commits", journal.commits);
+    stats_tree_real(tree, "journal.commit_ms.average",
+                    journal.commits ? (double)journal.commit_ns_total / (double)journal.commits / 1e6 : 0);
+    stats_tree_real(tree, "journal.commit_ms.maximum", (double)journal.commit_ns_max / 1e6);
+    stats_tree_real(tree, "journal.commit_ms.last", (double)journal.commit_ns_last / 1e6);
+    stats_tree_flag(tree, "journal.storage_full", journal.storage_full);
+}
+
+static struct stats_tree *describe(const struct stats *stats)
+{
+    const struct router *router = stats->router;
+    struct stats_tree *tree = stats_tree_new();
+    struct sample total = totals(stats);
+    double in, out;
+
+    rates(stats, &in, &out);
+    count(stats, tree);
+    stats_tree_text(tree, "version", HUBBUB_VERSION);
+    stats_tree_text(tree, "epoch", journal_epoch(router->journal));
+    stats_tree_real(tree, "uptime_seconds", (double)(loop_now(router->loop) - router->started) / 1e3);
+    stats_tree_number(tree, "gateways", router->links.count);
+    stats_tree_number(tree, "connections", stats_tree_metric(tree, "hubbub_connections"));
+    stats_tree_number(tree, "sockets", router->sessions.by_sid.count);
+    stats_tree_number(tree, "rooms", router->rooms.table.count);
+    stats_tree_number(tree, "members", router->rooms.members);
+    stats_tree_real(tree, "messages.in.per_second", in);
+    stats_tree_number(tree, "messages.in.total", total.in);
+    stats_tree_real(tree, "messages.out.per_second", out);
+    stats_tree_number(tree, "messages.out.total", total.out);
+    describe_journal(stats, tree);
+    stats_tree_number(tree, "recent.messages", router->recent.count);
+    stats_tree_number(tree, "recent.bytes", router->recent.bytes);
+    stats_tree_labels(tree, "dropped", "hubbub_dropped_total");
+    stats_tree_labels(tree, "refused", "hubbub_refused_total");
+    stats_tree_labels(tree, "closed", "hubbub_closed_total");
+    return tree;
+}
+
+/* -- commands --------------------------------------------------------------------------------- */
+
+static bool show_stats(struct stats *stats, struct buffer *out)
+{
+    struct stats_tree *tree = describe(stats);
+
+    stats_tree_append_lines(out, tree);
+    buffer_append_char(out, '\n');
+    stats_tree_free(tree);
+    return true;
+}
+
+static bool show_json(struct stats *stats, struct buffer *out)
+{
+    struct stats_tree *tree = describe(stats);
+
+    stats_tree_append_json(out, tree);
+    buffer_append_literal(out, "\n\n");
+    stats_tree_free(tree);
+    return true;
+}
+
+/* The rooms with the most members, in descending order; gives how many there are in all. */
+static unsigned largest_rooms(const struct router *router, const struct room *largest[ROOMS_SHOWN],
+                              unsigned *shown)
+{
+    const struct room *room;
+    unsigned count = 0, all = 0;
+    uint32_t cursor = 0;
+
+    while ((room = table_next(&router->rooms.table, &cursor))) {
+        unsigned at;
+
+        if (room->members == 0)
+            continue;
+        all++;
+        if (count == ROOMS_SHOWN && largest[count - 1]->members >= room->members)
+            continue;
+        if (count < ROOMS_SHOWN)
+            count++;
+        for (at = count - 1; at > 0 && largest[at - 1]->members < room->members; at--)
+            largest[at] = largest[at - 1];
+        largest[at] = room;
+    }
+    *shown = count;
+    return all;
+}
+
+static bool show_rooms(struct stats *stats, struct buffer *out)
+{
+    const struct room *largest[ROOMS_SHOWN];
+    unsigned shown, all = largest_rooms(stats->router, largest, &shown);
+
+    for (unsigned i = 0; i < shown; i++) {
+        const struct room *room = largest[i];
+
+        buffer_append_bytes(out, room->namespace->name);
+        buffer_printf(out, " %u %u %llu ", room->members, room->link_count,
+                      (unsigned long long)room->last_seq);
+        buffer_append_bytes(out, room_name(room));
+        buffer_append_char(out, '\n');
+    }
+    if (all > shown)
+        buffer_printf(out, "and %u more\n", all - shown);
+    buffer_append_char(out, '\n');
+    return true;
+}
+
+static bool show_gateways(struct stats *stats, struct buffer *out)
+{
+    const struct links *links = &stats->router->links;
+
+    for (uint32_t i = 0; i < links->count; i++) {
+        const struct gateway_link *link = links->all[i];
+
+        buffer_printf(out, "%s %s %u %llu %s\n", link->name, link_state_text(link->state),
+                      link->sessions.by_socket.count, (unsigned long long)link->flow.unacknowledged_bytes,
+                      link->version);
+    }
+    buffer_append_char(out, '\n');
+    return true;
+}
+
+static bool show_help(struct stats *stats, struct buffer *out)
+{
+    (void)stats;
+    buffer_append_literal(out, help);
+    return true;
+}
+
+static bool hang_up(struct stats *stats, struct buffer *out)
+{
+    (void)stats;
+    buffer_append_char(out, '\n');
+    return false;
+}
+
+static const struct {
+    const char *name;
+    bool (*run)(struct stats *stats, struct buffer *out);
+} commands[] = {
+    {"stats", show_stats},       {"stats json", show_json}, {"rooms", show_rooms},
+    {"gateways", show_gateways}, {"help", show_help},       {"quit", hang_up},
+};
+
+bool stats_command(struct stats *stats, struct bytes line, struct buffer *out)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (bytes_equal_text(line, commands[i].name))
+            return commands[i].run(stats, out);
+    buffer_append_literal(out, "error unknown command; try help\n\n");
+    return true;
+}

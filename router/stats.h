@@ -1,0 +1,34 @@
+/*
+ * What the router can tell about itself and its gateways: one document, shown as text or as JSON.
+ *
+ * Gateways send their counters under names of their own choice; those that count up ("_total") keep what a
+ * gateway had counted when it goes.
+ */
+#ifndef HUBBUB_ROUTER_STATS_H
+#define HUBBUB_ROUTER_STATS_H
+
+#include "router/router.h"
+
+enum {
+    STATS_NAMES_MAX = 512, /* different counters of all gateways */
+    STATS_NAME_LENGTH_MAX = 96,
+    STATS_RATE_SECONDS = 10,
+};
+
+struct stats;
+
+/* Lives as long as the router. */
+struct stats *stats_new(struct router *router);
+void stats_free(struct stats *stats);
+
+/* A STATISTICS record.  0, or ERROR_MALFORMED. */
+int stats_take(struct stats *stats, const struct gateway_link *link,
+               const struct wire_statistics *record) MUST_CHECK;
+
+/* The gateway is gone. */
+void stats_forget(struct stats *stats, const struct gateway_link *link);
+
+/* Appends the answer to one command line, ended by an empty line.  False for the command to hang up. */
+bool stats_command(struct stats *stats, struct bytes line, struct buffer *out);
+
+#endif

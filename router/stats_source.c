@@ -1,0 +1,144 @@
+/*
+ * Counters that gateways report; see stats_source.h.  Used by stats.c.  Its one surprising rule: what counts
+ * up never goes down here, so a gateway that ends, or starts anew under its name, leaves its totals behind.
+ */
+#include "router/stats_source.h"
+
+#include "common/memory.h"
+#include "proto/rules.h"
+
+#include <stdlib.h>
+
+void stats_sources_done(struct stats_sources *sources)
+{
+    for (unsigned i = 0; i < sources->name_count; i++)
+        free(sources->names[i].text);
+    for (unsigned i = 0; i < sources->source_count; i++) {
+        free(sources->sources[i]->gateway);
+        free(sources->sources[i]);
+    }
+    free(sources->sources);
+    *sources = (struct stats_sources){0};
+}
+
+/* STATS_NAMES_MAX when it is not there. */
+static unsigned find_name(const struct stats_sources *sources, struct bytes name)
+{
+    for (unsigned i = 0; i < sources->name_count; i++)
+        if (bytes_equal_text(name, sources->names[i].text))
+            return i;
+    return STATS_NAMES_MAX;
+}
+
+static bool has_suffix_total(const char *text)
+{
+    size_t base = strcspn(text, "{");
+
+    return base > 6 && memcmp(text + base - 6, "_total", 6) == 0;
+}
+
+/* STATS_NAMES_MAX when it can't be added. */
+static unsigned get_name(struct stats_sources *sources, struct bytes name)
+{
+    unsigned at = find_name(sources, name);
+    struct stats_name *added;
+
+    if (at < STATS_NAMES_MAX || sources->name_count == STATS_NAMES_MAX ||
+        name.length > STATS_NAME_LENGTH_MAX || !room_name_valid(name))
+        return at;
+    added = &sources->names[sources->name_count];
+    added->text = memory_text(name.data, name.length);
+    added->total = has_suffix_total(added->text);
+    return sources->name_count++;
+}
+
+static struct stats_source *find_source(const struct stats_sources *sources, const char *gateway)
+{
+    for (unsigned i = 0; i < sources->source_count; i++)
+        if (strcmp(sources->sources[i]->gateway, gateway) == 0)
+            return sources->sources[i];
+    return NULL;
+}
+
+static void retire(struct stats_sources *sources, struct stats_source *source)
+{
+    for (unsigned i = 0; i < sources->name_count; i++) {
+        if (sources->names[i].total)
+            sources->names[i].retired += source->values[i];
+        source->values[i] = 0;
+    }
+}
+
+int stats_sources_take(struct stats_sources *sources, const char *gateway, uint64_t incarnation,
+                       struct bytes counters)
+{
+    struct stats_source *source = find_source(sources, gateway);
+    struct wire_reader list;
+    int count = wire_list_open(&list, counters);
+
+    if (count < 0 || count % 2)
+        return ERROR_MALFORMED;
+    if (!source) {
+        source = memory_zero(1, sizeof *source);
+        source->gateway = memory_text(gateway, strlen(gateway));
+        source->incarnation = incarnation;
+        sources->sources =
+            memory_resize(sources->sources, (sources->source_count + 1) * sizeof(struct stats_source *));
+        sources->sources[sources->source_count++] = source;
+    }
+    if (source->incarnation != incarnation) {
+        retire(sources, source);
+        source->incarnation = incarnation;
+    }
+    for (; count > 0; count -= 2) {
+        struct bytes name;
+        uint64_t value;
+        unsigned at;
+
+        if (wire_list_text(&list, &name) < 0 || wire_list_u64(&list, &value) < 0)
+            return ERROR_MALFORMED;
+        at = get_name(sources, name);
+        if (at < STATS_NAMES_MAX)
+            source->values[at] = value;
+    }
+    return 0;
+}
+
+void stats_sources_forget(struct stats_sources *sources, const char *gateway)
+{
+    for (unsigned i = 0; i < sources->source_count; i++) {
+        struct stats_source *source = sources->sources[i];
+
+        if (strcmp(source->gateway, gateway) != 0)
+            continue;
+        retire(sources, source);
+        sources->sources[i] = sources->sources[--sources->source_count];
+        free(source->gateway);
+        free(source);
+        return;
+    }
+}
+
+uint64_t stats_sources_sum(const struct stats_sources *sources, unsigned index)
+{
+    uint64_t sum = sources->names[index].retired;
+
+    for (unsigned i = 0; i < sources->source_count; i++)
+        sum += sources->sources[i]->values[index];
+    return sum;
+}
+
+uint64_t stats_sources_find(const struct stats_sources *sources, const char *name)
+{
+    unsigned at = find_name(sources, bytes_from_text(name));
+
+    return at < STATS_NAMES_MAX ? stats_sources_sum(sources, at) : 0;
+}
+
+uint64_t stats_sources_value(const struct stats_sources *sources, const char *gateway, const char *name)
+{
+    const struct stats_source *source = find_source(sources, gateway);
+    unsigned at = find_name(sources, bytes_from_text(name));
+
+    return source && at < STATS_NAMES_MAX ? source->values[at] : 0;
+}
