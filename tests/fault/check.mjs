@@ -27,8 +27,8 @@ export async function check(load, { kills }) {
   checkAcknowledged(load, journal, problem);
   checkMembers(load, journal, problem);
   for (const [room, history] of histories) {
-    const stored = (journal.rooms.get(room) || []).map(({ seq, id }) => `${seq} ${id}`).join('\n');
-    if (history.map(({ seq, id }) => `${seq} ${id}`).join('\n') !== stored)
+    const list = (messages) => messages.map(({ seq, id }) => `${seq} ${id}`).join('\n');
+    if (list(history) !== list([...roomOf(journal, room).bySeq.values()]))
       problem(`${room}: history is not what the journal holds`);
   }
   for (const client of load.clients) {
@@ -55,22 +55,29 @@ async function wholeHistory(client) {
 // No hole in seq, nothing twice, in the journal itself.
 function byRoom(rows, problem) {
   const journal = { rooms: new Map(), tags: new Map() };
-  for (const [index, row] of rows.entries()) {
-    if (row.pos !== index + 1)
-      problem(`journal: position ${row.pos} stands at ${index + 1}`);
-    if (!journal.rooms.has(row.room))
-      journal.rooms.set(row.room, []);
-    const room = journal.rooms.get(row.room);
-    if (row.seq !== room.length + 1)
-      problem(`journal: ${row.room} has ${row.seq} where ${room.length + 1} belongs`);
-    if (room.length && row.at < room.at(-1).at)
+  let position = 0;
+  for (const row of rows) {
+    if (row.pos !== position + 1)
+      problem(`journal: position ${row.pos} follows ${position}`);
+    position = row.pos;
+    const room = roomOf(journal, row.room);
+    if (row.seq !== room.last + 1)
+      problem(`journal: ${row.room}: ${row.seq} follows ${room.last}`);
+    if (row.at < room.at)
       problem(`journal: ${row.room}: at goes back at ${row.seq}`);
-    room.push(row);
+    Object.assign(room, { last: row.seq, at: row.at });
+    room.bySeq.set(row.seq, row);
     if (journal.tags.has(row.tag))
       problem(`journal: ${row.tag} stands twice`);
     journal.tags.set(row.tag, row);
   }
   return journal;
+}
+
+function roomOf(journal, name) {
+  if (!journal.rooms.has(name))
+    journal.rooms.set(name, { last: 0, at: 0, bySeq: new Map() });
+  return journal.rooms.get(name);
 }
 
 function checkAcknowledged(load, journal, problem) {
@@ -95,7 +102,7 @@ function checkAcknowledged(load, journal, problem) {
 function checkMembers(load, journal, problem) {
   const epochs = new Set();
   for (const client of load.clients) {
-    const stored = journal.rooms.get(client.room) || [];
+    const room = roomOf(journal, client.room);
     for (const stay of client.stays) {
       let seq = stay.from;
       let position = 0;
@@ -105,7 +112,7 @@ function checkMembers(load, journal, problem) {
           problem(`${client.room}: a member that joined at ${stay.from} got ${heard.seq} where ${seq} belongs`);
           seq = heard.seq;
         }
-        const row = stored[heard.seq - 1];
+        const row = room.bySeq.get(heard.seq);
         if (!row || row.tag !== heard.tag || row.id !== heard.id || heard.room !== client.room)
           problem(`${client.room}: a member got ${JSON.stringify(heard)}, the journal has ${JSON.stringify(row)}`);
         const [epoch, pos] = String(heard.offset).split('.');
@@ -116,8 +123,8 @@ function checkMembers(load, journal, problem) {
           problem(`${client.room}: offsets go back at ${heard.seq}`);
         position = Number(pos);
       }
-      if (stay.open && seq !== stored.length)
-        problem(`${client.room}: a member that stayed has up to ${seq}, the room has ${stored.length}`);
+      if (stay.open && seq !== room.last)
+        problem(`${client.room}: a member that stayed has up to ${seq}, the room has ${room.last}`);
     }
   }
   if (epochs.size !== 1)

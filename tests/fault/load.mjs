@@ -87,6 +87,8 @@ class Client {
   }
 
   lost() {
+    if (this.stopped)
+      return; // the stack is being stopped
     this.disconnects++;
     if (this.stay)
       this.stay.open = false;
