@@ -99,7 +99,7 @@ static int number_member(struct json_value object, const char *key, long long mi
 
     if (found == ERROR_NOT_FOUND)
         return 0;
-    if (found < 0 || value.kind != JSON_NUMBER || json_integer(value, &number) < 0 || number < minimum)
+    if (found < 0 || value.kind != JSON_NUMBER || json_integer_decode(value, &number) < 0 || number < minimum)
         return ERROR_MALFORMED;
     *out = number;
     return 0;

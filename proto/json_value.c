@@ -110,7 +110,7 @@ int json_string_decode(struct json_value string, char *out, size_t limit, size_t
     return 0;
 }
 
-int json_integer(struct json_value number, long long *out)
+int json_integer_decode(struct json_value number, long long *out)
 {
     const char *at = number.text.data;
     const char *end;

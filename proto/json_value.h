@@ -43,6 +43,6 @@ int json_string_decode(struct json_value string, char *out, size_t limit, size_t
  * fraction of zeros ("5.0").  No exponents ("1e1" is refused).  ERROR_MALFORMED for
  * anything else, ERROR_TOO_LARGE beyond what JavaScript counts exactly, 2^53 - 1.
  */
-int json_integer(struct json_value number, long long *out) MUST_CHECK;
+int json_integer_decode(struct json_value number, long long *out) MUST_CHECK;
 
 #endif

@@ -47,7 +47,7 @@ static void check_value(struct json_value value)
     require(whole.kind == value.kind && bytes_equal(whole.text, value.text));
     if (value.kind == JSON_STRING)
         check_string(value);
-    if (json_integer(value, &integer) == 0)
+    if (json_integer_decode(value, &integer) == 0)
         require(value.kind == JSON_NUMBER);
     code = json_object_find(value, "a", &found);
     require(code == 0 || code == ERROR_NOT_FOUND || code == ERROR_EXISTS);
