@@ -20,6 +20,21 @@ function refused(answer, ...codes) {
   assert.ok(answer.error.message.length > 0);
 }
 
+/** Comes back when the last presence event that was collected counts so many members. */
+function presenceOf(collected, socket, members) {
+  return within(LIMIT, `a presence of ${members}`, new Promise((resolve) => {
+    const look = () => {
+      const last = collected.all.at(-1);
+      if (last && last[0].members === members) {
+        socket.off('hubbub:presence', look);
+        resolve(last[0]);
+      }
+    };
+    socket.on('hubbub:presence', look);
+    look();
+  }));
+}
+
 test('the stack starts', async () => {
   stack = await Stack.start(file);
 });
@@ -103,25 +118,14 @@ test('presence events come when asked for, and count', async (t) => {
   const [watcher, blind] = await Promise.all([connect(t, stack.url(0)), connect(t, stack.url(1))]);
   const unasked = collect(blind, 'hubbub:presence');
   const seen = collect(watcher, 'hubbub:presence');
-  const count = (members) => within(LIMIT, `a presence of ${members}`, new Promise((resolve) => {
-    const look = () => {
-      const last = seen.all.at(-1);
-      if (last && last[0].members === members) {
-        watcher.off('hubbub:presence', look);
-        resolve(last[0]);
-      }
-    };
-    watcher.on('hubbub:presence', look);
-    look();
-  }));
   await ask(blind, 'join', room);
   await ask(watcher, 'join', { room, presence: true });
   const others = await Promise.all([0, 1, 0].map((gateway) => connect(t, stack.url(gateway))));
   await Promise.all(others.map((socket) => ask(socket, 'join', room)));
-  assert.deepEqual(await count(5), { room, members: 5 });
+  assert.deepEqual(await presenceOf(seen, watcher, 5), { room, members: 5 });
   others[0].disconnect();
   await ask(others[1], 'leave', room);
-  assert.deepEqual(await count(3), { room, members: 3 });
+  assert.deepEqual(await presenceOf(seen, watcher, 3), { room, members: 3 });
   await settled(blind, room);
   assert.equal(unasked.all.length, 0);
 });
@@ -262,16 +266,13 @@ test('an unknown namespace is refused, and the main one works beside it', async 
 test('disconnect leaves the rooms, and the client may come again', async (t) => {
   const room = newRoom();
   const [a, b] = await Promise.all([connect(t, stack.url(0)), connect(t, stack.url(1))]);
+  const seen = collect(b, 'hubbub:presence');
   await ask(b, 'join', { room, presence: true });
-  const gone = collect(b, 'hubbub:presence');
   await ask(a, 'join', room);
+  await presenceOf(seen, b, 2);
   const sid = a.id;
   a.disconnect();
-  await within(LIMIT, 'a presence of 1', new Promise((resolve) => {
-    const look = () => gone.all.length && gone.all.at(-1)[0].members === 1 && resolve();
-    b.on('hubbub:presence', look);
-    look();
-  }));
+  await presenceOf(seen, b, 1);
   const again = next(a, 'connect');
   a.connect();
   await again;

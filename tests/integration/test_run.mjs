@@ -19,7 +19,10 @@ function oneLine(text, pattern) {
 }
 
 test('prints a line for each process, then ready once', async (t) => {
-  const stack = await Stack.start(t);
+  let stopLine;
+  const stopping = new Promise((resolve) => { stopLine = resolve; });
+  const stack = await Stack.start(t, { onLine: (line) => line.includes('Ctrl-C') && stopLine() });
+  await within(LIMIT, 'how to stop', stopping);
   const lines = stack.output.trim().split('\n');
   const names = lines.map((line) => /^(\S+) pid=\d+/.exec(line)?.[1]).filter(Boolean);
   assert.deepEqual([...names].sort(), ['gateway-1', 'gateway-2', 'router']);
@@ -28,7 +31,6 @@ test('prints a line for each process, then ready once', async (t) => {
     assert.match(stack.starts.find(({ name }) => name === `gateway-${index + 1}`).line, new RegExp(`\\bport=${port}\\b`));
   assert.match(stack.output, new RegExp(`http://[^\\s]*:${stack.ports[0]}/`), 'the address of the demo page');
   assert.ok(stack.output.includes(stack.stats), 'the path of the stats socket');
-  assert.match(stack.output, /Ctrl-C/);
   assert.deepEqual(await stack.stop('SIGINT'), { code: 0, signal: null });
 });
 
@@ -135,7 +137,7 @@ test('usage and configuration errors have exit codes of their own', async (t) =>
 test('the events of a configuration file reach all programs', async (t) => {
   const folder = await temporaryFolder(t);
   const file = path.join(folder, 'hubbub.conf');
-  await writeFile(file, 'events = (\n  { name = "shout"; room = "$2.where"; archive = true; dedup = "$2.key"; },\n'
+  await writeFile(file, 'events = (\n  { name = "shout"; room = "$2.where"; archive = true; dedup = "$2.key"; meta = false; },\n'
     + '  { name = "whisper"; deliver = "self"; volatile = true; }\n);\n');
   const stack = await Stack.start(t, { args: ['--config', file] });
   const [a, b] = await Promise.all([connect(t, stack.url(0)), connect(t, stack.url(1))]);
