@@ -1,0 +1,221 @@
+"""A client that sends exactly the bytes it is told to: HTTP/1.1, WebSocket (RFC 6455), Engine.IO, Socket.IO."""
+import base64
+import hashlib
+import json
+import os
+import socket
+import struct
+
+PATIENCE = 60  # seconds that anything awaited may take
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+HANDSHAKE_PATH = '/socket.io/?EIO=4&transport=websocket'
+KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
+
+
+class Closed(Exception):
+    """The peer has ended the connection."""
+
+
+class Connection:
+    """A TCP connection with a buffer."""
+
+    def __init__(self, port, host='127.0.0.1'):
+        self.socket = socket.create_connection((host, port), PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = b''
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def _more(self):
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionResetError:
+            data = b''
+        if not data:
+            raise Closed(f'with {self.buffer!r} unread')
+        self.buffer += data
+
+    def read(self, length):
+        while len(self.buffer) < length:
+            self._more()
+        data, self.buffer = self.buffer[:length], self.buffer[length:]
+        return data
+
+    def read_until(self, mark):
+        while mark not in self.buffer:
+            self._more()
+        data, self.buffer = self.buffer.split(mark, 1)
+        return data
+
+    def read_end(self):
+        """Everything up to the peer's end."""
+        try:
+            while True:
+                self._more()
+        except Closed:
+            data, self.buffer = self.buffer, b''
+            return data
+
+    def peer_ended(self):
+        return self.read_end() == b''
+
+    def response(self, head_only=False):
+        return Response(self, head_only)
+
+
+class Response:
+    """One HTTP response: status, reason, fields (lower case), body."""
+
+    def __init__(self, connection, head_only=False):
+        head = connection.read_until(b'\r\n\r\n').decode('latin-1').split('\r\n')
+        version, status, self.reason = head[0].split(' ', 2)
+        assert version == 'HTTP/1.1', head[0]
+        self.status = int(status)
+        self.fields = {}
+        for line in head[1:]:
+            name, _, value = line.partition(':')
+            assert name.lower() not in self.fields, f'{name} stands there twice'
+            self.fields[name.lower()] = value.strip()
+        length = 0 if head_only or self.status in (101, 304) else int(self.fields['content-length'])
+        self.body = connection.read(length)
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+def request(port, text, host='127.0.0.1'):
+    """Sends one request as it is, and reads one response."""
+    with Connection(port, host) as connection:
+        connection.send(text)
+        return connection.response(head_only=text.startswith('HEAD'))
+
+
+def get(port, path, *fields, method='GET'):
+    return request(port, '\r\n'.join([f'{method} {path} HTTP/1.1', 'Host: test', *fields, '', '']))
+
+
+def accept_for(key):
+    return base64.b64encode(hashlib.sha1((key + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').encode()).digest()).decode()
+
+
+def handshake(path=HANDSHAKE_PATH, key=KEY, fields=()):
+    return '\r\n'.join([f'GET {path} HTTP/1.1', 'Host: test', 'Upgrade: websocket', 'Connection: Upgrade',
+                        f'Sec-WebSocket-Key: {key}', 'Sec-WebSocket-Version: 13', *fields, '', '']).encode()
+
+
+def masked(data, mask):
+    return bytes(byte ^ mask[i % 4] for i, byte in enumerate(data)) if any(mask) else data
+
+
+def frame(opcode, payload=b'', fin=True, rsv=0, mask=b'\0\0\0\0', length_bytes=None):
+    """A client's frame; mask None leaves it unmasked, length_bytes 0, 2 or 8 forces the form of the length."""
+    if isinstance(payload, str):
+        payload = payload.encode()
+    if length_bytes is None:
+        length_bytes = 0 if len(payload) < 126 else 2 if len(payload) < 65536 else 8
+    bit = 0x80 if mask is not None else 0
+    head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
+    if length_bytes == 0:
+        head += bytes([bit | len(payload)])
+    elif length_bytes == 2:
+        head += struct.pack('>BH', bit | 126, len(payload))
+    else:
+        head += struct.pack('>BQ', bit | 127, len(payload))
+    return head + payload if mask is None else head + mask + masked(payload, mask)
+
+
+def close_payload(code, reason=''):
+    return struct.pack('>H', code) + (reason if isinstance(reason, bytes) else reason.encode())
+
+
+class WebSocket(Connection):
+    """An open Engine.IO session, unless told to stop after the handshake."""
+
+    def __init__(self, port, fields=(), path=HANDSHAKE_PATH, first=b''):
+        super().__init__(port)
+        self.send(handshake(path, fields=fields) + first)
+        self.answer = self.response()
+        assert self.answer.status == 101, (self.answer.status, self.answer.body)
+        assert self.answer.fields['sec-websocket-accept'] == accept_for(KEY)
+        self.open = json.loads(self.read_text()[1:])
+
+    def read_frame(self):
+        """(opcode, payload) of the next frame, which must be whole, unmasked and in its shortest form."""
+        first, second = self.read(2)
+        assert first & 0x80 and not first & 0x70, f'first byte {first:#x}'
+        assert not second & 0x80, 'a server masks nothing'
+        length = second
+        if second == 126:
+            length, = struct.unpack('>H', self.read(2))
+            assert length > 125
+        elif second == 127:
+            length, = struct.unpack('>Q', self.read(8))
+            assert length > 65535
+        return first & 15, self.read(length)
+
+    def read_text(self):
+        opcode, payload = self.read_frame()
+        assert opcode == TEXT, (opcode, payload)
+        return payload.decode()
+
+    def send_text(self, text):
+        self.send(frame(TEXT, text, mask=os.urandom(4)))
+
+    def read_close(self):
+        """The code of the server's Close frame (None without one), then the end of the connection."""
+        opcode, payload = self.read_frame()
+        assert opcode == CLOSE, (opcode, payload)
+        assert len(payload) != 1
+        self.send(frame(CLOSE, payload))
+        assert self.peer_ended()
+        return struct.unpack('>H', payload[:2])[0] if payload else None
+
+
+class Client(WebSocket):
+    """Socket.IO on top: connected to "/" unless told otherwise."""
+
+    def __init__(self, port, connect=True, auth=None):
+        super().__init__(port)
+        self.acks = 0
+        if connect:
+            self.send_text('40' + (json.dumps(auth) if auth is not None else ''))
+            self.connected = json.loads(self.packet('40'))
+
+    def packet(self, prefix):
+        """What stands behind the prefix of the next message, which must have it; pings are answered."""
+        while True:
+            text = self.read_text()
+            if text == '2':
+                self.send_text('3')
+                continue
+            assert text.startswith(prefix), (prefix, text)
+            return text[len(prefix):]
+
+    def event(self):
+        return json.loads(self.packet('42'))
+
+    def emit(self, *arguments):
+        self.send_text('42' + json.dumps(arguments))
+
+    def call(self, *arguments):
+        """Emits with an acknowledgement, and returns its one argument; events that come before it are dropped."""
+        self.acks += 1
+        self.send_text(f'42{self.acks}' + json.dumps(arguments))
+        while True:
+            text = self.packet('4')
+            if text.startswith('3'):
+                break
+        head = f'3{self.acks}['
+        assert text.startswith(head), text
+        answer = json.loads(text[len(head) - 1:])
+        assert len(answer) == 1, answer
+        return answer[0]
