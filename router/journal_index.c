@@ -131,6 +131,7 @@ static int count_row(struct journal_index *index, sqlite3_stmt *row, uint64_t po
     struct bytes namespace = journal_column(row, COLUMN_NAMESPACE);
     struct bytes scope = journal_column(row, COLUMN_SCOPE);
     uint64_t at = (uint64_t)sqlite3_column_int64(row, COLUMN_AT);
+    uint64_t seq = (uint64_t)sqlite3_column_int64(row, COLUMN_SEQ);
     int class = sqlite3_column_int(row, COLUMN_CLASS);
     struct journal_room *room;
     int result;
@@ -141,13 +142,13 @@ static int count_row(struct journal_index *index, sqlite3_stmt *row, uint64_t po
     if (result)
         return journal_error_describe(store->file->db, store->file->path, "its room index cannot be read",
                                       message, message_size);
-    if ((uint64_t)sqlite3_column_int64(row, COLUMN_SEQ) != room->last_seq + 1)
-        return damaged(index, pos, "does not follow the one before it in its room", message, message_size);
     if (class != MESSAGE_ARCHIVED && class != MESSAGE_LOGGED)
         return damaged(index, pos, "is of no known class", message, message_size);
+    if (seq != (class == MESSAGE_ARCHIVED ? room->last_seq + 1 : 0))
+        return damaged(index, pos, "does not follow the one before it in its room", message, message_size);
     journal_rooms_count(&store->rooms, room, pos, at, class == MESSAGE_ARCHIVED);
     if (scope.length) {
-        struct journal_first first = {pos, room->last_seq, at};
+        struct journal_first first = {pos, seq, at};
         struct journal_first earlier;
         char key[JOURNAL_DEDUP_KEY_LENGTH];
 

@@ -177,10 +177,9 @@ void journal_rooms_count(struct journal_rooms *rooms, struct journal_room *room,
             (struct journal_rooms_undo){room, room->last_seq, room->last_at, journal_run_mark(&room->run)};
         room->changed_in = rooms->batch + 1;
     }
-    room->last_seq++;
     room->last_at = at;
     if (archived)
-        journal_run_append(&room->run, room->last_seq, pos);
+        journal_run_append(&room->run, ++room->last_seq, pos);
 }
 
 static void end_batch(struct journal_rooms *rooms)

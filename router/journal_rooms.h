@@ -55,7 +55,7 @@ int journal_rooms_find(struct journal_rooms *rooms, struct bytes namespace, stru
 struct bytes journal_room_namespace(const struct journal_room *room);
 struct bytes journal_room_name(const struct journal_room *room);
 
-/* Counts a message of the room in: seq follows last_seq. */
+/* Counts a message of the room in: an archived one has the number after last_seq, others have none. */
 void journal_rooms_count(struct journal_rooms *rooms, struct journal_room *room, uint64_t pos, uint64_t at,
                          bool archived);
 

@@ -160,6 +160,7 @@ static int write(struct journal_store *store, struct journal_entry *entry, uint6
 {
     struct journal_message *message = &entry->message;
     bool counts_once = entry->dedup_scope.length > 0;
+    bool archived = message->class == MESSAGE_ARCHIVED;
     char key[JOURNAL_DEDUP_KEY_LENGTH];
     struct journal_first first;
     struct journal_room *room;
@@ -185,12 +186,12 @@ static int write(struct journal_store *store, struct journal_entry *entry, uint6
     if (result)
         return result;
     message->pos = pos;
-    message->seq = room->last_seq + 1;
+    message->seq = archived ? room->last_seq + 1 : 0;
     message->at = now > room->last_at ? now : room->last_at;
     result = insert(store, entry);
     if (result)
         return result;
-    journal_rooms_count(&store->rooms, room, pos, message->at, message->class == MESSAGE_ARCHIVED);
+    journal_rooms_count(&store->rooms, room, pos, message->at, archived);
     if (counts_once)
         journal_dedup_add(&store->dedup, key,
                           &(struct journal_first){message->pos, message->seq, message->at});

@@ -238,7 +238,8 @@ uint64_t fixture_check_numbers(struct fixture *fixture)
     assert_int_equal(fixture_number(fixture, "SELECT ifnull(max(pos), 0) FROM message"), count);
     assert_int_equal(fixture_number(fixture, "SELECT ifnull(min(pos), 1) FROM message"), 1);
     assert_int_equal(fixture_number(fixture,
-                                    "SELECT count(*) FROM (SELECT seq, at, row_number() OVER room AS number, "
+                                    "SELECT count(*) FROM (SELECT seq, at, CASE class WHEN 1 THEN "
+                                    "count(*) FILTER (WHERE class = 1) OVER room ELSE 0 END AS number, "
                                     "lag(at, 1, 0) OVER room AS earlier FROM message "
                                     "WINDOW room AS (PARTITION BY namespace, room ORDER BY pos)) "
                                     "WHERE seq <> number OR at < earlier"),

@@ -61,6 +61,32 @@ static void numbers_go_on_after_a_reopen(void **state)
     assert_int_equal(entry->message.seq, 1);
 }
 
+static void logged_messages_leave_no_hole_in_a_rooms_numbers(void **state)
+{
+    static const enum message_class classes[] = {MESSAGE_ARCHIVED, MESSAGE_LOGGED, MESSAGE_LOGGED,
+                                                 MESSAGE_ARCHIVED};
+    static const uint64_t numbers[] = {1, 0, 0, 2, 3, 0, 0, 4};
+    struct fixture *fixture = *state;
+    struct journal_entry *pass;
+
+    fixture_open(fixture);
+    for (unsigned i = 0; i < 8; i++) {
+        struct journal_entry *entry;
+
+        entry = fixture_publish(fixture, (struct text){.room = "a", .class = classes[i % 4]});
+        fixture_wait(fixture);
+        assert_int_equal(entry->message.pos, i + 1);
+        assert_int_equal(entry->message.seq, numbers[i]);
+        if (i == 5)
+            fixture_reopen(fixture);
+    }
+    pass = fixture_pass(fixture, "a");
+    fixture_wait(fixture);
+    assert_int_equal(pass->message.pos, 8);
+    assert_int_equal(pass->message.seq, 4);
+    assert_int_equal(fixture_check_numbers(fixture), 8);
+}
+
 static void namespace_and_room_do_not_run_together(void **state)
 {
     struct fixture *fixture = *state;
@@ -137,7 +163,7 @@ static void every_field_is_on_disk(void **state)
     assert_true(read.complete);
     message = &read.messages[0];
     assert_int_equal(message->pos, 1);
-    assert_int_equal(message->seq, 1);
+    assert_int_equal(message->seq, 0);
     assert_int_equal(message->at, entry->message.at);
     assert_true(bytes_equal_text(message->namespace, "/"));
     assert_true(bytes_equal_text(message->room, "r"));
@@ -365,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(entries_come_back_in_order_with_numbers),
         TEST(numbers_go_on_after_a_reopen),
+        TEST(logged_messages_leave_no_hole_in_a_rooms_numbers),
         TEST(namespace_and_room_do_not_run_together),
         TEST(passes_keep_their_place_and_see_the_numbers_before_them),
         TEST(passes_alone_commit_nothing),
