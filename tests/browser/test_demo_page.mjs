@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { chromium } from 'playwright-core';
-import { Stack, artefact, wholeFile } from '../support/stack.mjs';
+import { Stack, artefact, undo, wholeFile } from '../support/stack.mjs';
 
 const CHROMIUM = process.env.HUBBUB_CHROMIUM || '/usr/bin/chromium';
 const LIMIT = 60_000; // generous: only a hang meets it
@@ -21,7 +21,7 @@ test('the stack and the browser start', async () => {
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
-  file.after(() => browser.close());
+  undo(file, () => browser.close());
 });
 
 /** Somebody's own browser at the page; its console must stay clean, and everything comes from its gateway. */
@@ -40,7 +40,7 @@ async function visitor(t, gateway, options = DESKTOP) {
     page.complaints.push(`a dialog said ${dialog.message()}`);
     dialog.dismiss();
   });
-  t.after(() => context.close());
+  undo(t, () => context.close());
   await page.goto(`${stack.url(gateway)}/`);
   return page;
 }

@@ -8,9 +8,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, open } from '../support/client.mjs';
+import { undo } from '../support/stack.mjs';
 
 const ANSWER_LIMIT = 10_000; // ms without an answer before a message is sent again
-const TICK = 25; // ms
+const TICK = 4; // ms; short, so that messages come one by one and commits are many
 
 export class Load {
   constructor(t, stack, { clients = 200, rooms = 20, rate = 200 } = {}) {
@@ -61,7 +62,7 @@ class Client {
     this.socket.on('connect', () => this.join());
     this.socket.on('disconnect', () => this.lost());
     this.socket.on('msg', (...args) => this.hear(...args));
-    t.after(() => clearInterval(this.patience));
+    undo(t, () => clearInterval(this.patience));
     this.patience = setInterval(() => this.retry(), 1000);
   }
 

@@ -9,7 +9,7 @@ import { Load } from './load.mjs';
 
 const SECONDS = Number(process.env.HUBBUB_FAULT_SECONDS || 20);
 const EVERY = 5; // seconds between faults
-const ABORT_AFTER_COMMITS = 600; // 3 to 5 s of this load
+const ABORT_AFTER_COMMITS = 500; // a few seconds of this load
 
 /** A run with a fault every EVERY seconds; fault(stack, round) gives the names it killed. */
 async function run(t, { fault, environment, acknowledged }) {

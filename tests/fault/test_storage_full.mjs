@@ -7,7 +7,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, collect, connect, LIMIT } from '../support/client.mjs';
-import { Stack, run, temporaryFolder } from '../support/stack.mjs';
+import { Stack, run, temporaryFolder, undo } from '../support/stack.mjs';
 
 const SIZE = 24 << 20;
 const ROOM_LEFT = 2 << 20;
@@ -20,7 +20,7 @@ async function smallDisk(t) {
     t.skip(`needs to mount a small file system: ${stderr.trim()}`);
     return null;
   }
-  t.after(() => run('umount', [folder]));
+  undo(t, () => run('umount', [folder]));
   return folder;
 }
 

@@ -6,7 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import test from 'node:test';
 import { ask, collect, connect, open, LIMIT } from '../support/client.mjs';
-import { Stack, freePorts, hubbub, run, temporaryFolder, within } from '../support/stack.mjs';
+import { Stack, freePorts, hubbub, run, temporaryFolder, undo, within } from '../support/stack.mjs';
 
 const USAGE = 64;
 const FAILURE = 70;
@@ -68,7 +68,7 @@ test('gateways share one port', async (t) => {
   stack.data = data;
   stack.ports = [port];
   stack.spawnRun(['--port', String(port), '--gateways', '2', '--data', data]);
-  t.after(() => stack.end());
+  undo(t, () => stack.end());
   await within(LIMIT, 'ready', stack.ready);
   // The kernel spreads connections by their addresses: of 64, one gateway getting all is beyond chance.
   const sockets = await Promise.all(Array.from({ length: 64 }, () => connect(t, stack.url(0))));
@@ -108,7 +108,7 @@ test('a port that another program has is refused', async (t) => {
   const [port] = await freePorts(1);
   const other = net.createServer();
   await new Promise((resolve) => other.listen(port, '127.0.0.1', resolve));
-  t.after(() => other.close());
+  undo(t, () => other.close());
   const result = await run(hubbub, ['run', '--port', String(port), '--data', path.join(await temporaryFolder(t), 'data')]);
   assert.equal(result.code, FAILURE);
   oneLine(result.stderr, new RegExp(`\\b${port}\\b`));

@@ -61,20 +61,36 @@ export async function freePorts(count) {
   return [...ports];
 }
 
+const undoing = new WeakMap(); // a test's context -> its steps
+
+/** Has something undone when the test is over: the last first, and each whatever becomes of the others. */
+export function undo(t, step) {
+  if (!undoing.has(t)) {
+    const steps = [];
+    undoing.set(t, steps);
+    t.after(async () => {
+      const failures = [];
+      for (const each of steps.reverse())
+        await Promise.resolve().then(each).catch((error) => failures.push(error));
+      if (failures.length)
+        throw failures[0];
+    });
+  }
+  undoing.get(t).push(step);
+}
+
 /** In place of a test's context, for what lives as long as the file: pass node:test's own `after`. */
 export function wholeFile(after) {
-  const steps = [];
-  after(async () => {
-    for (const step of steps.reverse())
-      await step();
-  });
-  return { after: (step) => steps.push(step) };
+  // Registered now: inside a test it would belong to that test.
+  let end = null;
+  after(() => end && end());
+  return { after: (step) => { end = step; } };
 }
 
 /** A temporary folder that goes when the test (node:test's context) is over. */
 export async function temporaryFolder(t) {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'hubbub-test-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  undo(t, () => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -100,7 +116,7 @@ export class Stack {
     stack.ports = options.ports || (await freePorts(options.gateways || 2));
     stack.data = options.data || path.join(await temporaryFolder(t), 'data');
     stack.spawnRun(['--ports', stack.ports.join(','), '--data', stack.data, ...(options.args || [])], options);
-    t.after(() => stack.end());
+    undo(t, () => stack.end());
     await within(START_LIMIT, 'ready', Promise.race([stack.ready, stack.exited.then(() => {
       throw new Error(`hubbub run ended before it was ready:\n${stack.errors}`);
     })])).catch((error) => {
