@@ -23,8 +23,6 @@
     X(bytes_in, "hubbub_bytes_in_total", "bytes read from connections")                                      \
     X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections")                                   \
     X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router (a gauge)")     \
-    X(refused_unavailable, "hubbub_refused_total{code=unavailable}",                                         \
-      "requests refused while the router was away")                                                          \
     X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit")            \
     X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
       "volatile events dropped for a slow reader")                                                           \
