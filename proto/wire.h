@@ -119,8 +119,7 @@ enum wire_type {
 
 /* Bits of wire_event.flags. */
 enum {
-    WIRE_EVENT_ACK = 1,    /* the client wants an acknowledgement */
-    WIRE_EVENT_RESENT = 2, /* was sent on an earlier link and got no answer there */
+    WIRE_EVENT_ACK = 1, /* the client wants an acknowledgement */
 };
 
 /* Bits of wire_deliver.flags and wire_emit.flags. */
