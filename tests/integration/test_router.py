@@ -1,0 +1,1191 @@
+#!/usr/bin/env python3
+"""The router alone, driven over ZeroMQ by gateways that this file plays: docs/protocol.md, section 2.
+
+HUBBUB_BUILD names the build folder (default: build, beside tests).
+"""
+
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import time
+import unittest
+
+import msgpack
+import zmq
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROUTER = pathlib.Path(os.environ.get("HUBBUB_BUILD", ROOT / "build")) / "router" / "hubbub-router"
+PATIENCE = 30  # seconds until an awaited event counts as missing
+
+RECORDS = {
+    "HELLO": (1, "name incarnation epoch pos rules_digest program_version"),
+    "SOCKET": (2, "socket namespace sid sender generation"),
+    "MEMBERS": (3, "namespace room members"),
+    "HELLO_END": (4, "sockets"),
+    "CONNECT": (5, "request socket namespace auth address"),
+    "DISCONNECT": (6, "socket reason"),
+    "JOIN": (7, "request socket room history watch"),
+    "LEAVE": (8, "request socket room"),
+    "HISTORY": (9, "request socket room before has_after after limit"),
+    "PRESENCE": (10, "request socket room"),
+    "EVENT": (11, "request socket flags room event arguments id"),
+    "STATISTICS": (12, "counters"),
+    "BYE": (13, "reason"),
+    "WELCOME": (32, "epoch head resume rules_digest"),
+    "LIVE": (33, "pos"),
+    "CONNECTED": (34, "request socket sid sender generation"),
+    "REFUSED": (35, "request socket error"),
+    "JOINED": (36, "request socket room joined_pos watch answer"),
+    "LEFT": (37, "request socket room answer"),
+    "ANSWER": (38, "request answer"),
+    "DONE": (39, "requests"),
+    "DELIVER": (40, "pos namespace room flags except_socket payload"),
+    "EMIT": (41, "socket flags payload"),
+    "CLOSE": (42, "socket reason final"),
+    "POSITION": (43, "pos"),
+    "RESYNC": (44, "reason"),
+}
+TYPES = {number: collections.namedtuple(name, fields) for name, (number, fields) in RECORDS.items()}
+NUMBERS = {name: number for name, (number, _) in RECORDS.items()}
+ACK, RESENT = 1, 2
+VOLATILE, REPLAY, NAMESPACE, WATCHERS = 1, 2, 4, 8
+
+EVENTS = """
+events = (
+  { name = "msg"; room = "$.room"; deliver = "room"; archive = true; dedup = "$.id"; meta = true; },
+  { name = "typing"; room = "$.room"; deliver = "others"; volatile = true; meta = true; },
+  { name = "plain"; room = "$.room"; deliver = "room"; archive = true; meta = false; },
+  { name = "logged"; room = "$.room"; deliver = "room"; meta = true; },
+  { name = "others"; room = "$.room"; deliver = "others"; archive = true; meta = false; },
+  { name = "self"; room = "$.room"; deliver = "self"; archive = true; meta = true; },
+  { name = "all"; deliver = "namespace"; meta = false; }
+);
+"""
+
+
+def kind(record):
+    return type(record).__name__
+
+
+def number():
+    return int.from_bytes(os.urandom(6), "big")
+
+
+class Router:
+    """A router process on a data folder of its own."""
+
+    def __init__(self, folder, *options, environment=None):
+        self.folder, self.options, self.environment = folder, options, environment or {}
+        self.endpoint = f"ipc://{folder}/link"
+        self.data, self.stats = f"{folder}/data", f"{folder}/stats"
+        self.process = None
+
+    def command(self, *options):
+        return [ROUTER, f"--listen={self.endpoint}", f"--data={self.data}", f"--stats={self.stats}", *self.options,
+                *options]
+
+    def start(self):
+        read, write = os.pipe()
+        with open(f"{self.folder}/log", "ab") as log:
+            self.process = subprocess.Popen(self.command(), pass_fds=[write], stderr=log,
+                                            env=dict(os.environ, HUBBUB_READY_FD=str(write), **self.environment))
+        os.close(write)
+        with os.fdopen(read) as ready:
+            line = ready.readline()
+        if line != "ready\n":
+            raise AssertionError(f"not ready, exit code {self.process.wait(PATIENCE)}: {self.log()}")
+        return self
+
+    def log(self):
+        return pathlib.Path(self.folder, "log").read_text(errors="replace")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(PATIENCE)
+
+    def ask(self, *lines):
+        """The answers to lines on the stats socket."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(self.stats)
+            client.sendall("".join(line + "\n" for line in lines).encode())
+            client.shutdown(socket.SHUT_WR)
+            text = b""
+            while part := client.recv(65536):
+                text += part
+        answers, lines = [], []
+        for line in text.decode().split("\n")[:-1]:
+            if line:
+                lines.append(line)
+            else:
+                answers.append("\n".join(lines))
+                lines = []
+        return answers
+
+    def statistics(self):
+        return json.loads(self.ask("stats json")[0])
+
+    def metric(self, name):
+        return self.statistics()["metrics"].get(name, 0)
+
+    def rows(self):
+        with contextlib.closing(sqlite3.connect(f"{self.data}/journal.sqlite")) as database:
+            database.row_factory = sqlite3.Row
+            return list(database.execute("SELECT * FROM message ORDER BY pos"))
+
+
+class Gateway:
+    """One side of a link, at the level of records."""
+
+    def __init__(self, router, name, incarnation=None):
+        self.router, self.name = router, name
+        self.incarnation = incarnation or number()
+        self.context = zmq.Context.instance()
+        self.dealer = None
+        self.request, self.sockets = 0, 0
+        self.epoch, self.pos = "", 0
+        self.held = {}  # number -> Socket
+        self.records = []  # received and not yet taken
+        self.batches = []  # all record kinds of each batch received
+        self.acknowledging = True
+
+    def open(self):
+        self.close()
+        self.dealer = self.context.socket(zmq.DEALER)
+        self.dealer.setsockopt(zmq.ROUTING_ID, b"g" + os.urandom(8))
+        self.dealer.setsockopt(zmq.LINGER, 0)
+        self.dealer.setsockopt(zmq.RECONNECT_IVL, 20)
+        self.dealer.connect(self.router.endpoint)
+        self.link, self.sent, self.received = number(), 0, 0
+        self.records, self.batches = [], []
+
+    def close(self):
+        if self.dealer:
+            self.dealer.close(0)
+            self.dealer = None
+
+    def send(self, *records):
+        self.sent += 1
+        self.send_raw(msgpack.packb([1, self.link, self.sent, self.received if self.acknowledging else 0,
+                                     [[NUMBERS[kind], *fields] for kind, *fields in records]]))
+
+    def send_raw(self, data):
+        self.dealer.send(data)
+
+    def hello_records(self):
+        rooms = collections.defaultdict(list)
+        for held in self.held.values():
+            for room, (joined_pos, watch) in held.rooms.items():
+                rooms[held.namespace, room] += [held.number, joined_pos, watch]
+        return [("HELLO", self.name, self.incarnation, self.epoch, self.pos, 0, "test"),
+                *(("SOCKET", held.number, held.namespace, held.sid, "", 1) for held in self.held.values()),
+                *(("MEMBERS", namespace, room, members) for (namespace, room), members in rooms.items()),
+                ("HELLO_END", len(self.held))]
+
+    def go_live(self):
+        """A new link, up to LIVE; gives WELCOME."""
+        self.open()
+        self.send(*self.hello_records())
+        welcome = self.take("WELCOME")
+        self.epoch = welcome.epoch
+        if not welcome.resume:
+            self.pos = welcome.head
+        self.before_live = []
+        while kind(record := self.next()) != "LIVE":
+            self.before_live.append(record)
+        self.pos = record.pos
+        return welcome
+
+    def read(self, patience=PATIENCE):
+        """Waits for a batch.  False when none came."""
+        if not self.dealer.poll(patience * 1000):
+            return False
+        version, link, count, _, records = msgpack.unpackb(self.dealer.recv())
+        records = [TYPES[record[0]](*record[1:]) for record in records]
+        if [kind(record) for record in records] != ["RESYNC"]:  # to a link that it does not know it counts from 1
+            assert (version, link, count) == (1, self.link, self.received + 1), (link, count, self.received)
+        self.received = count
+        for record in records:
+            if kind(record) in ("DELIVER", "POSITION") and not getattr(record, "flags", 0) & VOLATILE:
+                assert record.pos >= self.pos or kind(record) == "DELIVER", (record, self.pos)
+                self.pos = max(self.pos, record.pos)
+        self.records += records
+        if records:
+            self.batches.append([kind(record) for record in records])
+        return True
+
+    def next(self):
+        """The oldest record not yet taken."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.records:
+            assert time.monotonic() < deadline and self.read(), f"nothing came; {self.router.log()}"
+        return self.records.pop(0)
+
+    def take(self, *kinds, where=lambda record: True):
+        """The oldest record of one of these kinds; others stay."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            for at, record in enumerate(self.records):
+                if kind(record) in kinds and where(record):
+                    return self.records.pop(at)
+            assert time.monotonic() < deadline and self.read(), f"no {kinds} in {shown(self.records)}; {self.router.log()}"
+
+    def ask(self, name, *fields):
+        self.request += 1
+        self.send((name, self.request, *fields))
+        return self.request
+
+    def answer(self, request):
+        """The acknowledgement that ends this request, parsed."""
+        return json.loads(self.take("ANSWER", "JOINED", "LEFT",
+                                    where=lambda record: record.request == request).answer)
+
+    def connect(self, namespace="/", auth=""):
+        self.sockets += 1
+        held = Socket(self, self.sockets, namespace)
+        request = self.ask("CONNECT", held.number, namespace, auth, "127.0.0.1")
+        record = self.take("CONNECTED", where=lambda record: record.request == request)
+        held.sid, held.sender = record.sid, record.sender
+        self.held[held.number] = held
+        return held
+
+    def settle(self):
+        """Everything that the router released up to now has come."""
+        request = self.ask("JOIN", 0, "x", 0, 0)
+        self.answer(request)
+
+
+class Socket:
+    def __init__(self, gateway, socket_number, namespace):
+        self.gateway, self.number, self.namespace = gateway, socket_number, namespace
+        self.rooms = {}
+
+    def ask(self, name, *fields):
+        return self.gateway.ask(name, self.number, *fields)
+
+    def answer(self, name, *fields):
+        return self.gateway.answer(self.ask(name, *fields))
+
+    def join(self, room, history=0, watch=0):
+        request = self.ask("JOIN", room, history, watch)
+        record = self.gateway.take("JOINED", where=lambda record: record.request == request)
+        self.rooms[room] = (record.joined_pos, record.watch)
+        return json.loads(record.answer)
+
+    def start(self, event, room, arguments, client_id="", flags=ACK):
+        return self.ask("EVENT", flags, room, event, json.dumps(arguments, separators=(",", ":"))[1:-1], client_id)
+
+    def publish(self, event, room, *arguments, client_id=""):
+        return self.gateway.answer(self.start(event, room, arguments, client_id))
+
+    def say(self, room, text, client_id=""):
+        return self.publish("msg", room, {"room": room, "text": text}, client_id=client_id)
+
+    def history(self, room, before=0, after=None, limit=0):
+        return self.answer("HISTORY", room, before, int(after is not None), after or 0, limit)
+
+
+def texts(messages):
+    return [message["args"][0]["text"] for message in messages]
+
+
+def payloads(records):
+    return [json.loads(record.payload) for record in records if kind(record) == "DELIVER"]
+
+
+def shown(records):
+    text = str(records)
+    return text if len(text) < 2000 else text[:1000] + " ... " + text[-1000:]
+
+
+class RouterTest(unittest.TestCase):
+    options = ()
+    configuration = EVENTS
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="hubbub-router-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        path = pathlib.Path(self.folder, "conf")
+        path.write_text(self.configuration)
+        self.router = Router(self.folder, f"--config={path}", *self.options)
+        self.gateways = []
+        self.router.start()
+        self.addCleanup(self.end)
+
+    def end(self):
+        for gateway in self.gateways:
+            gateway.close()
+        if self.router.process.poll() is None:
+            self.assertEqual(self.router.stop(), 0, self.router.log())
+
+    def gateway(self, name="g1", live=True):
+        gateway = Gateway(self.router, name)
+        self.gateways.append(gateway)
+        if live:
+            gateway.go_live()
+        return gateway
+
+    def refused(self, answer, code):
+        self.assertEqual((answer["ok"], answer["error"]["code"]), (False, code), answer)
+        self.assertTrue(answer["error"]["message"])
+
+    def until(self, condition, what):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"{what}; {self.router.log()}")
+            time.sleep(0.02)
+
+
+class Rooms(RouterTest):
+    def test_a_first_hello_is_welcomed(self):
+        gateway = self.gateway(live=False)
+        welcome = gateway.go_live()
+        self.assertRegex(welcome.epoch, r"^[A-Za-z0-9_-]{8}$")
+        self.assertEqual((welcome.head, welcome.resume, gateway.pos), (0, 1, 0))
+
+    def test_connect(self):
+        gateway = self.gateway()
+        first, second = gateway.connect(), gateway.connect()
+        self.assertRegex(first.sid, r"^[A-Za-z0-9_-]{20}$")
+        self.assertEqual(first.sender, "anon:" + first.sid)
+        self.assertNotEqual(first.sid, second.sid)
+        gateway.ask("CONNECT", 99, "/nowhere", "", "")
+        refused = gateway.take("REFUSED")
+        self.assertEqual((refused.socket, json.loads(refused.error)), (99, {"message": "Invalid namespace"}))
+
+    def test_connect_joins_rooms_first(self):
+        gateway = self.gateway()
+        held = gateway.connect(auth=json.dumps({"token": "x", "join": ["a", {"room": "b"}, "", 7, "bad\x01", "a"]}))
+        joined = [gateway.take("JOINED"), gateway.take("JOINED")]
+        self.assertEqual([(record.request, record.room) for record in joined], [(0, "a"), (0, "b")])
+        self.assertIn(["JOINED", "JOINED", "CONNECTED"], [batch[-3:] for batch in gateway.batches])
+        self.assertTrue(held.say("a", "hello")["ok"])
+        self.assertTrue(held.say("b", "hello")["ok"])
+        self.assertEqual(self.router.metric("hubbub_joins_skipped_total"), 4)
+
+    def test_messages_reach_the_room_on_all_gateways_and_nobody_else(self):
+        one, two, three = self.gateway("g1"), self.gateway("g2"), self.gateway("g3")
+        alice, bob, carol = one.connect(), two.connect(), three.connect()
+        self.assertEqual(alice.join("R"), {"ok": True, "room": "R", "seq": 0, "members": 1})
+        self.assertEqual(bob.join("R"), {"ok": True, "room": "R", "seq": 0, "members": 2})
+        carol.join("S")
+        request = alice.start("msg", "R", [{"room": "R", "n": 1.50, "t": "\u00fc\"\\"}, [2]])
+        answer = one.answer(request)
+        self.assertEqual({"ok": True, "id": f"{one.incarnation:x}-{request:x}", "seq": 1, "at": answer["at"]}, answer)
+        self.assertLess(abs(answer["at"] / 1000 - time.time()), 60)
+        for gateway in (one, two):
+            record = gateway.take("DELIVER")
+            self.assertEqual((record.pos, record.namespace, record.room, record.flags, record.except_socket),
+                             (1, "/", "R", 0, 0))
+            self.assertEqual(json.loads(record.payload),
+                             ["msg", {"room": "R", "n": 1.5, "t": "\u00fc\"\\"}, [2],
+                              {"room": "R", "seq": 1, "id": answer["id"], "from": alice.sender, "at": answer["at"]},
+                              f"{one.epoch}.1"])
+        carol.say("S", "x")
+        self.assertEqual([record.room for record in three.records if kind(record) == "DELIVER"], ["S"])
+
+    def test_arguments_are_passed_on_byte_for_byte(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        arguments = '{"room" : "R","a":1e2,"b":"\\u00e4"} , 1.0'
+        gateway.answer(held.ask("EVENT", ACK, "R", "plain", arguments, ""))
+        self.assertEqual(gateway.take("DELIVER").payload, f'["plain",{arguments},"{gateway.epoch}.1"]')
+        gateway.answer(held.ask("EVENT", ACK, "R", "plain", "", ""))
+        self.assertEqual(gateway.take("DELIVER").payload, f'["plain","{gateway.epoch}.2"]')
+        self.assertEqual([row["arguments"] for row in self.router.rows()], [arguments, ""])
+
+    def test_the_answer_comes_before_the_delivery(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        for flags, expected in ((ACK, "ANSWER"), (0, "DONE")):
+            gateway.records.clear()
+            held.start("msg", "R", [{"room": "R"}], flags=flags)
+            gateway.take("DELIVER")
+            self.assertIn(expected, gateway.batches[-1])
+            self.assertLess(gateway.batches[-1].index(expected), gateway.batches[-1].index("DELIVER"))
+
+    def test_order_and_numbers(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        members = [one.connect(), two.connect(), one.connect(), two.connect()]
+        for member in members:
+            member.join("R")
+            member.join("S")
+        requests = [[] for _ in members]
+        for count in range(200):
+            at = count % len(members)
+            requests[at].append(members[at].start("msg", "RS"[count % 3 == 0], [{"room": "R", "text": count}]))
+        answers = [members[at].gateway.answer(request) for at in range(len(members)) for request in requests[at]]
+        self.assertTrue(all(answer["ok"] for answer in answers))
+        seen = []
+        for gateway in (one, two):
+            gateway.settle()
+            seen.append([(record.pos, record.room, json.loads(record.payload)[2]["seq"])
+                         for record in gateway.records if kind(record) == "DELIVER"])
+        self.assertEqual(seen[0], seen[1])
+        self.assertEqual([pos for pos, _, _ in seen[0]], list(range(1, 201)))
+        for room in "RS":
+            numbers = [seq for _, where, seq in seen[0] if where == room]
+            self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
+
+    def test_an_event_may_follow_its_join_at_once(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        join, first = gateway.request + 1, gateway.request + 2
+        gateway.request += 4
+        gateway.send(("JOIN", join, held.number, "R", 5, 0),
+                     ("EVENT", first, held.number, ACK, "R", "msg", '{"room":"R"}', ""),
+                     ("PRESENCE", first + 1, held.number, "R"),
+                     ("LEAVE", first + 2, held.number, "R"))
+        order = [gateway.next() for _ in range(5)]
+        self.assertEqual([kind(record) for record in order], ["JOINED", "ANSWER", "DELIVER", "ANSWER", "LEFT"])
+        self.assertEqual(json.loads(order[0].answer),
+                         {"ok": True, "room": "R", "seq": 0, "members": 1, "history": [], "more": False})
+        self.assertTrue(json.loads(order[1].answer)["ok"])
+        self.assertEqual(json.loads(order[3].answer), {"ok": True, "room": "R", "members": 1})
+        self.refused(held.say("R", "late"), "not_joined")
+
+    def test_join_twice_and_leave(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob = one.connect(), two.connect()
+        alice.join("R")
+        joined_pos = alice.rooms["R"][0]
+        bob.join("R")
+        bob.say("R", "x")
+        self.assertEqual(alice.join("R"), {"ok": True, "room": "R", "seq": 1, "members": 2})
+        self.assertEqual(alice.rooms["R"][0], joined_pos)
+        self.assertEqual(alice.answer("LEAVE", "R"), {"ok": True, "room": "R"})
+        self.assertEqual(alice.answer("LEAVE", "R"), {"ok": True, "room": "R"})
+        self.assertEqual(bob.answer("PRESENCE", "R"), {"ok": True, "room": "R", "members": 1})
+        bob.say("R", "y")
+        one.settle()
+        self.assertEqual(len(payloads(one.records)), 1)
+        two.send(("DISCONNECT", bob.number, "transport close"))
+        self.until(lambda: self.router.statistics()["members"] == 0, "the socket is still a member")
+
+    def test_a_clients_id_counts_once(self):
+        gateway = self.gateway()
+        alice, bob = gateway.connect(), gateway.connect()
+        for held in (alice, bob):
+            held.join("R")
+            held.join("S")
+        first = alice.say("R", "x", client_id="12345678")
+        self.assertEqual(first["id"], "12345678")
+        self.assertEqual(alice.say("R", "x", client_id="12345678"), first)
+        self.assertEqual(bob.say("R", "x", client_id="12345678"), first)
+        self.assertEqual(alice.say("S", "x", client_id="12345678")["seq"], 1)
+        self.assertEqual(alice.say("R", "y", client_id="1234567\u00e9")["seq"], 2)
+        gateway.settle()
+        self.assertEqual(len(payloads(gateway.records)), 3)
+        self.assertEqual(self.router.metric("hubbub_repeated_total"), 2)
+
+    def test_volatile_events(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob = one.connect(), two.connect()
+        alice.join("R")
+        bob.join("R")
+        alice.say("R", "x")
+        self.assertEqual(alice.publish("typing", "R", {"room": "R"}), {"ok": True})
+        record = one.take("DELIVER", where=lambda record: record.flags)
+        self.assertEqual((record.flags, record.except_socket, record.pos), (VOLATILE, alice.number, 1))
+        record = two.take("DELIVER", where=lambda record: record.flags)
+        self.assertEqual((record.flags, record.except_socket, record.pos), (VOLATILE, 0, 1))
+        payload = json.loads(record.payload)
+        self.assertEqual(payload, ["typing", {"room": "R"}, {"room": "R", "from": alice.sender, "at": payload[2]["at"]},
+                                   f"{two.epoch}.1"])
+        self.assertEqual(len(self.router.rows()), 1)
+
+    def test_a_volatile_event_does_not_overtake(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        gateway.request += 2
+        gateway.send(("EVENT", gateway.request - 1, held.number, ACK, "R", "msg", '{"room":"R"}', ""),
+                     ("EVENT", gateway.request, held.number, ACK, "R", "typing", '{"room":"R"}', ""))
+        self.assertEqual([gateway.take("DELIVER").flags for _ in range(2)], [0, VOLATILE])
+
+    def test_the_other_ways_to_deliver(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob = one.connect(), two.connect()
+        stranger = two.connect()
+        alice.join("R")
+        bob.join("R")
+        self.assertEqual(alice.publish("logged", "R", {"room": "R"}), {"ok": True})
+        logged = json.loads(two.take("DELIVER").payload)
+        self.assertEqual(sorted(logged[2]), ["at", "from", "id", "room"])
+        self.assertEqual(alice.publish("others", "R", {"room": "R"})["seq"], 1)
+        self.assertEqual(one.take("DELIVER", where=lambda record: record.pos == 2).except_socket, alice.number)
+        self.assertEqual(two.take("DELIVER", where=lambda record: record.pos == 2).except_socket, 0)
+        self.assertEqual(alice.publish("self", "R", {"room": "R"})["seq"], 2)
+        emitted = one.take("EMIT")
+        self.assertEqual((emitted.socket, json.loads(emitted.payload)[0], one.pos), (alice.number, "self", 3))
+        self.assertEqual(stranger.publish("all", "", {"n": 1}), {"ok": True})
+        for gateway in (one, two):
+            record = gateway.take("DELIVER", where=lambda record: record.flags & NAMESPACE)
+            self.assertEqual((record.room, record.pos, json.loads(record.payload)),
+                             ("", 4, ["all", {"n": 1}, f"{one.epoch}.4"]))
+        self.assertEqual([(row["seq"], row["class"], row["deliver"]) for row in self.router.rows()],
+                         [(0, 2, 0), (1, 1, 1), (2, 1, 2), (0, 2, 3)])
+
+    def test_refusals(self):
+        gateway = self.gateway()
+        held, other = gateway.connect(), gateway.connect()
+        held.join("R")
+        self.refused(held.publish("nothing", "R", {}), "unknown_event")
+        self.refused(held.publish("msg", "S", {}), "not_joined")
+        self.refused(held.publish("msg", "", {}), "bad_room")
+        self.refused(held.publish("msg", "a\x7fb", {}), "bad_room")
+        self.refused(held.publish("msg", "x" * 256, {}), "bad_room")
+        self.refused(held.say("R", "x", client_id="short"), "bad_request")
+        self.refused(held.say("R", "x", client_id="1234567\n"), "bad_request")
+        self.refused(held.say("R", "x", client_id="x" * 65), "bad_request")
+        self.refused(held.say("R", "x" * 1048576), "too_large")
+        self.refused(held.answer("JOIN", "", 0, 0), "bad_room")
+        self.refused(held.answer("JOIN", other.sid, 0, 0), "bad_room")
+        self.refused(held.answer("LEAVE", "\x01"), "bad_room")
+        self.refused(held.answer("PRESENCE", "S"), "not_joined")
+        self.refused(held.history("S"), "not_joined")
+        self.refused(held.history("\x01"), "bad_room")
+        self.refused(held.history("R", before=5, after=2), "bad_request")
+        for count in range(127):
+            held.join(f"room {count}")
+        self.refused(held.answer("JOIN", "one too many", 0, 0), "bad_request")
+        self.refused(gateway.answer(gateway.ask("EVENT", 4711, ACK, "R", "msg", "", "")), "not_joined")
+        self.assertEqual(self.router.rows(), [])
+        refused = self.router.statistics()["refused"]
+        self.assertEqual(refused, {"unknown_event": 1, "not_joined": 4, "bad_room": 7, "bad_request": 5,
+                                   "too_large": 1})
+
+    def test_a_refusal_without_acknowledgement(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        requests = [held.start("msg", "R", [{}], flags=0) for _ in range(8)]
+        done = []
+        while len(done) < len(requests):
+            done += gateway.take("DONE").requests
+        self.assertEqual(done, requests)
+        errors = [record for record in gateway.records if kind(record) == "EMIT"]
+        payload = json.loads(errors[0].payload)
+        self.assertEqual((errors[0].socket, payload[0], payload[1]["event"], payload[1]["error"]["code"], payload[2]),
+                         (held.number, "hubbub:error", "msg", "not_joined", f"{gateway.epoch}.0"))
+        self.assertIn(len(errors), (5, 6))
+        self.assertEqual(self.router.statistics()["dropped"], {"error_rate": 8 - len(errors)})
+
+    def test_presence_events(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        watcher, quiet = one.connect(), two.connect()
+        self.assertEqual(watcher.join("R", watch=1)["members"], 1)
+        first = one.take("DELIVER")
+        self.assertEqual(first.flags, VOLATILE | WATCHERS)
+        self.assertEqual(json.loads(first.payload),
+                         ["hubbub:presence", {"room": "R", "members": 1}, f"{one.epoch}.0"])
+        started = time.monotonic()
+        for count in range(5):
+            two.connect().join("R")
+        quiet.join("R")
+        self.assertEqual(json.loads(one.take("DELIVER").payload)[1]["members"], 7)
+        self.assertGreater(time.monotonic() - started, 0.5)
+        two.send(("BYE", "drain"))
+        self.assertEqual(json.loads(one.take("DELIVER").payload)[1]["members"], 1)
+        self.assertEqual(payloads(two.records), [])
+        self.assertEqual(self.router.metric("hubbub_presence_events_total"), 3)
+
+
+class History(RouterTest):
+    def fill(self, held, room, count, pad=""):
+        for at in range(count):
+            held.start("msg", room, [{"text": at + 1, "pad": pad}], flags=0 if at < count - 1 else ACK)
+        self.assertEqual(held.gateway.answer(held.gateway.request)["seq"], count)
+
+    def check_pages(self, held):
+        newest = held.history("R")
+        self.assertEqual((texts(newest["messages"]), newest["more"]), (list(range(251, 301)), True))
+        self.assertEqual((newest["ok"], newest["room"]), (True, "R"))
+        message = newest["messages"][-1]
+        self.assertEqual(sorted(message), ["args", "at", "event", "from", "id", "seq"])
+        self.assertEqual((message["seq"], message["event"]), (300, "msg"))
+        for arguments, expected, more in (
+                (dict(before=11), list(range(1, 11)), False),
+                (dict(before=1), [], False),
+                (dict(before=301, limit=3), [298, 299, 300], True),
+                (dict(before=5000, limit=2), [299, 300], True),
+                (dict(before=4, limit=2), [2, 3], True),
+                (dict(after=0, limit=2), [1, 2], True),
+                (dict(after=0, limit=500), list(range(1, 201)), True),
+                (dict(after=298), [299, 300], False),
+                (dict(after=290, limit=4), [291, 292, 293, 294], True),
+                (dict(after=300), [], False),
+                (dict(after=10 ** 12), [], False)):
+            page = held.history("R", **arguments)
+            self.assertEqual((texts(page["messages"]), page["more"]), (expected, more), arguments)
+        for count, expected, more in ((2, [299, 300], True), (1000, list(range(101, 301)), True)):
+            joined = held.join("R", history=count)
+            self.assertEqual((texts(joined["history"]), joined["more"], joined["seq"]), (expected, more, 300))
+
+    def test_from_memory(self):
+        held = self.gateway().connect()
+        held.join("R")
+        self.fill(held, "R", 300)
+        self.check_pages(held)
+        self.assertEqual(self.router.metric("hubbub_history_total{from=journal}"), 0)
+
+    def test_from_memory_after_a_restart(self):
+        held = self.gateway("g1").connect()
+        held.join("R")
+        self.fill(held, "R", 300)
+        self.assertEqual(self.router.stop(), 0)
+        self.router.start()
+        held = self.gateway("g2").connect()
+        self.assertEqual(held.join("R")["seq"], 300)
+        self.check_pages(held)
+        self.assertEqual(self.router.metric("hubbub_history_total{from=journal}"), 0)
+
+    def test_large_messages_cut_a_page_short(self):
+        held = self.gateway().connect()
+        held.join("R")
+        self.fill(held, "R", 12, pad="x" * 100000)
+        page = held.history("R")
+        self.assertEqual((texts(page["messages"]), page["more"]), (list(range(8, 13)), True))
+        page = held.history("R", after=0)
+        self.assertEqual((texts(page["messages"]), page["more"]), (list(range(1, 6)), True))
+        joined = held.join("R", history=10)
+        self.assertEqual((texts(joined["history"]), joined["more"]), (list(range(8, 13)), True))
+
+    def test_logged_and_volatile_events_have_no_place(self):
+        held = self.gateway().connect()
+        held.join("R")
+        for event in ("logged", "msg", "typing", "logged", "msg"):
+            held.publish(event, "R", {"text": event})
+        self.assertEqual([message["seq"] for message in held.history("R")["messages"]], [1, 2])
+
+
+class HistoryFromTheJournal(History):
+    options = ("--recent-max=0",)
+
+    def test_from_memory(self):
+        held = self.gateway().connect()
+        held.join("R")
+        self.fill(held, "R", 300)
+        self.check_pages(held)
+        self.assertEqual(self.router.metric("hubbub_history_total{from=memory}"), 3)
+
+    def test_from_memory_after_a_restart(self):
+        held = self.gateway("g1").connect()
+        held.join("R")
+        self.fill(held, "R", 300)
+        self.router.kill()
+        self.router.start()
+        gateway = self.gateways[0]
+        self.assertEqual(gateway.go_live().resume, 1)
+        self.check_pages(held)
+
+    def test_a_leave_overtakes_no_join_that_waits_for_its_page(self):
+        gateway = self.gateway()
+        held, other = gateway.connect(), gateway.connect()
+        other.join("R")
+        self.fill(other, "R", 20)
+        for _ in range(20):
+            join = gateway.request + 1
+            gateway.request += 2
+            gateway.send(("JOIN", join, held.number, "R", 10, 0), ("LEAVE", join + 1, held.number, "R"))
+            joined = gateway.take("JOINED", "ANSWER", where=lambda record: record.request == join)
+            gateway.take("LEFT", where=lambda record: record.request == join + 1)
+            self.assertTrue(json.loads(joined.answer)["ok"])
+            self.assertEqual(other.answer("PRESENCE", "R")["members"], 1)
+
+    def test_messages_behind_the_page_are_not_missed(self):
+        gateway = self.gateway()
+        held, other = gateway.connect(), gateway.connect()
+        other.join("R")
+        self.fill(other, "R", 20)
+        for turn in range(20):
+            join = gateway.request + 1
+            gateway.request += 4
+            gateway.records.clear()
+            gateway.send(("JOIN", join, held.number, "R", 5, 0),
+                         *(("EVENT", join + 1 + at, other.number, ACK, "R", "msg", '{"text":0}', "") for at in range(3)))
+            last = gateway.answer(join + 3)["seq"]
+            joined = gateway.take("JOINED")
+            answer = json.loads(joined.answer)
+            shown = [message["seq"] for message in answer["history"]]
+            live = [json.loads(record.payload)[-2]["seq"] for record in gateway.records
+                    if kind(record) == "DELIVER" and record.pos > joined.joined_pos]
+            self.assertEqual(shown[-1], answer["seq"])
+            self.assertEqual((shown + live)[-5:], list(range(last - 4, last + 1)))
+            held.answer("LEAVE", "R")
+
+    def test_reads_are_bounded(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        self.fill(held, "R", 300)
+        first = gateway.request + 1
+        gateway.request += 100
+        gateway.send(*(("HISTORY", first + at, held.number, "R", 0, 0, 0, 200) for at in range(100)))
+        answers = [gateway.answer(first + at) for at in range(100)]
+        self.assertTrue(all(answer["ok"] or answer["error"]["code"] == "busy" for answer in answers))
+        self.assertTrue(answers[0]["ok"])
+        self.assertGreater(len([answer for answer in answers if not answer["ok"]]), 0)
+        self.assertTrue(held.history("R")["ok"])
+
+
+class Links(RouterTest):
+    def test_a_new_link_gets_what_was_missed(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob, carol = one.connect(), two.connect(), two.connect()
+        alice.join("R")
+        bob.join("R")
+        carol.join("S")
+        bob.say("R", "before")
+        two.settle()
+        two.records.clear()
+        two.close()
+        for count in range(3):
+            alice.say("R", count)
+        alice.publish("logged", "R", {"room": "R", "text": "logged"})
+        self.assertEqual(two.go_live().resume, 1)
+        self.assertEqual([(record.flags, record.pos) for record in two.before_live],
+                         [(REPLAY, 2), (REPLAY, 3), (REPLAY, 4), (REPLAY, 5)])
+        live = [record for record in one.records if kind(record) == "DELIVER" and record.pos > 1]
+        self.assertEqual([record.payload for record in two.before_live], [record.payload for record in live])
+        self.assertTrue(carol.say("S", "still a member")["ok"])
+        self.assertEqual(self.router.statistics()["sockets"], 3)
+
+    def test_a_lost_answer_is_replayed(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        gateway.settle()
+        request = held.start("msg", "R", [{"room": "R", "text": "x"}])
+        logged = held.start("logged", "R", [{"room": "R"}])
+        self.until(lambda: self.router.statistics()["journal"]["head"] == 2, "not committed")
+        gateway.pos = 0
+        self.assertEqual(gateway.go_live().resume, 1)
+        self.assertEqual([kind(record) for record in gateway.before_live], ["ANSWER", "DELIVER", "ANSWER", "DELIVER"])
+        answers = [json.loads(record.answer) for record in gateway.before_live if kind(record) == "ANSWER"]
+        self.assertEqual([gateway.before_live[0].request, gateway.before_live[2].request], [request, logged])
+        self.assertEqual((answers[0]["seq"], answers[1]), (1, {"ok": True}))
+
+    def test_the_private_ways_are_replayed_too(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob = one.connect(), two.connect()
+        alice.join("R")
+        bob.join("R")
+        for event, room in (("self", "R"), ("others", "R"), ("all", "")):
+            alice.publish(event, room, {"room": "R"})
+        one.pos = two.pos = 0
+        one.go_live()
+        two.go_live()
+        self.assertEqual([(kind(record), record.flags) for record in one.before_live
+                          if kind(record) in ("EMIT", "DELIVER")],
+                         [("EMIT", REPLAY), ("DELIVER", REPLAY), ("DELIVER", REPLAY | NAMESPACE)])
+        self.assertEqual([record.except_socket for record in one.before_live if kind(record) == "DELIVER"],
+                         [alice.number, 0])
+        self.assertEqual([(kind(record), record.flags) for record in two.before_live],
+                         [("DELIVER", REPLAY), ("DELIVER", REPLAY | NAMESPACE)])
+
+    def test_what_can_not_be_replayed(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        held.say("R", "x")
+        gateway.pos = 99
+        self.assertEqual((gateway.go_live().resume, gateway.pos), (0, 1))
+        gateway.epoch = "another0"
+        self.assertEqual((gateway.go_live().resume, gateway.pos), (0, 1))
+        self.assertTrue(held.say("R", "y")["ok"])
+
+    def test_the_router_restarts(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob = one.connect(), two.connect()
+        alice.join("R", watch=1)
+        bob.join("R")
+        for count in range(10):
+            alice.say("R", count)
+        one.settle()
+        two.settle()
+        epoch, seen = one.epoch, two.pos
+        self.router.kill()
+        self.router.start()
+        self.assertEqual(one.go_live()[:3], (epoch, 10, 1))
+        two.pos = 4
+        self.assertEqual(two.go_live()[:3], (epoch, 10, 1))
+        self.assertEqual(seen, 10)
+        self.assertEqual([record.pos for record in two.before_live], list(range(5, 11)))
+        self.assertEqual(bob.answer("PRESENCE", "R")["members"], 2)
+        self.assertEqual(alice.say("R", "after")["seq"], 11)
+        self.assertEqual(two.take("DELIVER").pos, 11)
+        presence = one.take("DELIVER", where=lambda record: record.flags & WATCHERS)
+        self.assertIn(json.loads(presence.payload)[1]["members"], (1, 2))
+        self.assertEqual([row["seq"] for row in self.router.rows()], list(range(1, 12)))
+
+    def test_a_repeated_id_after_a_restart(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        first = held.say("R", "x", client_id="the same id")
+        self.router.kill()
+        self.router.start()
+        gateway.go_live()
+        self.assertEqual(held.say("R", "x", client_id="the same id"), first)
+        self.assertEqual(len(self.router.rows()), 1)
+
+    def test_a_silent_gateway_is_given_up(self):
+        self.assertEqual(self.router.stop(), 0)
+        self.router.options += ("--heartbeat=50", "--dead=300")
+        self.router.start()
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob = one.connect(), two.connect()
+        alice.join("R")
+        bob.join("R")
+        deadline = time.monotonic() + PATIENCE
+        while alice.answer("PRESENCE", "R")["members"] == 2:
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual(self.router.metric("hubbub_router_gateways_dead_total"), 1)
+        two.send(("PRESENCE", 1000, bob.number, "R"))
+        two.take("RESYNC")
+        self.assertEqual(two.go_live().resume, 1)
+        self.assertEqual(alice.answer("PRESENCE", "R")["members"], 2)
+
+    def test_heartbeats(self):
+        gateway = self.gateway()
+        self.assertTrue(gateway.read(5))
+        gateway.send()
+        self.assertTrue(gateway.read(5))
+
+    def test_goodbye(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob = one.connect(), two.connect()
+        alice.join("R")
+        bob.join("R")
+        two.send(("BYE", "drain"))
+        self.until(lambda: self.router.statistics()["gateways"] == 1, "the gateway is still there")
+        self.assertEqual(alice.answer("PRESENCE", "R")["members"], 1)
+
+    def test_another_process_takes_over_the_name(self):
+        one = self.gateway("g1")
+        one.connect().join("R")
+        two = self.gateway("g1")
+        self.assertEqual(self.router.statistics()["sockets"], 0)
+        one.send(("PRESENCE", 1000, 1, "R"))
+        one.take("RESYNC")
+        self.assertEqual(two.connect().join("R")["members"], 1)
+
+    def test_malformed_batches(self):
+        survivor = self.gateway("survivor")
+        other = survivor.connect()
+        other.join("R")
+        good = [1, 0, 0, 0, []]
+
+        def batch(gateway, *records, **changes):
+            fields = dict(version=1, link=gateway.link, number=gateway.sent + 1, acknowledged=gateway.received,
+                          records=list(records))
+            fields.update(changes)
+            return msgpack.packb(list(fields.values()))
+
+        cases = (
+            lambda g: b"",
+            lambda g: b"\xc1",
+            lambda g: os.urandom(50),
+            lambda g: msgpack.packb(good[:4]),
+            lambda g: msgpack.packb({"a": 1}),
+            lambda g: batch(g, number=g.sent + 2),
+            lambda g: batch(g, number=g.sent),
+            lambda g: batch(g, link=g.link + 1),
+            lambda g: batch(g, acknowledged=1 << 40),
+            lambda g: batch(g, "record"),
+            lambda g: batch(g, [7, 1]),
+            lambda g: batch(g, [7, -1, 1, "R", 0, 0]),
+            lambda g: batch(g, [7, 1, 1, ["R"], 0, 0]),
+            lambda g: batch(g, [5, 1, 1, "/", "", ""]),  # the socket is connected already
+            lambda g: batch(g, [1, g.name, 1, "", 0, 0, ""]),
+            lambda g: batch(g, [3, "/", "R", [1, 2]]),
+            lambda g: batch(g, [12, ["name"]]),
+            lambda g: batch(g, [12, ["name", "value"]]),
+            lambda g: batch(g)[:-1],
+            lambda g: b"\xdf" + b"\xff" * 40,
+        )
+        for at, case in enumerate(cases):
+            gateway = self.gateway("bad")
+            gateway.connect().join("R")
+            gateway.send_raw(case(gateway))
+            gateway.take("RESYNC")
+            self.assertTrue(other.say("R", at)["ok"])
+        self.assertEqual(self.router.metric("hubbub_router_malformed_total"), len(cases))
+        gateway = self.gateway("bad")
+        gateway.dealer.send_multipart([b"", msgpack.packb(good)])
+        gateway.take("RESYNC")
+
+    def test_hellos_that_contradict_themselves(self):
+        sid = "?" * 20
+        for at, records in enumerate((
+                [("HELLO_END", 1)],
+                [("SOCKET", 1, "/", sid, "", 1), ("SOCKET", 1, "/", "t" * 20, "", 1)],
+                [("SOCKET", 0, "/", sid, "", 1)],
+                [("SOCKET", 1, "/", "short", "", 1)],
+                [("SOCKET", 1, "/", sid, "bad\x01", 1)],
+                [("SOCKET", 1, "/", sid, "", 1), ("MEMBERS", "/", "", [1, 0, 0])],
+                [("SOCKET", 1, "/", sid, "", 1), ("MEMBERS", "/other", "R", [1, 0, 0])],
+                [("SOCKET", 1, "/", sid, "", 1), ("MEMBERS", "/", "R", [1, 0, 0, 1, 0, 0])],
+                [("JOIN", 1, 1, "R", 0, 0)])):
+            gateway = self.gateway(f"bad-{at}", live=False)
+            gateway.open()
+            gateway.send(gateway.hello_records()[0],
+                         *([f"{at:020}" if field == sid else field for field in record] for record in records))
+            gateway.take("RESYNC")
+        self.assertEqual(self.router.statistics()["members"], 0)
+
+    def test_sockets_that_can_not_be_kept_are_closed(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice = one.connect()
+        alice.join("R")
+        strange = Socket(two, 7, "/gone")
+        strange.sid, strange.rooms = "s" * 20, {"R": (0, 0)}
+        double = Socket(two, 8, "/")
+        double.sid = alice.sid
+        two.held = {7: strange, 8: double}
+        two.go_live()
+        self.assertEqual([two.take("CLOSE").socket for _ in range(2)], [7, 8])
+        self.assertEqual(self.router.statistics()["members"], 1)
+        self.assertTrue(alice.say("R", "x")["ok"])
+
+    def test_strangers_are_told_to_start_anew(self):
+        gateway = self.gateway(live=False)
+        gateway.open()
+        gateway.send(("PRESENCE", 1, 1, "R"))
+        gateway.take("RESYNC")
+        for _ in range(5):
+            gateway.send_raw(b"nonsense")
+        gateway = self.gateway("other", live=False)
+        gateway.open()
+        gateway.send_raw(msgpack.packb([2, 1, 1, 0, []]))
+        gateway.sent = 0
+        gateway.send(*gateway.hello_records())
+        gateway.take("LIVE")
+        self.assertEqual(self.router.metric("hubbub_router_versions_total"), 1)
+        self.assertEqual(self.router.metric("hubbub_router_strangers_total"), 6)
+
+
+class Credit(RouterTest):
+    options = ("--max-unacknowledged=65536", "--resync-max=65536", "--heartbeat=100", "--dead=20s",
+               "--recent-max=16KB")
+
+    def test_a_gateway_behind_is_resynced(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob = one.connect(), two.connect()
+        alice.join("R")
+        bob.join("R")
+        two.acknowledging = False
+        count = 0
+        while self.router.metric("hubbub_router_links_behind_total") == 0:
+            count += 1
+            self.assertLess(count, 200)
+            alice.say("R", "x" * 1000)
+        for _ in range(3):
+            alice.publish("typing", "R", {"room": "R"})
+        missed = [alice.say("R", at)["seq"] for at in range(3)]
+        self.assertEqual(self.router.statistics()["dropped"], {"gateway_behind": 3})
+        two.acknowledging = True
+        deadline = time.monotonic() + PATIENCE
+        while not any(kind(record) == "RESYNC" for record in two.records):
+            self.assertLess(time.monotonic(), deadline)
+            if two.read(0.1):
+                two.send()
+        self.assertLess(two.pos, missed[0])
+        self.assertEqual(two.go_live().resume, 1)
+        self.assertEqual([json.loads(record.payload)[2]["seq"] for record in two.before_live],
+                         list(range(two.before_live[0].pos, missed[-1] + 1)))
+        self.assertTrue(bob.say("R", "again")["ok"])
+        self.assertEqual(two.take("DELIVER").pos, missed[-1] + 1)
+
+    def test_replay_from_the_journal_and_too_much_of_it(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob = one.connect(), two.connect()
+        alice.join("R")
+        bob.join("R")
+        two.close()
+        for _ in range(40):
+            alice.say("R", "x" * 1000)
+        self.assertEqual(two.go_live().resume, 1)
+        self.assertEqual([record.pos for record in two.before_live], list(range(1, 41)))
+        two.close()
+        for _ in range(100):
+            alice.say("R", "x" * 1000)
+        self.assertEqual((two.go_live().resume, two.pos), (0, 140))
+        self.assertEqual(self.router.metric("hubbub_router_replays_total{result=impossible}"), 1)
+
+
+class Busy(RouterTest):
+    options = ("--max-waiting=1",)
+
+    def test_a_full_queue_refuses(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        first = gateway.request + 1
+        gateway.request += 20
+        gateway.send(*(("EVENT", first + at, held.number, ACK, "R", "msg", '{"room":"R"}', "") for at in range(18)),
+                     ("JOIN", first + 18, held.number, "S", 0, 0), ("LEAVE", first + 19, held.number, "R"))
+        answers = [gateway.answer(first + at) for at in range(20)]
+        self.assertTrue(answers[0]["ok"])
+        for answer in answers[1:]:
+            self.refused(answer, "busy")
+        self.assertTrue(held.say("R", "x")["ok"])
+        self.assertEqual(len(self.router.rows()), 2)
+
+
+class Program(RouterTest):
+    def run_router(self, *options):
+        return subprocess.run(self.router.command(*options), capture_output=True, text=True, timeout=PATIENCE)
+
+    def test_stats(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        held.say("R", "x")
+        gateway.send(("STATISTICS", ["hubbub_connections", 3, "hubbub_closed_total{reason=slow_reader}", 2,
+                                     "hubbub_refused_total{code=unavailable}", 4]))
+        gateway.settle()
+        text = dict(line.split(" ", 1) for line in self.router.ask("stats")[0].split("\n"))
+        for key, value in (("gateways", "1"), ("connections", "3"), ("sockets", "1"), ("rooms", "1"), ("members", "1"),
+                           ("messages.in.total", "1"), ("journal.head", "1"), ("journal.waiting", "0"),
+                           ("closed.slow_reader", "2"), ("refused.unavailable", "4"), ("refused.not_joined", "1"),
+                           ("epoch", gateway.epoch), ("journal.storage_full", "false")):
+            self.assertEqual(text[key], value, key)
+        for key in ("messages.in.per_second", "messages.out.per_second", "journal.commit_ms.average",
+                    "uptime_seconds", "version", "recent.bytes", "journal.unindexed"):
+            self.assertIn(key, text)
+        document = self.router.statistics()
+        self.assertEqual((document["journal"]["head"], document["closed"]), (1, {"slow_reader": 2}))
+        self.assertEqual(document["metrics"]["hubbub_connections"], 3)
+        self.assertGreater(document["metrics"]["hubbub_commit_seconds_sum"], 0)
+        self.assertEqual(self.router.ask("rooms"), ["/ 1 1 1 R"])
+        self.assertEqual(self.router.ask("gateways")[0].split(" ")[:3], ["g1", "live", "1"])
+        gateway.send(("BYE", ""))
+        self.until(lambda: self.router.statistics()["gateways"] == 0, "the gateway is still there")
+        document = self.router.statistics()
+        self.assertEqual((document["connections"], document["closed"]), (0, {"slow_reader": 2}))
+
+    def test_the_stats_socket(self):
+        self.assertEqual(os.stat(self.router.stats).st_mode & 0o777, 0o600)
+        self.assertEqual(os.stat(self.router.data).st_mode & 0o777, 0o700)
+        answers = self.router.ask("help", "nonsense", "", "rooms", "gateways", "quit", "stats")
+        self.assertIn("stats json", answers[0])
+        self.assertEqual([answer.split(" ")[0] for answer in answers[1:]], ["error", "error", "", "", ""])
+        self.assertEqual(self.router.ask("x" * 300), ["error the line is too long"])
+        with contextlib.ExitStack() as stack:
+            clients = []
+            for _ in range(20):
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.settimeout(PATIENCE)
+                client.connect(self.router.stats)
+                clients.append(client)
+            self.assertEqual([client.recv(1) for client in clients[16:]], [b""] * 4)
+            clients[0].sendall(b"help\n" * 50000)  # and never reads
+            clients[1].sendall(b"gate")
+            clients[1].sendall(b"ways\r\n")
+            self.assertEqual(clients[1].recv(10), b"\n")
+        self.assertTrue(self.gateway().connect().sid)
+
+    def test_a_second_router_is_refused(self):
+        second = self.run_router()
+        self.assertEqual((second.returncode, second.stdout), (70, ""))
+        self.assertIn("journal.sqlite", second.stderr)
+        with tempfile.TemporaryDirectory(prefix="hubbub-router-") as folder:
+            other = self.run_router(f"--data={folder}", f"--stats={folder}/stats")
+            self.assertEqual(other.returncode, 70)
+            self.assertIn(self.router.endpoint, other.stderr)
+            other = self.run_router(f"--data={folder}", f"--listen=ipc://{folder}/link")
+            self.assertEqual(other.returncode, 70)
+            self.assertIn(self.router.stats, other.stderr)
+            self.assertFalse(os.path.exists(f"{folder}/stats"))
+        self.assertTrue(self.gateway().connect().sid)
+
+    def test_leftovers_of_a_dead_router_are_replaced(self):
+        self.router.kill()
+        self.assertTrue(os.path.exists(self.router.stats))
+        self.router.start()
+        self.assertEqual(self.router.statistics()["gateways"], 0)
+
+    def test_a_foreign_journal_is_refused(self):
+        self.assertEqual(self.router.stop(), 0)
+        path = pathlib.Path(self.router.data, "journal.sqlite")
+        path.write_bytes(b"no database at all\n" * 1000)
+        self.assertEqual(self.run_router().returncode, 70)
+        path.unlink()
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE other(x)")
+            database.commit()
+        before = path.read_bytes()
+        refused = self.run_router()
+        self.assertEqual(refused.returncode, 70)
+        self.assertIn(str(path), refused.stderr)
+        self.assertEqual(path.read_bytes(), before)
+
+    def test_the_command_line(self):
+        self.assertEqual(self.run_router("--heartbeat=1s", "--dead=1s").returncode, 78)
+        self.assertEqual(self.run_router("--resync-max=128MB").returncode, 78)
+        self.assertEqual(self.run_router("--no-such-option").returncode, 64)
+        self.assertEqual(self.run_router("--check-config").returncode, 0)
+        self.assertIn("--max-unacknowledged", self.run_router("--help").stdout)
+
+    def test_drain_answers_what_was_taken(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        requests = [held.start("msg", "R", [{"text": at}]) for at in range(100)]
+        gateway.answer(requests[0])
+        self.router.process.terminate()
+        while gateway.read(1):
+            pass
+        answered = {requests[0]} | {record.request for record in gateway.records if kind(record) == "ANSWER"}
+        self.assertEqual(self.router.process.wait(PATIENCE), 0)
+        self.assertEqual(len(self.router.rows()), len(answered))
+        self.assertFalse(os.path.exists(self.router.stats))
+
+    def test_aborted_between_commit_and_release(self):
+        self.assertEqual(self.router.stop(), 0)
+        self.router.environment = {"HUBBUB_TEST_ABORT_AFTER_COMMITS": "2"}
+        self.router.start()
+        one, two = self.gateway("g1"), self.gateway("g2")
+        alice, bob = one.connect(), two.connect()
+        alice.join("R")
+        bob.join("R")
+        self.assertEqual(alice.say("R", "first")["seq"], 1)
+        one.settle()
+        two.settle()
+        request = alice.start("msg", "R", [{"text": "second"}])
+        deadline = time.monotonic() + PATIENCE
+        while self.router.process.poll() is None:
+            if [record for record in one.records if kind(record) == "ANSWER"]:
+                self.router.stop()
+                self.skipTest("built without test hooks")
+            self.assertLess(time.monotonic(), deadline)
+            one.read(0.05)
+        self.assertEqual(self.router.process.returncode, -signal.SIGABRT)
+        self.router.environment = {}
+        self.router.start()
+        self.assertEqual((one.go_live().resume, two.go_live().resume), (1, 1))
+        self.assertEqual([(kind(record), getattr(record, "pos", 0)) for record in one.before_live],
+                         [("ANSWER", 0), ("DELIVER", 2)])
+        self.assertEqual((one.before_live[0].request, json.loads(one.before_live[0].answer)["seq"]), (request, 2))
+        self.assertEqual([record.pos for record in two.before_live], [2])
+        self.assertEqual(alice.say("R", "third")["seq"], 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
