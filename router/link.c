@@ -229,9 +229,14 @@ static void rebuff(struct links *links, struct bytes routing, uint64_t number, c
 
 static void malformed(struct links *links, struct gateway_link *link, const char *what)
 {
+    bool greeting;
+
     links->counters->malformed++;
     log_warn("malformed batch", "gateway=%s what=%s", link->name, what);
+    greeting = link->state == LINK_GREETING;
     resync(links, link, "malformed");
+    if (greeting)
+        remove_link(links, link, true); /* half a hello says nothing about its sockets */
 }
 
 static struct gateway_link *find_name(const struct links *links, struct bytes name)

@@ -11,6 +11,7 @@
 
 enum {
     STATS_NAMES_MAX = 512, /* different counters of all gateways */
+    STATS_SOURCES_MAX = 4096,
     STATS_NAME_LENGTH_MAX = 96,
     STATS_RATE_SECONDS = 10,
 };

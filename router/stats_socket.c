@@ -17,6 +17,7 @@ struct client {
     struct loop_watch *watch;
     struct loop_timer idle;
     int fd;
+    bool ended;   /* takes no more commands */
     bool closing; /* after what is still to be written */
     size_t input_length;
     char input[STATS_LINE_MAX];
@@ -58,10 +59,12 @@ static bool run_line(struct client *client)
     size_t used;
     struct bytes line;
 
+    if (client->ended)
+        return false;
     if (!end) {
         if (client->input_length == STATS_LINE_MAX) {
             buffer_append_literal(&client->output, "error the line is too long\n\n");
-            client->closing = true;
+            client->ended = client->closing = true;
         }
         return false;
     }
@@ -70,7 +73,7 @@ static bool run_line(struct client *client)
     if (line.length && line.data[line.length - 1] == '\r')
         line.length--;
     if (!stats_command(client->server->stats, line, &client->output))
-        client->closing = true;
+        client->ended = client->closing = true;
     client->input_length -= used;
     memmove(client->input, client->input + used, client->input_length);
     return true;

@@ -69,6 +69,36 @@ static void retire(struct stats_sources *sources, struct stats_source *source)
     }
 }
 
+static void drop(struct stats_sources *sources, unsigned at)
+{
+    struct stats_source *source = sources->sources[at];
+
+    retire(sources, source);
+    sources->sources[at] = sources->sources[--sources->source_count];
+    free(source->gateway);
+    free(source);
+}
+
+/* NULL when there are too many. */
+static struct stats_source *add_source(struct stats_sources *sources, const char *gateway,
+                                       uint64_t incarnation)
+{
+    struct stats_source *source;
+
+    for (unsigned i = 0; sources->source_count == STATS_SOURCES_MAX && i < STATS_SOURCES_MAX; i++)
+        if (sources->sources[i]->gone)
+            drop(sources, i);
+    if (sources->source_count == STATS_SOURCES_MAX)
+        return NULL;
+    source = memory_zero(1, sizeof *source);
+    source->gateway = memory_text(gateway, strlen(gateway));
+    source->incarnation = incarnation;
+    sources->sources =
+        memory_resize(sources->sources, (sources->source_count + 1) * sizeof(struct stats_source *));
+    sources->sources[sources->source_count++] = source;
+    return source;
+}
+
 int stats_sources_take(struct stats_sources *sources, const char *gateway, uint64_t incarnation,
                        struct bytes counters)
 {
@@ -78,14 +108,11 @@ int stats_sources_take(struct stats_sources *sources, const char *gateway, uint6
 
     if (count < 0 || count % 2)
         return ERROR_MALFORMED;
-    if (!source) {
-        source = memory_zero(1, sizeof *source);
-        source->gateway = memory_text(gateway, strlen(gateway));
-        source->incarnation = incarnation;
-        sources->sources =
-            memory_resize(sources->sources, (sources->source_count + 1) * sizeof(struct stats_source *));
-        sources->sources[sources->source_count++] = source;
-    }
+    if (!source)
+        source = add_source(sources, gateway, incarnation);
+    if (!source)
+        return 0;
+    source->gone = false;
     if (source->incarnation != incarnation) {
         retire(sources, source);
         source->incarnation = incarnation;
@@ -106,17 +133,14 @@ int stats_sources_take(struct stats_sources *sources, const char *gateway, uint6
 
 void stats_sources_forget(struct stats_sources *sources, const char *gateway)
 {
-    for (unsigned i = 0; i < sources->source_count; i++) {
-        struct stats_source *source = sources->sources[i];
+    struct stats_source *source = find_source(sources, gateway);
 
-        if (strcmp(source->gateway, gateway) != 0)
-            continue;
-        retire(sources, source);
-        sources->sources[i] = sources->sources[--sources->source_count];
-        free(source->gateway);
-        free(source);
+    if (!source)
         return;
-    }
+    source->gone = true;
+    for (unsigned i = 0; i < sources->name_count; i++)
+        if (!sources->names[i].total)
+            source->values[i] = 0;
 }
 
 uint64_t stats_sources_sum(const struct stats_sources *sources, unsigned index)

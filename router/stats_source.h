@@ -17,6 +17,7 @@ struct stats_name {
 struct stats_source {
     char *gateway;
     uint64_t incarnation;
+    bool gone;
     uint64_t values[STATS_NAMES_MAX];
 };
 
@@ -30,12 +31,12 @@ struct stats_sources {
 
 void stats_sources_done(struct stats_sources *sources);
 
-/* Replaces a gateway's values.  0, or ERROR_MALFORMED: the values are partly replaced then.  Names beyond the
- * limits are passed over. */
+/* Replaces a gateway's values.  0, or ERROR_MALFORMED: the values are partly replaced then.  What is beyond
+ * the limits is passed over. */
 int stats_sources_take(struct stats_sources *sources, const char *gateway, uint64_t incarnation,
                        struct bytes counters) MUST_CHECK;
 
-/* The gateway is gone. */
+/* The gateway is gone: its gauges count no more.  It may come back. */
 void stats_sources_forget(struct stats_sources *sources, const char *gateway);
 
 /* The sum under the name of that index. */
