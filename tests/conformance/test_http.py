@@ -197,7 +197,7 @@ class Persistence(HttpTest):
                     except TimeoutError:
                         if drips:
                             connection.send('a')
-                self.assertGreaterEqual(time.monotonic() - started, 0.4)
+                self.assertGreater(time.monotonic() - started, 0.38)  # clocks of a millisecond
                 connection.socket.settimeout(60)
                 response = connection.response()
                 self.assertEqual((response.status, response.fields['connection']), (408, 'close'))
