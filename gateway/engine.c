@@ -180,6 +180,8 @@ static void on_timeout(struct gateway *gateway, struct connection *connection)
         engine_close(gateway, connection, CLOSE_CONNECT_TIMEOUT);
     else if (now < connection->heartbeat_due)
         connection_set_timer(gateway, connection, connection->heartbeat_due);
+    else if (connection->awaiting_pong && connection->paused)
+        set_heartbeat(gateway, connection, true); /* its pong may have come: we do not read it */
     else if (connection->awaiting_pong)
         engine_close(gateway, connection, CLOSE_PING_TIMEOUT);
     else {

@@ -334,6 +334,27 @@ static void another_packet_moves_the_deadline_of_a_pong_once(void **state)
     fixture_stop(gateway);
 }
 
+static void one_that_is_not_read_is_not_blamed_for_its_pong(void **state)
+{
+    struct gateway *gateway = fixture_start();
+    struct peer peer = fixture_peer(gateway);
+
+    (void)state;
+    let_the_heartbeat_come(gateway, &peer);
+    connection_pause(gateway, peer.connection);
+    for (int i = 0; i < 3; i++) {
+        let_the_heartbeat_come(gateway, &peer);
+        assert_int_equal(peer.connection->state, CONNECTION_OPEN);
+        assert_int_equal(peer.connection->heartbeat_due,
+                         loop_now(gateway->loop) + gateway->settings->ping_timeout);
+    }
+    connections_resume(gateway);
+    let_the_heartbeat_come(gateway, &peer);
+    assert_int_equal(gateway->counters.closed[CLOSE_PING_TIMEOUT], 1);
+    fixture_peer_done(&peer);
+    fixture_stop(gateway);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +365,7 @@ int main(void)
         cmocka_unit_test(an_end_waits_while_the_peer_reads),
         cmocka_unit_test(an_end_does_not_wait_for_one_that_does_not_read),
         cmocka_unit_test(another_packet_moves_the_deadline_of_a_pong_once),
+        cmocka_unit_test(one_that_is_not_read_is_not_blamed_for_its_pong),
     };
 
     return cmocka_run_group_tests_name("gateway connection", tests, NULL, NULL);
