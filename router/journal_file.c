@@ -456,7 +456,8 @@ int journal_file_open(struct journal_file *file, const char *path, char *message
     uint64_t pages = 0;
     int result;
 
-    /* SQLite's statistics of its memory cost a lock in every allocation.  Refused when it runs already: fine. */
+    /* SQLite's statistics of its memory cost a lock in every allocation.  Refused when it runs already: fine.
+     */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     *file = (struct journal_file){.path = memory_text(path, strlen(path)), .lock_fd = -1, .index_fd = -1};
     result = take_lock(file, message, message_size);
