@@ -14,14 +14,16 @@
 enum {
     PAGE_DEFAULT = 50,
     PAGE_MAX = 200,
-    PAGES_MAX = 192, /* on their way; the journal's other places are for replay */
+    READS_MAX = 192, /* with the journal at once; its other places are for replay */
+    PAGES_MAX = 65536,
     ENTRY_OVERHEAD = 128,
 };
 
 /* A read on its way.  For a join it takes the newest messages. */
 struct page {
-    struct journal_read read; /* must stay first */
-    struct page *previous, *next;
+    struct journal_read read;     /* must stay first */
+    struct page *previous, *next; /* of all */
+    struct page *next_queued;     /* of those that the journal does not have yet */
     struct router *router;
     struct gateway_link *link; /* held */
     struct room *room;         /* held */
@@ -247,49 +249,90 @@ static void finish_page(struct page *page, struct session *session)
     }
 }
 
+static void read_queued(struct router *router);
+
 static void page_read(struct journal_read *read, void *argument)
 {
     struct page *page = argument;
+    struct router *router = page->router;
     struct session *session = session_find(&page->link->sessions, page->socket);
 
     (void)read;
+    router->page_reads--;
     if (session)
         finish_page(page, session);
     end_page(page);
+    read_queued(router);
 }
 
-/* Starts the read that is described but for its owner; ERROR_BUSY when too many are on their way. */
+/* Nobody waits for it any more. */
+static bool pointless(const struct page *page)
+{
+    return page->abandoned || !session_find(&page->link->sessions, page->socket);
+}
+
+static void forget_page(struct page *page)
+{
+    struct session *session = session_find(&page->link->sessions, page->socket);
+
+    if (session)
+        session->reads--;
+    end_page(page);
+}
+
+/* Hands over to the journal what it may have. */
+static void read_queued(struct router *router)
+{
+    struct page *page;
+
+    while ((page = router->queued_first) && router->page_reads < READS_MAX) {
+        bool skip = pointless(page);
+
+        if (!skip && journal_read(router->journal, &page->read))
+            return;
+        router->queued_first = page->next_queued;
+        if (skip)
+            forget_page(page);
+        else
+            router->page_reads++;
+    }
+}
+
+static void enqueue(struct router *router, struct page *page)
+{
+    page->next = router->pages;
+    if (page->next)
+        page->next->previous = page;
+    router->pages = page;
+    router->page_count++;
+    if (router->queued_first)
+        router->queued_last->next_queued = page;
+    else
+        router->queued_first = page;
+    router->queued_last = page;
+}
+
+/* Asks for the page that is described but for its owner; ERROR_BUSY when too many are on their way. */
 static int start_page(struct router *router, struct session *session, const struct page *description)
 {
     struct page *page;
-    int result;
 
     if (router->page_count >= PAGES_MAX || session->reads >= SESSION_READS_MAX)
         return ERROR_BUSY;
     page = memory_new(sizeof *page);
     *page = *description;
     page->router = router;
-    page->link = session->link;
+    page->link = link_hold(session->link);
     page->socket = session->socket;
     page->read.kind = JOURNAL_READ_PAGE;
     page->read.namespace = page->room->namespace->name;
-    page->read.room = room_name(page->room);
+    page->read.room = room_name(room_hold(page->room));
     page->read.done = page_read;
     page->read.argument = page;
-    result = journal_read(router->journal, &page->read);
-    if (result) {
-        free(page);
-        return result;
-    }
-    link_hold(page->link);
-    room_hold(page->room);
     session->reads++;
-    page->next = router->pages;
-    if (page->next)
-        page->next->previous = page;
-    router->pages = page;
-    router->page_count++;
+    enqueue(router, page);
     router->counters.pages_disk++;
+    read_queued(router);
     return 0;
 }
 

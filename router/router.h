@@ -29,12 +29,13 @@ struct router {
     struct counters counters;
     struct stats *stats;
     struct stats_socket *stats_socket;
-    struct buffer scratch;  /* a payload or an answer that is put at once */
-    uint64_t released;      /* the position up to which everything has been released */
-    uint64_t waiting;       /* tickets with the journal */
-    uint64_t waiting_bytes; /* of their memory */
-    struct page *pages;     /* reads of history on their way; list by next */
-    uint32_t page_count;
+    struct buffer scratch;                   /* a payload or an answer that is put at once */
+    uint64_t released;                       /* the position up to which everything has been released */
+    uint64_t waiting;                        /* tickets with the journal */
+    uint64_t waiting_bytes;                  /* of their memory */
+    struct page *pages;                      /* of history, on their way from the journal; list by next */
+    struct page *queued_first, *queued_last; /* those among them that it does not have yet */
+    uint32_t page_count, page_reads;
     uint32_t replays; /* reads for replay on their way */
     uint64_t started; /* ms */
     struct loop_timer drain_timer;

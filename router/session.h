@@ -14,8 +14,8 @@ enum {
     SID_LENGTH = 20,
     SESSION_NAME_MAX = ROOM_NAME_MAX, /* bytes of `from` */
     SESSION_ROOMS_INLINE = 1,
-    SESSION_READS_MAX = 4, /* pages that may be read from the journal at once */
-    ERROR_EVENT_BURST = 5, /* hubbub:error events, one more each second */
+    SESSION_READS_MAX = 64, /* pages that may be on their way from the journal */
+    ERROR_EVENT_BURST = 5,  /* hubbub:error events, one more each second */
 };
 
 /*

@@ -17,8 +17,8 @@ struct client {
     struct loop_watch *watch;
     struct loop_timer idle;
     int fd;
-    bool ended;   /* takes no more commands */
-    bool closing; /* after what is still to be written */
+    bool ended;   /* takes no more commands; waits for the other side to hang up */
+    bool closing; /* the other side sends no more */
     size_t input_length;
     char input[STATS_LINE_MAX];
     struct buffer output;
@@ -64,7 +64,7 @@ static bool run_line(struct client *client)
     if (!end) {
         if (client->input_length == STATS_LINE_MAX) {
             buffer_append_literal(&client->output, "error the line is too long\n\n");
-            client->ended = client->closing = true;
+            client->ended = true;
         }
         return false;
     }
@@ -73,7 +73,7 @@ static bool run_line(struct client *client)
     if (line.length && line.data[line.length - 1] == '\r')
         line.length--;
     if (!stats_command(client->server->stats, line, &client->output))
-        client->ended = client->closing = true;
+        client->ended = true;
     client->input_length -= used;
     memmove(client->input, client->input + used, client->input_length);
     return true;
@@ -107,19 +107,31 @@ static int read_input(struct client *client)
     return 0;
 }
 
-static void on_client(void *arg, int fd, unsigned ready)
+/* Answers what can be answered.  0, ERROR_AGAIN, ERROR_CLOSED. */
+static int serve(struct client *client)
 {
-    struct client *client = arg;
-    int result = 0;
+    int result;
 
-    (void)fd;
-    loop_timer_start(&client->idle, STATS_IDLE_MS);
-    if (ready & LOOP_READ && read_input(client) < 0)
-        client->closing = true; /* what it asked before it shut its side down is still answered */
     while ((result = write_output(client)) == 0 && run_line(client))
         continue;
     if (result == 0)
         result = write_output(client);
+    return result;
+}
+
+static void on_client(void *arg, int fd, unsigned ready)
+{
+    struct client *client = arg;
+    int result;
+
+    loop_timer_start(&client->idle, STATS_IDLE_MS);
+    if (client->ended)
+        client->input_length = 0;
+    if (ready & LOOP_READ && read_input(client) < 0)
+        client->closing = true; /* what it asked before it shut its side down is still answered */
+    result = serve(client);
+    if (result == 0 && client->ended)
+        shutdown(fd, SHUT_WR); /* closing with input unread would take the answer back */
     if (result == ERROR_CLOSED || (result == 0 && client->closing) ||
         loop_watch_set(client->watch, result == ERROR_AGAIN ? LOOP_WRITE : LOOP_READ) < 0)
         close_client(client);

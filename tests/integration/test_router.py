@@ -119,8 +119,8 @@ class Router:
     def ask(self, *lines):
         """The answers to lines on the stats socket."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(PATIENCE)
             client.connect(self.stats)
+            client.settimeout(PATIENCE)
             client.sendall("".join(line + "\n" for line in lines).encode())
             client.shutdown(socket.SHUT_WR)
             text = b""
@@ -728,15 +728,27 @@ class HistoryFromTheJournal(History):
             self.assertEqual((shown + live)[-5:], list(range(last - 4, last + 1)))
             held.answer("LEAVE", "R")
 
+    def test_many_sockets_may_ask_at_once(self):
+        gateway = self.gateway()
+        members = [gateway.connect() for _ in range(300)]
+        members[0].join("R")
+        self.fill(members[0], "R", 20)
+        requests = [member.ask("JOIN", "R", 10, 0) for member in members]
+        members[7].gateway.send(("DISCONNECT", members[7].number, ""))
+        for at, request in enumerate(requests):
+            if at != 7:
+                self.assertEqual(texts(gateway.answer(request)["history"]), list(range(11, 21)))
+        self.until(lambda: members[0].answer("PRESENCE", "R")["members"] == 299, "the one that left still counts")
+
     def test_reads_are_bounded(self):
         gateway = self.gateway()
         held = gateway.connect()
         held.join("R")
         self.fill(held, "R", 300)
         first = gateway.request + 1
-        gateway.request += 100
-        gateway.send(*(("HISTORY", first + at, held.number, "R", 0, 0, 0, 200) for at in range(100)))
-        answers = [gateway.answer(first + at) for at in range(100)]
+        gateway.request += 300
+        gateway.send(*(("HISTORY", first + at, held.number, "R", 0, 0, 0, 2) for at in range(300)))
+        answers = [gateway.answer(first + at) for at in range(300)]
         self.assertTrue(all(answer["ok"] or answer["error"]["code"] == "busy" for answer in answers))
         self.assertTrue(answers[0]["ok"])
         self.assertGreater(len([answer for answer in answers if not answer["ok"]]), 0)
@@ -1091,11 +1103,14 @@ class Program(RouterTest):
             clients = []
             for _ in range(20):
                 client = stack.enter_context(socket.socket(socket.AF_UNIX))
-                client.settimeout(PATIENCE)
                 client.connect(self.router.stats)
+                client.settimeout(PATIENCE)
                 clients.append(client)
             self.assertEqual([client.recv(1) for client in clients[16:]], [b""] * 4)
-            clients[0].sendall(b"help\n" * 50000)  # and never reads
+            clients[0].setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                while True:  # and never reads
+                    clients[0].send(b"help\n" * 1000)
             clients[1].sendall(b"gate")
             clients[1].sendall(b"ways\r\n")
             self.assertEqual(clients[1].recv(10), b"\n")
