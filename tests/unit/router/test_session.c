@@ -1,0 +1,192 @@
+/* Sessions: how they are found, their rooms, and the bound on error events. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "router/link.h"
+#include "router/session.h"
+
+#include "common/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct fixture {
+    struct namespace_config namespace;
+    struct namespace_list list;
+    struct rooms rooms;
+    struct sessions sessions;
+    struct gateway_link links[2];
+};
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = memory_zero(1, sizeof *fixture);
+
+    fixture->namespace.name = BYTES("/");
+    fixture->list = (struct namespace_list){&fixture->namespace, 1};
+    rooms_init(&fixture->rooms, &fixture->list, 1000);
+    sessions_init(&fixture->sessions, &fixture->rooms);
+    session_set_init(&fixture->links[0].sessions);
+    session_set_init(&fixture->links[1].sessions);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct session_set *set = &fixture->links[i].sessions;
+
+        while (set->by_socket.count) {
+            uint32_t cursor = 0;
+
+            session_remove(&fixture->sessions, set, table_next(&set->by_socket, &cursor));
+        }
+        session_set_done(set);
+    }
+    sessions_done(&fixture->sessions);
+    assert_int_equal(fixture->rooms.table.count, 0);
+    rooms_done(&fixture->rooms);
+    free(fixture);
+    return 0;
+}
+
+static struct session *add(struct fixture *fixture, unsigned link, uint64_t socket, const char *sid,
+                           const char *from)
+{
+    return session_new(&fixture->sessions, &fixture->links[link].sessions, &fixture->links[link], socket,
+                       &fixture->namespace, bytes_from_text(sid), bytes_from_text(from));
+}
+
+static void enter(struct fixture *fixture, struct session *session, const char *room, uint64_t pos,
+                  bool watch)
+{
+    struct membership *membership = session_membership(session, bytes_from_text(room));
+
+    if (!membership)
+        membership = session_add_membership(
+            session, rooms_get(&fixture->rooms, &fixture->namespace, bytes_from_text(room)));
+    session_enter(&fixture->sessions, session, membership, pos, watch);
+}
+
+static void test_a_session_is_found_by_number_and_sid(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session *one = add(fixture, 0, 7, "aaaaaaaaaaaaaaaaaaaa", "");
+    struct session *two = add(fixture, 1, 7, "bbbbbbbbbbbbbbbbbbbb", "ann");
+    char space[SID_LENGTH + 5];
+
+    assert_ptr_equal(session_find(&fixture->links[0].sessions, 7), one);
+    assert_ptr_equal(session_find(&fixture->links[1].sessions, 7), two);
+    assert_null(session_find(&fixture->links[0].sessions, 8));
+    assert_ptr_equal(sessions_find_sid(&fixture->sessions, BYTES("bbbbbbbbbbbbbbbbbbbb")), two);
+    assert_null(sessions_find_sid(&fixture->sessions, BYTES("bbbbbbbbbbbbbbbbbbb")));
+    assert_true(bytes_equal(session_from(one, space), BYTES("anon:aaaaaaaaaaaaaaaaaaaa")));
+    assert_true(bytes_equal(session_from(two, space), BYTES("ann")));
+    assert_int_equal(fixture->links[0].sessions.namespaces[0], 1);
+}
+
+static void test_numbers_and_sids_are_unique(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_non_null(add(fixture, 0, 7, "aaaaaaaaaaaaaaaaaaaa", ""));
+    assert_null(add(fixture, 0, 7, "bbbbbbbbbbbbbbbbbbbb", ""));
+    assert_null(add(fixture, 1, 8, "aaaaaaaaaaaaaaaaaaaa", ""));
+    assert_int_equal(fixture->sessions.by_sid.count, 1);
+}
+
+static void test_rooms_beyond_the_first(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session *session = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "");
+    char name[8];
+
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "room%u", i);
+        enter(fixture, session, name, i, false);
+    }
+    assert_int_equal(session->room_count, 20);
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "room%u", i);
+        assert_int_equal(session_membership(session, bytes_from_text(name))->joined_pos, i);
+    }
+    assert_null(session_membership(session, BYTES("room20")));
+    session_remove(&fixture->sessions, &fixture->links[0].sessions, session);
+    assert_int_equal(fixture->rooms.members, 0);
+    assert_int_equal(fixture->rooms.table.count, 0);
+}
+
+static void test_a_second_join_keeps_the_position(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session *session = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "");
+    struct room *room;
+
+    enter(fixture, session, "a", 5, false);
+    enter(fixture, session, "a", 9, true);
+    room = rooms_find(&fixture->rooms, &fixture->namespace, BYTES("a"));
+    assert_int_equal(room->members, 1);
+    assert_int_equal(room->watchers, 1);
+    assert_int_equal(session_membership(session, BYTES("a"))->joined_pos, 5);
+    enter(fixture, session, "a", 12, false);
+    assert_int_equal(room->watchers, 0);
+}
+
+static void test_a_membership_goes_when_nothing_is_pending(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session *session = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "");
+    struct membership *membership;
+
+    enter(fixture, session, "a", 5, false);
+    enter(fixture, session, "b", 6, false);
+    membership = session_membership(session, BYTES("a"));
+    session_tidy(session, membership);
+    assert_int_equal(session->room_count, 2);
+    room_hold(membership->room);
+    membership->pending = 1;
+    session_exit(&fixture->sessions, session, membership);
+    session_tidy(session, membership);
+    assert_ptr_equal(session_membership(session, BYTES("a")), membership);
+    membership->pending = 0;
+    room_release(&fixture->rooms, membership->room);
+    session_tidy(session, membership);
+    assert_int_equal(session->room_count, 1);
+    assert_int_equal(session_membership(session, BYTES("b"))->joined_pos, 6);
+}
+
+static void test_a_socket_may_complain_a_few_times(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session *session = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "");
+
+    for (unsigned i = 0; i < ERROR_EVENT_BURST; i++)
+        assert_true(session_may_complain(session, 50000));
+    assert_false(session_may_complain(session, 50999));
+    assert_true(session_may_complain(session, 51000));
+    assert_false(session_may_complain(session, 51500));
+    for (unsigned i = 0; i < ERROR_EVENT_BURST; i++)
+        assert_true(session_may_complain(session, 5000000));
+    assert_false(session_may_complain(session, 5000000));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_session_is_found_by_number_and_sid, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_numbers_and_sids_are_unique, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rooms_beyond_the_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_second_join_keeps_the_position, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_membership_goes_when_nothing_is_pending, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_socket_may_complain_a_few_times, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
