@@ -48,6 +48,12 @@ struct range {
     bool more;
 };
 
+/* SQLite's numbers end there; no room gets that far. */
+static uint64_t clamp(uint64_t seq)
+{
+    return seq < INT64_MAX ? seq : INT64_MAX;
+}
+
 static struct range plan(uint64_t last_seq, uint64_t before, bool has_after, uint64_t after, unsigned limit)
 {
     struct range range = {.newest = !has_after};
@@ -343,6 +349,7 @@ void history_request(struct router *router, struct gateway_link *link, const str
     struct session *session = session_find(&link->sessions, record->socket);
     struct membership *membership = session ? session_membership(session, record->room) : NULL;
     uint64_t limit = record->limit ? record->limit : PAGE_DEFAULT;
+    uint64_t before = clamp(record->before), after = record->has_after ? clamp(record->after) : 0;
     struct listing listing = {0};
     struct range range;
     struct room *room;
@@ -358,13 +365,13 @@ void history_request(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_NOT_JOINED, NULL);
         return;
     }
-    if (record->before && record->has_after) {
+    if (before && record->has_after) {
         reply_refuse(router, link, record->request, REFUSAL_BAD_REQUEST,
                      "history takes before or after, not both");
         return;
     }
     room = membership->room;
-    range = plan(room->last_seq, record->before, record->has_after, record->after, (unsigned)limit);
+    range = plan(room->last_seq, before, record->has_after, after, (unsigned)limit);
     if (room->seq_known && in_memory(room, &range)) {
         list_from_memory(&listing, room, range.first, range.last);
         listing.more = range.more;
@@ -372,14 +379,14 @@ void history_request(struct router *router, struct gateway_link *link, const str
         answer_page(router, link, record->request, room, &listing, range.newest);
         return;
     }
-    from_start = record->has_after && record->after == 0;
+    from_start = record->has_after && after == 0;
     if (start_page(router, session,
                    &(struct page){.room = room,
                                   .request = record->request,
                                   .newest = !record->has_after,
                                   .from_start = from_start,
-                                  .read = {.before = from_start ? limit + 1 : record->before,
-                                           .after = record->has_after ? record->after : 0,
+                                  .read = {.before = from_start ? limit + 1 : before,
+                                           .after = after,
                                            .limit = (unsigned)limit}}) < 0)
         reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
 }

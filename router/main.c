@@ -28,6 +28,7 @@ static int run(const struct router_settings *settings)
         return EXIT_RUNTIME;
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a full disk, which publishers are told of */
     if (router_start(&router, settings, loop) == 0) {
         for (unsigned i = 0; i < 2; i++) {
             signals[i] = loop_signal_new(loop, numbers[i], on_signal, &router);

@@ -36,14 +36,27 @@ static void turn_away(struct router *router, struct gateway_link *link, uint64_t
     wire_list_put_u64(&link->unwelcome, socket);
 }
 
+/* Such a name stands for no user: ids of clients must not count for it. */
+static bool is_anonymous(const struct wire_socket *record)
+{
+    struct bytes prefix = BYTES("anon:");
+
+    return bytes_starts_with(record->from, prefix) &&
+           bytes_equal(bytes_make(record->from.data + prefix.length, record->from.length - prefix.length),
+                       record->sid);
+}
+
 int resync_socket(struct router *router, struct gateway_link *link, const struct wire_socket *record)
 {
+    struct bytes from = record->from;
     const struct namespace_config *namespace =
         namespaces_find(&router->settings->namespaces, record->namespace);
 
     if (record->sid.length != SID_LENGTH || !room_name_valid(record->sid) || record->socket == 0 ||
         (record->from.length && !room_name_valid(record->from)))
         return ERROR_PROTOCOL;
+    if (is_anonymous(record))
+        from = (struct bytes){0};
     link->greeted++;
     if (session_find(&link->sessions, record->socket))
         return ERROR_PROTOCOL;

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
-import re
+import resource
 import shutil
 import signal
 import socket
@@ -629,7 +629,8 @@ class History(RouterTest):
                 (dict(after=298), [299, 300], False),
                 (dict(after=290, limit=4), [291, 292, 293, 294], True),
                 (dict(after=300), [], False),
-                (dict(after=10 ** 12), [], False)):
+                (dict(after=2 ** 64 - 1), [], False),
+                (dict(before=2 ** 64 - 1, limit=1), [300], True)):
             page = held.history("R", **arguments)
             self.assertEqual((texts(page["messages"]), page["more"]), (expected, more), arguments)
         for count, expected, more in ((2, [299, 300], True), (1000, list(range(101, 301)), True)):
@@ -1171,6 +1172,34 @@ class Program(RouterTest):
         self.assertEqual(self.router.process.wait(PATIENCE), 0)
         self.assertEqual(len(self.router.rows()), len(answered))
         self.assertFalse(os.path.exists(self.router.stats))
+
+    def test_no_space_on_the_disk(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        held.join("R")
+        # The file may not grow further; the router takes that for a full disk.
+        before = resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+        acknowledged = []
+        answer = {"ok": True}
+        for count in range(2000):
+            answer = held.say("R", "x" * 5000)
+            if not answer["ok"]:
+                break
+            acknowledged.append(answer["seq"])
+        self.refused(answer, "storage_full")
+        self.assertEqual(held.join("S", history=3)["members"], 1)
+        self.assertEqual(held.publish("typing", "R", {"room": "R"}), {"ok": True})
+        gateway.records.clear()
+        held.start("msg", "R", [{"room": "R", "text": "x" * 5000}], flags=0)
+        self.assertEqual(json.loads(gateway.take("EMIT").payload)[1]["error"]["code"], "storage_full")
+        gateway.take("DONE")
+        self.assertTrue(self.router.statistics()["journal"]["storage_full"])
+        resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE, before)
+        acknowledged.append(held.say("R", "again")["seq"])
+        self.assertEqual(acknowledged, list(range(1, len(acknowledged) + 1)))
+        self.assertEqual(self.router.stop(), 0)
+        self.assertEqual([row["seq"] for row in self.router.rows()], acknowledged)
 
     def test_aborted_between_commit_and_release(self):
         self.assertEqual(self.router.stop(), 0)
