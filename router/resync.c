@@ -60,8 +60,8 @@ int resync_socket(struct router *router, struct gateway_link *link, const struct
     link->greeted++;
     if (session_find(&link->sessions, record->socket))
         return ERROR_PROTOCOL;
-    if (!namespace || !session_new(&router->sessions, &link->sessions, link, record->socket, namespace,
-                                   record->sid, record->from))
+    if (!namespace ||
+        !session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from))
         turn_away(router, link, record->socket);
     return 0;
 }

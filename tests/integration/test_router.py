@@ -191,7 +191,7 @@ class Gateway:
             for room, (joined_pos, watch) in held.rooms.items():
                 rooms[held.namespace, room] += [held.number, joined_pos, watch]
         return [("HELLO", self.name, self.incarnation, self.epoch, self.pos, 0, "test"),
-                *(("SOCKET", held.number, held.namespace, held.sid, "", 1) for held in self.held.values()),
+                *(("SOCKET", held.number, held.namespace, held.sid, held.sender, 1) for held in self.held.values()),
                 *(("MEMBERS", namespace, room, members) for (namespace, room), members in rooms.items()),
                 ("HELLO_END", len(self.held))]
 
@@ -272,6 +272,7 @@ class Socket:
     def __init__(self, gateway, socket_number, namespace):
         self.gateway, self.number, self.namespace = gateway, socket_number, namespace
         self.rooms = {}
+        self.sender = ""
 
     def ask(self, name, *fields):
         return self.gateway.ask(name, self.number, *fields)
@@ -855,6 +856,9 @@ class Links(RouterTest):
         self.router.start()
         gateway.go_live()
         self.assertEqual(held.say("R", "x", client_id="the same id"), first)
+        other = gateway.connect()
+        other.join("R")
+        self.assertEqual(other.say("R", "x", client_id="the same id"), first)
         self.assertEqual(len(self.router.rows()), 1)
 
     def test_a_silent_gateway_is_given_up(self):
