@@ -158,11 +158,3 @@ uint64_t stats_sources_find(const struct stats_sources *sources, const char *nam
 
     return at < STATS_NAMES_MAX ? stats_sources_sum(sources, at) : 0;
 }
-
-uint64_t stats_sources_value(const struct stats_sources *sources, const char *gateway, const char *name)
-{
-    const struct stats_source *source = find_source(sources, gateway);
-    unsigned at = find_name(sources, bytes_from_text(name));
-
-    return source && at < STATS_NAMES_MAX ? source->values[at] : 0;
-}

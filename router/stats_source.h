@@ -45,7 +45,4 @@ uint64_t stats_sources_sum(const struct stats_sources *sources, unsigned index);
 /* The same by name; 0 when no gateway has it. */
 uint64_t stats_sources_find(const struct stats_sources *sources, const char *name);
 
-/* One gateway's value; 0 when it has none. */
-uint64_t stats_sources_value(const struct stats_sources *sources, const char *gateway, const char *name);
-
 #endif
