@@ -14,6 +14,7 @@
 #include "router/journal_reader.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,6 +209,15 @@ static bool wait_for_work(struct journal *journal)
     return pthread_cond_timedwait(&journal->wake, &journal->mutex, &until) == ETIMEDOUT;
 }
 
+/* Where processors are scarce, whoever waits for this one now adds to the batch: fewer and larger commits.
+   Costs next to nothing where they are not. The mutex is held, but not meanwhile. */
+static void let_others_add(struct journal *journal)
+{
+    pthread_mutex_unlock(&journal->mutex);
+    sched_yield();
+    pthread_mutex_lock(&journal->mutex);
+}
+
 static void *run(void *argument)
 {
     struct journal *journal = argument;
@@ -221,6 +231,7 @@ static void *run(void *argument)
 
         if (!journal->queue.first)
             due = wait_for_work(journal);
+        let_others_add(journal);
         take_batch(&journal->queue, &batch);
         if (!batch.first && !due)
             continue;
