@@ -324,8 +324,3 @@ void loop_timer_stop(struct loop_timer *timer)
 {
     timer_wheel_cancel(&timer->wheel);
 }
-
-bool loop_timer_running(const struct loop_timer *timer)
-{
-    return wheel_timer_scheduled(&timer->wheel);
-}

@@ -24,7 +24,6 @@
 #include "common/error.h"
 #include "common/timer_wheel.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct loop;
@@ -116,7 +115,5 @@ void loop_timer_repeat(struct loop_timer *timer, uint64_t period_ms);
 
 /* Takes a timer that is not running, or one that is all zero. */
 void loop_timer_stop(struct loop_timer *timer);
-
-bool loop_timer_running(const struct loop_timer *timer);
 
 #endif

@@ -153,7 +153,7 @@ static void on_event(struct gateway *gateway, struct connection *connection,
     }
 }
 
-void engine_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+static void on_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
 {
     struct websocket_limits limits = {.max_payload = gateway->settings->max_payload};
     struct websocket_event event;
@@ -197,7 +197,7 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
 }
 
 static const struct connection_protocol engine_protocol = {
-    .input = engine_input,
+    .input = on_input,
     .timeout = on_timeout,
     .ending = on_ending,
 };

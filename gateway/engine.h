@@ -19,9 +19,6 @@ struct gateway;
 void engine_open(struct gateway *gateway, struct connection *connection, struct bytes websocket_key,
                  struct bytes subprotocol);
 
-/* Bytes that came behind the request's head in the same read. */
-void engine_input(struct gateway *gateway, struct connection *connection, char *data, size_t length);
-
 /* Sends one text message; its parts are joined. */
 void engine_send(struct gateway *gateway, struct connection *connection, const struct bytes *parts,
                  size_t count);

@@ -5,7 +5,7 @@
  */
 #include "gateway/router_link.h"
 
-#include "common/clock.h"
+#include "common/memory.h"
 #include "common/random.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
@@ -61,11 +61,6 @@ static void set_state(struct router_link *link, enum link_state state)
 {
     assert(state == LINK_DOWN || state == link->state + 1);
     link->state = state;
-}
-
-bool link_live(const struct router_link *link)
-{
-    return link->state == LINK_LIVE;
 }
 
 uint64_t link_away(const struct router_link *link)
@@ -531,10 +526,8 @@ static void on_tick(void *arg)
 
 int link_new(struct gateway *gateway, struct router_link **out)
 {
-    struct router_link *link = calloc(1, sizeof *link);
+    struct router_link *link = memory_zero(1, sizeof *link);
 
-    if (!link)
-        return ERROR_SYSTEM;
     link->gateway = gateway;
     link->away_since = link->last_tick = loop_now(gateway->loop);
     link->reopen_delay = REOPEN_MS;

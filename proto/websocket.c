@@ -362,20 +362,6 @@ int websocket_decode(struct websocket_decoder *decoder, const struct websocket_l
     return 0;
 }
 
-enum websocket_close websocket_close_for(int error)
-{
-    switch (error) {
-    case ERROR_PROTOCOL:
-        return WEBSOCKET_CLOSE_PROTOCOL;
-    case ERROR_UTF8:
-        return WEBSOCKET_CLOSE_INVALID_DATA;
-    case ERROR_TOO_LARGE:
-        return WEBSOCKET_CLOSE_TOO_LARGE;
-    default:
-        return WEBSOCKET_CLOSE_INTERNAL;
-    }
-}
-
 size_t websocket_frame_header(char out[WEBSOCKET_HEADER_MAX], unsigned first, uint64_t payload_length)
 {
     out[0] = (char)first;

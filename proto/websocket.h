@@ -110,9 +110,6 @@ void websocket_decoder_done(struct websocket_decoder *decoder);
 int websocket_decode(struct websocket_decoder *decoder, const struct websocket_limits *limits, char *data,
                      size_t length, size_t *consumed, struct websocket_event *event) MUST_CHECK;
 
-/* The code to close with after that error of websocket_decode(). */
-enum websocket_close websocket_close_for(int error);
-
 /*
  * Writes the header of an unmasked frame, its first byte as given (opcode and
  * flags), and returns its length, 2, 4 or 10.

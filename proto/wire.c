@@ -85,15 +85,6 @@ void wire_batch_done(struct wire_batch *batch)
     batch->records = 0;
 }
 
-void wire_batch_append(struct wire_batch *batch, const struct wire_batch *other)
-{
-    if (other->records == 0)
-        return;
-    reserve_header(batch);
-    buffer_append(&batch->buffer, other->buffer.data + WIRE_HEADER_SIZE, wire_batch_size(other));
-    batch->records += other->records;
-}
-
 void wire_batch_append_encoded(struct wire_batch *batch, struct bytes record)
 {
     reserve_header(batch);

