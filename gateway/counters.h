@@ -6,6 +6,7 @@
 #define HUBBUB_GATEWAY_COUNTERS_H
 
 #include "gateway/close_reason.h"
+#include "proto/refusal.h"
 
 #include <stdint.h>
 
@@ -36,7 +37,7 @@ struct counters {
 #define X(field, name, meaning) uint64_t field;
     COUNTER_TABLE(X)
 #undef X
-    uint64_t refused[16]; /* by enum refusal_code */
+    uint64_t refused[REFUSAL_CODES];
     uint64_t closed[CLOSE_REASONS];
 };
 
