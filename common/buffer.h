@@ -55,7 +55,8 @@ void buffer_append_text(struct buffer *buffer, const char *text);
 /* Unsigned decimal. */
 void buffer_append_u64(struct buffer *buffer, uint64_t value);
 
-void buffer_printf(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3), nonnull(2)));
+void buffer_printf(struct buffer *buffer, const char *format, ...)
+    __attribute__((format(printf, 2, 3), nonnull(2)));
 
 /* Drops bytes from the front; length must not exceed what is there. */
 void buffer_consume(struct buffer *buffer, size_t length);

@@ -25,7 +25,7 @@ enum refusal_code {
 #define X(name, code, message) REFUSAL_##name,
     REFUSAL_TABLE(X)
 #undef X
-    REFUSAL_CODES
+        REFUSAL_CODES
 };
 
 /* "bad_request" and so on; static. */
