@@ -27,12 +27,18 @@ struct page {
     struct router *router;
     struct gateway_link *link; /* held */
     struct room *room;         /* held */
-    uint64_t socket, request;
+    uint64_t socket, serial, request;
     bool join, watch;
     bool newest;     /* the newest of what the bounds allow */
     bool from_start; /* the oldest of all, which the journal knows as the newest before limit + 1 */
     bool abandoned;  /* answered already */
 };
+
+/* Who asked; NULL when it is gone, even when its gateway has given its number to another. */
+static struct session *page_session(const struct page *page)
+{
+    return session_find_same(&page->link->sessions, page->socket, page->serial);
+}
 
 /* What an answer shows, ascending. */
 struct listing {
@@ -261,7 +267,7 @@ static void page_read(struct journal_read *read, void *argument)
 {
     struct page *page = argument;
     struct router *router = page->router;
-    struct session *session = session_find(&page->link->sessions, page->socket);
+    struct session *session = page_session(page);
 
     (void)read;
     router->page_reads--;
@@ -274,12 +280,12 @@ static void page_read(struct journal_read *read, void *argument)
 /* Nobody waits for it any more. */
 static bool pointless(const struct page *page)
 {
-    return page->abandoned || !session_find(&page->link->sessions, page->socket);
+    return page->abandoned || !page_session(page);
 }
 
 static void forget_page(struct page *page)
 {
-    struct session *session = session_find(&page->link->sessions, page->socket);
+    struct session *session = page_session(page);
 
     if (session)
         session->reads--;
@@ -330,6 +336,7 @@ static int start_page(struct router *router, struct session *session, const stru
     page->router = router;
     page->link = link_hold(session->link);
     page->socket = session->socket;
+    page->serial = session->serial;
     page->read.kind = JOURNAL_READ_PAGE;
     page->read.namespace = page->room->namespace->name;
     page->read.room = room_name(room_hold(page->room));
@@ -413,16 +420,12 @@ void history_join(struct router *router, struct session *session, struct members
         refuse_join(router, session, room, request, REFUSAL_BUSY);
 }
 
-void history_abandon_joins(struct router *router, struct gateway_link *link, uint64_t socket,
-                           const struct room *room)
+void history_abandon_joins(struct router *router, struct session *session, const struct room *room)
 {
-    struct session *session = session_find(&link->sessions, socket);
-
     for (struct page *page = router->pages; page; page = page->next) {
         struct buffer *scratch = &router->scratch;
 
-        if (!page->join || page->abandoned || page->link != link || page->socket != socket ||
-            page->room != room)
+        if (!page->join || page->abandoned || page->serial != session->serial || page->room != room)
             continue;
         page->abandoned = true;
         session_membership(session, room_name(room))->pending--;
@@ -433,6 +436,6 @@ void history_abandon_joins(struct router *router, struct gateway_link *link, uin
         buffer_append_literal(scratch, ",\"members\":");
         buffer_append_u64(scratch, room->members);
         buffer_append_literal(scratch, ",\"history\":[],\"more\":true}");
-        reply_answer(link, page->request, buffer_bytes(scratch));
+        reply_answer(page->link, page->request, buffer_bytes(scratch));
     }
 }

@@ -16,7 +16,6 @@ void history_join(struct router *router, struct session *session, struct members
                   uint64_t request, bool watch, unsigned count);
 
 /* The socket leaves the room: joins of it that still wait for a page are answered now, and do not count. */
-void history_abandon_joins(struct router *router, struct gateway_link *link, uint64_t socket,
-                           const struct room *room);
+void history_abandon_joins(struct router *router, struct session *session, const struct room *room);
 
 #endif

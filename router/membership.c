@@ -34,6 +34,12 @@ struct ticket_connect {
     } rooms[];
 };
 
+/* Who asked; NULL when it is gone, even when its gateway has given its number to another. */
+static struct session *ticket_session(const struct ticket *ticket)
+{
+    return session_find_same(&ticket->link->sessions, ticket->socket, ticket->serial);
+}
+
 void membership_append_ok(struct buffer *out, const struct room *room)
 {
     buffer_append_literal(out, "{\"ok\":true,\"room\":");
@@ -186,7 +192,7 @@ static void enter_on_connect(struct router *router, struct session *session, con
 void membership_release_connect(struct router *router, struct ticket *ticket)
 {
     struct ticket_connect *connect = (struct ticket_connect *)ticket;
-    struct session *session = session_find(&ticket->link->sessions, ticket->socket);
+    struct session *session = ticket_session(ticket);
 
     for (unsigned i = 0; i < connect->count; i++) {
         if (session)
@@ -289,7 +295,7 @@ void membership_finish_join(struct router *router, struct session *session, stru
 void membership_release_join(struct router *router, struct ticket *ticket)
 {
     struct ticket_join *join = (struct ticket_join *)ticket;
-    struct session *session = session_find(&ticket->link->sessions, ticket->socket);
+    struct session *session = ticket_session(ticket);
     struct room *room = ticket->room;
 
     room->last_seq = ticket->entry.message.seq;
@@ -335,14 +341,14 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
 
 void membership_release_leave(struct router *router, struct ticket *ticket)
 {
-    struct session *session = session_find(&ticket->link->sessions, ticket->socket);
+    struct session *session = ticket_session(ticket);
     struct buffer *scratch = &router->scratch;
     struct wire_batch *out;
 
     if (session) {
         struct membership *membership = session_membership(session, room_name(ticket->room));
 
-        history_abandon_joins(router, ticket->link, ticket->socket, ticket->room);
+        history_abandon_joins(router, session, ticket->room);
         membership->pending--;
         if (membership->member) {
             session_exit(&router->sessions, session, membership);

@@ -29,6 +29,7 @@ struct ticket {
     struct gateway_link *link; /* held */
     struct room *room;         /* held, or NULL */
     uint64_t socket, request;
+    uint64_t serial; /* of the socket's session; of messages 0, and of those that have none */
 };
 
 struct message {

@@ -54,8 +54,11 @@ static void submit(struct router *router, struct ticket *ticket, struct gateway_
 void router_submit(struct router *router, struct ticket *ticket, enum ticket_kind kind,
                    struct gateway_link *link, struct room *room, uint64_t socket, uint64_t request)
 {
+    const struct session *session = session_find(&link->sessions, socket);
+
     ticket->kind = kind;
     ticket->room = room;
+    ticket->serial = session ? session->serial : 0;
     ticket->entry.kind = JOURNAL_PASS;
     submit(router, ticket, link, socket, request);
 }

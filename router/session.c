@@ -51,6 +51,13 @@ struct session *session_find(const struct session_set *set, uint64_t socket)
     return table_find(&set->by_socket, bytes_make((const char *)&socket, sizeof socket));
 }
 
+struct session *session_find_same(const struct session_set *set, uint64_t socket, uint64_t serial)
+{
+    struct session *session = session_find(set, socket);
+
+    return session && session->serial == serial ? session : NULL;
+}
+
 struct session *sessions_find_sid(const struct sessions *sessions, struct bytes sid)
 {
     return table_find(&sessions->by_sid, sid);
@@ -73,6 +80,7 @@ struct session *session_new(struct sessions *sessions, struct session_set *set, 
     session = memory_zero(1, sizeof *session);
     session->link = link;
     session->socket = socket;
+    session->serial = ++sessions->last_serial;
     session->namespace = namespace;
     session->from = from.length ? memory_text(from.data, from.length) : NULL;
     session->rooms = session->own;

@@ -3,7 +3,7 @@
  *
  * A session is found by its gateway's link and the gateway's number for it, or by its sid.  It
  * goes with its socket, or with all of its gateway's; whoever waits for the journal meanwhile
- * keeps link and number and looks again.
+ * keeps link, number and serial and looks again: the number may have come to stand for another.
  */
 #ifndef HUBBUB_ROUTER_SESSION_H
 #define HUBBUB_ROUTER_SESSION_H
@@ -32,6 +32,7 @@ struct membership {
 struct session {
     struct gateway_link *link;
     uint64_t socket; /* the gateway's number */
+    uint64_t serial; /* from 1; no two sessions of a router have the same */
     const struct namespace_config *namespace;
     char *from; /* NULL: anonymous */
     struct membership *rooms;
@@ -45,6 +46,7 @@ struct session {
 
 struct sessions {
     struct table by_sid;
+    uint64_t last_serial;
     struct rooms *rooms;
 };
 
@@ -69,6 +71,7 @@ void session_set_done(struct session_set *set);
 
 /* NULL when there is none. */
 struct session *session_find(const struct session_set *set, uint64_t socket);
+struct session *session_find_same(const struct session_set *set, uint64_t socket, uint64_t serial);
 struct session *sessions_find_sid(const struct sessions *sessions, struct bytes sid);
 
 /*

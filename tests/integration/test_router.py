@@ -605,6 +605,19 @@ class Rooms(RouterTest):
         self.assertEqual(payloads(two.records), [])
         self.assertEqual(self.router.metric("hubbub_presence_events_total"), 3)
 
+    def test_a_number_that_comes_back_is_another_socket(self):
+        gateway = self.gateway()
+        for turn in range(200):  # whether the journal still has the first one's requests is a matter of luck
+            first = 10 * turn + 1
+            gateway.send(("CONNECT", first, 1, "/", "", ""), ("JOIN", first + 1, 1, "R", turn % 2 * 5, 0),
+                         ("EVENT", first + 2, 1, 0, "R", "msg", '{"room":"R"}', ""), ("LEAVE", first + 3, 1, "R"),
+                         ("JOIN", first + 4, 1, "R", turn % 2 * 5, 1), ("HISTORY", first + 5, 1, "R", 0, 0, 0, 5),
+                         ("PRESENCE", first + 6, 1, "R"), ("DISCONNECT", 1, "gone"))
+        gateway.send(("CONNECT", 3000, 1, "/", "", ""))
+        gateway.settle()
+        self.assertEqual(self.gateway("g2").connect().join("R"), {"ok": True, "room": "R", "seq": 200, "members": 1})
+        self.assertEqual(self.router.metric("hubbub_router_malformed_total"), 0)
+
 
 class History(RouterTest):
     def fill(self, held, room, count, pad=""):
