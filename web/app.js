@@ -565,10 +565,11 @@
     const wanted = roomOfAddress();
     if (!room) {
       page.room.value = wanted || page.room.value;
-    } else if (wanted && wanted !== room.name) {
+    } else if (wanted !== room.name) {
       leave();
-      page.room.value = wanted;
-      enter(myName, wanted);
+      page.room.value = wanted || page.room.value;
+      if (wanted)
+        enter(myName, wanted);
     }
   });
 
