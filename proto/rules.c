@@ -182,7 +182,8 @@ int rules_add(struct rule_set *set, const struct event_rule_source *source, stru
     return 0;
 }
 
-void rules_add_default(struct rule_set *set)
+/* The two rules that hold when nothing is configured. */
+static void add_defaults(struct rule_set *set)
 {
     static const struct event_rule_source defaults[] = {
         {.name = "msg", .room = "$.room", .deliver = "room", .archive = true, .dedup = "$.id", .meta = true},
@@ -319,7 +320,7 @@ static int load_events(const config_setting_t *events, bool builtin, struct rule
     struct rule_set set = {0};
 
     if (!events) {
-        rules_add_default(out);
+        add_defaults(out);
         return 0;
     }
     for (int i = 0; i < config_setting_length(events); i++)

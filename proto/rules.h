@@ -84,9 +84,6 @@ struct event_rule_source {
  */
 int rules_add(struct rule_set *set, const struct event_rule_source *source, struct buffer *error) MUST_CHECK;
 
-/* Adds the two rules that hold when nothing is configured: msg and typing. */
-void rules_add_default(struct rule_set *set);
-
 /* NULL when there is no rule of that name. */
 const struct event_rule *rules_find(const struct rule_set *set, struct bytes name);
 
