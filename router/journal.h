@@ -58,7 +58,8 @@ struct journal_message {
     struct bytes sender_sid, sender_name;
     enum deliver_mode deliver;
     enum message_class class;
-    bool meta; /* is delivered with the meta argument */
+    bool meta;   /* is delivered with the meta argument */
+    bool own_id; /* publish_id is the client's own, and so anything; known of rows only from dedup_scope */
 };
 
 /*

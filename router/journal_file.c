@@ -163,6 +163,7 @@ void journal_row(sqlite3_stmt *statement, struct journal_message *out)
         .sender_name = journal_column(statement, 11),
         .attachments = journal_column(statement, 12),
         .arguments = journal_column(statement, 13),
+        .own_id = sqlite3_column_int(statement, 14) != 0,
     };
 }
 

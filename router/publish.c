@@ -340,6 +340,7 @@ static void take(struct router *router, struct gateway_link *link, const struct 
             scope = dedup_scope(session, fields.room, scope_space);
         else if (!is_volatile)
             fields.publish_id = make_id(id_space, link->incarnation, event->request);
+        fields.own_id = scope.length > 0;
         message = message_new(&fields, room, scope);
         message->acknowledge = event->flags & WIRE_EVENT_ACK;
         if (is_volatile) {

@@ -132,12 +132,16 @@ void resync_forget(struct router *router, struct gateway_link *link)
 /* -- replay ----------------------------------------------------------------------------------- */
 
 /* The number of the request that made a message under an id of this gateway's incarnation; 0 for any other.
+ * A client's own id may look like one: ids that gateways make are shown to everyone.
  */
-static uint64_t request_of(const struct gateway_link *link, struct bytes id)
+static uint64_t request_of(const struct gateway_link *link, const struct journal_message *fields)
 {
+    struct bytes id = fields->publish_id;
     uint64_t numbers[2] = {0, 0};
     unsigned at = 0;
 
+    if (fields->own_id)
+        return 0;
     for (size_t i = 0; i < id.length; i++) {
         char c = id.data[i];
 
@@ -172,7 +176,7 @@ static struct share share_of(const struct router *router, const struct gateway_l
 {
     const struct namespace_config *namespace =
         namespaces_find(&router->settings->namespaces, fields->namespace);
-    struct share share = {.request = request_of(link, fields->publish_id)};
+    struct share share = {.request = request_of(link, fields)};
     const struct room *room;
 
     if (!namespace)

@@ -807,6 +807,21 @@ class Links(RouterTest):
         self.assertEqual([gateway.before_live[0].request, gateway.before_live[2].request], [request, logged])
         self.assertEqual((answers[0]["seq"], answers[1]), (1, {"ok": True}))
 
+    def test_a_clients_id_answers_no_request_of_a_gateway(self):
+        for recent_max in ("16MB", "0"):
+            with self.subTest(recent_max=recent_max):
+                self.router.stop()
+                self.router.options = (*self.router.options, f"--recent-max={recent_max}")
+                self.router.start()
+                one, two = self.gateway("g1"), self.gateway("g2")
+                one.connect().join("R")
+                forger = two.connect()
+                forger.join("R")
+                forged = f"{one.incarnation:x}-{one.request + 1:x}"
+                self.assertTrue(forger.say("R", "instead", client_id=forged)["ok"])
+                one.go_live()
+                self.assertEqual([kind(record) for record in one.before_live], ["DELIVER"])
+
     def test_the_private_ways_are_replayed_too(self):
         one, two = self.gateway("g1"), self.gateway("g2")
         alice, bob = one.connect(), two.connect()
