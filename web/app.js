@@ -100,9 +100,8 @@
   }
 
   function roomProblem(name) {
-    const bytes = new TextEncoder().encode(name).length;
-    if (bytes < 1 || bytes > ROOM_BYTES)
-      return 'A room’s name has 1 to ' + ROOM_BYTES + ' bytes.';
+    if (new TextEncoder().encode(name).length > ROOM_BYTES)
+      return 'That is too long for a room’s name.';
     return /[\u0000-\u001f\u007f-\u009f]/.test(name) ? 'A room’s name has no control characters.' : '';
   }
 
@@ -495,8 +494,12 @@
     event.preventDefault();
     const name = page.name.value.trim();
     const roomName = page.room.value.trim();
-    if (name && roomName)
+    if (name && roomName) {
       enter(name, roomName);
+      return;
+    }
+    page.enterError.textContent = name ? 'Which room?' : 'What is your name?';
+    (name ? page.room : page.name).focus();
   });
 
   page.leave.addEventListener('click', () => leave());
