@@ -36,7 +36,7 @@ static const struct config_key keys[] = {
      .help = "how much may wait for the journal before publishing is refused"},
     {KEY(resync_max, SIZE), .minimum = 1024, .maximum = 1ULL << 30, .fallback = "16 MB",
      .help = "how much is replayed to a gateway; beyond it clients recover by themselves"},
-    {KEY(recent_max, SIZE), .minimum = 0, .maximum = 1ULL << 34, .fallback = "16 MB",
+    {KEY(recent_max, SIZE), .minimum = 0, .maximum = 1ULL << 34, .fallback = "4 MB",
      .help = "how much of the newest messages is kept in memory"},
     {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
      .help = "the least grave lines to log"},
