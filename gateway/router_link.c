@@ -128,7 +128,6 @@ static int open_socket(struct router_link *link)
         goto failed;
     wire_flow_reset(&link->flow, random_u64());
     wire_batch_clear(&link->batch);
-    link->resync = false;
     link->received_bytes = 0;
     link->last_heard = link->last_sent = now(link);
     set_state(link, LINK_CONNECTING);
@@ -150,6 +149,7 @@ static void close_socket(struct router_link *link)
     link->socket = NULL;
     if (link->state == LINK_LIVE)
         link->away_since = now(link);
+    link->resync = false; /* left already: another start would put the opening off, turn by turn */
     set_state(link, LINK_DOWN);
 }
 
@@ -285,6 +285,8 @@ int link_request(struct router_link *link, enum request_kind kind, uint64_t sock
     request = requests_add(requests, kind, socket, ack,
                            bytes_make(batch->buffer.data + mark, batch->buffer.length - mark), now(link));
     request->sent = batch == &link->batch;
+    if (request->sent)
+        split_batch(link);
     return 0;
 }
 
