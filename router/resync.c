@@ -66,14 +66,14 @@ int resync_socket(struct router *router, struct gateway_link *link, const struct
     return 0;
 }
 
+/* What was joined under an earlier, higher limit stays, or that gateway's hello could never pass. */
 static int take_member(struct router *router, struct session *session, const struct wire_members *record,
                        uint64_t joined_pos, bool watch)
 {
     struct membership *membership;
 
     if (!bytes_equal(session->namespace->name, record->namespace) ||
-        session_membership(session, record->room) ||
-        session->room_count >= router->settings->max_rooms_per_connection)
+        session_membership(session, record->room) || session->room_count >= ROOMS_PER_CONNECTION_MAX)
         return ERROR_PROTOCOL;
     membership = session_add_membership(session, rooms_get(&router->rooms, session->namespace, record->room));
     membership->wanted = true;

@@ -6,6 +6,8 @@
 #include "common/log.h"
 #include "proto/rules.h"
 
+enum { ROOMS_PER_CONNECTION_MAX = 10000 }; /* what max_rooms_per_connection may be */
+
 struct router_settings {
     char *name;
     char *listen;

@@ -875,6 +875,18 @@ class Links(RouterTest):
         self.assertIn(json.loads(presence.payload)[1]["members"], (1, 2))
         self.assertEqual([row["seq"] for row in self.router.rows()], list(range(1, 12)))
 
+    def test_more_rooms_than_a_lowered_limit_allows_are_kept(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        for room in "RST":
+            held.join(room)
+        self.assertEqual(self.router.stop(), 0)
+        self.router.options += ("--max-rooms-per-connection=2",)
+        self.router.start()
+        gateway.go_live()
+        self.assertEqual([held.answer("PRESENCE", room)["members"] for room in "RST"], [1, 1, 1])
+        self.refused(held.answer("JOIN", "U", 0, 0), "bad_request")
+
     def test_a_repeated_id_after_a_restart(self):
         gateway = self.gateway()
         held = gateway.connect()
