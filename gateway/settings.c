@@ -1,5 +1,10 @@
-/* The gateway's table of keys; see settings.h. */
+/*
+ * The gateway's table of keys; read by main.c through common/config.  Its one surprising rule: no message may
+ * be so large that a router refuses the batch it comes in, or it would be sent for ever.
+ */
 #include "gateway/settings.h"
+
+#include "proto/wire.h"
 
 #define KEY(key, kind)                                                                                       \
     .section = "gateway", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct gateway_settings, key)
@@ -23,7 +28,7 @@ static const struct config_key keys[] = {
      .help = "how long the head of a request may take"},
     {KEY(http_idle_timeout, DURATION), .minimum = 20, .maximum = 600000, .fallback = "5 s",
      .help = "how long a kept-alive connection may wait between requests"},
-    {KEY(max_payload, SIZE), .minimum = 128, .maximum = 64 << 20, .fallback = "1000000",
+    {KEY(max_payload, SIZE), .minimum = 128, .maximum = WIRE_TEXT_MAX, .fallback = "1000000",
      .help = "the largest message of a client"},
     {KEY(max_http_head, SIZE), .minimum = 256, .maximum = 1 << 20, .fallback = "8 KB",
      .help = "the largest head of a request"},

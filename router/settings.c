@@ -4,6 +4,8 @@
  */
 #include "router/settings.h"
 
+#include "proto/wire.h"
+
 #define KEY(key, kind)                                                                                       \
     .section = "router", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct router_settings, key)
 
@@ -28,7 +30,7 @@ static const struct config_key keys[] = {
      .help = "how large the messages of one answer may be"},
     {KEY(max_event, SIZE), .minimum = 128, .maximum = 64 << 20, .fallback = "1 MB",
      .help = "how large the arguments of an event may be"},
-    {KEY(max_batch, SIZE), .minimum = 65536, .maximum = 256 << 20, .fallback = "16 MB",
+    {KEY(max_batch, SIZE), .minimum = WIRE_BATCH_LIMIT, .maximum = 256 << 20, .fallback = "16 MB",
      .help = "the largest batch that a gateway may send"},
     {KEY(max_unacknowledged, SIZE), .minimum = 65536, .maximum = 1ULL << 34, .fallback = "64 MB",
      .help = "how much a gateway may be behind before it is resynced"},

@@ -40,6 +40,21 @@ test('more in one turn than a batch may hold goes in several', async (t) => {
   assert.deepEqual(await stack.stop(), { code: 0, signal: null });
 });
 
+test('the largest message that a gateway may be told to take passes', async (t) => {
+  const config = path.join(await temporaryFolder(t), 'hubbub.conf');
+  await writeFile(config, 'gateway = { max_payload = "8 MB"; outbound_queue = "16 MB"; };\nrouter = { max_event = "8 MB"; };\n');
+  const stack = await Stack.start(t, { gateways: 1, args: ['--config', config] });
+  const client = await connect(t, stack.url(0));
+  await ask(client, 'join', 'large');
+  const heard = collect(client, 'msg');
+  const body = 'x'.repeat((8 << 20) - 200);
+  assert.equal((await ask(client, 'msg', { room: 'large', body })).seq, 1);
+  await heard.reached(1);
+  assert.equal(heard.all[0][0].body.length, body.length);
+  assert.equal((await metrics(stack)).hubbub_router_links_total, 1, 'the link held');
+  assert.deepEqual(await stack.stop(), { code: 0, signal: null });
+});
+
 test('a gateway that was behind comes back while its clients are busy', async (t) => {
   const config = path.join(await temporaryFolder(t), 'hubbub.conf');
   await writeFile(config, 'router = { max_unacknowledged = "64 KB"; resync_max = "64 KB"; };\n');
