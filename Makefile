@@ -1,14 +1,17 @@
 # Thin: meson builds, tests/run tests.  `make help` lists the targets.
 
-PORT = 3000
-GATEWAYS = 2
-DATA = ./data
+# What is not set here or in the environment is as hubbub run has it, or its configuration file.
+PORT ?=
+GATEWAYS ?=
+DATA ?=
 # Further options of hubbub run, for example: make run OPTIONS='--config my.conf'
 OPTIONS =
 # Further options of tests/run, tests/bench/run, and seconds for each fuzz driver.
 TEST_OPTIONS =
 BENCH_OPTIONS =
 FUZZ_SECONDS = 300
+
+RUN_OPTIONS = $(if $(PORT),--port $(PORT)) $(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(DATA),--data $(DATA))
 
 CLIENT = socket.io-client
 CLIENT_VERSION = 4.8.4
@@ -17,7 +20,7 @@ CLIENT_FOLDER = $(CURDIR)/build/client/node_modules/$(CLIENT)
 .PHONY: help run build packages client test test-tools bench fuzz clean
 
 help:
-	@echo 'make run     build, then run a router and $(GATEWAYS) gateways: PORT=$(PORT) GATEWAYS=$(GATEWAYS) DATA=$(DATA)'
+	@echo 'make run     build, then run a router and gateways: PORT=3000 GATEWAYS=2 DATA=./data OPTIONS='
 	@echo 'make build   release programs in build/ (installs the packages that are missing)'
 	@echo 'make test    every test, ends with "N passed, N failed"; TEST_OPTIONS="--only unit,integration"'
 	@echo 'make bench   the benchmark, prints a table'
@@ -25,7 +28,7 @@ help:
 	@echo 'make clean   removes the build folders and the results of tests'
 
 run: build
-	@deploy/foreground build/cli/hubbub run --port $(PORT) --gateways $(GATEWAYS) --data $(DATA) $(OPTIONS)
+	@deploy/foreground build/cli/hubbub run $(RUN_OPTIONS) $(OPTIONS)
 
 build: packages client
 	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Dsocketio_client=$(CLIENT_FOLDER)

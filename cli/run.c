@@ -332,7 +332,6 @@ int command_run(int argc, char **argv)
 
     /* Whoever reads our lines through a pipe waits for them. */
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
-    signal(SIGHUP, SIG_IGN);
     run.lock_fd = -1;
     loaded = config_load(&program, argc, argv, &run.settings, &result);
     if (loaded && !result.checked)

@@ -15,7 +15,7 @@
 
 enum phase { PHASE_ROUTER, PHASE_GATEWAYS, PHASE_SERVING, PHASE_STOP_GATEWAYS, PHASE_STOP_ROUTER };
 
-enum { SIGNALS = 3 };
+enum { SIGNALS = 4 };
 
 struct supervisor {
     const struct supervisor_plan *plan;
@@ -182,14 +182,27 @@ static void children_changed(void *arg, int number)
                 child_is_gone(supervisor, child_at(supervisor, i), wait_status);
 }
 
+/* As nohup leaves SIGHUP, for what shall outlive its terminal. */
+static bool ignored(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 static int take_signals(struct supervisor *supervisor)
 {
     static const struct {
         int number;
         loop_signal_callback *callback;
-    } wanted[SIGNALS] = {{SIGCHLD, children_changed}, {SIGINT, asked_to_stop}, {SIGTERM, asked_to_stop}};
+    } wanted[SIGNALS] = {{SIGCHLD, children_changed},
+                         {SIGINT, asked_to_stop},
+                         {SIGTERM, asked_to_stop},
+                         {SIGHUP, asked_to_stop}};
 
     for (unsigned i = 0; i < SIGNALS; i++) {
+        if (wanted[i].number == SIGHUP && ignored(SIGHUP))
+            continue;
         supervisor->signals[i] =
             loop_signal_new(supervisor->loop, wanted[i].number, wanted[i].callback, supervisor);
         if (!supervisor->signals[i])

@@ -298,7 +298,8 @@ static struct gateway_link *greet(struct links *links, struct bytes routing, str
     }
     if (former) {
         if (former->incarnation != hello.incarnation && former->state != LINK_LOST)
-            log_warn("another gateway takes over the name", "gateway=%s", former->name);
+            log_warn("another process takes over a gateway's name: fine if it was restarted", "gateway=%s",
+                     former->name);
         remove_link(links, former, true);
     }
     link = new_link(links, routing, &hello);

@@ -338,11 +338,8 @@ class Run(HubbubTest):
     def test_ctrl_c_reaches_the_supervisor_only(self):
         self.stop_and_check_order(signal.SIGINT, True)
 
-    def test_sighup_changes_nothing(self):
-        process = self.ready_stack()
-        process.send_signal(signal.SIGHUP)
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(self.finish(process)[0], 0)
+    def test_a_closed_terminal_ends_it(self):
+        self.stop_and_check_order(signal.SIGHUP, False)
 
     def test_a_second_signal_kills_what_does_not_end(self):
         self.set("gateway-1.deaf", "")
