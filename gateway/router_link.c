@@ -28,6 +28,7 @@ enum {
     ACKNOWLEDGE_BYTES = 1 << 20, /* received and not yet acknowledged: worth a batch of its own */
     STALLED_MS = 1000,           /* a tick that comes so late was our own fault */
     STATISTICS_MS = 1000,
+    COMPLAINT_MS = 60000,
     SEND_MAX = 256 << 20,
 };
 
@@ -46,6 +47,7 @@ struct router_link {
     struct link_progress progress;
     size_t received_bytes; /* since we last sent, and so acknowledged */
     uint64_t last_heard, last_sent, last_tick, last_statistics, away_since;
+    uint64_t next_complaint; /* when to say again that no router answers */
     uint64_t reopen_delay;
     struct loop_timer tick, reopen;
     bool resync; /* leave this link at the end of what is being read */
@@ -504,6 +506,22 @@ static void expire_requests(struct router_link *link)
     }
 }
 
+/* Whoever starts a gateway by hand with the wrong endpoint should read why nothing works. */
+static void complain_of_silence(struct router_link *link)
+{
+    const struct gateway_settings *settings = link->gateway->settings;
+
+    if (link->state != LINK_CONNECTING) {
+        link->next_complaint = now(link) + settings->dead;
+        return;
+    }
+    if (now(link) < link->next_complaint)
+        return;
+    log_warn("no router answers", "endpoint=%s away_ms=%llu", settings->router,
+             (unsigned long long)link_away(link));
+    link->next_complaint = now(link) + COMPLAINT_MS;
+}
+
 static void on_tick(void *arg)
 {
     struct router_link *link = arg;
@@ -512,6 +530,7 @@ static void on_tick(void *arg)
 
     link->last_tick = now(link);
     expire_requests(link);
+    complain_of_silence(link);
     if (link->state < LINK_SYNCING)
         return;
     if (now(link) - link->last_heard > settings->dead && !stalled) {
@@ -532,6 +551,7 @@ int link_new(struct gateway *gateway, struct router_link **out)
 
     link->gateway = gateway;
     link->away_since = link->last_tick = loop_now(gateway->loop);
+    link->next_complaint = link->away_since + gateway->settings->dead;
     link->reopen_delay = REOPEN_MS;
     loop_timer_init(&link->tick, gateway->loop, on_tick, link);
     loop_timer_init(&link->reopen, gateway->loop, on_reopen, link);
