@@ -3,7 +3,7 @@ import os
 import time
 import unittest
 
-from programs import Gateway
+from programs import Gateway, PATIENCE
 from raw_client import Closed, Connection, get, handshake, request, HANDSHAKE_PATH
 
 HEAD = 'GET /healthz HTTP/1.1\r\nHost: test\r\n'
@@ -253,6 +253,22 @@ class Files(HttpTest):
         for name in ('socket.io.min.js', 'socket.io.esm.min.js', 'socket.io.msgpack.min.js'):
             self.assertEqual(get(gateway.port, '/socket.io/' + name).status, 200)
         self.assertEqual(get(gateway.port, '/socket.io/nothing.js').status, 400)  # a bad Engine.IO request
+
+
+class WithoutRouter(unittest.TestCase):
+    """What an operator reads and a balancer sees when no router answers."""
+
+    def test_it_is_said_and_the_health_check_fails(self):
+        lonely = Gateway(dead='100ms')
+        try:
+            end = time.monotonic() + PATIENCE
+            while 'message="no router answers" endpoint=ipc://nobody.ipc' not in lonely.log_text():
+                self.assertLess(time.monotonic(), end, lonely.log_text())
+                time.sleep(0.02)
+            self.assertEqual(get(lonely.port, '/style.css').status, 200)
+            self.assertEqual(get(lonely.port, '/healthz').status, 503)
+        finally:
+            lonely.close()
 
 
 class Limits(unittest.TestCase):
