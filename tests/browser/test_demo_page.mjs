@@ -182,6 +182,20 @@ test('a gateway dies: the page says so, comes back and has missed nothing', asyn
   assert.deepEqual(ann.complaints, []);
 });
 
+test('Back leaves the room, and a long name of one keeps the page in its window', async (t) => {
+  const dan = await visitor(t, 0, PHONE);
+  const room = 'a-room-with-a-long-name-'.repeat(6);
+  await enter(dan, 'Dan', room);
+  await say(dan, 'here');
+  await hears(dan, 'here');
+  const [wide, window] = await dan.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.equal(wide, window);
+  await dan.goBack();
+  await dan.locator('#room').waitFor({ state: 'visible' });
+  await dan.locator('#body').waitFor({ state: 'hidden' });
+  assert.deepEqual(dan.complaints, []);
+});
+
 test('the page stops with the stack', async () => {
   assert.deepEqual(await stack.stop(), { code: 0, signal: null });
 });
