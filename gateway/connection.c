@@ -39,37 +39,18 @@ void connections_done(struct gateway *gateway, enum close_reason reason)
 {
     struct connection_table *table = &gateway->connections;
 
-    for (uint32_t i = 0; i < table->slot_count; i++)
-        if (table->slots[i])
-            connection_drop(gateway, table->slots[i], reason);
+    struct connection *connection;
+    uint32_t cursor = 0;
+
+    while ((connection = slot_table_next(&table->slots, &cursor)))
+        connection_drop(gateway, connection, reason);
     connections_reap(gateway);
-    free(table->slots);
-    free(table->generations);
-    free(table->free_slots);
+    slot_table_done(&table->slots);
     free(table->dirty);
     free(table->closed);
     free(table->paused);
     free(table->read_buffer);
     *table = (struct connection_table){0};
-}
-
-static uint32_t take_slot(struct connection_table *table)
-{
-    if (table->free_count)
-        return table->free_slots[--table->free_count];
-    if (table->slot_count == table->slot_capacity) {
-        table->slot_capacity = table->slot_capacity ? table->slot_capacity * 2 : 64;
-        table->slots = memory_resize(table->slots, table->slot_capacity * sizeof *table->slots);
-        table->generations =
-            memory_resize(table->generations, table->slot_capacity * sizeof *table->generations);
-    }
-    table->generations[table->slot_count] = 0;
-    return table->slot_count++;
-}
-
-static uint64_t poller_data(const struct connection *connection)
-{
-    return (uint64_t)connection->generation << 32 | connection->index;
 }
 
 struct connection *connection_new(struct gateway *gateway, int fd, const struct connection_protocol *protocol)
@@ -79,17 +60,13 @@ struct connection *connection_new(struct gateway *gateway, int fd, const struct 
 
     connection->fd = fd;
     connection->protocol = protocol;
-    connection->index = take_slot(table);
-    connection->generation = ++table->generations[connection->index];
-    if (poller_add(gateway->poller, fd, EPOLLIN, poller_data(connection)) < 0) {
-        PUSH(table->free_slots, table->free_count, table->free_capacity, connection->index);
-        table->slots[connection->index] = NULL;
+    connection->number = slot_table_add(&table->slots, connection);
+    if (poller_add(gateway->poller, fd, EPOLLIN, connection->number) < 0) {
+        slot_table_remove(&table->slots, connection->number);
         close(fd);
         free(connection);
         return NULL;
     }
-    table->slots[connection->index] = connection;
-    table->count++;
     gateway->counters.accepted++;
     return connection;
 }
@@ -107,7 +84,7 @@ static void set_interest(struct gateway *gateway, struct connection *connection)
     uint32_t events = (connection->paused ? 0 : EPOLLIN) | (connection->blocked ? EPOLLOUT : 0);
 
     /* A refusal leaves a connection that nothing wakes: better none. */
-    if (poller_modify(gateway->poller, connection->fd, events, poller_data(connection)) < 0)
+    if (poller_modify(gateway->poller, connection->fd, events, connection->number) < 0)
         connection_drop(gateway, connection, CLOSE_TRANSPORT_ERROR);
 }
 
@@ -145,6 +122,13 @@ static void leave_open(struct gateway *gateway, struct connection *connection, e
     websocket_decoder_done(&connection->decoder);
 }
 
+/* Takes it out of the list of those that are not read. */
+static void unpause(struct connection_table *table, struct connection *connection)
+{
+    table->paused[connection->paused_slot] = NULL;
+    connection->paused = false;
+}
+
 void connection_end(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
     if (connection->state != CONNECTION_OPEN)
@@ -152,7 +136,7 @@ void connection_end(struct gateway *gateway, struct connection *connection, enum
     set_state(connection, CONNECTION_FLUSHING);
     leave_open(gateway, connection, reason);
     if (connection->paused) { /* the peer's end must be seen */
-        connection->paused = false;
+        unpause(&gateway->connections, connection);
         set_interest(gateway, connection);
     }
     if (connection->state == CONNECTION_FLUSHING) {
@@ -176,11 +160,9 @@ void connection_drop(struct gateway *gateway, struct connection *connection, enu
     close(connection->fd);
     connection->fd = -1;
     output_done(&connection->output);
-    table->slots[connection->index] = NULL;
-    table->count--;
-    for (uint32_t i = 0; i < table->paused_count; i++)
-        if (table->paused[i] == connection)
-            table->paused[i] = NULL;
+    slot_table_remove(&table->slots, connection->number);
+    if (connection->paused)
+        unpause(table, connection);
     PUSH(table->closed, table->closed_count, table->closed_capacity, connection);
 }
 
@@ -188,12 +170,8 @@ void connections_reap(struct gateway *gateway)
 {
     struct connection_table *table = &gateway->connections;
 
-    for (uint32_t i = 0; i < table->closed_count; i++) {
-        struct connection *connection = table->closed[i];
-
-        PUSH(table->free_slots, table->free_count, table->free_capacity, connection->index);
-        free(connection);
-    }
+    for (uint32_t i = 0; i < table->closed_count; i++)
+        free(table->closed[i]);
     table->closed_count = 0;
 }
 
@@ -233,12 +211,11 @@ static void read_input(struct gateway *gateway, struct connection *connection)
 void connections_on_event(void *arg, uint64_t data, uint32_t events)
 {
     struct gateway *gateway = arg;
-    struct connection_table *table = &gateway->connections;
-    uint32_t index = (uint32_t)data;
-    struct connection *connection = index < table->slot_count ? table->slots[index] : NULL;
+    struct connection *connection;
 
     gateway_advance_timers(gateway);
-    if (!connection || connection->generation != data >> 32 || connection->state == CONNECTION_CLOSED)
+    connection = slot_table_find(&gateway->connections.slots, data);
+    if (!connection)
         return;
     if (events & EPOLLOUT) {
         connection->blocked = false;
@@ -257,6 +234,7 @@ void connection_pause(struct gateway *gateway, struct connection *connection)
     if (connection->paused || connection->state != CONNECTION_OPEN)
         return;
     connection->paused = true;
+    connection->paused_slot = table->paused_count;
     gateway->counters.reading_paused++;
     PUSH(table->paused, table->paused_count, table->paused_capacity, connection);
     set_interest(gateway, connection);
@@ -269,7 +247,7 @@ void connections_resume(struct gateway *gateway)
     for (uint32_t i = 0; i < table->paused_count; i++) {
         struct connection *connection = table->paused[i];
 
-        if (!connection || !connection->paused)
+        if (!connection)
             continue;
         connection->paused = false;
         set_interest(gateway, connection);
@@ -324,7 +302,7 @@ static void block(struct gateway *gateway, struct connection *connection)
     connection->blocked = true;
     if (connection->output.bytes > output_limit(gateway, connection))
         doom(gateway, connection, CLOSE_SLOW_READER);
-    else if (poller_modify(gateway->poller, connection->fd, events, poller_data(connection)) < 0)
+    else if (poller_modify(gateway->poller, connection->fd, events, connection->number) < 0)
         doom(gateway, connection, CLOSE_TRANSPORT_ERROR);
 }
 
@@ -404,9 +382,10 @@ void connections_flush(struct gateway *gateway)
 
 void connections_each(struct gateway *gateway, void (*callback)(struct gateway *, struct connection *))
 {
-    struct connection_table *table = &gateway->connections;
+    struct connection *connection;
+    uint32_t cursor = 0;
 
-    for (uint32_t i = 0; i < table->slot_count; i++)
-        if (table->slots[i] && table->slots[i]->state == CONNECTION_OPEN)
-            callback(gateway, table->slots[i]);
+    while ((connection = slot_table_next(&gateway->connections.slots, &cursor)))
+        if (connection->state == CONNECTION_OPEN)
+            callback(gateway, connection);
 }

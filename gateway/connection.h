@@ -17,6 +17,7 @@
 #define HUBBUB_GATEWAY_CONNECTION_H
 
 #include "common/bytes.h"
+#include "common/slot_table.h"
 #include "common/timer_wheel.h"
 #include "gateway/close_reason.h"
 #include "gateway/output.h"
@@ -61,8 +62,8 @@ struct connection {
     uint16_t room_count;  /* memberships of all its sockets */
     struct output output;
 
-    uint32_t index; /* in the table, and in the poller's data with the generation */
-    uint32_t generation;
+    uint64_t number;      /* in the table; the poller's data */
+    uint32_t paused_slot; /* in the list of the paused, while it is */
     const struct connection_protocol *protocol;
     struct wheel_timer timer;
     uint64_t heartbeat_due; /* Engine.IO: the next ping, or the pong's deadline */
@@ -75,12 +76,7 @@ struct connection {
 
 /* All connections, and the work left for the end of the turn. */
 struct connection_table {
-    struct connection **slots;
-    uint32_t *generations;
-    uint32_t slot_count, slot_capacity;
-    uint32_t *free_slots;
-    uint32_t free_count, free_capacity;
-    uint32_t count;
+    struct slot_table slots; /* of struct connection */
     struct connection **dirty;
     uint32_t dirty_count, dirty_capacity;
     struct connection **closed;

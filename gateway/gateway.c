@@ -91,7 +91,7 @@ void gateway_done(struct gateway *gateway)
     for (size_t i = 0; i < gateway->settings->namespaces.count; i++)
         namespace_rooms_done(&gateway->namespaces[i]);
     free(gateway->namespaces);
-    sockets_done(&gateway->sockets);
+    slot_table_done(&gateway->sockets);
     requests_done(&gateway->requests);
     fanout_done(&gateway->fanout);
     buffer_done(&gateway->scratch);
@@ -111,7 +111,7 @@ static void on_drain_step(void *arg)
 {
     struct gateway *gateway = arg;
 
-    if (gateway->connections.count && loop_now(gateway->loop) < gateway->drain_until)
+    if (gateway->connections.slots.count && loop_now(gateway->loop) < gateway->drain_until)
         return;
     link_say_bye(gateway->link);
     loop_stop(gateway->loop);
@@ -122,7 +122,7 @@ void gateway_drain(struct gateway *gateway)
     if (gateway->draining)
         return;
     gateway->draining = true;
-    log_info("draining", "connections=%u", gateway->connections.count);
+    log_info("draining", "connections=%u", gateway->connections.slots.count);
     listener_free(gateway->listener);
     gateway->listener = NULL;
     connections_each(gateway, end_connection);

@@ -22,7 +22,7 @@ struct gateway {
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
-    struct socket_table sockets;
+    struct slot_table sockets;          /* of struct socket */
     struct namespace_rooms *namespaces; /* one for each in the settings */
     struct fanout fanout;
     struct request_queue requests;

@@ -70,12 +70,12 @@ static void on_ready(void *arg, int listening, unsigned ready)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd >= 0 && gateway->connections.count >= listener->limit)
+        if (fd >= 0 && gateway->connections.slots.count >= listener->limit)
             http_refuse(gateway, fd);
         else if (fd >= 0)
             http_accept(gateway, fd);
         else if (errno == EMFILE || errno == ENFILE) {
-            log_warn("no descriptor left for a client", "connections=%u", gateway->connections.count);
+            log_warn("no descriptor left for a client", "connections=%u", gateway->connections.slots.count);
             refuse_with_reserve(listener, listening);
             return;
         } else if (errno == ECONNABORTED || errno == EINTR)

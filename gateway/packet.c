@@ -57,7 +57,7 @@ static void ask(const struct call *call, enum request_kind kind,
 {
     struct gateway *gateway = call->gateway;
 
-    if (link_request(gateway->link, kind, socket_number(call->socket), call->packet->ack, put, record) < 0)
+    if (link_request(gateway->link, kind, call->socket->number, call->packet->ack, put, record) < 0)
         refuse(call, REFUSAL_UNAVAILABLE, NULL);
     if (link_congested(gateway->link))
         connection_pause(gateway, call->socket->connection);
@@ -126,7 +126,7 @@ static void on_join(const struct call *call, struct json_value argument)
         return;
     }
     ask(call, REQUEST_JOIN, put_join,
-        &(struct wire_join){.socket = socket_number(call->socket),
+        &(struct wire_join){.socket = call->socket->number,
                             .room = room,
                             .history = (uint64_t)(history > HISTORY_MAX ? HISTORY_MAX : history),
                             .watch = presence.kind == JSON_TRUE});
@@ -141,8 +141,7 @@ static void on_leave(const struct call *call, struct json_value argument)
         refuse(call, REFUSAL_BAD_ROOM, NULL);
         return;
     }
-    ask(call, REQUEST_LEAVE, put_leave,
-        &(struct wire_leave){.socket = socket_number(call->socket), .room = room});
+    ask(call, REQUEST_LEAVE, put_leave, &(struct wire_leave){.socket = call->socket->number, .room = room});
 }
 
 static void on_history(const struct call *call, struct json_value argument)
@@ -163,7 +162,7 @@ static void on_history(const struct call *call, struct json_value argument)
         return;
     }
     ask(call, REQUEST_HISTORY, put_history,
-        &(struct wire_history){.socket = socket_number(call->socket),
+        &(struct wire_history){.socket = call->socket->number,
                                .room = room,
                                .before = (uint64_t)before,
                                .has_after = after >= 0,
@@ -181,7 +180,7 @@ static void on_presence(const struct call *call, struct json_value argument)
         return;
     }
     ask(call, REQUEST_PRESENCE, put_presence,
-        &(struct wire_presence){.socket = socket_number(call->socket), .room = room});
+        &(struct wire_presence){.socket = call->socket->number, .room = room});
 }
 
 static const struct {
@@ -211,7 +210,7 @@ static bool handle_builtin(const struct call *call)
 static void publish(const struct call *call, const struct event_rule *rule, const struct json_value *values)
 {
     char room_space[ROOM_NAME_MAX], id_space[DEDUP_MAX];
-    struct wire_event event = {.socket = socket_number(call->socket),
+    struct wire_event event = {.socket = call->socket->number,
                                .flags = call->packet->ack == SOCKETIO_NO_ACK ? 0 : WIRE_EVENT_ACK,
                                .event = call->packet->name,
                                .arguments = call->packet->event.arguments};
@@ -320,13 +319,13 @@ static void on_connect(struct gateway *gateway, struct connection *connection,
     peer_address(connection, address);
 
     struct socket *socket = socket_new(gateway, connection, namespace);
-    struct wire_connect connect = {.socket = socket_number(socket),
+    struct wire_connect connect = {.socket = socket->number,
                                    .namespace = packet->nsp,
                                    .auth = packet->json.text,
                                    .address = bytes_from_text(address)};
 
-    if (link_request(gateway->link, REQUEST_CONNECT, socket_number(socket), SOCKETIO_NO_ACK, put_connect,
-                     &connect) < 0)
+    if (link_request(gateway->link, REQUEST_CONNECT, socket->number, SOCKETIO_NO_ACK, put_connect, &connect) <
+        0)
         engine_close(gateway, connection, CLOSE_ROUTER_SILENT);
 }
 

@@ -117,7 +117,7 @@ void room_add(struct gateway *gateway, struct socket *socket, struct bytes name,
     room->members[room->count++] = (struct member){.connection = socket->connection,
                                                    .skip = room->turn ? room->turn->length : 0,
                                                    .watch = watch,
-                                                   .socket = socket->index & 0x7fffffff};
+                                                   .socket = (uint32_t)socket->number & 0x7fffffff};
 }
 
 static void flush_room(struct gateway *gateway, struct room *room);
@@ -146,7 +146,7 @@ static void hand_over(struct gateway *gateway, struct room *room, struct member 
             if (run->start < offset)
                 continue;
             gateway->counters.dropped_slow_reader++;
-            gateway->counters.deliveries--;
+            room->deliveries--;
             if (run->start > offset)
                 hand_run(gateway, member, chunk, offset, run->start, now);
             offset = run->end;
@@ -199,6 +199,8 @@ static void flush_room(struct gateway *gateway, struct room *room)
             hand_over(gateway, room, &room->members[i], true);
     for (uint32_t i = 0; i < room->count; i++)
         room->members[i].skip = 0;
+    gateway->counters.deliveries += room->deliveries;
+    room->deliveries = 0;
     room->turn = NULL;
     room->volatile_count = 0;
     release_chunk(&gateway->fanout, chunk);
@@ -335,7 +337,7 @@ static void deliver_to_some(struct gateway *gateway, struct room *room, const st
             continue;
         if (record->flags & WIRE_DELIVER_REPLAY &&
             (socket_membership_in(socket, room)->joined_pos >= record->pos ||
-             (record->except && record->except == socket_number(socket))))
+             (record->except && record->except == socket->number)))
             continue;
         send_single(gateway, member->connection, chunk, record->flags & WIRE_DELIVER_VOLATILE);
     }
@@ -354,7 +356,7 @@ void room_deliver(struct gateway *gateway, struct room *room, const struct wire_
     struct membership *excepted = except ? socket_membership_in(except, room) : NULL;
     uint32_t start = chunk->length;
 
-    gateway->counters.deliveries += room->count - (excepted ? 1 : 0);
+    room->deliveries += room->count - (excepted ? 1 : 0);
     if (excepted && room->members[excepted->slot].skip < start)
         hand_over(gateway, room, &room->members[excepted->slot], false);
     append_frame(chunk, room->namespace, record->payload);
@@ -372,7 +374,7 @@ void namespace_deliver(struct gateway *gateway, struct namespace_rooms *namespac
     struct socket *socket;
 
     while ((socket = sockets_next(gateway, &cursor)))
-        if (socket->namespace == namespace && socket->connected && socket_number(socket) != record->except &&
+        if (socket->namespace == namespace && socket->connected && socket->number != record->except &&
             !(record->flags & WIRE_DELIVER_REPLAY && socket->connected_pos >= record->pos))
             send_single(gateway, socket->connection, chunk, record->flags & WIRE_DELIVER_VOLATILE);
     chunk_release(chunk);

@@ -46,6 +46,7 @@ struct room {
     uint32_t count, capacity;
     struct chunk *turn;    /* this turn's frames, or NULL */
     struct run *volatiles; /* the runs of turn that a slow reader need not get */
+    uint32_t deliveries;   /* of this turn, less what slow readers miss */
     uint32_t dirty_slot;   /* in the fan-out's list */
     uint16_t volatile_count;
     uint16_t name_length;

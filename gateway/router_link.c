@@ -219,7 +219,7 @@ static void put_members(struct router_link *link, const struct room *room)
         struct socket *socket = sockets_at(link->gateway, room->members[i].socket);
         const struct membership *membership = socket_membership_in(socket, room);
 
-        wire_list_put_u64(&link->list, socket_number(socket));
+        wire_list_put_u64(&link->list, socket->number);
         wire_list_put_u64(&link->list, membership->joined_pos);
         wire_list_put_u64(&link->list, membership->watch);
     }
@@ -247,7 +247,7 @@ static void say_hello(struct router_link *link)
         if (!socket->connected)
             continue; /* its CONNECT will be sent again */
         wire_put_socket(&link->batch,
-                        &(struct wire_socket){.socket = socket_number(socket),
+                        &(struct wire_socket){.socket = socket->number,
                                               .namespace = socket->namespace->config->name,
                                               .sid = bytes_make(socket->sid, socket->sid_length),
                                               .from = bytes_from_text(socket->from),
@@ -455,7 +455,7 @@ static void put_statistics(struct router_link *link)
     struct counters *counters = &gateway->counters;
     char name[96];
 
-    counters->connections = gateway->connections.count;
+    counters->connections = gateway->connections.slots.count;
     counters->rooms = gateway->fanout.room_count;
     counters->pending_requests = gateway->requests.count;
     wire_list_clear(&link->list);

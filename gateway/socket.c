@@ -18,40 +18,21 @@ enum { ERRORS_A_SECOND = 5 };
 
 /* -- the table ------------------------------------------------------------------------------- */
 
-static uint32_t take_slot(struct socket_table *table)
-{
-    if (table->free_count)
-        return table->free_slots[--table->free_count];
-    if (table->slot_count == table->slot_capacity) {
-        table->slot_capacity = table->slot_capacity ? table->slot_capacity * 2 : 64;
-        table->slots = memory_resize(table->slots, table->slot_capacity * sizeof *table->slots);
-        table->generations =
-            memory_resize(table->generations, table->slot_capacity * sizeof *table->generations);
-    }
-    table->generations[table->slot_count] = 0;
-    return table->slot_count++;
-}
-
 struct socket *socket_new(struct gateway *gateway, struct connection *connection,
                           struct namespace_rooms *namespace)
 {
-    struct socket_table *table = &gateway->sockets;
     struct socket *socket = memory_zero(1, sizeof *socket);
 
     socket->connection = connection;
     socket->namespace = namespace;
-    socket->index = take_slot(table);
-    socket->generation = ++table->generations[socket->index];
     socket->next = connection->sockets;
     connection->sockets = socket;
-    table->slots[socket->index] = socket;
-    table->count++;
+    socket->number = slot_table_add(&gateway->sockets, socket);
     return socket;
 }
 
 static void socket_free(struct gateway *gateway, struct socket *socket)
 {
-    struct socket_table *table = &gateway->sockets;
     struct socket **link = &socket->connection->sockets;
 
     while (socket->room_count)
@@ -59,51 +40,28 @@ static void socket_free(struct gateway *gateway, struct socket *socket)
     while (*link != socket)
         link = &(*link)->next;
     *link = socket->next;
-    table->slots[socket->index] = NULL;
-    table->count--;
-    if (table->free_count == table->free_capacity) {
-        table->free_capacity = table->free_capacity ? table->free_capacity * 2 : 64;
-        table->free_slots =
-            memory_resize(table->free_slots, table->free_capacity * sizeof *table->free_slots);
-    }
-    table->free_slots[table->free_count++] = socket->index;
+    slot_table_remove(&gateway->sockets, socket->number);
     free(socket->rooms);
     free(socket->from);
     free(socket);
 }
 
-void sockets_done(struct socket_table *table)
-{
-    assert(table->count == 0);
-    free(table->slots);
-    free(table->generations);
-    free(table->free_slots);
-    *table = (struct socket_table){0};
-}
-
-struct socket *sockets_at(struct gateway *gateway, uint32_t index)
-{
-    assert(index < gateway->sockets.slot_count && gateway->sockets.slots[index]);
-    return gateway->sockets.slots[index];
-}
-
 struct socket *sockets_find(struct gateway *gateway, uint64_t number)
 {
-    uint32_t index = (uint32_t)number;
-    struct socket *socket = index < gateway->sockets.slot_count ? gateway->sockets.slots[index] : NULL;
+    return slot_table_find(&gateway->sockets, number);
+}
 
-    return socket && socket->generation == number >> 32 ? socket : NULL;
+struct socket *sockets_at(struct gateway *gateway, uint32_t slot)
+{
+    struct socket *socket = slot_table_at(&gateway->sockets, slot);
+
+    assert(socket);
+    return socket;
 }
 
 struct socket *sockets_next(struct gateway *gateway, uint32_t *cursor)
 {
-    while (*cursor < gateway->sockets.slot_count) {
-        struct socket *socket = gateway->sockets.slots[(*cursor)++];
-
-        if (socket)
-            return socket;
-    }
-    return NULL;
+    return slot_table_next(&gateway->sockets, cursor);
 }
 
 /* -- memberships ----------------------------------------------------------------------------- */
@@ -240,7 +198,7 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
 static void close_socket(struct gateway *gateway, struct socket *socket, enum close_reason reason, bool tell)
 {
     if (tell)
-        link_disconnect(gateway->link, socket_number(socket), reason);
+        link_disconnect(gateway->link, socket->number, reason);
     if (socket->connected)
         gateway->counters.sockets--;
     socket_free(gateway, socket);

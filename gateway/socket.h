@@ -28,7 +28,7 @@ struct socket {
     struct connection *connection;
     struct namespace_rooms *namespace;
     struct membership *rooms;
-    uint32_t index, generation; /* together its number on the link */
+    uint64_t number; /* on the link, and in the gateway's table */
     uint16_t room_count, room_capacity;
     bool connected;
     uint8_t sid_length;
@@ -40,24 +40,9 @@ struct socket {
     uint64_t session_generation;
 };
 
-struct socket_table {
-    struct socket **slots;
-    uint32_t *generations;
-    uint32_t *free_slots;
-    uint32_t slot_count, slot_capacity, free_count, free_capacity;
-    uint32_t count;
-};
-
-void sockets_done(struct socket_table *table);
-
-static inline uint64_t socket_number(const struct socket *socket)
-{
-    return (uint64_t)socket->generation << 32 | socket->index;
-}
-
-/* By number: NULL when it is gone.  By index: it must be there. */
+/* By number: NULL when it is gone.  By slot, the low half of a number: it must be there. */
 struct socket *sockets_find(struct gateway *gateway, uint64_t number);
-struct socket *sockets_at(struct gateway *gateway, uint32_t index);
+struct socket *sockets_at(struct gateway *gateway, uint32_t slot);
 
 /* Walks all: *cursor starts at 0, ends with NULL. Sockets may come and go meanwhile. */
 struct socket *sockets_next(struct gateway *gateway, uint32_t *cursor);

@@ -126,7 +126,7 @@ static void the_excepted_one_gets_everything_else(void **state)
     room_add(gateway, a.socket, ROOM, 0, false);
     room_add(gateway, b.socket, ROOM, 0, false);
     deliver(gateway, 1, "[1]", 0, 0);
-    deliver(gateway, 1, "[\"typing\"]", WIRE_DELIVER_VOLATILE, socket_number(a.socket));
+    deliver(gateway, 1, "[\"typing\"]", WIRE_DELIVER_VOLATILE, a.socket->number);
     deliver(gateway, 2, "[2]", 0, 0);
     fixture_flush(gateway);
     assert_string_equal(fixture_read(&a), "42[1]|42[2]");
@@ -279,11 +279,10 @@ static void a_namespace_event_reaches_every_socket_of_it_but_one(void **state)
     struct peer a = fixture_peer(gateway), b = fixture_peer(gateway);
 
     (void)state;
-    namespace_deliver(gateway, &gateway->namespaces[0],
-                      &(struct wire_deliver){.pos = 1,
-                                             .flags = WIRE_DELIVER_NAMESPACE,
-                                             .payload = BYTES("[1]"),
-                                             .except = socket_number(b.socket)});
+    namespace_deliver(
+        gateway, &gateway->namespaces[0],
+        &(struct wire_deliver){
+            .pos = 1, .flags = WIRE_DELIVER_NAMESPACE, .payload = BYTES("[1]"), .except = b.socket->number});
     fixture_flush(gateway);
     assert_string_equal(fixture_read(&a), "42[1]");
     assert_string_equal(fixture_read(&b), "");
