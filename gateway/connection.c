@@ -115,11 +115,15 @@ static void doom(struct gateway *gateway, struct connection *connection, enum cl
 /* What leaving OPEN means, once. */
 static void leave_open(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
+    struct buffer held;
+
     connection->close_reason = (uint8_t)reason;
     gateway->counters.closed[reason]++;
     timer_wheel_cancel(&connection->timer);
     connection->protocol->ending(gateway, connection, reason);
     websocket_decoder_done(&connection->decoder);
+    held = connection_unhold(connection);
+    buffer_done(&held);
 }
 
 /* Takes it out of the list of those that are not read. */
@@ -240,19 +244,60 @@ void connection_pause(struct gateway *gateway, struct connection *connection)
     set_interest(gateway, connection);
 }
 
+void connection_hold(struct connection *connection, const char *data, size_t length)
+{
+    assert(!connection->held);
+    connection->held = memory_zero(1, sizeof *connection->held);
+    buffer_append(connection->held, data, length);
+}
+
+struct buffer connection_unhold(struct connection *connection)
+{
+    struct buffer held = {0};
+
+    if (connection->held) {
+        held = *connection->held;
+        free(connection->held);
+        connection->held = NULL;
+    }
+    return held;
+}
+
+/* Half of what it may ask for is answered: it need not stop again at once. */
+static bool may_resume(const struct gateway *gateway, const struct connection *connection)
+{
+    for (const struct socket *socket = connection->sockets; socket; socket = socket->next)
+        if (socket->unanswered > gateway->settings->max_unanswered / 2)
+            return false;
+    return true;
+}
+
+static void resume(struct gateway *gateway, struct connection *connection)
+{
+    struct buffer held = connection_unhold(connection);
+
+    unpause(&gateway->connections, connection);
+    set_interest(gateway, connection);
+    if (held.length && connection->state == CONNECTION_OPEN)
+        connection->protocol->input(gateway, connection, held.data, held.length);
+    buffer_done(&held);
+}
+
 void connections_resume(struct gateway *gateway)
 {
     struct connection_table *table = &gateway->connections;
+    uint32_t kept = 0;
 
-    for (uint32_t i = 0; i < table->paused_count; i++) {
-        struct connection *connection = table->paused[i];
-
-        if (!connection)
-            continue;
-        connection->paused = false;
-        set_interest(gateway, connection);
-    }
-    table->paused_count = 0;
+    /* What was held may pause its connection again, which puts it behind the others. */
+    for (uint32_t i = 0, count = table->paused_count; i < count; i++)
+        if (table->paused[i] && may_resume(gateway, table->paused[i]))
+            resume(gateway, table->paused[i]);
+    for (uint32_t i = 0; i < table->paused_count; i++)
+        if (table->paused[i]) {
+            table->paused[i]->paused_slot = kept;
+            table->paused[kept++] = table->paused[i];
+        }
+    table->paused_count = kept;
 }
 
 /* -- writing --------------------------------------------------------------------------------- */

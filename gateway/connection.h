@@ -69,7 +69,8 @@ struct connection {
     uint64_t heartbeat_due; /* Engine.IO: the next ping, or the pong's deadline */
     uint64_t connect_due;   /* when a namespace must have been joined; 0: no more */
 
-    struct buffer *head;    /* HTTP: the part of a request's head that has come; else NULL */
+    struct buffer *held;    /* what came and must wait: the part of a request's head, or of what a paused
+                               client sent; else NULL */
     struct socket *sockets; /* Socket.IO sockets, a list */
     struct websocket_decoder decoder;
 };
@@ -130,9 +131,14 @@ void connection_deliver(struct gateway *gateway, struct connection *connection, 
 void connection_end(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 void connection_drop(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 
-/* Stops reading from it until connections_resume(). */
+/* Stops reading from it until connections_resume() finds that its requests are answered. */
 void connection_pause(struct gateway *gateway, struct connection *connection);
 void connections_resume(struct gateway *gateway);
+
+/* Keeps a copy of bytes for later; nothing may be held yet.  The protocol takes them back with
+   connection_unhold() (they are the caller's then), or gets them as input when reading goes on. */
+void connection_hold(struct connection *connection, const char *data, size_t length);
+struct buffer connection_unhold(struct connection *connection);
 
 /* The end of a turn: writes what is queued, then frees what is closed. */
 void connections_flush(struct gateway *gateway);

@@ -169,7 +169,9 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
         data += consumed;
         length -= consumed;
         on_event(gateway, connection, &event);
-    } while (event.type != WEBSOCKET_NONE && connection->state == CONNECTION_OPEN);
+    } while (event.type != WEBSOCKET_NONE && connection->state == CONNECTION_OPEN && !connection->paused);
+    if (length && connection->state == CONNECTION_OPEN)
+        connection_hold(connection, data, length);
 }
 
 static void on_timeout(struct gateway *gateway, struct connection *connection)

@@ -41,6 +41,8 @@ static void on_turn_end(void *arg)
     struct gateway *gateway = arg;
 
     link_look(gateway->link);
+    if (gateway->connections.paused_count && !link_congested(gateway->link))
+        connections_resume(gateway);
     gateway_advance_timers(gateway);
     rooms_flush(gateway);
     connections_flush(gateway);
@@ -101,7 +103,7 @@ void gateway_done(struct gateway *gateway)
 
 static void end_connection(struct gateway *gateway, struct connection *connection)
 {
-    if (connection->head || !connection->heartbeat_due) /* still HTTP */
+    if (!connection->heartbeat_due) /* still HTTP */
         connection_end(gateway, connection, CLOSE_DRAIN);
     else
         engine_close(gateway, connection, CLOSE_DRAIN);

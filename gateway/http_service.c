@@ -289,34 +289,16 @@ static void answer_request(struct gateway *gateway, struct connection *connectio
 
 /* -- the protocol ---------------------------------------------------------------------------- */
 
-static void forget_head(struct connection *connection)
-{
-    if (!connection->head)
-        return;
-    buffer_done(connection->head);
-    free(connection->head);
-    connection->head = NULL;
-}
-
-/* Keeps what has come of a head until more comes. */
-static void keep_head(struct connection *connection, const char *data, size_t length)
-{
-    connection->head = memory_zero(1, sizeof *connection->head);
-    buffer_append(connection->head, data, length);
-}
-
 static void on_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
 {
     const struct connection_protocol *protocol = connection->protocol;
     struct http_limits limits = HTTP_LIMITS_DEFAULT;
     struct buffer joined = {0};
-    bool fresh = !connection->head; /* the time of a head runs from its first byte */
+    bool fresh = !connection->held; /* the time of a head runs from its first byte */
 
     limits.head = gateway->settings->max_http_head;
-    if (connection->head) { /* the rest of what came before */
-        joined = *connection->head;
-        free(connection->head);
-        connection->head = NULL;
+    if (connection->held) { /* the rest of what came before */
+        joined = connection_unhold(connection);
         buffer_append(&joined, data, length);
         data = joined.data;
         length = joined.length;
@@ -330,7 +312,7 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
             break;
         }
         if (result == 0) {
-            keep_head(connection, data, length);
+            connection_hold(connection, data, length);
             if (fresh)
                 connection_set_timer(gateway, connection,
                                      loop_now(gateway->loop) + gateway->settings->http_head_timeout);
@@ -355,7 +337,7 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
 
 static void on_timeout(struct gateway *gateway, struct connection *connection)
 {
-    if (connection->head)
+    if (connection->held)
         refuse(gateway, connection, 408, CLOSE_HTTP_TIMEOUT);
     else
         connection_end(gateway, connection, CLOSE_HTTP_IDLE);
@@ -364,8 +346,8 @@ static void on_timeout(struct gateway *gateway, struct connection *connection)
 static void on_ending(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
     (void)gateway;
+    (void)connection;
     (void)reason;
-    forget_head(connection);
 }
 
 static const struct connection_protocol http_protocol = {

@@ -19,6 +19,8 @@
 enum {
     HISTORY_DEFAULT = 50,
     HISTORY_MAX = 200,
+    PAGE_WEIGHT =
+        64, /* unanswered, a page of history counts for so many other requests: its answer is large */
 };
 
 /* -- requests -------------------------------------------------------------------------------- */
@@ -51,15 +53,15 @@ static void refuse(const struct call *call, enum refusal_code code, const char *
     socket_refuse(call->gateway, call->socket, call->packet->ack, call->packet->name, code, message);
 }
 
-static void ask(const struct call *call, enum request_kind kind,
+static void ask(const struct call *call, enum request_kind kind, unsigned weight,
                 void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
                 const void *record)
 {
     struct gateway *gateway = call->gateway;
 
-    if (link_request(gateway->link, kind, call->socket->number, call->packet->ack, put, record) < 0)
+    if (link_request(gateway->link, kind, weight, call->socket, call->packet->ack, put, record) < 0)
         refuse(call, REFUSAL_UNAVAILABLE, NULL);
-    if (link_congested(gateway->link))
+    if (link_congested(gateway->link) || call->socket->unanswered >= gateway->settings->max_unanswered)
         connection_pause(gateway, call->socket->connection);
 }
 
@@ -125,7 +127,7 @@ static void on_join(const struct call *call, struct json_value argument)
         refuse(call, REFUSAL_BAD_REQUEST, "presence is true or false");
         return;
     }
-    ask(call, REQUEST_JOIN, put_join,
+    ask(call, REQUEST_JOIN, history ? PAGE_WEIGHT : 1, put_join,
         &(struct wire_join){.socket = call->socket->number,
                             .room = room,
                             .history = (uint64_t)(history > HISTORY_MAX ? HISTORY_MAX : history),
@@ -141,7 +143,8 @@ static void on_leave(const struct call *call, struct json_value argument)
         refuse(call, REFUSAL_BAD_ROOM, NULL);
         return;
     }
-    ask(call, REQUEST_LEAVE, put_leave, &(struct wire_leave){.socket = call->socket->number, .room = room});
+    ask(call, REQUEST_LEAVE, 1, put_leave,
+        &(struct wire_leave){.socket = call->socket->number, .room = room});
 }
 
 static void on_history(const struct call *call, struct json_value argument)
@@ -161,7 +164,7 @@ static void on_history(const struct call *call, struct json_value argument)
                "history takes before (from 1) or after (from 0), and limit (1 to 200)");
         return;
     }
-    ask(call, REQUEST_HISTORY, put_history,
+    ask(call, REQUEST_HISTORY, PAGE_WEIGHT, put_history,
         &(struct wire_history){.socket = call->socket->number,
                                .room = room,
                                .before = (uint64_t)before,
@@ -179,7 +182,7 @@ static void on_presence(const struct call *call, struct json_value argument)
         refuse(call, REFUSAL_BAD_ROOM, NULL);
         return;
     }
-    ask(call, REQUEST_PRESENCE, put_presence,
+    ask(call, REQUEST_PRESENCE, 1, put_presence,
         &(struct wire_presence){.socket = call->socket->number, .room = room});
 }
 
@@ -233,7 +236,7 @@ static void publish(const struct call *call, const struct event_rule *rule, cons
         }
         event.id = bytes_make(id_space, length);
     }
-    ask(call, REQUEST_EVENT, put_event, &event);
+    ask(call, REQUEST_EVENT, 1, put_event, &event);
 }
 
 static void on_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet)
@@ -324,8 +327,7 @@ static void on_connect(struct gateway *gateway, struct connection *connection,
                                    .auth = packet->json.text,
                                    .address = bytes_from_text(address)};
 
-    if (link_request(gateway->link, REQUEST_CONNECT, socket->number, SOCKETIO_NO_ACK, put_connect, &connect) <
-        0)
+    if (link_request(gateway->link, REQUEST_CONNECT, 1, socket, SOCKETIO_NO_ACK, put_connect, &connect) < 0)
         engine_close(gateway, connection, CLOSE_ROUTER_SILENT);
 }
 

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SIZE = 64 };
+enum {
+    FIRST_SIZE = 64,
+    OVERHEAD = sizeof(struct request) + 16, /* the ring's slot, and the allocation's own */
+};
 
 void requests_init(struct request_queue *queue)
 {
@@ -52,7 +55,7 @@ struct request *requests_add(struct request_queue *queue, enum request_kind kind
                                 .length = (uint32_t)record.length,
                                 .kind = (uint8_t)kind};
     memcpy(request->record, record.data, record.length);
-    queue->bytes += record.length;
+    queue->bytes += record.length + OVERHEAD;
     queue->count++;
     return request;
 }
@@ -69,7 +72,7 @@ struct request *requests_find(struct request_queue *queue, uint64_t number)
 
 void requests_finish(struct request_queue *queue, struct request *request)
 {
-    queue->bytes -= request->length;
+    queue->bytes -= request->length + OVERHEAD;
     queue->count--;
     free(request->record);
     *request = (struct request){0};

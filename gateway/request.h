@@ -30,8 +30,9 @@ struct request {
     uint64_t since;  /* ms, when it was asked, or when the link came up if that is later */
     char *record;    /* encoded for the link */
     uint32_t length;
-    uint8_t kind; /* enum request_kind */
-    bool sent;    /* on any link so far */
+    uint8_t kind;   /* enum request_kind */
+    uint8_t weight; /* what it counts for in the socket's unanswered */
+    bool sent;      /* on any link so far */
 };
 
 struct request_queue {
@@ -39,7 +40,7 @@ struct request_queue {
     uint32_t mask;
     uint64_t first; /* the oldest number in the ring; first > last when it is empty */
     uint64_t last;  /* the last number given out */
-    size_t bytes;   /* of all records kept */
+    size_t bytes;   /* of all records kept, and of what keeping each costs */
     uint64_t count; /* unfinished */
 };
 

@@ -269,8 +269,8 @@ static void say_hello(struct router_link *link)
     set_state(link, LINK_SYNCING);
 }
 
-int link_request(struct router_link *link, enum request_kind kind, uint64_t socket, long long ack,
-                 void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
+int link_request(struct router_link *link, enum request_kind kind, unsigned weight, struct socket *socket,
+                 long long ack, void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
                  const void *record)
 {
     struct request_queue *requests = &link->gateway->requests;
@@ -284,8 +284,10 @@ int link_request(struct router_link *link, enum request_kind kind, uint64_t sock
         wire_batch_clear(batch);
     mark = wire_batch_mark(batch);
     put(batch, requests_next(requests), record);
-    request = requests_add(requests, kind, socket, ack,
+    request = requests_add(requests, kind, socket->number, ack,
                            bytes_make(batch->buffer.data + mark, batch->buffer.length - mark), now(link));
+    request->weight = (uint8_t)weight;
+    socket->unanswered += weight;
     request->sent = batch == &link->batch;
     if (request->sent)
         split_batch(link);
@@ -310,7 +312,7 @@ static void send_requests_again(struct router_link *link)
 
     while ((request = requests_walk(requests, &cursor))) {
         if (!sockets_find(link->gateway, request->socket)) {
-            requests_finish(requests, request);
+            socket_finish_request(link->gateway, request);
             continue;
         }
         request->sent = true;
@@ -322,8 +324,6 @@ static void send_requests_again(struct router_link *link)
 
 void link_flush(struct router_link *link)
 {
-    struct gateway *gateway = link->gateway;
-
     if (link->state >= LINK_SYNCING &&
         (link->batch.records || link->received_bytes > ACKNOWLEDGE_BYTES || link->progress.acknowledge)) {
         link->progress.acknowledge = false;
@@ -333,8 +333,6 @@ void link_flush(struct router_link *link)
     }
     if (link->resync)
         start_anew(link, "sending failed");
-    if (gateway->connections.paused_count && !link_congested(link))
-        connections_resume(gateway);
 }
 
 /* -- receiving ------------------------------------------------------------------------------- */
@@ -502,7 +500,7 @@ static void expire_requests(struct router_link *link)
                 event.event = (struct bytes){0};
             socket_refuse(gateway, socket, request->ack, event.event, REFUSAL_UNAVAILABLE, NULL);
         }
-        requests_finish(&gateway->requests, request);
+        socket_finish_request(gateway, request);
     }
 }
 

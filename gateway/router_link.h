@@ -22,6 +22,7 @@
 
 struct gateway;
 struct router_link;
+struct socket;
 
 /* Starts connecting.  ERROR_SYSTEM when ZeroMQ refuses the endpoint. */
 int link_new(struct gateway *gateway, struct router_link **out) MUST_CHECK;
@@ -35,10 +36,11 @@ bool link_congested(const struct router_link *link);
 
 /*
  * Asks the router: put(batch, number, argument) writes the record.  Sent at once when live, else as soon as
- * it is.  ERROR_BUSY when too much waits already: nothing was kept.
+ * it is.  weight, 1 to 255, counts in the socket's unanswered until the answer comes.  ERROR_BUSY when too
+ * much waits already: nothing was kept.
  */
-int link_request(struct router_link *link, enum request_kind kind, uint64_t socket, long long ack,
-                 void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
+int link_request(struct router_link *link, enum request_kind kind, unsigned weight, struct socket *socket,
+                 long long ack, void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
                  const void *record) MUST_CHECK;
 
 /* Tells the router that a socket is gone. */

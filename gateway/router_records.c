@@ -54,7 +54,7 @@ static int on_connected(struct gateway *gateway, struct wire_reader *reader)
         return ERROR_MALFORMED;
     request = requests_find(&gateway->requests, record.request);
     if (request)
-        requests_finish(&gateway->requests, request);
+        socket_finish_request(gateway, request);
     socket = sockets_find(gateway, record.socket);
     if (socket)
         socket_on_connected(gateway, socket, &record);
@@ -71,7 +71,7 @@ static int on_refused(struct gateway *gateway, struct wire_reader *reader)
         return ERROR_MALFORMED;
     request = requests_find(&gateway->requests, record.request);
     if (request)
-        requests_finish(&gateway->requests, request);
+        socket_finish_request(gateway, request);
     socket = sockets_find(gateway, record.socket);
     if (socket && !socket->connected)
         socket_on_refused(gateway, socket, record.error);
@@ -89,7 +89,7 @@ static void answer_request(struct gateway *gateway, uint64_t number, struct byte
         return;
     socket = sockets_find(gateway, request->socket);
     ack = request->ack;
-    requests_finish(&gateway->requests, request);
+    socket_finish_request(gateway, request);
     if (socket && answer.length)
         socket_acknowledge(gateway, socket, ack, answer);
 }

@@ -36,6 +36,9 @@ static const struct config_key keys[] = {
      .help = "how many connections at most; 0 for what the file limit allows, less a reserve"},
     {KEY(max_namespaces, INTEGER), .minimum = 1, .maximum = 1024, .fallback = "16",
      .help = "how many namespaces one connection may join"},
+    {KEY(max_unanswered, INTEGER), .minimum = 64, .maximum = 1000000, .unit = "requests", .fallback = "256",
+     .help =
+         "how many unanswered requests stop the reading of a connection; a page of history counts for 64"},
     {KEY(outbound_queue, SIZE), .minimum = 4096, .maximum = 1 << 30, .fallback = "1 MB",
      .help = "how much may wait for a slow reader before it is closed"},
     {KEY(heartbeat, DURATION), .minimum = 20, .maximum = 60000, .fallback = "1 s",

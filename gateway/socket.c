@@ -169,6 +169,15 @@ void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack
     buffer_done(&text);
 }
 
+void socket_finish_request(struct gateway *gateway, struct request *request)
+{
+    struct socket *socket = sockets_find(gateway, request->socket);
+
+    if (socket)
+        socket->unanswered -= request->weight;
+    requests_finish(&gateway->requests, request);
+}
+
 /* -- beginning and end ----------------------------------------------------------------------- */
 
 void socket_on_connected(struct gateway *gateway, struct socket *socket, const struct wire_connected *record)

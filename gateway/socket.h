@@ -22,6 +22,7 @@ enum { SID_LENGTH_MAX = 32 };
 
 struct connection;
 struct gateway;
+struct request;
 
 struct socket {
     struct socket *next; /* of the same connection */
@@ -30,6 +31,7 @@ struct socket {
     struct membership *rooms;
     uint64_t number; /* on the link, and in the gateway's table */
     uint16_t room_count, room_capacity;
+    uint32_t unanswered; /* the weights of its requests to the router */
     bool connected;
     uint8_t sid_length;
     uint8_t error_tokens; /* hubbub:error events that may still be sent in error_second */
@@ -62,6 +64,9 @@ void socket_close(struct gateway *gateway, struct socket *socket, enum close_rea
 
 /* The connection ends: its sockets go, and the router is told. */
 void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+
+/* A request has its answer: forgets it, and counts it for its socket if that is still there. */
+void socket_finish_request(struct gateway *gateway, struct request *request);
 
 /* What the router says about a socket. */
 void socket_on_connected(struct gateway *gateway, struct socket *socket, const struct wire_connected *record);

@@ -1,8 +1,10 @@
 """Socket.IO v5 over WebSocket, raw, against the whole stack: packets, namespaces, acknowledgements, and what closes."""
 import json
+import subprocess
+import time
 import unittest
 
-from programs import Stack
+from programs import BUILD, PATIENCE, Stack
 from raw_client import CLOSE, PING, PONG, TEXT, Client, WebSocket, frame
 
 SERVED = '''
@@ -357,6 +359,46 @@ class Events(SocketIoTest):
                     how(leaves)
                     while stays.event()[1]['members'] != 1:
                         pass
+
+
+class Flooding(unittest.TestCase):
+    """Who asks for more than is answered is not read for a while; everything is answered once, in the end."""
+
+    def test_pages_of_history_are_answered_a_few_at_a_time(self):
+        flooded = Stack({'max_unanswered': 64})
+        try:
+            with Client(flooded.port) as peer, Client(flooded.port) as other:
+                for client in (peer, other):
+                    self.assertTrue(client.call('join', 'room')['ok'])
+                peer.call('msg', {'room': 'room', 'body': 'x' * 1000})
+                peer.event()
+                other.event()
+                asked = 300
+                peer.send(b''.join(frame(TEXT, b'42%d["history",{"room":"room"}]' % n, mask=b'abcd')
+                                   for n in range(1000, 1000 + asked)))
+                answered = set()
+                while len(answered) < asked:
+                    text = peer.read_text()
+                    self.assertRegex(text, r'\A431[0-9]{3}\[\{"ok":true,"room":"room","messages":\[')
+                    self.assertNotIn(text[2:6], answered)
+                    answered.add(text[2:6])
+                self.assertTrue(other.call('presence', 'room')['ok'])
+                self.assertTrue(peer.call('presence', 'room')['ok'])
+                metrics = self.metrics(flooded)
+                self.assertGreater(metrics['hubbub_reading_paused_total'], 0)
+        finally:
+            flooded.close()
+
+    def metrics(self, asked):
+        """The gateways report once a second: waits for the report in which somebody was paused."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            answer = subprocess.run([BUILD / 'cli' / 'hubbub', 'stats', '--data', asked.folder / 'data', 'json'],
+                                    capture_output=True, check=True, text=True)
+            metrics = json.loads(answer.stdout)['metrics']
+            if metrics.get('hubbub_reading_paused_total') or time.monotonic() > end:
+                return metrics
+            time.sleep(0.1)
 
 
 if __name__ == '__main__':
