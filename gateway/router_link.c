@@ -347,6 +347,10 @@ static int read_batch(struct router_link *link, struct bytes bytes)
 
     if (result < 0)
         return result;
+    if (reader.number == WIRE_NUMBER_STRANGER && reader.link == link->flow.link) {
+        link->resync = true; /* the router lost this link, and with it both sides' numbers */
+        return 0;
+    }
     result = wire_flow_receive(&link->flow, reader.link, reader.number, reader.acknowledged);
     if (result < 0)
         return result;

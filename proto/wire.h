@@ -24,7 +24,8 @@ enum {
     WIRE_VERSION = 1,
     WIRE_BATCH_SPLIT = 1 << 20, /* bytes after which a sender that has more to say starts another batch */
     WIRE_HEADER_SIZE = 34,
-    WIRE_TEXT_MAX = 8 << 20,     /* no field that a client fills may be longer */
+    WIRE_NUMBER_STRANGER = 0, /* of a RESYNC from a router that does not know the link; others count from 1 */
+    WIRE_TEXT_MAX = 8 << 20,  /* no field that a client fills may be longer */
     WIRE_BATCH_LIMIT = 16 << 20, /* every router takes as much: that field behind what is not split yet */
 };
 

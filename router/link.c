@@ -211,7 +211,7 @@ void links_flush(struct links *links, uint64_t released)
 /* -- reading ---------------------------------------------------------------------------------- */
 
 /* A peer without a link is told to make one, but not for each of its batches. */
-static void rebuff(struct links *links, struct bytes routing, uint64_t number, const char *reason)
+static void rebuff(struct links *links, struct bytes routing, uint64_t link, const char *reason)
 {
     uint64_t *last = &links->rebuffed[hash_bytes(routing) % REBUFF_SLOTS];
     uint64_t now = loop_now(links->loop);
@@ -223,7 +223,7 @@ static void rebuff(struct links *links, struct bytes routing, uint64_t number, c
     *last = now;
     wire_put_resync(&batch, &(struct wire_resync){.reason = bytes_from_text(reason)});
     /* A peer that is gone needs no word. */
-    (void)send_to(links, routing, wire_batch_finish(&batch, number, 1, 0));
+    (void)send_to(links, routing, wire_batch_finish(&batch, link, WIRE_NUMBER_STRANGER, 0));
     wire_batch_done(&batch);
 }
 

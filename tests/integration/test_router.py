@@ -160,6 +160,7 @@ class Gateway:
         self.held = {}  # number -> Socket
         self.records = []  # received and not yet taken
         self.batches = []  # all record kinds of each batch received
+        self.numbers = []  # of the batches received
         self.acknowledging = True
 
     def open(self):
@@ -170,7 +171,7 @@ class Gateway:
         self.dealer.setsockopt(zmq.RECONNECT_IVL, 20)
         self.dealer.connect(self.router.endpoint)
         self.link, self.sent, self.received = number(), 0, 0
-        self.records, self.batches = [], []
+        self.records, self.batches, self.numbers = [], [], []
 
     def close(self):
         if self.dealer:
@@ -215,9 +216,12 @@ class Gateway:
             return False
         version, link, count, _, records = msgpack.unpackb(self.dealer.recv())
         records = [TYPES[record[0]](*record[1:]) for record in records]
-        if [kind(record) for record in records] != ["RESYNC"]:  # to a link that it does not know it counts from 1
+        if count == 0:  # the router does not know the link
+            assert [kind(record) for record in records] == ["RESYNC"], records
+        else:
             assert (version, link, count) == (1, self.link, self.received + 1), (link, count, self.received)
-        self.received = count
+            self.received = count
+        self.numbers.append(count)
         for record in records:
             if kind(record) in ("DELIVER", "POSITION") and not getattr(record, "flags", 0) & VOLATILE:
                 assert record.pos >= self.pos or kind(record) == "DELIVER", (record, self.pos)
@@ -940,6 +944,7 @@ class Links(RouterTest):
         self.assertEqual(self.router.statistics()["sockets"], 0)
         one.send(("PRESENCE", 1000, 1, "R"))
         one.take("RESYNC")
+        self.assertEqual(one.numbers[-1], 0)
         self.assertEqual(two.connect().join("R")["members"], 1)
 
     def test_malformed_batches(self):
@@ -1025,6 +1030,7 @@ class Links(RouterTest):
         gateway.open()
         gateway.send(("PRESENCE", 1, 1, "R"))
         gateway.take("RESYNC")
+        self.assertEqual(gateway.numbers, [0])
         for _ in range(5):
             gateway.send_raw(b"nonsense")
         gateway = self.gateway("other", live=False)
