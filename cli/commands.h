@@ -11,4 +11,7 @@ int command_stats(int argc, char **argv);
 int command_rooms(int argc, char **argv);
 int command_gateways(int argc, char **argv);
 
+/* hubbub keys: makes a pair of keys for the link. */
+int command_keys(int argc, char **argv);
+
 #endif

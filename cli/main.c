@@ -19,6 +19,7 @@ static const struct {
     {"stats", command_stats, "show the figures of a running router"},
     {"rooms", command_rooms, "list the rooms of a running router"},
     {"gateways", command_gateways, "list the gateways of a running router"},
+    {"keys", command_keys, "make a pair of keys for the link between machines"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

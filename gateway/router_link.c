@@ -106,6 +106,20 @@ static int set_number(void *socket, int option, int value)
     return zmq_setsockopt(socket, option, &value, sizeof value);
 }
 
+/* 0, or -1 as ZeroMQ's own. */
+static int encrypt(void *socket, const struct gateway_settings *settings)
+{
+    struct key public_key = {0};
+
+    if (!settings->secret_key.text[0])
+        return 0;
+    if (zmq_curve_public(public_key.text, settings->secret_key.text) < 0 ||
+        zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, settings->router_key.text, KEY_LENGTH + 1) < 0 ||
+        zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, public_key.text, KEY_LENGTH + 1) < 0)
+        return -1;
+    return zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, settings->secret_key.text, KEY_LENGTH + 1);
+}
+
 static int open_socket(struct router_link *link)
 {
     char id[ROUTING_ID_LENGTH];
@@ -122,6 +136,7 @@ static int open_socket(struct router_link *link)
         set_number(link->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) < 0 ||
         set_number(link->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) < 0 ||
         set_number(link->socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS) < 0 ||
+        encrypt(link->socket, link->gateway->settings) < 0 ||
         zmq_getsockopt(link->socket, ZMQ_FD, &fd, &fd_size) < 0 ||
         zmq_connect(link->socket, link->gateway->settings->router) < 0)
         goto failed;
@@ -524,6 +539,16 @@ static void complain_of_silence(struct router_link *link)
     link->next_complaint = now(link) + COMPLAINT_MS;
 }
 
+/* A refused handshake ends ZeroMQ's own attempts for good, and the keys may be right by now. */
+static void retry(struct router_link *link)
+{
+    if (link->state != LINK_CONNECTING ||
+        now(link) - link->last_heard <= link->gateway->settings->dead + CONNECT_TIMEOUT_MS)
+        return;
+    close_socket(link);
+    on_reopen(link);
+}
+
 static void on_tick(void *arg)
 {
     struct router_link *link = arg;
@@ -533,6 +558,7 @@ static void on_tick(void *arg)
     link->last_tick = now(link);
     expire_requests(link);
     complain_of_silence(link);
+    retry(link);
     if (link->state < LINK_SYNCING)
         return;
     if (now(link) - link->last_heard > settings->dead && !stalled) {

@@ -6,6 +6,8 @@
 
 #include "proto/wire.h"
 
+#include <string.h>
+
 #define KEY(key, kind)                                                                                       \
     .section = "gateway", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct gateway_settings, key)
 
@@ -18,6 +20,9 @@ static const struct config_key keys[] = {
     {KEY(reuse_port, BOOL), .fallback = "false", .help = "share the port with other gateways (SO_REUSEPORT)"},
     {KEY(router, STRING), .minimum = 1, .maximum = 255, .fallback = "tcp://127.0.0.1:3010",
      .help = "the router's ZeroMQ endpoint"},
+    {KEY(curve_secret_key, PATH), .minimum = 1,
+     .help = "the file of this gateway's secret key, for a router that encrypts (CURVE)"},
+    {KEY(curve_router_key, PATH), .minimum = 1, .help = "the file of the router's public key"},
     {KEY(ping_interval, DURATION), .minimum = 20, .maximum = 3600000, .fallback = "25 s",
      .help = "the time between Engine.IO pings"},
     {KEY(ping_timeout, DURATION), .minimum = 20, .maximum = 3600000, .fallback = "20 s",
@@ -57,10 +62,26 @@ static const struct config_key keys[] = {
 
 static const char *const others[] = {"router", "run", "events", "namespaces", NULL};
 
+static int load_keys(struct gateway_settings *gateway, struct buffer *error)
+{
+    int result;
+
+    if (!gateway->curve_secret_key != !gateway->curve_router_key) {
+        buffer_append_text(error, "keys curve_secret_key and curve_router_key belong together");
+        return ERROR_CONFIG;
+    }
+    if (!gateway->curve_secret_key)
+        return 0;
+    result = key_file_read_secret(gateway->curve_secret_key, &gateway->secret_key, error);
+    return result ? result : key_file_read_public(gateway->curve_router_key, &gateway->router_key, error);
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct gateway_settings *gateway = settings;
 
+    if (load_keys(gateway, error) < 0)
+        return ERROR_CONFIG;
     return namespaces_load(file, &gateway->namespaces, error);
 }
 
@@ -75,6 +96,7 @@ const struct config_program gateway_config = {
 
 void gateway_settings_done(struct gateway_settings *settings)
 {
+    explicit_bzero(&settings->secret_key, sizeof settings->secret_key);
     namespaces_done(&settings->namespaces);
     config_settings_done(&gateway_config, settings);
 }

@@ -3,6 +3,7 @@
 #define HUBBUB_GATEWAY_SETTINGS_H
 
 #include "common/config.h"
+#include "common/key_file.h"
 #include "common/log.h"
 #include "proto/rules.h"
 
@@ -12,6 +13,7 @@ struct gateway_settings {
     uint16_t port;
     bool reuse_port;
     char *router;
+    char *curve_secret_key, *curve_router_key;             /* paths; NULL: the link is not encrypted */
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
     uint32_t http_head_timeout, http_idle_timeout;         /* ms */
     uint32_t max_payload;                                  /* bytes */
@@ -26,6 +28,7 @@ struct gateway_settings {
     uint64_t max_unacknowledged; /* bytes */
     enum log_level log_level;
     struct namespace_list namespaces;
+    struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */
 };
 
 extern const struct config_program gateway_config;

@@ -37,6 +37,7 @@
     X(links_behind, "hubbub_router_links_behind_total", "links that used up their credit")                   \
     X(links_lost, "hubbub_router_links_lost_total", "links that broke")                                      \
     X(gateways_dead, "hubbub_router_gateways_dead_total", "gateways given up after their silence")           \
+    X(gateways_refused, "hubbub_router_gateways_refused_total", "handshakes with an unlisted key")           \
     X(digests, "hubbub_router_rules_differ_total", "links of gateways with other event rules")               \
     X(sockets_skipped, "hubbub_router_sockets_skipped_total", "sockets of a hello that could not be kept")   \
     X(replays, "hubbub_router_replays_total{result=complete}", "links that got all they had missed")         \

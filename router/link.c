@@ -401,6 +401,7 @@ void links_read(struct links *links)
 {
     size_t bytes = 0;
 
+    gate_serve(&links->gate);
     if (!links->readable)
         return;
     links->readable = false;
@@ -509,7 +510,10 @@ int links_open(struct links *links, const struct router_settings *settings, stru
         snprintf(message, message_size, "ZeroMQ: %s", zmq_strerror(zmq_errno()));
         return ERROR_SYSTEM;
     }
-    result = bind_endpoint(links, message, message_size);
+    result = gate_open(&links->gate, settings, loop, links->context, links->socket, counters, message,
+                       message_size);
+    if (!result)
+        result = bind_endpoint(links, message, message_size);
     if (result)
         return result;
     if (zmq_getsockopt(links->socket, ZMQ_FD, &fd, &fd_size) == 0)
@@ -533,6 +537,7 @@ void links_done(struct links *links, int linger_ms)
         (void)set_number(links->socket, ZMQ_LINGER, linger_ms);
         zmq_close(links->socket);
     }
+    gate_close(&links->gate);
     if (links->context)
         zmq_ctx_term(links->context);
     if (links->by_routing.key)

@@ -17,6 +17,7 @@
 #include "proto/wire.h"
 #include "proto/wire_flow.h"
 #include "router/counters.h"
+#include "router/gate.h"
 #include "router/session.h"
 #include "router/settings.h"
 
@@ -66,6 +67,7 @@ struct links {
     struct counters *counters;
     struct loop *loop;
     void *context, *socket;
+    struct gate gate;
     struct loop_watch *watch;
     struct gateway_link **all;
     uint32_t count;

@@ -55,7 +55,7 @@ int main(int argc, char **argv)
     int exit_code;
 
     if (config_load(&router_config, argc, argv, &settings, &result) != 0) {
-        namespaces_done(&settings.namespaces);
+        router_settings_done(&settings);
         return config_report(&result);
     }
     log_set_program(settings.name);

@@ -6,6 +6,10 @@
 
 #include "proto/wire.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
 #define KEY(key, kind)                                                                                       \
     .section = "router", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct router_settings, key)
 
@@ -13,6 +17,10 @@ static const struct config_key keys[] = {
     {KEY(name, STRING), .minimum = 1, .maximum = 64, .fallback = "router", .help = "the name in log lines"},
     {KEY(listen, STRING), .minimum = 1, .maximum = 255, .fallback = "tcp://127.0.0.1:3010",
      .help = "the ZeroMQ endpoint that gateways connect to"},
+    {KEY(curve_secret_key, PATH), .minimum = 1,
+     .help = "the file of the router's secret key; with it gateways must encrypt (CURVE)"},
+    {KEY(curve_gateways, PATH), .minimum = 1,
+     .help = "the file with the public keys of the gateways that may connect, one a line"},
     {KEY(data, PATH), .minimum = 1, .fallback = "data",
      .help = "the folder of the journal; made when it is missing"},
     {KEY(stats, PATH), .help = "the stats socket; stats.sock in the data folder when it is not given"},
@@ -46,6 +54,46 @@ static const struct config_key keys[] = {
 
 static const char *const others[] = {"gateway", "run", "events", "namespaces", NULL};
 
+/* Whether only this machine can reach the endpoint. */
+static bool is_local(const char *endpoint)
+{
+    char host[16] = "";
+    const char *end;
+    struct in_addr address;
+    size_t length;
+
+    if (strncmp(endpoint, "tcp://", 6) != 0)
+        return strncmp(endpoint, "ipc://", 6) == 0;
+    endpoint += 6;
+    end = strrchr(endpoint, ':');
+    length = end ? (size_t)(end - endpoint) : strlen(endpoint);
+    if (length >= sizeof host)
+        return false;
+    memcpy(host, endpoint, length);
+    if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
+        return true;
+    return inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+static int load_keys(struct router_settings *router, struct buffer *error)
+{
+    int result;
+
+    if (!router->curve_secret_key != !router->curve_gateways) {
+        buffer_append_text(error, "keys curve_secret_key and curve_gateways belong together");
+        return ERROR_CONFIG;
+    }
+    if (!router->curve_secret_key && !is_local(router->listen)) {
+        buffer_printf(error, "key listen: other machines can reach %s, which takes curve_secret_key",
+                      router->listen);
+        return ERROR_CONFIG;
+    }
+    if (!router->curve_secret_key)
+        return 0;
+    result = key_file_read_secret(router->curve_secret_key, &router->secret_key, error);
+    return result ? result : key_file_read_list(router->curve_gateways, &router->gateway_keys, error);
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct router_settings *router = settings;
@@ -58,6 +106,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         buffer_append_text(error, "key resync_max must not be larger than max_unacknowledged");
         return ERROR_CONFIG;
     }
+    if (load_keys(router, error) < 0)
+        return ERROR_CONFIG;
     return namespaces_load(file, &router->namespaces, error);
 }
 
@@ -72,6 +122,8 @@ const struct config_program router_config = {
 
 void router_settings_done(struct router_settings *settings)
 {
+    explicit_bzero(&settings->secret_key, sizeof settings->secret_key);
+    key_list_done(&settings->gateway_keys);
     namespaces_done(&settings->namespaces);
     config_settings_done(&router_config, settings);
 }

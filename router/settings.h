@@ -3,6 +3,7 @@
 #define HUBBUB_ROUTER_SETTINGS_H
 
 #include "common/config.h"
+#include "common/key_file.h"
 #include "common/log.h"
 #include "proto/rules.h"
 
@@ -11,6 +12,8 @@ enum { ROOMS_PER_CONNECTION_MAX = 10000 }; /* what max_rooms_per_connection may 
 struct router_settings {
     char *name;
     char *listen;
+    char *curve_secret_key;   /* a path; NULL: the link is not encrypted */
+    char *curve_gateways;     /* a path */
     char *data;               /* a folder */
     char *stats;              /* a path; NULL: stats.sock in the data folder */
     uint32_t heartbeat, dead; /* ms */
@@ -26,6 +29,9 @@ struct router_settings {
     uint64_t recent_max;         /* bytes */
     enum log_level log_level;
     struct namespace_list namespaces;
+    /* What stands in the files of keys. */
+    struct key secret_key; /* empty: no CURVE */
+    struct key_list gateway_keys;
 };
 
 extern const struct config_program router_config;
