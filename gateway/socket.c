@@ -14,8 +14,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { ERRORS_A_SECOND = 5 };
-
 /* -- the table ------------------------------------------------------------------------------- */
 
 struct socket *socket_new(struct gateway *gateway, struct connection *connection,
@@ -126,23 +124,6 @@ void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes pa
     gateway->counters.deliveries++;
 }
 
-/* Takes a token of this second's; the rest is counted and not sent. */
-static bool may_send_error(struct gateway *gateway, struct socket *socket)
-{
-    uint32_t second = (uint32_t)(loop_now(gateway->loop) / 1000);
-
-    if (socket->error_second != second) {
-        socket->error_second = second;
-        socket->error_tokens = ERRORS_A_SECOND;
-    }
-    if (socket->error_tokens == 0) {
-        gateway->counters.dropped_error_rate++;
-        return false;
-    }
-    socket->error_tokens--;
-    return true;
-}
-
 void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack, struct bytes event,
                    enum refusal_code code, const char *message)
 {
@@ -152,7 +133,9 @@ void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack
     if (ack != SOCKETIO_NO_ACK) {
         refusal_append_answer(&text, code, message);
         socket_acknowledge(gateway, socket, ack, buffer_bytes(&text));
-    } else if (may_send_error(gateway, socket)) {
+    } else if (!refusal_budget_take(&socket->errors, loop_now(gateway->loop))) {
+        gateway->counters.dropped_error_rate++;
+    } else {
         buffer_append_literal(&text, "[\"hubbub:error\",{\"event\":");
         json_append_string(&text, event);
         buffer_append_literal(&text, ",\"error\":");

@@ -34,8 +34,7 @@ struct socket {
     uint32_t unanswered; /* the weights of its requests to the router */
     bool connected;
     uint8_t sid_length;
-    uint8_t error_tokens; /* hubbub:error events that may still be sent in error_second */
-    uint32_t error_second;
+    struct refusal_budget errors; /* hubbub:error events */
     char sid[SID_LENGTH_MAX];
     char *from;             /* NULL: "anon:<sid>" */
     uint64_t connected_pos; /* the last position processed when it was connected */

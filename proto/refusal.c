@@ -1,4 +1,4 @@
-/* The texts of refusals; see refusal.h. */
+/* The texts of refusals, and how often one is told; see refusal.h. */
 #include "proto/refusal.h"
 
 #include "proto/json_text.h"
@@ -11,6 +11,21 @@ static const struct {
     REFUSAL_TABLE(X)
 #undef X
 };
+
+bool refusal_budget_take(struct refusal_budget *budget, uint64_t now_ms)
+{
+    uint32_t second = (uint32_t)(now_ms / 1000);
+    uint32_t passed = second - budget->second;
+
+    budget->second = second;
+    budget->left = passed >= REFUSAL_EVENTS_BURST || budget->left + passed > REFUSAL_EVENTS_BURST
+                       ? REFUSAL_EVENTS_BURST
+                       : (uint8_t)(budget->left + passed);
+    if (budget->left == 0)
+        return false;
+    budget->left--;
+    return true;
+}
 
 const char *refusal_text(enum refusal_code code)
 {

@@ -7,6 +7,9 @@
 
 #include "common/buffer.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /* X(NAME, code, message) */
 #define REFUSAL_TABLE(X)                                                                                     \
     X(BAD_REQUEST, "bad_request", "the arguments are not what this event takes")                             \
@@ -27,6 +30,18 @@ enum refusal_code {
 #undef X
         REFUSAL_CODES
 };
+
+enum { REFUSAL_EVENTS_BURST = 5 };
+
+/* How many hubbub:error events a socket may get at once: REFUSAL_EVENTS_BURST, and one more for each second
+   that passed since.  Zero-initialised is full from the second REFUSAL_EVENTS_BURST of the clock on. */
+struct refusal_budget {
+    uint32_t second;
+    uint8_t left;
+};
+
+/* Takes one out at now_ms of a clock that doesn't go back; false when there is none. */
+bool refusal_budget_take(struct refusal_budget *budget, uint64_t now_ms);
 
 /* "bad_request" and so on; static. */
 const char *refusal_text(enum refusal_code code);

@@ -32,7 +32,7 @@ static void emit_error(struct router *router, struct gateway_link *link, struct 
     const char *epoch = router_epoch_for(router, session->namespace);
     struct buffer *scratch = &router->scratch;
 
-    if (!session_may_complain(session, loop_now(router->loop))) {
+    if (!refusal_budget_take(&session->errors, loop_now(router->loop))) {
         router->counters.dropped_error_rate++;
         return;
     }

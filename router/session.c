@@ -165,19 +165,3 @@ void session_tidy(struct session *session, struct membership *membership)
         return;
     *membership = session->rooms[--session->room_count];
 }
-
-bool session_may_complain(struct session *session, uint64_t now_ms)
-{
-    uint32_t second = (uint32_t)(now_ms / 1000);
-    uint32_t passed = second - session->error_second;
-
-    session->error_second = second;
-    session->error_tokens =
-        (uint8_t)(passed >= ERROR_EVENT_BURST || session->error_tokens + passed > ERROR_EVENT_BURST
-                      ? ERROR_EVENT_BURST
-                      : session->error_tokens + passed);
-    if (session->error_tokens == 0)
-        return false;
-    session->error_tokens--;
-    return true;
-}

@@ -8,6 +8,7 @@
 #ifndef HUBBUB_ROUTER_SESSION_H
 #define HUBBUB_ROUTER_SESSION_H
 
+#include "proto/refusal.h"
 #include "router/room.h"
 
 enum {
@@ -15,7 +16,6 @@ enum {
     SESSION_NAME_MAX = ROOM_NAME_MAX, /* bytes of `from` */
     SESSION_ROOMS_INLINE = 1,
     SESSION_READS_MAX = 64, /* pages that may be on their way from the journal */
-    ERROR_EVENT_BURST = 5,  /* hubbub:error events, one more each second */
 };
 
 /*
@@ -37,9 +37,8 @@ struct session {
     char *from; /* NULL: anonymous */
     struct membership *rooms;
     struct membership own[SESSION_ROOMS_INLINE];
-    uint32_t error_second; /* of the last hubbub:error */
+    struct refusal_budget errors; /* hubbub:error events */
     uint16_t room_count, room_capacity;
-    uint8_t error_tokens;
     uint8_t reads;
     char sid[SID_LENGTH];
 };
@@ -103,8 +102,5 @@ void session_exit(struct sessions *sessions, struct session *session, struct mem
 
 /* Forgets a membership that is neither member nor pending; does nothing to others. */
 void session_tidy(struct session *session, struct membership *membership);
-
-/* Whether one more hubbub:error may be sent to it in this second. */
-bool session_may_complain(struct session *session, uint64_t now_ms);
 
 #endif

@@ -51,11 +51,30 @@ static void a_message_of_ones_own_is_escaped(void **state)
     buffer_done(&out);
 }
 
+static void a_budget_is_a_burst_and_one_more_each_second(void **state)
+{
+    struct refusal_budget budget = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < REFUSAL_EVENTS_BURST; i++)
+        assert_true(refusal_budget_take(&budget, 50000));
+    assert_false(refusal_budget_take(&budget, 50999));
+    assert_true(refusal_budget_take(&budget, 51000));
+    assert_false(refusal_budget_take(&budget, 51500));
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(refusal_budget_take(&budget, 54000));
+    assert_false(refusal_budget_take(&budget, 54000));
+    for (unsigned i = 0; i < REFUSAL_EVENTS_BURST; i++)
+        assert_true(refusal_budget_take(&budget, 5000000));
+    assert_false(refusal_budget_take(&budget, 5000000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_makes_a_valid_answer),
         cmocka_unit_test(a_message_of_ones_own_is_escaped),
+        cmocka_unit_test(a_budget_is_a_burst_and_one_more_each_second),
     };
 
     return cmocka_run_group_tests_name("proto refusal", tests, NULL, NULL);

@@ -162,21 +162,6 @@ static void test_a_membership_goes_when_nothing_is_pending(void **state)
     assert_int_equal(session_membership(session, BYTES("b"))->joined_pos, 6);
 }
 
-static void test_a_socket_may_complain_a_few_times(void **state)
-{
-    struct fixture *fixture = *state;
-    struct session *session = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "");
-
-    for (unsigned i = 0; i < ERROR_EVENT_BURST; i++)
-        assert_true(session_may_complain(session, 50000));
-    assert_false(session_may_complain(session, 50999));
-    assert_true(session_may_complain(session, 51000));
-    assert_false(session_may_complain(session, 51500));
-    for (unsigned i = 0; i < ERROR_EVENT_BURST; i++)
-        assert_true(session_may_complain(session, 5000000));
-    assert_false(session_may_complain(session, 5000000));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,7 +170,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rooms_beyond_the_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_second_join_keeps_the_position, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_membership_goes_when_nothing_is_pending, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_socket_may_complain_a_few_times, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
