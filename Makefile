@@ -31,7 +31,7 @@ run: build
 	@deploy/foreground build/cli/hubbub run $(RUN_OPTIONS) $(OPTIONS)
 
 build: packages client
-	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Dsocketio_client=$(CLIENT_FOLDER)
+	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Db_lto=true -Dsocketio_client=$(CLIENT_FOLDER)
 	@ninja -C build
 
 packages:

@@ -49,6 +49,7 @@ def main():
             f'/* {digest} */',
             f'extern const char asset_{number}_start[], asset_{number}_end[];',
             '__asm__(".pushsection .rodata\\n"',
+            f'        ".globl asset_{number}_start, asset_{number}_end\\n"',
             f'        "asset_{number}_start:\\n"',
             f'        ".incbin " {quote(quote(file))} "\\n"',
             f'        "asset_{number}_end:\\n"',

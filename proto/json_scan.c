@@ -182,7 +182,8 @@ static void tracker_key(struct tracker *tracker, struct bytes key, bool escaped,
 
 static void tracker_begin(struct tracker *tracker, const char *at, enum json_kind kind)
 {
-    for (size_t i = 0; i < tracker->count; i++) {
+    /* The second bound is for gcc, which can't know of the first one's. */
+    for (size_t i = 0; i < tracker->count && i < JSON_PATHS_MAX; i++) {
         if (!(tracker->pending & (1U << i)))
             continue;
         if (tracker->matched[i] + 1 == tracker->paths[i].count) {

@@ -26,6 +26,7 @@
 enum {
     BATCH_ENTRIES_MAX = 8192,
     BATCH_BYTES_MAX = 8 << 20,
+    YIELDS_MAX = 4,       /* before a batch is taken, as long as it grows */
     PASS_DELAY_MS = 1000, /* what is in no index for so long is indexed when nothing waits */
 };
 
@@ -183,13 +184,21 @@ static int index_pass(struct journal *journal)
     return result;
 }
 
+/* Passes are short: a few milliseconds. */
+static bool pass_is_worth_it(const struct journal *journal)
+{
+    enum { ID_WEIGHT = 4 };
+
+    return journal_index_lag(&journal->index) + (ID_WEIGHT - 1) * journal->store.dedup.count >=
+           JOURNAL_UNINDEXED_MAX;
+}
+
 /* What is done between two commits.  When the disk is full a pass is left to the clock. */
 static int work(struct journal *journal, struct entry_list *batch)
 {
     int result = commit_batch(journal, batch);
 
-    if (!result && journal_index_lag(&journal->index) >= JOURNAL_UNINDEXED_MAX &&
-        !journal->statistics.storage_full)
+    if (!result && pass_is_worth_it(journal) && !journal->statistics.storage_full)
         result = index_pass(journal);
     if (!result)
         journal_checkpoint_between_commits(&journal->checkpoint, journal->file.db, journal->wal_frames,
@@ -213,9 +222,15 @@ static bool wait_for_work(struct journal *journal)
    Costs next to nothing where they are not. The mutex is held, but not meanwhile. */
 static void let_others_add(struct journal *journal)
 {
-    pthread_mutex_unlock(&journal->mutex);
-    sched_yield();
-    pthread_mutex_lock(&journal->mutex);
+    uint64_t before;
+    int turns = 0;
+
+    do {
+        before = journal->queue.count;
+        pthread_mutex_unlock(&journal->mutex);
+        sched_yield();
+        pthread_mutex_lock(&journal->mutex);
+    } while (journal->queue.count > before && ++turns < YIELDS_MAX);
 }
 
 static void *run(void *argument)

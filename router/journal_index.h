@@ -11,9 +11,10 @@
 #include "router/journal_store.h"
 
 enum {
-    JOURNAL_SEGMENT_MIN = 64,     /* fewer of a room's messages stay in its own row */
-    JOURNAL_SEGMENT_MAX = 256,    /* keeps a segment inside one page of the file */
-    JOURNAL_UNINDEXED_MAX = 2048, /* this many rows start a pass */
+    JOURNAL_SEGMENT_MIN = 64,  /* fewer of a room's messages stay in its own row */
+    JOURNAL_SEGMENT_MAX = 256, /* keeps a segment inside one page of the file */
+    JOURNAL_UNINDEXED_MAX =
+        8192, /* this many rows start a pass; a client's id counts for four: it is dearer */
 };
 
 struct journal_index {
