@@ -143,7 +143,7 @@ static int read_keys(const char *path, bool secret, bool single, struct key_list
         buffer_printf(error, "%s: %zu keys; expected %s", path, list.count, single ? "one" : "at least one");
         result = ERROR_CONFIG;
     }
-    if (text.length)
+    if (text.data) /* there may be a secret in it */
         explicit_bzero(text.data, text.length);
     buffer_done(&text);
     if (result)

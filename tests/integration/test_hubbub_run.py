@@ -155,17 +155,19 @@ class HubbubTest(unittest.TestCase):
             if words[1] == "start":
                 wait_for(lambda: not alive(int(words[2])), line + " to end")
 
-    def start(self, *arguments):
+    def start(self, *arguments, hangup=signal.SIG_DFL):
+        # Whoever runs the tests may have SIGHUP ignored (nohup), and that would be inherited.
         process = subprocess.Popen(
             [self.hubbub, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, env=dict(os.environ, FAKE_CONTROL=str(self.control)), start_new_session=True)
+            stderr=subprocess.PIPE, env=dict(os.environ, FAKE_CONTROL=str(self.control)), start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, hangup))
         process.out = Stream(process.stdout)
         process.err = Stream(process.stderr)
         self.started.append(process)
         return process
 
-    def start_stack(self, *arguments):
-        return self.start("run", "--port", str(self.port), "--data", "data", *arguments)
+    def start_stack(self, *arguments, **options):
+        return self.start("run", "--port", str(self.port), "--data", "data", *arguments, **options)
 
     def ready_stack(self, *arguments):
         process = self.start_stack(*arguments)
@@ -340,6 +342,16 @@ class Run(HubbubTest):
 
     def test_a_closed_terminal_ends_it(self):
         self.stop_and_check_order(signal.SIGHUP, False)
+
+    def test_nohup_lets_it_outlive_its_terminal(self):
+        process = self.start_stack(hangup=signal.SIG_IGN)
+        process.out.await_line(lambda line: line == "ready")
+        process.send_signal(signal.SIGHUP)
+        os.kill(self.pid_of(process, "gateway-1"), signal.SIGKILL)
+        process.err.await_line(lambda line: line.startswith("hubbub: gateway-1"))
+        process.out.await_line(lambda line: line.startswith("gateway-1 pid="))
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(process)[0], 0)
 
     def test_a_second_signal_kills_what_does_not_end(self):
         self.set("gateway-1.deaf", "")
