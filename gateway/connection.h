@@ -20,6 +20,7 @@
 #include "common/slot_table.h"
 #include "common/timer_wheel.h"
 #include "gateway/close_reason.h"
+#include "gateway/encoding.h"
 #include "gateway/output.h"
 #include "proto/websocket.h"
 
@@ -56,6 +57,7 @@ struct connection {
     bool dirty;           /* in the list of those to write at the end of the turn */
     uint8_t doomed;       /* enum close_reason: is to be dropped at the end of the turn */
     bool blocked;         /* the kernel takes no more; waits for EPOLLOUT */
+    uint8_t encoding;     /* enum encoding: how messages are written to it */
     bool paused;          /* not read for want of credit */
     bool awaiting_pong;   /* the timer is for the pong */
     bool pong_extended;   /* the pong's deadline was moved once, because something else came */

@@ -57,7 +57,12 @@ static void put_text(msgpack_packer *pack, struct bytes text)
     msgpack_pack_str_body(pack, text.data, text.length);
 }
 
-#define COUNT_FIELD(kind, name) +1
+#define COUNT_U64(field)        1u
+#define COUNT_TEXT(field)       1u
+#define COUNT_LIST(field)       1u
+#define COUNT_BLOBS(field)      ((field).length ? 1u : 0u)
+#define COUNT_FIELD(kind, name) +COUNT_##kind(record->name)
+#define PUT_BLOBS(field)        buffer_append_bytes(&batch->buffer, field);
 #define PUT_U64(field)          msgpack_pack_uint64(&pack, field);
 #define PUT_TEXT(field)         put_text(&pack, field);
 #define PUT_LIST(field)                                                                                      \
@@ -158,6 +163,14 @@ void wire_list_put_text(struct wire_list *list, struct bytes text)
     msgpack_packer pack = list_packer(list);
 
     put_text(&pack, text);
+}
+
+void wire_list_put_blob(struct wire_list *list, struct bytes blob)
+{
+    msgpack_packer pack = list_packer(list);
+
+    msgpack_pack_bin(&pack, blob.length);
+    msgpack_pack_bin_body(&pack, blob.data, blob.length);
 }
 
 struct bytes wire_list_finish(struct wire_list *list)
@@ -347,6 +360,22 @@ static int take_list(struct wire_reader *reader, struct bytes *out)
     return 0;
 }
 
+/* A list of texts or bins and of nothing else, so that whoever walks it need not doubt. */
+static int take_blobs(struct wire_reader *reader, struct bytes *out)
+{
+    const uint8_t *start = reader->at;
+    struct bytes blob;
+    uint32_t count;
+
+    if (take_array(reader, &count) < 0)
+        return ERROR_MALFORMED;
+    for (uint32_t i = 0; i < count; i++)
+        if (take_text(reader, &blob) < 0)
+            return ERROR_MALFORMED;
+    *out = count ? bytes_make((const char *)start, (size_t)(reader->at - start)) : (struct bytes){0};
+    return 0;
+}
+
 int wire_reader_open(struct wire_reader *reader, struct bytes batch)
 {
     struct wire_reader opened = {.at = (const uint8_t *)batch.data,
@@ -395,17 +424,25 @@ int wire_reader_next(struct wire_reader *reader, unsigned *type)
     return 1;
 }
 
-#define GET_U64  take_u64
-#define GET_TEXT take_text
-#define GET_LIST take_list
+#define GET_U64        take_u64
+#define GET_TEXT       take_text
+#define GET_LIST       take_list
+#define GET_BLOBS      take_blobs
+#define MAY_LACK_U64   false
+#define MAY_LACK_TEXT  false
+#define MAY_LACK_LIST  false
+#define MAY_LACK_BLOBS true
 #define GET_FIELD(kind, name)                                                                                \
-    if (reader->fields == 0 || GET_##kind(reader, &record.name) < 0)                                         \
-        return ERROR_MALFORMED;                                                                              \
-    reader->fields--;
+    if (reader->fields) {                                                                                    \
+        if (GET_##kind(reader, &record.name) < 0)                                                            \
+            return ERROR_MALFORMED;                                                                          \
+        reader->fields--;                                                                                    \
+    } else if (!MAY_LACK_##kind)                                                                             \
+        return ERROR_MALFORMED;
 #define X(NAME, name, number, FIELDS)                                                                        \
     int wire_get_##name(struct wire_reader *reader, struct wire_##name *out)                                 \
     {                                                                                                        \
-        struct wire_##name record;                                                                           \
+        struct wire_##name record = {0};                                                                     \
         FIELDS(GET_FIELD)                                                                                    \
         *out = record;                                                                                       \
         return 0;                                                                                            \
@@ -417,9 +454,9 @@ int wire_list_open(struct wire_reader *reader, struct bytes list)
 {
     struct wire_reader opened = {.at = (const uint8_t *)list.data,
                                  .end = (const uint8_t *)list.data + list.length};
-    uint32_t count;
+    uint32_t count = 0;
 
-    if (take_array(&opened, &count) < 0 || count > INT32_MAX)
+    if (list.length && (take_array(&opened, &count) < 0 || count > INT32_MAX))
         return ERROR_MALFORMED;
     *reader = opened;
     return (int)count;

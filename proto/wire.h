@@ -31,7 +31,9 @@ enum {
 
 /*
  * Kinds of a field: U64 (an unsigned integer; flags are bits of one), TEXT (a str, or a bin where the
- * table says bytes), LIST (a whole msgpack array, as it stands in the batch; see wire_list).
+ * table says bytes), LIST (a whole msgpack array, as it stands in the batch; see wire_list), BLOBS (a LIST of
+ * bin, the attachments of an event in their order; only ever a record's last field, and left out when there
+ * are none: length 0).
  *
  * F(kind, name)
  */
@@ -58,10 +60,20 @@ enum {
 #define WIRE_PRESENCE(F) F(U64, request) F(U64, socket) F(TEXT, room)
 /* arguments: JSON text, joined by commas; id: the client's own (a dedup rule), or "" */
 #define WIRE_EVENT(F)                                                                                        \
-    F(U64, request) F(U64, socket) F(U64, flags) F(TEXT, room) F(TEXT, event) F(TEXT, arguments) F(TEXT, id)
+    F(U64, request)                                                                                          \
+    F(U64, socket) F(U64, flags) F(TEXT, room) F(TEXT, event) F(TEXT, arguments) F(TEXT, id)                 \
+        F(BLOBS, attachments)
 /* Since the gateway's start; counters = [name, value, name, value, ...] */
 #define WIRE_STATISTICS(F) F(LIST, counters)
 #define WIRE_BYE(F)        F(TEXT, reason)
+/*
+ * To another gateway, which the router only passes on: to is its incarnation, number pairs an answer with its
+ * question, sid is the Engine.IO session it is about.  enum wire_pass_kind; gateway/relay.h has what gateways
+ * say to each other.
+ */
+#define WIRE_PASS(F) F(U64, to) F(U64, number) F(U64, kind) F(TEXT, sid) F(TEXT, body)
+/* Takes over sockets of the gateway with the incarnation from: sockets = [theirs, ours, theirs, ours, ...] */
+#define WIRE_TAKE(F) F(U64, from) F(U64, number) F(LIST, sockets)
 
 /* router -> gateway.  resume 1: replay follows; 0: the gateway closes the connections that can't go on. */
 #define WIRE_WELCOME(F)   F(TEXT, epoch) F(U64, head) F(U64, resume) F(U64, rules_digest)
@@ -71,19 +83,34 @@ enum {
 #define WIRE_REFUSED(F) F(U64, request) F(U64, socket) F(TEXT, error)
 /* request 0: a join that came with CONNECT; answer: the acknowledgement's one argument as JSON text */
 #define WIRE_JOINED(F)                                                                                       \
-    F(U64, request) F(U64, socket) F(TEXT, room) F(U64, joined_pos) F(U64, watch) F(TEXT, answer)
+    F(U64, request)                                                                                          \
+    F(U64, socket) F(TEXT, room) F(U64, joined_pos) F(U64, watch) F(TEXT, answer) F(BLOBS, attachments)
 #define WIRE_LEFT(F)   F(U64, request) F(U64, socket) F(TEXT, room) F(TEXT, answer)
-#define WIRE_ANSWER(F) F(U64, request) F(TEXT, answer)
+#define WIRE_ANSWER(F) F(U64, request) F(TEXT, answer) F(BLOBS, attachments)
 /* Requests that are done and get no acknowledgement: requests = [request, ...] */
 #define WIRE_DONE(F) F(LIST, requests)
 /* payload: the event as a JSON array; except: a socket of this gateway, or 0; room "" with
  * WIRE_DELIVER_NAMESPACE */
 #define WIRE_DELIVER(F)                                                                                      \
-    F(U64, pos) F(TEXT, namespace) F(TEXT, room) F(U64, flags) F(U64, except) F(TEXT, payload)
-#define WIRE_EMIT(F)     F(U64, socket) F(U64, flags) F(TEXT, payload)
+    F(U64, pos)                                                                                              \
+    F(TEXT, namespace) F(TEXT, room) F(U64, flags) F(U64, except) F(TEXT, payload) F(BLOBS, attachments)
+#define WIRE_EMIT(F)     F(U64, socket) F(U64, flags) F(TEXT, payload) F(BLOBS, attachments)
 #define WIRE_CLOSE(F)    F(U64, socket) F(TEXT, reason) F(U64, final)
 #define WIRE_POSITION(F) F(U64, pos)
 #define WIRE_RESYNC(F)   F(TEXT, reason)
+/* What another gateway passed; from is its incarnation.  Or the router's own word about a PASS of this
+   gateway: WIRE_PASS_UNKNOWN, WIRE_PASS_AGAIN, with from as the PASS had to, and its number and sid. */
+#define WIRE_PASSED(F) F(U64, from) F(U64, number) F(U64, kind) F(TEXT, sid) F(TEXT, body)
+/* The sockets now belong to the gateway with the incarnation to, which asked for it by TAKE: everything for
+   them that comes on this link stands before this record.  sockets = [ours, ...] */
+#define WIRE_GIVEN(F) F(U64, to) F(U64, number) F(LIST, sockets)
+/* Answers TAKE.  ok 1: a CONNECTED (request 0) of each socket and the JOINED of its rooms stand before it,
+   and everything for them comes behind; 0: nothing was taken. */
+#define WIRE_TAKEN(F) F(U64, number) F(U64, ok)
+/* A gateway is gone for good under that incarnation. */
+#define WIRE_GONE(F) F(U64, incarnation)
+/* The link of another gateway became live: what was passed to it before, or by it, may be lost. */
+#define WIRE_BACK(F) F(U64, incarnation)
 
 /* R(NAME, name, number, FIELDS): numbers never change their meaning. */
 #define WIRE_RECORDS(R)                                                                                      \
@@ -100,6 +127,8 @@ enum {
     R(EVENT, event, 11, WIRE_EVENT)                                                                          \
     R(STATISTICS, statistics, 12, WIRE_STATISTICS)                                                           \
     R(BYE, bye, 13, WIRE_BYE)                                                                                \
+    R(PASS, pass, 14, WIRE_PASS)                                                                             \
+    R(TAKE, take, 15, WIRE_TAKE)                                                                             \
     R(WELCOME, welcome, 32, WIRE_WELCOME)                                                                    \
     R(LIVE, live, 33, WIRE_LIVE)                                                                             \
     R(CONNECTED, connected, 34, WIRE_CONNECTED)                                                              \
@@ -112,7 +141,12 @@ enum {
     R(EMIT, emit, 41, WIRE_EMIT)                                                                             \
     R(CLOSE, close, 42, WIRE_CLOSE)                                                                          \
     R(POSITION, position, 43, WIRE_POSITION)                                                                 \
-    R(RESYNC, resync, 44, WIRE_RESYNC)
+    R(RESYNC, resync, 44, WIRE_RESYNC)                                                                       \
+    R(PASSED, passed, 45, WIRE_PASSED)                                                                       \
+    R(GIVEN, given, 46, WIRE_GIVEN)                                                                          \
+    R(TAKEN, taken, 47, WIRE_TAKEN)                                                                          \
+    R(GONE, gone, 48, WIRE_GONE)                                                                             \
+    R(BACK, back, 49, WIRE_BACK)
 
 enum wire_type {
 #define X(NAME, name, number, FIELDS) WIRE_TYPE_##NAME = number,
@@ -123,6 +157,18 @@ enum wire_type {
 /* Bits of wire_event.flags. */
 enum {
     WIRE_EVENT_ACK = 1, /* the client wants an acknowledgement */
+};
+
+/*
+ * Kinds of PASS and PASSED.  Those below WIRE_PASS_QUESTIONS are the router's own, and only it says them; up
+ * to WIRE_PASS_ANSWERS they are questions, about which the router speaks up when it can't pass them on; from
+ * there on they are answers, which it drops then.
+ */
+enum wire_pass_kind {
+    WIRE_PASS_UNKNOWN = 0, /* no such gateway, and none to wait for */
+    WIRE_PASS_AGAIN = 1,   /* it can't be reached now: ask again in a moment */
+    WIRE_PASS_QUESTIONS = 8,
+    WIRE_PASS_ANSWERS = 32,
 };
 
 /* Bits of wire_deliver.flags and wire_emit.flags. */
@@ -136,6 +182,7 @@ enum {
 #define WIRE_FIELD_U64(name)   uint64_t name;
 #define WIRE_FIELD_TEXT(name)  struct bytes name;
 #define WIRE_FIELD_LIST(name)  struct bytes name;
+#define WIRE_FIELD_BLOBS(name) struct bytes name;
 #define WIRE_FIELD(kind, name) WIRE_FIELD_##kind(name)
 #define X(NAME, name, number, FIELDS)                                                                        \
     struct wire_##name {                                                                                     \
@@ -187,6 +234,7 @@ struct wire_list {
 
 void wire_list_put_u64(struct wire_list *list, uint64_t value);
 void wire_list_put_text(struct wire_list *list, struct bytes text);
+void wire_list_put_blob(struct wire_list *list, struct bytes blob);
 /* The whole msgpack array; valid until the list changes. */
 struct bytes wire_list_finish(struct wire_list *list);
 void wire_list_clear(struct wire_list *list);
@@ -220,7 +268,8 @@ int wire_reader_next(struct wire_reader *reader, unsigned *type) MUST_CHECK;
 WIRE_RECORDS(X)
 #undef X
 
-/* Walks a LIST field.  open: the number of elements or ERROR_MALFORMED; u64 and text: 0 or ERROR_MALFORMED,
+/* Walks a LIST or BLOBS field (wire_list_text() reads blobs too; a BLOBS field of length 0 opens as empty).
+   open: the number of elements or ERROR_MALFORMED; u64 and text: 0 or ERROR_MALFORMED,
    also at the end. */
 int wire_list_open(struct wire_reader *reader, struct bytes list) MUST_CHECK;
 int wire_list_u64(struct wire_reader *reader, uint64_t *out) MUST_CHECK;
