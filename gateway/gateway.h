@@ -7,11 +7,14 @@
 #include "common/timer_wheel.h"
 #include "gateway/connection.h"
 #include "gateway/counters.h"
+#include "gateway/relay.h"
 #include "gateway/room.h"
 #include "gateway/router_link.h"
+#include "gateway/session.h"
 #include "gateway/settings.h"
 #include "gateway/socket.h"
 
+struct deflate;
 struct listener;
 
 struct gateway {
@@ -26,6 +29,10 @@ struct gateway {
     struct namespace_rooms *namespaces; /* one for each in the settings */
     struct fanout fanout;
     struct request_queue requests;
+    struct session_table sessions;
+    struct relay_table relays;
+    struct deflate *deflate; /* inflates messages of clients, compresses large answers */
+    struct buffer inflated;  /* the message that is being handled */
     struct router_link *link;
     struct counters counters;
     uint64_t incarnation;  /* 48 random bits: this run of the program */
