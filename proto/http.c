@@ -344,18 +344,68 @@ struct bytes http_request_field(const struct http_request *request, const char *
     return (struct bytes){NULL, 0};
 }
 
+/* The next element of a comma-separated list, without the blanks around it; false when there is none. */
+static bool next_element(struct bytes *list, struct bytes *element)
+{
+    if (!list->data)
+        return false;
+    const char *comma = list->length ? memchr(list->data, ',', list->length) : NULL;
+    size_t length = comma ? (size_t)(comma - list->data) : list->length;
+    *element = http_trim(bytes_make(list->data, length));
+    *list = comma ? bytes_make(comma + 1, list->length - length - 1) : (struct bytes){NULL, 0};
+    return true;
+}
+
 bool http_field_has_token(struct bytes value, const char *token)
 {
     struct bytes wanted = bytes_from_text(token);
-    size_t start = 0;
-    for (size_t at = 0; at <= value.length; at++) {
-        if (at < value.length && value.data[at] != ',')
-            continue;
-        if (bytes_equal_nocase(http_trim(bytes_make(value.data + start, at - start)), wanted))
+    struct bytes element;
+    while (next_element(&value, &element))
+        if (bytes_equal_nocase(element, wanted))
             return true;
-        start = at + 1;
-    }
     return false;
+}
+
+/* RFC 9110 12.4.2: whether what follows the name, nothing or ";q=" and a number up to 1, is more than 0. */
+static bool weight_positive(struct bytes text)
+{
+    text = http_trim(text);
+    if (text.length == 0)
+        return true;
+    if (text.data[0] != ';')
+        return false;
+    text = http_trim(bytes_make(text.data + 1, text.length - 1));
+    if (text.length < 3 || text.length > 7 || (text.data[0] | 0x20) != 'q' || text.data[1] != '=' ||
+        (text.data[2] != '0' && text.data[2] != '1') || (text.length > 3 && text.data[3] != '.'))
+        return false;
+    bool one = text.data[2] == '1';
+    bool positive = one;
+    for (size_t i = 4; i < text.length; i++) {
+        if (!http_octet_is_digit(text.data[i]) || (one && text.data[i] != '0'))
+            return false;
+        positive = positive || text.data[i] != '0';
+    }
+    return positive;
+}
+
+bool http_accepts_coding(struct bytes value, const char *coding)
+{
+    struct bytes wanted = bytes_from_text(coding);
+    struct bytes element;
+    bool any = false;
+
+    while (next_element(&value, &element)) {
+        size_t length = 0;
+        while (length < element.length && http_octet_is(element.data[length], HTTP_OCTET_TOKEN))
+            length++;
+        struct bytes name = bytes_make(element.data, length);
+        bool positive = weight_positive(bytes_make(element.data + length, element.length - length));
+        if (bytes_equal_nocase(name, wanted))
+            return positive;
+        if (bytes_equal(name, BYTES("*")))
+            any = positive;
+    }
+    return any;
 }
 
 /* The next octet of an encoded text, or -1 at a '%' without its two digits. */
