@@ -63,6 +63,8 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     timer_wheel_init(&gateway->timers, loop_now(loop));
     connections_init(&gateway->connections);
     fanout_init(&gateway->fanout);
+    if (settings->compression)
+        gateway->encoder = encoder_new(settings->compression_threshold);
     requests_init(&gateway->requests);
     sessions_init(&gateway->sessions);
     relays_start(gateway);
@@ -108,6 +110,7 @@ void gateway_done(struct gateway *gateway)
     deflate_free(gateway->deflate);
     buffer_done(&gateway->inflated);
     fanout_done(&gateway->fanout);
+    encoder_free(gateway->encoder);
     buffer_done(&gateway->scratch);
 }
 

@@ -28,6 +28,7 @@ struct gateway {
     struct slot_table sockets;          /* of struct socket */
     struct namespace_rooms *namespaces; /* one for each in the settings */
     struct fanout fanout;
+    struct encoder *encoder; /* NULL while compression is off */
     struct request_queue requests;
     struct session_table sessions;
     struct relay_table relays;
