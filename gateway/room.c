@@ -50,7 +50,7 @@ void namespace_rooms_init(struct namespace_rooms *namespace, const struct namesp
 {
     *namespace = (struct namespace_rooms){.config = config};
     table_init(&namespace->rooms, room_key);
-    socketio_append_event_head(&namespace->event_head, config->name, SOCKETIO_NO_ACK);
+    socketio_append_event_head(&namespace->event_head, config->name, SOCKETIO_NO_ACK, 0);
 }
 
 void namespace_rooms_done(struct namespace_rooms *namespace)

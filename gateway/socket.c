@@ -108,7 +108,7 @@ void socket_acknowledge(struct gateway *gateway, struct socket *socket, long lon
     if (ack == SOCKETIO_NO_ACK)
         return;
     buffer_clear(head);
-    socketio_append_ack_head(head, socket->namespace->config->name, ack);
+    socketio_append_ack_head(head, socket->namespace->config->name, ack, 0);
     buffer_append_char(head, '[');
 
     struct bytes parts[] = {buffer_bytes(head), answer, BYTES("]")};
