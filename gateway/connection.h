@@ -29,6 +29,7 @@
 
 struct gateway;
 struct connection;
+struct pending_packet;
 struct socket;
 
 enum connection_state {
@@ -74,6 +75,7 @@ struct connection {
     struct buffer *held;    /* what came and must wait: the part of a request's head, or of what a paused
                                client sent; else NULL */
     struct socket *sockets; /* Socket.IO sockets, a list */
+    struct pending_packet *pending; /* a packet whose attachments have not all come; else NULL */
     struct websocket_decoder decoder;
 };
 

@@ -17,6 +17,7 @@ struct gateway_settings {
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
     uint32_t http_head_timeout, http_idle_timeout;         /* ms */
     uint32_t max_payload;                                  /* bytes */
+    uint32_t max_attachments;                              /* bytes: of a binary packet, its text included */
     uint32_t max_http_head;                                /* bytes */
     uint32_t max_connections;                              /* 0: what the file limit allows */
     uint32_t max_namespaces;
