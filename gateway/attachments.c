@@ -16,8 +16,8 @@ static void cut(struct pending_packet *pending, const struct socketio_packet *pa
 
     if (packet->type == SOCKETIO_BINARY_EVENT)
         socketio_append_event_head(&head, packet->nsp, packet->ack, packet->attachments);
-    else
-        socketio_append_ack_head(&head, packet->nsp, 0, packet->attachments); /* to whatever question */
+    else /* to whatever question */
+        socketio_append_ack_head(&head, packet->nsp, 0, packet->attachments);
     buffer_consume(&head, 1); /* the digit of Engine.IO */
     if (packet->payload.data) {
         buffer_append_char(&head, '[');
