@@ -35,6 +35,7 @@ struct arrival;
 struct connection;
 struct exchange;
 struct gateway;
+struct pending_packet;
 struct session;
 struct socket;
 
@@ -97,6 +98,7 @@ struct connection {
     struct session *session;   /* Engine.IO: known by its sid, or NULL */
     struct arrival *arrival;   /* a WebSocket on its way to a session, or NULL */
     struct socket *sockets;    /* Socket.IO sockets, a list */
+    struct pending_packet *pending; /* a packet whose attachments have not all come; else NULL */
     struct websocket_decoder decoder;
 };
 

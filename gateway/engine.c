@@ -144,7 +144,6 @@ void engine_receive(struct gateway *gateway, struct connection *connection, stru
 void engine_receive_binary(struct gateway *gateway, struct connection *connection, struct bytes payload)
 {
     extend_pong(gateway, connection);
-    gateway->counters.messages_in++;
     if (connection->bare)
         engine_send_binary(gateway, connection, payload);
     else
@@ -159,6 +158,8 @@ void engine_on_timeout(struct gateway *gateway, struct connection *connection)
 
     if (connection->connect_due && now >= connection->connect_due)
         engine_close(gateway, connection, CLOSE_CONNECT_TIMEOUT);
+    else if (packet_overdue(connection, now, gateway->settings))
+        engine_close(gateway, connection, CLOSE_ATTACHMENTS_TIMEOUT);
     else if (now < connection->heartbeat_due)
         connection_set_timer(gateway, connection, connection->heartbeat_due);
     else if (connection->awaiting_pong && (connection->paused || connection->stopped))

@@ -12,6 +12,7 @@
 #include "gateway/gateway.h"
 #include "gateway/engine_service.h"
 #include "gateway/arrival.h"
+#include "gateway/packet.h"
 #include "gateway/socket.h"
 #include "gateway/upgrade.h"
 #include "proto/engineio_payload.h"
@@ -397,6 +398,7 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
     struct caller arrival;
 
     gateway->counters.polling_sessions--;
+    packet_pending_free(connection);
     if (!session)
         return; /* it goes on elsewhere */
     sockets_close(gateway, connection, reason);

@@ -50,6 +50,8 @@ static const struct config_key keys[] = {
      .help = "serve the diagnostic echo: bare WebSocket frames at /echo, Engine.IO messages at /engine.io/"},
     {KEY(max_payload, SIZE), .minimum = 128, .maximum = WIRE_TEXT_MAX, .fallback = "1000000",
      .help = "the largest message of a client"},
+    {KEY(max_attachments, SIZE), .minimum = 128, .maximum = WIRE_TEXT_MAX, .fallback = "1 MB",
+     .help = "the largest event with attachments, its text and all of them together"},
     {KEY(max_http_head, SIZE), .minimum = 256, .maximum = 1 << 20, .fallback = "8 KB",
      .help = "the largest head of a request"},
     {KEY(max_connections, INTEGER), .maximum = 10000000, .unit = "connections", .fallback = "0",

@@ -23,6 +23,7 @@ struct gateway_settings {
     char *cookie; /* its name; "": none */
     bool echo;
     uint32_t max_payload;                                  /* bytes */
+    uint32_t max_attachments;                              /* bytes: of a binary packet, its text included */
     uint32_t max_http_head;                                /* bytes */
     uint32_t max_connections;                              /* 0: what the file limit allows */
     uint32_t max_namespaces;

@@ -9,6 +9,7 @@
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/packet.h"
 #include "gateway/session.h"
 #include "gateway/socket.h"
 #include "proto/deflate.h"
@@ -217,6 +218,7 @@ static void on_session_message(struct gateway *gateway, struct connection *conne
 static void on_session_ending(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
     gateway->counters.websockets--;
+    packet_pending_free(connection);
     sockets_close(gateway, connection, reason);
     session_end(gateway, connection);
 }
