@@ -26,6 +26,8 @@
     X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections")                                   \
     X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router (a gauge)")     \
     X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit")            \
+    X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \
+      "sockets that asked for a namespace of a pattern beyond the limit")                                    \
     X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
       "volatile events dropped for a slow reader")                                                           \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}",                                         \

@@ -5,7 +5,6 @@
  */
 #include "gateway/gateway.h"
 
-#include "common/memory.h"
 #include "common/random.h"
 #include "gateway/engine.h"
 #include "gateway/engine_service.h"
@@ -13,21 +12,11 @@
 #include "gateway/upgrade.h"
 #include "proto/deflate.h"
 
-#include <stdlib.h>
-
 enum {
     INCARNATION_BITS = 48,
     DRAIN_MS = 3000, /* for clients to take their Close frames */
     DRAIN_STEP_MS = 50,
 };
-
-struct namespace_rooms *gateway_namespace(struct gateway *gateway, struct bytes name)
-{
-    for (size_t i = 0; i < gateway->settings->namespaces.count; i++)
-        if (bytes_equal(gateway->settings->namespaces.namespaces[i].name, name))
-            return &gateway->namespaces[i];
-    return NULL;
-}
 
 void gateway_advance_timers(struct gateway *gateway)
 {
@@ -69,9 +58,7 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     sessions_init(&gateway->sessions);
     relays_start(gateway);
     gateway->deflate = deflate_new();
-    gateway->namespaces = memory_zero(settings->namespaces.count, sizeof *gateway->namespaces);
-    for (size_t i = 0; i < settings->namespaces.count; i++)
-        namespace_rooms_init(&gateway->namespaces[i], &settings->namespaces.namespaces[i]);
+    namespace_table_init(&gateway->namespaces, &settings->namespaces, settings->max_pattern_namespaces);
     gateway->poller = poller_new(loop, connections_on_event, gateway);
     return gateway->poller ? 0 : ERROR_SYSTEM;
 }
@@ -101,9 +88,7 @@ void gateway_done(struct gateway *gateway)
     relays_done(gateway);
     link_free(gateway->link);
     poller_free(gateway->poller);
-    for (size_t i = 0; i < gateway->settings->namespaces.count; i++)
-        namespace_rooms_done(&gateway->namespaces[i]);
-    free(gateway->namespaces);
+    namespace_table_done(&gateway->namespaces);
     slot_table_done(&gateway->sockets);
     sessions_done(&gateway->sessions);
     requests_done(&gateway->requests);

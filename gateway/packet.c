@@ -306,39 +306,52 @@ static void refuse_connect(struct gateway *gateway, struct connection *connectio
     engine_send(gateway, connection, &packet, 1, (struct bytes){0});
 }
 
-static void on_connect(struct gateway *gateway, struct connection *connection,
-                       const struct socketio_packet *packet)
+/* Asks the router to let the client into a namespace that is served here. */
+static void connect_to(struct gateway *gateway, struct connection *connection,
+                       struct namespace_rooms *namespace, struct bytes auth)
 {
-    struct namespace_rooms *namespace = gateway_namespace(gateway, packet->nsp);
     char address[INET6_ADDRSTRLEN];
-    unsigned count = 0;
 
-    if (!namespace) {
-        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Invalid namespace\"}"));
-        return;
-    }
-    for (const struct socket *s = connection->sockets; s; s = s->next)
-        count++;
-    if (count >= gateway->settings->max_namespaces) {
-        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Too many namespaces\"}"));
-        return;
-    }
     peer_address(connection, address);
 
     struct socket *socket = socket_new(gateway, connection, namespace);
     struct wire_connect connect = {.socket = socket->number,
-                                   .namespace = packet->nsp,
-                                   .auth = packet->json.text,
+                                   .namespace = namespace->name,
+                                   .auth = auth,
                                    .address = bytes_from_text(address)};
 
     if (link_request(gateway->link, REQUEST_CONNECT, 1, socket, SOCKETIO_NO_ACK, put_connect, &connect) < 0)
         engine_close(gateway, connection, CLOSE_ROUTER_SILENT);
 }
 
+static void on_connect(struct gateway *gateway, struct connection *connection,
+                       const struct socketio_packet *packet)
+{
+    struct namespace_rooms *namespace = NULL;
+    unsigned count = 0;
+
+    switch (namespace_open(&gateway->namespaces, packet->nsp, &namespace)) {
+    case ERROR_NOT_FOUND:
+        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Invalid namespace\"}"));
+        return;
+    case ERROR_BUSY:
+        gateway->counters.namespaces_refused++;
+        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Too many namespaces\"}"));
+        return;
+    }
+    for (const struct socket *s = connection->sockets; s; s = s->next)
+        count++;
+    if (count >= gateway->settings->max_namespaces)
+        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Too many namespaces\"}"));
+    else
+        connect_to(gateway, connection, namespace, packet->json.text);
+    namespace_release(&gateway->namespaces, namespace);
+}
+
 static struct socket *find_socket(struct connection *connection, struct bytes nsp)
 {
     for (struct socket *s = connection->sockets; s; s = s->next)
-        if (bytes_equal(s->namespace->config->name, nsp))
+        if (bytes_equal(s->namespace->name, nsp))
             return s;
     return NULL;
 }

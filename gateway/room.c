@@ -57,11 +57,13 @@ void fanout_done(struct fanout *fanout)
     *fanout = (struct fanout){0};
 }
 
-void namespace_rooms_init(struct namespace_rooms *namespace, const struct namespace_config *config)
+void namespace_rooms_init(struct namespace_rooms *namespace, const struct namespace_config *config,
+                          struct bytes name)
 {
-    *namespace = (struct namespace_rooms){.config = config};
+    *namespace = (struct namespace_rooms){
+        .config = config, .name = bytes_make(memory_text(name.data, name.length), name.length)};
     table_init(&namespace->rooms, room_key);
-    socketio_append_event_head(&namespace->event_head, config->name, SOCKETIO_NO_ACK, 0);
+    socketio_append_event_head(&namespace->event_head, name, SOCKETIO_NO_ACK, 0);
 }
 
 void namespace_rooms_done(struct namespace_rooms *namespace)
@@ -69,6 +71,7 @@ void namespace_rooms_done(struct namespace_rooms *namespace)
     assert(namespace->rooms.count == 0);
     table_done(&namespace->rooms);
     buffer_done(&namespace->event_head);
+    free((char *)namespace->name.data);
 }
 
 struct room *room_find(const struct namespace_rooms *namespace, struct bytes name)

@@ -25,6 +25,8 @@ struct socket;
 /* A namespace as this gateway serves it. */
 struct namespace_rooms {
     const struct namespace_config *config;
+    struct bytes name;        /* the concrete one, owned */
+    uint32_t references;      /* for namespace.h */
     struct table rooms;       /* of struct room */
     struct buffer event_head; /* "42" or "42/name,": what every event without attachments starts with */
 };
@@ -78,7 +80,8 @@ struct fanout {
 void fanout_init(struct fanout *fanout);
 void fanout_done(struct fanout *fanout);
 
-void namespace_rooms_init(struct namespace_rooms *namespace, const struct namespace_config *config);
+void namespace_rooms_init(struct namespace_rooms *namespace, const struct namespace_config *config,
+                          struct bytes name);
 /* Its rooms must be empty. */
 void namespace_rooms_done(struct namespace_rooms *namespace);
 

@@ -162,7 +162,7 @@ static int on_deliver(struct gateway *gateway, struct link_progress *progress, s
 
     if (wire_get_deliver(reader, &record) < 0)
         return ERROR_MALFORMED;
-    namespace = gateway_namespace(gateway, record.namespace);
+    namespace = namespace_find(&gateway->namespaces, record.namespace);
     if (namespace && record.flags & WIRE_DELIVER_NAMESPACE)
         namespace_deliver(gateway, namespace, &record);
     else if (namespace) {

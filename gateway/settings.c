@@ -58,6 +58,8 @@ static const struct config_key keys[] = {
      .help = "how many connections at most; 0 for what the file limit allows, less a reserve"},
     {KEY(max_namespaces, INTEGER), .minimum = 1, .maximum = 1024, .fallback = "16",
      .help = "how many namespaces one connection may join"},
+    {KEY(max_pattern_namespaces, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "namespaces",
+     .fallback = "10000", .help = "how many namespaces of patterns may have sockets here"},
     {KEY(max_unanswered, INTEGER), .minimum = 64, .maximum = 1000000, .unit = "requests", .fallback = "256",
      .help =
          "how many unanswered requests stop the reading of a connection; a page of history counts for 64"},

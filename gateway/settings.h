@@ -27,6 +27,7 @@ struct gateway_settings {
     uint32_t max_http_head;                                /* bytes */
     uint32_t max_connections;                              /* 0: what the file limit allows */
     uint32_t max_namespaces;
+    uint32_t max_pattern_namespaces;
     uint32_t max_unanswered;
     uint32_t outbound_queue; /* bytes */
     bool compression;

@@ -22,7 +22,7 @@ struct socket *socket_new(struct gateway *gateway, struct connection *connection
     struct socket *socket = memory_zero(1, sizeof *socket);
 
     socket->connection = connection;
-    socket->namespace = namespace;
+    socket->namespace = namespace_hold(namespace);
     socket->next = connection->sockets;
     connection->sockets = socket;
     socket->number = slot_table_add(&gateway->sockets, socket);
@@ -39,6 +39,7 @@ static void socket_free(struct gateway *gateway, struct socket *socket)
         link = &(*link)->next;
     *link = socket->next;
     slot_table_remove(&gateway->sockets, socket->number);
+    namespace_release(&gateway->namespaces, socket->namespace);
     free(socket->rooms);
     free(socket->from);
     free(socket);
@@ -118,7 +119,7 @@ void socket_acknowledge(struct gateway *gateway, struct socket *socket, long lon
     if (ack == SOCKETIO_NO_ACK)
         return;
     buffer_clear(head);
-    socketio_append_ack_head(head, socket->namespace->config->name, ack, attachment_count(attachments));
+    socketio_append_ack_head(head, socket->namespace->name, ack, attachment_count(attachments));
     buffer_append_char(head, '[');
 
     struct bytes parts[] = {buffer_bytes(head), answer, BYTES("]")};
@@ -200,7 +201,7 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
     gateway->counters.sockets++;
     engine_namespace_joined(socket->connection);
     buffer_clear(out);
-    socketio_append_connect(out, socket->namespace->config->name, record->sid, (struct bytes){0});
+    socketio_append_connect(out, socket->namespace->name, record->sid, (struct bytes){0});
 
     struct bytes packet = buffer_bytes(out);
 
@@ -222,7 +223,7 @@ void socket_on_refused(struct gateway *gateway, struct socket *socket, struct by
     struct buffer *out = &gateway->scratch;
 
     buffer_clear(out);
-    socketio_append_connect_error(out, socket->namespace->config->name, error);
+    socketio_append_connect_error(out, socket->namespace->name, error);
 
     struct bytes packet = buffer_bytes(out);
 
@@ -240,7 +241,7 @@ void socket_disconnect(struct gateway *gateway, struct socket *socket)
     struct buffer *out = &gateway->scratch;
 
     buffer_clear(out);
-    socketio_append_disconnect(out, socket->namespace->config->name);
+    socketio_append_disconnect(out, socket->namespace->name);
 
     struct bytes packet = buffer_bytes(out);
 

@@ -106,7 +106,7 @@ static void offer(struct gateway *gateway, struct session *session)
     wire_list_put_text(&list, handshake_bytes(connection->handshake));
     for (const struct socket *socket = connection->sockets; socket; socket = socket->next) {
         wire_list_put_u64(&list, socket->number);
-        wire_list_put_text(&list, namespace_rooms_name(socket->namespace));
+        wire_list_put_text(&list, socket->namespace->name);
         wire_list_put_text(&list, bytes_from_text(socket->auth));
     }
     session->offered = true;

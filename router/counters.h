@@ -18,6 +18,8 @@
     X(copies, "hubbub_copies_total", "messages handed to gateways, one for each that has a member")          \
     X(connects, "hubbub_connects_total", "sockets that connected to a namespace")                            \
     X(connects_refused, "hubbub_connects_refused_total", "sockets that asked for an unknown namespace")      \
+    X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \
+      "sockets that asked for a namespace of a pattern beyond the limit")                                    \
     X(joins, "hubbub_joins_total", "rooms joined")                                                           \
     X(joins_skipped, "hubbub_joins_skipped_total", "bad rooms among those to join with a connect")           \
     X(leaves, "hubbub_leaves_total", "rooms left")                                                           \

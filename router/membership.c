@@ -142,25 +142,30 @@ static void put_connected(struct router *router, struct session *session, uint64
 
 int membership_connect(struct router *router, struct gateway_link *link, const struct wire_connect *record)
 {
-    const struct namespace_config *namespace =
-        namespaces_find(&router->settings->namespaces, record->namespace);
+    struct namespace *namespace = NULL;
     struct session *session;
     struct ticket_connect *connect;
     struct json_cursor cursor;
     struct json_value value;
     char sid[SID_LENGTH];
 
-    if (!namespace) {
+    switch (namespace_open(&router->namespaces, record->namespace, &namespace)) {
+    case ERROR_NOT_FOUND:
         router->counters.connects_refused++;
         put_refused(link, record, BYTES("{\"message\":\"Invalid namespace\"}"));
+        return 0;
+    case ERROR_BUSY:
+        router->counters.namespaces_refused++;
+        put_refused(link, record, BYTES("{\"message\":\"Too many namespaces\"}"));
         return 0;
     }
     random_id(sid, sizeof sid);
     session = session_new(&router->sessions, &link->sessions, link, record->socket, namespace,
                           bytes_make(sid, sizeof sid), (struct bytes){0});
+    namespace_release(&router->namespaces, namespace); /* the session holds it */
     if (!session)
         return ERROR_PROTOCOL;
-    cursor = rooms_to_join(namespace->builtin ? record->auth : (struct bytes){0});
+    cursor = rooms_to_join(session->namespace->config->builtin ? record->auth : (struct bytes){0});
     connect =
         memory_zero(1, sizeof *connect + router->settings->max_rooms_per_connection * sizeof *connect->rooms);
     while (json_cursor_next(&cursor, &value) == 0)
@@ -226,7 +231,7 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_NOT_JOINED, NULL);
         return;
     }
-    if (!session->namespace->builtin) {
+    if (!session->namespace->config->builtin) {
         reply_refuse(router, link, record->request, REFUSAL_UNKNOWN_EVENT, NULL);
         return;
     }

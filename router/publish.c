@@ -99,12 +99,11 @@ static void deliver_to_self(struct router *router, const struct delivery *delive
 
 static void deliver_to_namespace(struct router *router, struct delivery *delivery)
 {
-    size_t index = (size_t)(delivery->room->namespace - router->settings->namespaces.namespaces);
+    const struct namespace *namespace = delivery->room->namespace;
 
     delivery->flags |= WIRE_DELIVER_NAMESPACE;
-    for (uint32_t i = 0; i < router->links.count; i++)
-        if (router->links.all[i]->sessions.namespaces[index])
-            deliver_to(router, router->links.all[i], delivery);
+    for (uint32_t i = 0; i < namespace->link_count; i++)
+        deliver_to(router, namespace->links[i].link, delivery);
 }
 
 static void deliver(struct router *router, struct delivery *delivery)
@@ -374,7 +373,7 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
 
     if (!session)
         goto refused;
-    rule = rules_find(&session->namespace->rules, event->event);
+    rule = rules_find(&session->namespace->config->rules, event->event);
     if (!rule) {
         code = REFUSAL_UNKNOWN_EVENT;
         goto refused;

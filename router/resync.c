@@ -49,8 +49,8 @@ static bool is_anonymous(const struct wire_socket *record)
 int resync_socket(struct router *router, struct gateway_link *link, const struct wire_socket *record)
 {
     struct bytes from = record->from;
-    const struct namespace_config *namespace =
-        namespaces_find(&router->settings->namespaces, record->namespace);
+    struct namespace *namespace;
+    const struct session *session;
 
     if (record->sid.length != SID_LENGTH || !room_name_valid(record->sid) || record->socket == 0 ||
         (record->from.length && !room_name_valid(record->from)))
@@ -60,9 +60,15 @@ int resync_socket(struct router *router, struct gateway_link *link, const struct
     link->greeted++;
     if (session_find(&link->sessions, record->socket))
         return ERROR_PROTOCOL;
-    if (!namespace ||
-        !session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from))
+    if (namespace_open(&router->namespaces, record->namespace, &namespace) < 0) {
         turn_away(router, link, record->socket);
+        return 0;
+    }
+    session =
+        session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from);
+    if (!session)
+        turn_away(router, link, record->socket);
+    namespace_release(&router->namespaces, namespace); /* the session holds it */
     return 0;
 }
 
@@ -174,8 +180,7 @@ struct share {
 static struct share share_of(const struct router *router, const struct gateway_link *link,
                              const struct journal_message *fields)
 {
-    const struct namespace_config *namespace =
-        namespaces_find(&router->settings->namespaces, fields->namespace);
+    const struct namespace *namespace = namespace_find(&router->namespaces, fields->namespace);
     struct share share = {.request = request_of(link, fields)};
     const struct room *room;
 
@@ -194,7 +199,7 @@ static struct share share_of(const struct router *router, const struct gateway_l
         share.deliver = share.sender;
         break;
     case DELIVER_NAMESPACE:
-        share.deliver = link->sessions.namespaces[namespace - router->settings->namespaces.namespaces];
+        share.deliver = namespace_has_link(namespace, link);
         break;
     }
     return share;
@@ -228,9 +233,8 @@ static void replay(struct router *router, struct gateway_link *link, const struc
         return;
     router->counters.replayed++;
     buffer_clear(scratch);
-    message_append_payload(
-        scratch, fields,
-        router_epoch_for(router, namespaces_find(&router->settings->namespaces, fields->namespace)));
+    message_append_payload(scratch, fields,
+                           router_epoch_for(router, namespace_find(&router->namespaces, fields->namespace)));
     if (fields->deliver == DELIVER_SELF) {
         wire_put_emit(&link->out, &(struct wire_emit){.socket = share.sender->socket,
                                                       .flags = flags,

@@ -23,6 +23,7 @@ struct router {
     struct journal *journal;
     struct loop_watch *journal_watch;
     struct links links;
+    struct namespace_table namespaces;
     struct rooms rooms;
     struct sessions sessions;
     struct recent recent;
@@ -66,7 +67,7 @@ static inline bool router_busy(const struct router *router)
 }
 
 /* The epoch for payloads of that namespace; NULL when it has no offsets. */
-const char *router_epoch_for(const struct router *router, const struct namespace_config *namespace);
+const char *router_epoch_for(const struct router *router, const struct namespace *namespace);
 
 /* Fills in a ticket that is neither publish nor volatile, and hands it over.  Takes holds of link and room.
  */

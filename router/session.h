@@ -31,10 +31,10 @@ struct membership {
 
 struct session {
     struct gateway_link *link;
-    uint64_t socket; /* the gateway's number */
-    uint64_t serial; /* from 1; no two sessions of a router have the same */
-    const struct namespace_config *namespace;
-    char *from; /* NULL: anonymous */
+    uint64_t socket;             /* the gateway's number */
+    uint64_t serial;             /* from 1; no two sessions of a router have the same */
+    struct namespace *namespace; /* held */
+    char *from;                  /* NULL: anonymous */
     struct membership *rooms;
     struct membership own[SESSION_ROOMS_INLINE];
     struct refusal_budget errors; /* hubbub:error events */
@@ -52,7 +52,6 @@ struct sessions {
 /* What a link keeps of its sessions. */
 struct session_set {
     struct table by_socket;
-    uint32_t namespaces[NAMESPACES_MAX]; /* sessions of each */
 };
 
 static inline struct bytes session_sid(const struct session *session)
@@ -78,7 +77,7 @@ struct session *sessions_find_sid(const struct sessions *sessions, struct bytes 
  * already, or the sid anywhere.
  */
 struct session *session_new(struct sessions *sessions, struct session_set *set, struct gateway_link *link,
-                            uint64_t socket, const struct namespace_config *namespace, struct bytes sid,
+                            uint64_t socket, struct namespace *namespace, struct bytes sid,
                             struct bytes from) MUST_CHECK;
 
 /* Leaves all its rooms and frees it. */

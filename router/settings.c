@@ -32,6 +32,8 @@ static const struct config_key keys[] = {
      .help = "how many gateways may be linked"},
     {KEY(max_rooms_per_connection, INTEGER), .minimum = 1, .maximum = ROOMS_PER_CONNECTION_MAX,
      .unit = "rooms", .fallback = "128", .help = "how many rooms one socket may be in"},
+    {KEY(max_pattern_namespaces, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "namespaces",
+     .fallback = "10000", .help = "how many namespaces of patterns may have sockets"},
     {KEY(max_history, INTEGER), .minimum = 1, .maximum = 200, .unit = "messages", .fallback = "200",
      .help = "how many messages one answer may carry"},
     {KEY(max_history_bytes, SIZE), .minimum = 1024, .maximum = 64 << 20, .fallback = "512 KB",

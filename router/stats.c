@@ -108,6 +108,7 @@ static void count(const struct stats *stats, struct stats_tree *tree)
     }
     for (unsigned i = 0; i < stats->gateways.name_count; i++)
         stats_tree_count(tree, stats->gateways.names[i].text, stats_sources_sum(&stats->gateways, i));
+    stats_tree_count(tree, "hubbub_namespaces", router->namespaces.by_name.count);
     stats_tree_count(tree, "hubbub_rooms", router->rooms.table.count);
     stats_tree_count(tree, "hubbub_members", router->rooms.members);
 }

@@ -56,7 +56,7 @@ struct peer fixture_peer(struct gateway *owner)
     peer.connection = connection_new(owner, ends[1], &none);
     assert_non_null(peer.connection);
     engine_open(owner, peer.connection, key, (struct bytes){0});
-    peer.socket = socket_new(owner, peer.connection, &owner->namespaces[0]);
+    peer.socket = socket_new(owner, peer.connection, namespace_find(&owner->namespaces, BYTES("/")));
     socket_on_connected(
         owner, peer.socket,
         &(struct wire_connected){.sid = BYTES("sid"), .from = BYTES("anon:sid"), .generation = 1});

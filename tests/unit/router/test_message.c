@@ -13,8 +13,21 @@
 
 #include <stdlib.h>
 
-static const struct namespace_config namespace = {.name = {"/", 1}};
-static const struct namespace_list list = {(struct namespace_config *)&namespace, 1};
+static struct namespace_config config = {.name = {"/", 1}};
+static const struct namespace_list list = {&config, 1};
+static struct namespace_table table;
+
+static void make_rooms(struct rooms *rooms)
+{
+    namespace_table_init(&table, &list, 1);
+    rooms_init(rooms, &table, 0);
+}
+
+static void free_rooms(struct rooms *rooms)
+{
+    rooms_done(rooms);
+    namespace_table_done(&table);
+}
 
 static struct journal_message sample(struct bytes room)
 {
@@ -46,8 +59,9 @@ static void check_payload(const struct journal_message *fields, const char *epoc
     struct buffer out = {0};
     struct message *message;
 
-    rooms_init(&rooms, &list, 0);
-    message = message_new(fields, rooms_get(&rooms, &namespace, fields->room), BYTES("scope"));
+    make_rooms(&rooms);
+    message = message_new(fields, rooms_get(&rooms, namespace_find(&table, BYTES("/")), fields->room),
+                          BYTES("scope"));
     assert_true(bytes_equal(message->ticket.entry.message.arguments, fields->arguments));
     assert_true(bytes_equal(message->ticket.entry.message.publish_id, fields->publish_id));
     assert_true(bytes_equal(message->ticket.entry.message.event, fields->event));
@@ -62,7 +76,7 @@ static void check_payload(const struct journal_message *fields, const char *epoc
     check_text(&out, expected);
     buffer_done(&out);
     free(message);
-    rooms_done(&rooms);
+    free_rooms(&rooms);
 }
 
 static void test_payloads(void **state)
@@ -105,15 +119,16 @@ static void test_the_largest_tail(void **state)
     fields.publish_id = fields.sender_name = bytes_make(controls, sizeof controls);
     fields.event = bytes_make(controls, sizeof controls);
     fields.arguments = BYTES("null");
-    rooms_init(&rooms, &list, 0);
-    message = message_new(&fields, rooms_get(&rooms, &namespace, fields.room), (struct bytes){0});
+    make_rooms(&rooms);
+    message = message_new(&fields, rooms_get(&rooms, namespace_find(&table, BYTES("/")), fields.room),
+                          (struct bytes){0});
     message_finish(message, "12345678");
     message_append_payload(&out, &fields, "12345678");
     assert_true(bytes_equal(message_payload(message), buffer_bytes(&out)));
     assert_true(out.length <= message->payload_capacity);
     buffer_done(&out);
     free(message);
-    rooms_done(&rooms);
+    free_rooms(&rooms);
 }
 
 /* Only what stands for an attachment is renumbered, and only in a message that has some. */

@@ -15,8 +15,10 @@
 #include <stdlib.h>
 
 struct fixture {
-    struct namespace_config namespace;
+    struct namespace_config config;
     struct namespace_list list;
+    struct namespace_table table;
+    struct namespace *namespace;
     struct rooms rooms;
     struct sessions sessions;
     struct gateway_link links[2];
@@ -26,9 +28,11 @@ static int set_up(void **state)
 {
     struct fixture *fixture = memory_zero(1, sizeof *fixture);
 
-    fixture->namespace.name = BYTES("/");
-    fixture->list = (struct namespace_list){&fixture->namespace, 1};
-    rooms_init(&fixture->rooms, &fixture->list, 1000);
+    fixture->config.name = BYTES("/");
+    fixture->list = (struct namespace_list){&fixture->config, 1};
+    namespace_table_init(&fixture->table, &fixture->list, 1);
+    fixture->namespace = namespace_find(&fixture->table, BYTES("/"));
+    rooms_init(&fixture->rooms, &fixture->table, 1000);
     sessions_init(&fixture->sessions, &fixture->rooms);
     session_set_init(&fixture->links[0].sessions);
     session_set_init(&fixture->links[1].sessions);
@@ -53,6 +57,7 @@ static int tear_down(void **state)
     sessions_done(&fixture->sessions);
     assert_int_equal(fixture->rooms.table.count, 0);
     rooms_done(&fixture->rooms);
+    namespace_table_done(&fixture->table);
     free(fixture);
     return 0;
 }
@@ -61,7 +66,7 @@ static struct session *add(struct fixture *fixture, unsigned link, uint64_t sock
                            const char *from)
 {
     return session_new(&fixture->sessions, &fixture->links[link].sessions, &fixture->links[link], socket,
-                       &fixture->namespace, bytes_from_text(sid), bytes_from_text(from));
+                       fixture->namespace, bytes_from_text(sid), bytes_from_text(from));
 }
 
 static void enter(struct fixture *fixture, struct session *session, const char *room, uint64_t pos,
@@ -71,7 +76,7 @@ static void enter(struct fixture *fixture, struct session *session, const char *
 
     if (!membership)
         membership = session_add_membership(
-            session, rooms_get(&fixture->rooms, &fixture->namespace, bytes_from_text(room)));
+            session, rooms_get(&fixture->rooms, fixture->namespace, bytes_from_text(room)));
     session_enter(&fixture->sessions, session, membership, pos, watch);
 }
 
@@ -89,7 +94,10 @@ static void test_a_session_is_found_by_number_and_sid(void **state)
     assert_null(sessions_find_sid(&fixture->sessions, BYTES("bbbbbbbbbbbbbbbbbbb")));
     assert_true(bytes_equal(session_from(one, space), BYTES("anon:aaaaaaaaaaaaaaaaaaaa")));
     assert_true(bytes_equal(session_from(two, space), BYTES("ann")));
-    assert_int_equal(fixture->links[0].sessions.namespaces[0], 1);
+    assert_true(namespace_has_link(fixture->namespace, &fixture->links[0]));
+    session_remove(&fixture->sessions, &fixture->links[0].sessions, one);
+    assert_false(namespace_has_link(fixture->namespace, &fixture->links[0]));
+    assert_true(namespace_has_link(fixture->namespace, &fixture->links[1]));
 }
 
 static void test_numbers_and_sids_are_unique(void **state)
@@ -131,7 +139,7 @@ static void test_a_second_join_keeps_the_position(void **state)
 
     enter(fixture, session, "a", 5, false);
     enter(fixture, session, "a", 9, true);
-    room = rooms_find(&fixture->rooms, &fixture->namespace, BYTES("a"));
+    room = rooms_find(&fixture->rooms, fixture->namespace, BYTES("a"));
     assert_int_equal(room->members, 1);
     assert_int_equal(room->watchers, 1);
     assert_int_equal(session_membership(session, BYTES("a"))->joined_pos, 5);
