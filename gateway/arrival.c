@@ -11,6 +11,7 @@
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
 #include "gateway/engine_service.h"
+#include "gateway/polling.h"
 #include "gateway/socket.h"
 #include "gateway/upgrade.h"
 #include "proto/engineio_payload.h"
@@ -258,7 +259,8 @@ static int take(struct gateway *gateway, struct connection *connection, struct b
         wire_list_u64(&reader, &connect_in) < 0 || wire_list_text(&reader, &handshake) < 0)
         return ERROR_MALFORMED;
     connection->bare = flags & 1;
-    connection->handshake = handshake_from_bytes(handshake);
+    if (handshake_from_bytes(handshake, &connection->handshake) < 0)
+        return ERROR_MALFORMED;
     arrival->connect_due = connect_in ? loop_now(gateway->loop) + connect_in : 0;
     for (count = count / 3 - 1; count > 0; count--) {
         uint64_t theirs;
@@ -267,9 +269,11 @@ static int take(struct gateway *gateway, struct connection *connection, struct b
         struct socket *socket;
 
         if (wire_list_u64(&reader, &theirs) < 0 || wire_list_text(&reader, &name) < 0 ||
-            wire_list_text(&reader, &auth) < 0 || !(namespace = gateway_namespace(gateway, name)))
+            wire_list_text(&reader, &auth) < 0 ||
+            namespace_open(&gateway->namespaces, name, &namespace) < 0)
             goto done;
         socket = socket_new(gateway, connection, namespace);
+        namespace_release(&gateway->namespaces, namespace); /* the socket holds it */
         socket_set_auth(socket, auth);
         wire_list_put_u64(&pairs, theirs);
         wire_list_put_u64(&pairs, socket->number);

@@ -10,8 +10,10 @@
 #include "gateway/gateway.h"
 #include "gateway/room.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -88,6 +90,26 @@ struct connection *connections_find(struct gateway *gateway, uint64_t number)
     return slot_table_find(&gateway->connections.slots, number);
 }
 
+void connection_address(const struct connection *connection, char out[ADDRESS_TEXT_MAX])
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+
+    out[0] = '\0';
+    if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
+        return;
+    if (address.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, out, ADDRESS_TEXT_MAX);
+    else if (address.ss_family == AF_INET6) {
+        const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
+
+        if (IN6_IS_ADDR_V4MAPPED(ip))
+            inet_ntop(AF_INET, &ip->s6_addr[12], out, ADDRESS_TEXT_MAX);
+        else
+            inet_ntop(AF_INET6, ip, out, ADDRESS_TEXT_MAX);
+    }
+}
+
 /* -- states ---------------------------------------------------------------------------------- */
 
 static void set_state(struct connection *connection, enum connection_state state)
@@ -150,6 +172,8 @@ static void leave_open(struct gateway *gateway, struct connection *connection, e
     websocket_decoder_done(&connection->decoder);
     held = connection_unhold(connection);
     buffer_done(&held);
+    handshake_free(connection->handshake);
+    connection->handshake = NULL;
 }
 
 /* Takes it out of the list of those that are not read. */

@@ -25,6 +25,7 @@
 #include "common/timer_wheel.h"
 #include "gateway/close_reason.h"
 #include "gateway/encoding.h"
+#include "gateway/handshake.h"
 #include "gateway/output.h"
 #include "proto/websocket.h"
 
@@ -38,6 +39,8 @@ struct gateway;
 struct pending_packet;
 struct session;
 struct socket;
+
+enum { ADDRESS_TEXT_MAX = 46 }; /* INET6_ADDRSTRLEN */
 
 enum connection_state {
     CONNECTION_OPEN,
@@ -96,6 +99,7 @@ struct connection {
                                   client sent; else NULL */
     struct exchange *exchange; /* HTTP: the request that is not answered yet, or NULL */
     struct session *session;   /* Engine.IO: known by its sid, or NULL */
+    struct handshake *handshake; /* Engine.IO: what the client told then; NULL before */
     struct arrival *arrival;   /* a WebSocket on its way to a session, or NULL */
     struct socket *sockets;    /* Socket.IO sockets, a list */
     struct pending_packet *pending; /* a packet whose attachments have not all come; else NULL */
@@ -128,6 +132,9 @@ struct connection *connection_new(struct gateway *gateway, int fd,
 /* One without a descriptor, whose protocol has flush.  It is blocked until its owner says otherwise. */
 struct connection *connection_new_virtual(struct gateway *gateway,
                                           const struct connection_protocol *protocol);
+
+/* The peer's address as text; "" when the system does not say. */
+void connection_address(const struct connection *connection, char out[ADDRESS_TEXT_MAX]);
 
 /* NULL when it is gone. */
 struct connection *connections_find(struct gateway *gateway, uint64_t number);

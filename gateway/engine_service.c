@@ -14,6 +14,7 @@
 #include "gateway/gateway.h"
 #include "gateway/http_answer.h"
 #include "gateway/http_service.h"
+#include "gateway/listener.h"
 #include "gateway/polling.h"
 #include "gateway/websocket_transport.h"
 #include "proto/deflate.h"

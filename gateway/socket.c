@@ -42,6 +42,7 @@ static void socket_free(struct gateway *gateway, struct socket *socket)
     namespace_release(&gateway->namespaces, socket->namespace);
     free(socket->rooms);
     free(socket->from);
+    free(socket->auth);
     free(socket);
 }
 
@@ -136,7 +137,7 @@ void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes pa
 
     if (count) {
         buffer_clear(scratch);
-        socketio_append_event_head(scratch, socket->namespace->config->name, SOCKETIO_NO_ACK, count);
+        socketio_append_event_head(scratch, socket->namespace->name, SOCKETIO_NO_ACK, count);
         head = buffer_bytes(scratch);
     }
 
@@ -200,12 +201,20 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
         socket->from = memory_text(record->from.data, record->from.length);
     gateway->counters.sockets++;
     engine_namespace_joined(socket->connection);
+    if (socket->connection->arrival)
+        return; /* it has moved here, and its client knows */
     buffer_clear(out);
     socketio_append_connect(out, socket->namespace->name, record->sid, (struct bytes){0});
 
     struct bytes packet = buffer_bytes(out);
 
     engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
+}
+
+void socket_set_auth(struct socket *socket, struct bytes auth)
+{
+    if (auth.length)
+        socket->auth = memory_text(auth.data, auth.length);
 }
 
 /* Forgets the socket, and tells the router unless it knows. */
@@ -247,6 +256,22 @@ void socket_disconnect(struct gateway *gateway, struct socket *socket)
 
     engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
     close_socket(gateway, socket, CLOSE_ROUTER_CLOSE, false);
+}
+
+void socket_give_away(struct gateway *gateway, struct socket *socket)
+{
+    close_socket(gateway, socket, CLOSE_NONE, false);
+}
+
+void sockets_move(struct gateway *gateway, struct connection *from, struct connection *to)
+{
+    for (struct socket *socket = from->sockets; socket; socket = socket->next) {
+        for (unsigned i = 0; i < socket->room_count; i++)
+            room_move_member(gateway, &socket->rooms[i], to);
+        socket->connection = to;
+    }
+    to->sockets = from->sockets;
+    from->sockets = NULL;
 }
 
 void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason)

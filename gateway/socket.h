@@ -37,6 +37,7 @@ struct socket {
     struct refusal_budget errors; /* hubbub:error events */
     char sid[SID_LENGTH_MAX];
     char *from;             /* NULL: "anon:<sid>" */
+    char *auth;             /* the object of its CONNECT packet as JSON text; NULL: there was none */
     uint64_t connected_pos; /* the last position processed when it was connected */
     uint64_t session_generation;
 };
@@ -63,6 +64,15 @@ void socket_close(struct gateway *gateway, struct socket *socket, enum close_rea
 
 /* The connection ends: its sockets go, and the router is told. */
 void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+
+/* Forgets one that is another gateway's now: the router knows, and its client has not left. */
+void socket_give_away(struct gateway *gateway, struct socket *socket);
+
+/* The sockets of one connection go on on another, their rooms with them. */
+void sockets_move(struct gateway *gateway, struct connection *from, struct connection *to);
+
+/* Keeps a copy of what its CONNECT packet said; empty for nothing. */
+void socket_set_auth(struct socket *socket, struct bytes auth);
 
 /* A request has its answer: forgets it, and counts it for its socket if that is still there. */
 void socket_finish_request(struct gateway *gateway, struct request *request);

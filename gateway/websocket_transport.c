@@ -13,6 +13,7 @@
 #include "gateway/session.h"
 #include "gateway/socket.h"
 #include "proto/deflate.h"
+#include "proto/deflate_offer.h"
 #include "proto/http.h"
 #include "proto/websocket.h"
 
@@ -23,14 +24,17 @@ int websocket_offer_make(struct gateway *gateway, const struct http_request *req
 {
     char accept[WEBSOCKET_ACCEPT_SIZE];
     struct bytes key, subprotocol;
-    struct buffer *head = &offer->head;
-    int status = http_websocket_check(request, &key);
+    struct buffer extension = {0}, *head = &offer->head;
+    bool may_compress = false;
+    int deflate = 0, status = http_websocket_check(request, &key);
 
     if (status == 0)
         status = http_websocket_subprotocol(request, &subprotocol);
-    if (status < 0)
-        return status;
-    *offer = (struct websocket_offer){0};
+    if (status == 0 && gateway->settings->compression)
+        deflate = deflate_offer_accept(request, &extension, &may_compress);
+    if (status < 0 || deflate < 0)
+        return status < 0 ? status : deflate;
+    *offer = (struct websocket_offer){.deflate = deflate > 0, .may_compress = may_compress};
     websocket_accept_key(key, accept);
     buffer_append_literal(head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                                 "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
@@ -40,17 +44,12 @@ int websocket_offer_make(struct gateway *gateway, const struct http_request *req
         buffer_append_bytes(head, subprotocol);
     }
     buffer_append_literal(head, "\r\n");
-    if (gateway->settings->compression) {
-        struct buffer extension = {0};
-
-        offer->deflate = deflate_negotiate(request, &extension, &offer->may_compress);
-        if (offer->deflate) {
-            buffer_append_literal(head, "Sec-WebSocket-Extensions: ");
-            buffer_append_bytes(head, buffer_bytes(&extension));
-            buffer_append_literal(head, "\r\n");
-        }
-        buffer_done(&extension);
+    if (deflate) {
+        buffer_append_literal(head, "Sec-WebSocket-Extensions: ");
+        buffer_append_bytes(head, buffer_bytes(&extension));
+        buffer_append_literal(head, "\r\n");
     }
+    buffer_done(&extension);
     buffer_append_bytes(head, fields);
     buffer_append_literal(head, "\r\n");
     return 0;

@@ -8,6 +8,7 @@
 
 #include "common/buffer.h"
 #include "common/bytes.h"
+#include "common/error.h"
 #include "gateway/close_reason.h"
 
 #include <stdbool.h>

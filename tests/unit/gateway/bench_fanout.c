@@ -58,7 +58,7 @@ static size_t read_all(const struct peer *peer)
 /* One broadcast; returns its cost and adds what a member read. */
 static double broadcast(struct gateway *gateway, unsigned encoding, struct bytes payload, size_t *bytes)
 {
-    struct room *room = room_find(&gateway->namespaces[0], names[encoding]);
+    struct room *room = room_find(namespace_find(&gateway->namespaces, BYTES("/")), names[encoding]);
     struct wire_deliver record = {.pos = 1, .room = names[encoding], .payload = payload};
     double before = cpu_us(), cost;
 

@@ -45,7 +45,7 @@ static void done(struct gateway *gateway, struct peer *peers, unsigned count)
 
 static struct room *lobby(struct gateway *gateway)
 {
-    return room_find(&gateway->namespaces[0], ROOM);
+    return room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM);
 }
 
 static void join(struct gateway *gateway, struct peer *peer)
@@ -271,7 +271,7 @@ static void single_records_are_encoded_once_for_each_encoding_too(void **state)
         struct wire_deliver record = {.pos = 1, .flags = flags[kind], .payload = BYTES(LONG_1)};
 
         if (flags[kind] == WIRE_DELIVER_NAMESPACE)
-            namespace_deliver(gateway, &gateway->namespaces[0], &record);
+            namespace_deliver(gateway, namespace_find(&gateway->namespaces, BYTES("/")), &record);
         else
             room_deliver(gateway, lobby(gateway), &record);
         for (unsigned i = 0; i < 3; i++) {
@@ -307,7 +307,7 @@ static void attachments_follow_their_event_in_every_encoding(void **state)
                    "42[1]|452-[2]|<x>|*<bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb>|42[3]",
                    "^42[1]^452-[2]^beA==^bYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJi"
                    "^42[3]"});
-    namespace_deliver(gateway, &gateway->namespaces[0],
+    namespace_deliver(gateway, namespace_find(&gateway->namespaces, BYTES("/")),
                       &(struct wire_deliver){.pos = 1,
                                              .flags = WIRE_DELIVER_NAMESPACE,
                                              .payload = BYTES("[4]"),
@@ -677,7 +677,7 @@ static void a_member_of_several_rooms_moves_with_all_of_them(void **state)
     (void)state;
     join(gateway, &peers[0]);
     room_add(gateway, peers[0].socket, OTHER, 0, true);
-    other = room_find(&gateway->namespaces[0], OTHER);
+    other = room_find(namespace_find(&gateway->namespaces, BYTES("/")), OTHER);
     deliver(gateway, "[1]");
     room_deliver(gateway, other, &(struct wire_deliver){.pos = 1, .payload = BYTES("[2]")});
     move(gateway, &peers[0], &peers[1]);
