@@ -58,6 +58,8 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     timer_wheel_init(&gateway->timers, loop_now(loop));
     connections_init(&gateway->connections);
     fanout_init(&gateway->fanout);
+    if (settings->compression)
+        gateway->encoder = encoder_new(settings->compression_threshold);
     requests_init(&gateway->requests);
     gateway->namespaces = memory_zero(settings->namespaces.count, sizeof *gateway->namespaces);
     for (size_t i = 0; i < settings->namespaces.count; i++)
@@ -96,6 +98,7 @@ void gateway_done(struct gateway *gateway)
     slot_table_done(&gateway->sockets);
     requests_done(&gateway->requests);
     fanout_done(&gateway->fanout);
+    encoder_free(gateway->encoder);
     buffer_done(&gateway->scratch);
 }
 
