@@ -342,8 +342,8 @@ class RouterTest(unittest.TestCase):
         if self.router.process.poll() is None:
             self.assertEqual(self.router.stop(), 0, self.router.log())
 
-    def gateway(self, name="g1", live=True):
-        gateway = Gateway(self.router, name)
+    def gateway(self, name="g1", live=True, make=Gateway):
+        gateway = make(self.router, name)
         self.gateways.append(gateway)
         if live:
             gateway.go_live()
