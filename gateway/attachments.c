@@ -102,3 +102,79 @@ bool pending_packet_add(struct pending_packet *pending, struct bytes attachment)
     }
     return --pending->missing == 0;
 }
+
+/* -- on another gateway ---------------------------------------------------------------------- */
+
+/* What a packet was refused for already, as it is written: the place in the list. */
+static const enum refusal_code refusals[] = {REFUSAL_CODES, REFUSAL_TOO_LARGE, REFUSAL_TOO_DEEP};
+
+enum { KEEP = 1, ILLEGAL = 2, WRITTEN_PARTS = 5 };
+
+void pending_packet_write(struct pending_packet *pending, struct buffer *out)
+{
+    struct wire_list list = {0};
+    struct wire_reader attachments;
+    struct bytes attachment;
+    uint64_t refusal = 0;
+    int count;
+
+    while (refusals[refusal] != pending->refusal)
+        refusal++;
+    wire_list_put_u64(&list, pending->missing);
+    wire_list_put_u64(&list, pending->size);
+    wire_list_put_u64(&list, (pending->keep ? KEEP : 0) | (pending->illegal ? ILLEGAL : 0));
+    wire_list_put_u64(&list, refusal);
+    wire_list_put_text(&list, buffer_bytes(&pending->text));
+    count = wire_list_open(&attachments, wire_list_finish(&pending->attachments));
+    while (count-- > 0 && wire_list_text(&attachments, &attachment) == 0)
+        wire_list_put_blob(&list, attachment);
+    buffer_append_bytes(out, wire_list_finish(&list));
+    wire_list_done(&list);
+}
+
+static int read_parts(struct wire_reader *list, int kept, struct pending_packet *pending)
+{
+    uint64_t missing, size, flags, refusal;
+    struct socketio_packet packet;
+    struct bytes text;
+
+    if (wire_list_u64(list, &missing) < 0 || wire_list_u64(list, &size) < 0 ||
+        wire_list_u64(list, &flags) < 0 || wire_list_u64(list, &refusal) < 0 ||
+        wire_list_text(list, &text) < 0)
+        return ERROR_MALFORMED;
+    if (missing == 0 || missing > SOCKETIO_ATTACHMENTS_MAX || refusal >= sizeof refusals / sizeof *refusals ||
+        socketio_packet_parse(text, &packet) < 0 || missing + (unsigned)kept > packet.attachments)
+        return ERROR_MALFORMED;
+    pending->missing = (unsigned)missing;
+    pending->size = size;
+    pending->keep = flags & KEEP;
+    pending->illegal = flags & ILLEGAL;
+    pending->refusal = refusals[refusal];
+    buffer_append_bytes(&pending->text, text);
+    return 0;
+}
+
+int pending_packet_read(struct bytes text, size_t limit, uint64_t now, struct pending_packet **out)
+{
+    struct pending_packet *pending = memory_zero(1, sizeof *pending);
+    struct wire_reader list;
+    struct bytes attachment;
+    int count = wire_list_open(&list, text);
+    int code = count < WRITTEN_PARTS || count > WRITTEN_PARTS + SOCKETIO_ATTACHMENTS_MAX
+                   ? ERROR_MALFORMED
+                   : read_parts(&list, count - WRITTEN_PARTS, pending);
+
+    for (count -= WRITTEN_PARTS; code == 0 && count > 0; count--) {
+        code = wire_list_text(&list, &attachment);
+        if (code == 0)
+            wire_list_put_blob(&pending->attachments, attachment);
+    }
+    if (code) {
+        pending_packet_free(pending);
+        return code;
+    }
+    pending->limit = limit;
+    pending->since = now;
+    *out = pending;
+    return 0;
+}

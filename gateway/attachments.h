@@ -37,4 +37,13 @@ void pending_packet_free(struct pending_packet *pending);
 /* Takes in the next attachment.  Whether it was the last one. */
 bool pending_packet_add(struct pending_packet *pending, struct bytes attachment);
 
+/*
+ * A session that moves to another gateway takes along what it has not sent to its end: stock clients may
+ * begin a packet on polling and end it on the WebSocket, since they split what they post by maxPayload.
+ * Written as a msgpack array; what is read has all its time before it again.  read: 0 or ERROR_MALFORMED.
+ */
+void pending_packet_write(struct pending_packet *pending, struct buffer *out);
+int pending_packet_read(struct bytes text, size_t limit, uint64_t now,
+                        struct pending_packet **out) MUST_CHECK;
+
 #endif

@@ -351,6 +351,8 @@ void connections_wake(struct gateway *gateway)
     struct connection_table *table = &gateway->connections;
     uint32_t count = table->awake_count;
 
+    if (count == 0)
+        return;
     for (uint32_t i = 0; i < count; i++) {
         struct connection *connection = connections_find(gateway, table->awake[i]);
 

@@ -384,6 +384,97 @@ static void a_packet_goes_with_its_connection(void **state)
     assert_closed(CLOSE_PEER_GONE);
 }
 
+/* -- its session moves ------------------------------------------------------------------------- */
+
+/* As another gateway would go on with it. */
+static void move(void)
+{
+    struct buffer written = {0};
+    struct pending_packet *moved = NULL;
+
+    pending_packet_write(peer.connection->pending, &written);
+    packet_pending_free(peer.connection);
+    for (size_t length = 0; length < written.length; length++) /* nothing else is read, nothing read beyond */
+        assert_int_equal(pending_packet_read(bytes_make(written.data, length), LIMIT, 0, &moved),
+                         ERROR_MALFORMED);
+    assert_null(moved);
+    assert_int_equal(pending_packet_read(buffer_bytes(&written), LIMIT, 7, &moved), 0);
+    assert_int_equal(moved->since, 7);
+    peer.connection->pending = moved;
+    buffer_done(&written);
+}
+
+static void a_packet_goes_on_after_every_part(void **state)
+{
+    const struct bytes attachments[] = {BYTES("one"), BYTES(""), BYTES("\0\xff")};
+
+    for (unsigned moved_after = 0; moved_after < 3; moved_after++) {
+        text("53-7[\"msg\",{\"room\":\"r\"}," PLACEHOLDER(2) "]");
+        for (unsigned i = 0; i < 3; i++) {
+            if (i == moved_after)
+                move();
+            binary(attachments[i]);
+        }
+        assert_true(bytes_equal_text(asked().arguments, "{\"room\":\"r\"}," PLACEHOLDER(2)));
+        assert_attachments(asked().attachments, 3, attachments);
+        stop(state);
+        start(state);
+    }
+}
+
+static void what_is_wrong_with_a_packet_goes_along(void **state)
+{
+    text("52-7[\"msg\",{\"room\":\"r\"}]");
+    binary(bytes_make(filler, LIMIT));
+    move();
+    binary(BYTES("x"));
+    assert_told("437" TOO_LARGE);
+
+    text("52-7[\"msg\",{\"room\":\"r\"}]");
+    binary(bytes_make(filler, LIMIT / 2));
+    move();
+    binary(bytes_make(filler, LIMIT / 2)); /* too large only together */
+    assert_told("437" TOO_LARGE);
+
+    text("61-[]");
+    move();
+    binary(BYTES("x"));
+    assert_told("");
+
+    text("51-[\"msg\"," PLACEHOLDER(1) "]");
+    move();
+    binary(BYTES("x"));
+    assert_closed(CLOSE_PARSE_ERROR);
+    (void)state;
+}
+
+static void what_another_gateway_would_not_write_is_refused(void **state)
+{
+    static const struct {
+        uint64_t missing, refusal;
+        const char *text;
+        unsigned attachments;
+    } wrong[] = {
+        {0, 0, "51-[\"a\"]", 0}, {2, 0, "51-[\"a\"]", 0}, {11, 0, "511-[\"a\"]", 0}, {1, 3, "51-[\"a\"]", 0},
+        {1, 0, "2[\"a\"]", 0},   {1, 0, "51-", 11},       {1, 0, "52-[\"a\"]", 2},   {1, 0, "", 0}};
+    struct pending_packet *moved;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct wire_list list = {0};
+
+        wire_list_put_u64(&list, wrong[i].missing);
+        wire_list_put_u64(&list, 10);
+        wire_list_put_u64(&list, 1);
+        wire_list_put_u64(&list, wrong[i].refusal);
+        wire_list_put_text(&list, bytes_from_text(wrong[i].text));
+        for (unsigned count = 0; count < wrong[i].attachments; count++)
+            wire_list_put_blob(&list, BYTES("x"));
+        assert_int_equal(pending_packet_read(wire_list_finish(&list), LIMIT, 0, &moved), ERROR_MALFORMED);
+        wire_list_done(&list);
+    }
+}
+
 /* -- frames ------------------------------------------------------------------------------------ */
 
 static void frame(unsigned opcode, const char *payload)
@@ -462,6 +553,9 @@ int main(void)
         TEST(attachments_that_do_not_come_close),
         TEST(a_packet_in_time_is_not_closed_later),
         TEST(a_packet_goes_with_its_connection),
+        TEST(a_packet_goes_on_after_every_part),
+        TEST(what_is_wrong_with_a_packet_goes_along),
+        TEST(what_another_gateway_would_not_write_is_refused),
         TEST(heartbeats_may_stand_between),
         TEST(what_goes_out_is_one_text_and_its_attachments),
     };
