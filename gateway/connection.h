@@ -29,6 +29,7 @@
 
 struct gateway;
 struct connection;
+struct handshake;
 struct socket;
 
 enum connection_state {
@@ -71,9 +72,10 @@ struct connection {
     uint64_t heartbeat_due; /* Engine.IO: the next ping, or the pong's deadline */
     uint64_t connect_due;   /* when a namespace must have been joined; 0: no more */
 
-    struct buffer *held;    /* what came and must wait: the part of a request's head, or of what a paused
-                               client sent; else NULL */
-    struct socket *sockets; /* Socket.IO sockets, a list */
+    struct buffer *held;         /* what came and must wait: the part of a request's head, or of what a paused
+                                    client sent; else NULL */
+    struct socket *sockets;      /* Socket.IO sockets, a list */
+    struct handshake *handshake; /* of its Engine.IO session, while there is one */
     struct websocket_decoder decoder;
 };
 
@@ -141,6 +143,10 @@ void connections_resume(struct gateway *gateway);
    connection_unhold() (they are the caller's then), or gets them as input when reading goes on. */
 void connection_hold(struct connection *connection, const char *data, size_t length);
 struct buffer connection_unhold(struct connection *connection);
+
+/* The peer's address as text into out, which has HANDSHAKE_ADDRESS_MAX + 1 bytes; "" when the system does not
+ * say. */
+struct bytes connection_address(const struct connection *connection, char *out);
 
 /* The end of a turn: writes what is queued, then frees what is closed. */
 void connections_flush(struct gateway *gateway);

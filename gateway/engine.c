@@ -7,6 +7,7 @@
 #include "common/random.h"
 #include "gateway/connection.h"
 #include "gateway/gateway.h"
+#include "gateway/handshake.h"
 #include "gateway/packet.h"
 #include "gateway/socket.h"
 #include "proto/engineio.h"
@@ -196,6 +197,8 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
 {
     gateway->counters.websockets--;
     sockets_close(gateway, connection, reason);
+    handshake_free(connection->handshake);
+    connection->handshake = NULL;
 }
 
 static const struct connection_protocol engine_protocol = {

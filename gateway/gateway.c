@@ -9,7 +9,6 @@
 #include "gateway/engine.h"
 #include "gateway/listener.h"
 
-
 enum {
     INCARNATION_BITS = 48,
     DRAIN_MS = 3000, /* for clients to take their Close frames */

@@ -5,11 +5,13 @@
  */
 #include "gateway/http_service.h"
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "gateway/asset.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/handshake.h"
 #include "proto/engineio.h"
 #include "proto/http.h"
 
@@ -263,8 +265,13 @@ static void answer_engine(struct gateway *gateway, struct connection *connection
         answer_status(gateway, connection, request, 426, "Sec-WebSocket-Version: 13\r\n");
     else if (status < 0)
         refuse(gateway, connection, -status, CLOSE_HTTP_BAD_REQUEST);
-    else
+    else {
+        char address[HANDSHAKE_ADDRESS_MAX + 1];
+
+        connection->handshake =
+            handshake_new(request, connection_address(connection, address), clock_wall_ms());
         engine_open(gateway, connection, key, subprotocol);
+    }
 }
 
 static void answer_request(struct gateway *gateway, struct connection *connection,

@@ -8,13 +8,9 @@
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/handshake.h"
 #include "gateway/socket.h"
 #include "proto/socketio.h"
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <sys/socket.h>
 
 enum {
     HISTORY_DEFAULT = 50,
@@ -268,27 +264,6 @@ static void on_event(struct gateway *gateway, struct socket *socket, struct sock
 
 /* -- connecting ------------------------------------------------------------------------------ */
 
-/* The peer's address as text; "" when the system does not say. */
-static void peer_address(const struct connection *connection, char out[INET6_ADDRSTRLEN])
-{
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-
-    out[0] = '\0';
-    if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
-        return;
-    if (address.ss_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, out, INET6_ADDRSTRLEN);
-    else if (address.ss_family == AF_INET6) {
-        const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
-
-        if (IN6_IS_ADDR_V4MAPPED(ip))
-            inet_ntop(AF_INET, &ip->s6_addr[12], out, INET6_ADDRSTRLEN);
-        else
-            inet_ntop(AF_INET6, ip, out, INET6_ADDRSTRLEN);
-    }
-}
-
 static void refuse_connect(struct gateway *gateway, struct connection *connection, struct bytes nsp,
                            struct bytes error)
 {
@@ -306,15 +281,11 @@ static void refuse_connect(struct gateway *gateway, struct connection *connectio
 static void connect_to(struct gateway *gateway, struct connection *connection,
                        struct namespace_rooms *namespace, struct bytes auth)
 {
-    char address[INET6_ADDRSTRLEN];
-
-    peer_address(connection, address);
-
-    struct socket *socket = socket_new(gateway, connection, namespace);
+    struct socket *socket = socket_new(gateway, connection, namespace, auth);
     struct wire_connect connect = {.socket = socket->number,
                                    .namespace = namespace->name,
                                    .auth = auth,
-                                   .address = bytes_from_text(address)};
+                                   .address = handshake_address(connection->handshake)};
 
     if (link_request(gateway->link, REQUEST_CONNECT, 1, socket, SOCKETIO_NO_ACK, put_connect, &connect) < 0)
         engine_close(gateway, connection, CLOSE_ROUTER_SILENT);
@@ -337,7 +308,11 @@ static void on_connect(struct gateway *gateway, struct connection *connection,
     }
     for (const struct socket *s = connection->sockets; s; s = s->next)
         count++;
-    if (count >= gateway->settings->max_namespaces)
+    if (packet->json.text.length > gateway->settings->max_auth) {
+        gateway->counters.auths_refused++;
+        refuse_connect(gateway, connection, packet->nsp,
+                       BYTES("{\"message\":\"The auth payload is too large\"}"));
+    } else if (count >= gateway->settings->max_namespaces)
         refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Too many namespaces\"}"));
     else
         connect_to(gateway, connection, namespace, packet->json.text);

@@ -319,6 +319,12 @@ void link_disconnect(struct router_link *link, uint64_t socket, enum close_reaso
         &(struct wire_disconnect){.socket = socket, .reason = bytes_from_text(close_reason_text(reason))});
 }
 
+void link_told(struct router_link *link, uint64_t ask, struct bytes handshake)
+{
+    wire_put_told(&link->batch, &(struct wire_told){.ask = ask, .handshake = handshake});
+    split_batch(link);
+}
+
 /* After LIVE: everything without an answer goes out again, in order. */
 static void send_requests_again(struct router_link *link)
 {

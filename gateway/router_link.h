@@ -46,6 +46,9 @@ int link_request(struct router_link *link, enum request_kind kind, unsigned weig
 /* Tells the router that a socket is gone. */
 void link_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason);
 
+/* Answers the router's ASK with a handshake as JSON; empty when the socket is gone. */
+void link_told(struct router_link *link, uint64_t ask, struct bytes handshake);
+
 /* The last position processed. */
 uint64_t link_position(const struct router_link *link);
 

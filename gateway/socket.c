@@ -17,12 +17,13 @@
 /* -- the table ------------------------------------------------------------------------------- */
 
 struct socket *socket_new(struct gateway *gateway, struct connection *connection,
-                          struct namespace_rooms *namespace)
+                          struct namespace_rooms *namespace, struct bytes auth)
 {
     struct socket *socket = memory_zero(1, sizeof *socket);
 
     socket->connection = connection;
     socket->namespace = namespace_hold(namespace);
+    socket->auth = auth.length ? memory_text(auth.data, auth.length) : NULL;
     socket->next = connection->sockets;
     connection->sockets = socket;
     socket->number = slot_table_add(&gateway->sockets, socket);
@@ -42,6 +43,7 @@ static void socket_free(struct gateway *gateway, struct socket *socket)
     namespace_release(&gateway->namespaces, socket->namespace);
     free(socket->rooms);
     free(socket->from);
+    free(socket->auth);
     free(socket);
 }
 

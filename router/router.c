@@ -7,6 +7,7 @@
 
 #include "common/exit_code.h"
 #include "common/memory.h"
+#include "router/ask.h"
 #include "router/dispatch.h"
 #include "router/membership.h"
 #include "router/publish.h"
@@ -236,6 +237,7 @@ static void removed(void *argument, struct gateway_link *link, bool replaced)
 {
     struct router *router = argument;
 
+    ask_forget(router, link);
     resync_forget(router, link);
     if (!replaced)
         stats_forget(router->stats, link);

@@ -56,7 +56,8 @@ struct peer fixture_peer(struct gateway *owner)
     peer.connection = connection_new(owner, ends[1], &none);
     assert_non_null(peer.connection);
     engine_open(owner, peer.connection, key, (struct bytes){0});
-    peer.socket = socket_new(owner, peer.connection, namespace_find(&owner->namespaces, BYTES("/")));
+    peer.socket =
+        socket_new(owner, peer.connection, namespace_find(&owner->namespaces, BYTES("/")), (struct bytes){0});
     socket_on_connected(
         owner, peer.socket,
         &(struct wire_connected){.sid = BYTES("sid"), .from = BYTES("anon:sid"), .generation = 1});
