@@ -122,14 +122,11 @@ static void put_refused(struct gateway_link *link, const struct wire_connect *re
                                   .request = record->request, .socket = record->socket, .error = error});
 }
 
-static void put_connected(struct router *router, struct session *session, uint64_t request)
+void membership_put_connected(struct router *router, struct session *session, uint64_t request)
 {
     struct wire_batch *out = link_out(session->link);
     char space[SID_LENGTH + 5];
 
-    router->counters.connects++;
-    if (!out)
-        return;
     /* What the namespace gets from here on is beyond what the new socket may see again after a resync. */
     link_settle(session->link);
     link_tell(session->link, router->released);
@@ -138,6 +135,21 @@ static void put_connected(struct router *router, struct session *session, uint64
                                                      .sid = session_sid(session),
                                                      .from = session_from(session, space),
                                                      .generation = 1});
+}
+
+void membership_put_joined(struct session *session, const struct membership *membership)
+{
+    wire_put_joined(link_out(session->link), &(struct wire_joined){.socket = session->socket,
+                                                                   .room = room_name(membership->room),
+                                                                   .joined_pos = membership->joined_pos,
+                                                                   .watch = membership->watch});
+}
+
+static void finish_connect(struct router *router, struct session *session, uint64_t request)
+{
+    router->counters.connects++;
+    if (link_out(session->link))
+        membership_put_connected(router, session, request);
 }
 
 int membership_connect(struct router *router, struct gateway_link *link, const struct wire_connect *record)
@@ -172,7 +184,7 @@ int membership_connect(struct router *router, struct gateway_link *link, const s
         want_on_connect(router, session, value, connect);
     if (connect->count == 0) {
         free(connect);
-        put_connected(router, session, record->request);
+        finish_connect(router, session, record->request);
         return 0;
     }
     router_submit(router, &connect->ticket, TICKET_CONNECT, link, NULL, record->socket, record->request);
@@ -182,16 +194,12 @@ int membership_connect(struct router *router, struct gateway_link *link, const s
 static void enter_on_connect(struct router *router, struct session *session, const struct connect_room *entry)
 {
     struct membership *membership = session_membership(session, room_name(entry->room));
-    struct wire_batch *out = link_out(session->link);
 
     membership->pending--;
     session_enter(&router->sessions, session, membership, router->released, entry->watch);
     router->counters.joins++;
-    if (out)
-        wire_put_joined(out, &(struct wire_joined){.socket = session->socket,
-                                                   .room = room_name(entry->room),
-                                                   .joined_pos = membership->joined_pos,
-                                                   .watch = entry->watch});
+    if (link_out(session->link))
+        membership_put_joined(session, membership);
 }
 
 void membership_release_connect(struct router *router, struct ticket *ticket)
@@ -205,7 +213,7 @@ void membership_release_connect(struct router *router, struct ticket *ticket)
         room_release(&router->rooms, connect->rooms[i].room);
     }
     if (session)
-        put_connected(router, session, ticket->request);
+        finish_connect(router, session, ticket->request);
     link_split(&router->links, ticket->link);
     free(connect);
 }

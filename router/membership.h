@@ -34,6 +34,13 @@ struct join_answer {
 void membership_finish_join(struct router *router, struct session *session, struct membership *membership,
                             const struct join_answer *answer);
 
+/*
+ * Tells a gateway of a socket that is its own from now on, and of a room that the socket is in: CONNECTED,
+ * behind the position that the gateway then knows, and JOINED without a request.  Its link must be live.
+ */
+void membership_put_connected(struct router *router, struct session *session, uint64_t request);
+void membership_put_joined(struct session *session, const struct membership *membership);
+
 /* Appends {"ok":true,"room":R and what the arguments name; the caller closes the object. */
 void membership_append_ok(struct buffer *out, const struct room *room);
 

@@ -18,8 +18,7 @@ enum { ID_TEXT_MAX = 33 }; /* two 64-bit numbers in hexadecimal and a hyphen */
 struct delivery {
     const struct journal_message *fields;
     struct room *room;
-    struct gateway_link *sender_link;
-    uint64_t sender;
+    const struct session *sender; /* NULL when it is gone, or of no matter */
     struct bytes payload;
     uint64_t flags;
 };
@@ -67,8 +66,9 @@ static void deliver_to(struct router *router, struct gateway_link *link, const s
                               .namespace = fields->namespace,
                               .room = fields->room,
                               .flags = delivery->flags,
-                              .except = fields->deliver == DELIVER_OTHERS && link == delivery->sender_link
-                                            ? delivery->sender
+                              .except = fields->deliver == DELIVER_OTHERS && delivery->sender &&
+                                                delivery->sender->link == link
+                                            ? delivery->sender->socket
                                             : 0,
                               .payload = delivery->payload,
                           });
@@ -78,12 +78,12 @@ static void deliver_to(struct router *router, struct gateway_link *link, const s
 
 static void deliver_to_self(struct router *router, const struct delivery *delivery)
 {
-    struct gateway_link *link = delivery->sender_link;
-    struct wire_batch *out = link_out(link);
+    struct gateway_link *link = delivery->sender ? delivery->sender->link : NULL;
+    struct wire_batch *out = link ? link_out(link) : NULL;
 
-    if (!out || !session_find(&link->sessions, delivery->sender))
+    if (!out)
         return;
-    wire_put_emit(out, &(struct wire_emit){.socket = delivery->sender,
+    wire_put_emit(out, &(struct wire_emit){.socket = delivery->sender->socket,
                                            .flags = delivery->flags,
                                            .payload = delivery->payload});
     if (!(delivery->flags & WIRE_DELIVER_VOLATILE)) {
@@ -162,16 +162,22 @@ static void answer_sender(struct router *router, const struct message *message)
     reply_answer(ticket->link, ticket->request, buffer_bytes(&router->scratch));
 }
 
+/* It may be on another gateway by now than the one that published for it. */
+static const struct session *find_sender(const struct router *router, const struct journal_message *fields)
+{
+    if (fields->deliver != DELIVER_OTHERS && fields->deliver != DELIVER_SELF)
+        return NULL;
+    return sessions_find_sid(&router->sessions, fields->sender_sid);
+}
+
 static void release_delivery(struct router *router, struct message *message, uint64_t flags)
 {
-    const struct ticket *ticket = &message->ticket;
-    struct delivery delivery = {.fields = &ticket->entry.message,
-                                .room = ticket->room,
-                                .sender_link = ticket->link,
-                                .sender = ticket->socket,
-                                .flags = flags};
+    struct room *room = message->ticket.room;
+    const struct journal_message *fields = &message->ticket.entry.message;
+    struct delivery delivery = {
+        .fields = fields, .room = room, .sender = find_sender(router, fields), .flags = flags};
 
-    message_finish(message, router_epoch_for(router, ticket->room->namespace));
+    message_finish(message, router_epoch_for(router, room->namespace));
     delivery.payload = message_payload(message);
     answer_sender(router, message);
     deliver(router, &delivery);
@@ -290,15 +296,12 @@ static struct bytes dedup_scope(const struct session *session, struct bytes room
 }
 
 /* A volatile event with nothing before it in its room: no ticket, no memory of its own. */
-static void deliver_now(struct router *router, struct gateway_link *link, const struct wire_event *event,
-                        struct room *room, struct journal_message *fields)
+static void deliver_now(struct router *router, struct gateway_link *link, const struct session *session,
+                        const struct wire_event *event, struct room *room, struct journal_message *fields)
 {
     struct buffer *scratch = &router->scratch;
-    struct delivery delivery = {.fields = fields,
-                                .room = room,
-                                .sender_link = link,
-                                .sender = event->socket,
-                                .flags = WIRE_DELIVER_VOLATILE};
+    struct delivery delivery = {
+        .fields = fields, .room = room, .sender = session, .flags = WIRE_DELIVER_VOLATILE};
 
     fields->at = clock_wall_ms();
     fields->pos = router->released;
@@ -333,7 +336,7 @@ static void take(struct router *router, struct gateway_link *link, const struct 
     router->counters.volatiles += is_volatile;
     room_hold(room);
     if (is_volatile && room->waiting == 0) {
-        deliver_now(router, link, event, room, &fields);
+        deliver_now(router, link, session, event, room, &fields);
     } else {
         if (!is_volatile && event->id.length)
             scope = dedup_scope(session, fields.room, scope_space);

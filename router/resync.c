@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "router/pass.h"
 #include "router/reply.h"
 
 #include <stdlib.h>
@@ -293,6 +294,7 @@ static void go_live(struct router *router, struct gateway_link *link, bool resum
     link_set_state(link, LINK_LIVE);
     close_unwelcome(link);
     announce_watched(router, link);
+    pass_back(router, link);
     link_split(&router->links, link);
     log_info("gateway is live", "gateway=%s version=%s sockets=%u pos=%llu resumed=%d", link->name,
              link->version, link->sessions.by_socket.count, (unsigned long long)router->released, resumed);

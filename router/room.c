@@ -133,13 +133,7 @@ static struct room_link *add_link(struct room *room, struct gateway_link *link)
     return &room->links[room->link_count++];
 }
 
-static void arm_presence(struct rooms *rooms, struct room *room)
-{
-    if (room->watchers && !wheel_timer_scheduled(&room->presence))
-        timer_wheel_schedule(&rooms->presence, &room->presence, room->presence_at + PRESENCE_INTERVAL_MS);
-}
-
-void room_add_member(struct rooms *rooms, struct room *room, struct gateway_link *link, bool watch)
+static void count_in(struct room *room, struct gateway_link *link, bool watch)
 {
     struct room_link *entry = find_link(room, link);
 
@@ -147,13 +141,9 @@ void room_add_member(struct rooms *rooms, struct room *room, struct gateway_link
         entry = add_link(room, link);
     entry->members++;
     entry->watchers += watch;
-    room->members++;
-    room->watchers += watch;
-    rooms->members++;
-    arm_presence(rooms, room);
 }
 
-void room_remove_member(struct rooms *rooms, struct room *room, struct gateway_link *link, bool watch)
+static void count_out(struct room *room, struct gateway_link *link, bool watch)
 {
     struct room_link *entry = find_link(room, link);
 
@@ -162,6 +152,26 @@ void room_remove_member(struct rooms *rooms, struct room *room, struct gateway_l
     entry->watchers -= watch;
     if (entry->members == 0)
         *entry = room->links[--room->link_count];
+}
+
+static void arm_presence(struct rooms *rooms, struct room *room)
+{
+    if (room->watchers && !wheel_timer_scheduled(&room->presence))
+        timer_wheel_schedule(&rooms->presence, &room->presence, room->presence_at + PRESENCE_INTERVAL_MS);
+}
+
+void room_add_member(struct rooms *rooms, struct room *room, struct gateway_link *link, bool watch)
+{
+    count_in(room, link, watch);
+    room->members++;
+    room->watchers += watch;
+    rooms->members++;
+    arm_presence(rooms, room);
+}
+
+void room_remove_member(struct rooms *rooms, struct room *room, struct gateway_link *link, bool watch)
+{
+    count_out(room, link, watch);
     room->members--;
     room->watchers -= watch;
     rooms->members--;
@@ -169,6 +179,12 @@ void room_remove_member(struct rooms *rooms, struct room *room, struct gateway_l
         timer_wheel_cancel(&room->presence);
     arm_presence(rooms, room);
     free_if_unused(rooms, room);
+}
+
+void room_move_member(struct room *room, struct gateway_link *from, struct gateway_link *to, bool watch)
+{
+    count_out(room, from, watch);
+    count_in(room, to, watch);
 }
 
 void room_change_watch(struct room *room, struct gateway_link *link, bool watch)

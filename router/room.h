@@ -93,6 +93,9 @@ void room_add_member(struct rooms *rooms, struct room *room, struct gateway_link
 /* Takes back a member; frees the room when nobody needs it any more. */
 void room_remove_member(struct rooms *rooms, struct room *room, struct gateway_link *link, bool watch);
 
+/* A member is on another gateway from now on: how many there are stays, and nothing is announced. */
+void room_move_member(struct room *room, struct gateway_link *from, struct gateway_link *to, bool watch);
+
 /* A member begins or ceases to watch. */
 void room_change_watch(struct room *room, struct gateway_link *link, bool watch);
 

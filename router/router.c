@@ -10,6 +10,7 @@
 #include "router/ask.h"
 #include "router/dispatch.h"
 #include "router/membership.h"
+#include "router/pass.h"
 #include "router/publish.h"
 #include "router/resync.h"
 #include "router/stats.h"
@@ -233,14 +234,16 @@ static void hello(void *argument, struct gateway_link *link, const struct wire_h
     resync_hello(argument, link, record);
 }
 
-static void removed(void *argument, struct gateway_link *link, bool replaced)
+static void removed(void *argument, struct gateway_link *link, enum link_end end)
 {
     struct router *router = argument;
 
     ask_forget(router, link);
     resync_forget(router, link);
-    if (!replaced)
+    if (end == LINK_END_GONE)
         stats_forget(router->stats, link);
+    if (end != LINK_END_RENEWED)
+        pass_gone(router, link);
 }
 
 static const struct link_events link_events = {hello, dispatch_record, removed};

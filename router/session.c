@@ -86,6 +86,34 @@ struct session *session_new(struct sessions *sessions, struct session_set *set, 
     return session;
 }
 
+bool session_at_rest(const struct session *session)
+{
+    for (uint16_t i = 0; i < session->room_count; i++)
+        if (session->rooms[i].pending)
+            return false;
+    return session->reads == 0;
+}
+
+void session_move(struct sessions *sessions, struct session_set *from, struct session_set *to,
+                  struct gateway_link *link, uint64_t socket, struct session *session)
+{
+    struct namespace_table *namespaces = sessions->rooms->namespaces;
+
+    assert(session_at_rest(session) && !session_find(to, socket));
+    for (uint16_t i = 0; i < session->room_count; i++) {
+        const struct membership *membership = &session->rooms[i];
+
+        assert(membership->member);
+        room_move_member(membership->room, session->link, link, membership->watch);
+    }
+    table_remove(&from->by_socket, session);
+    namespace_add_socket(namespaces, session->namespace, link);
+    namespace_remove_socket(namespaces, session->namespace, session->link);
+    session->link = link;
+    session->socket = socket;
+    table_insert(&to->by_socket, session);
+}
+
 void session_remove(struct sessions *sessions, struct session_set *set, struct session *session)
 {
     for (uint16_t i = 0; i < session->room_count; i++)

@@ -205,6 +205,29 @@ static void test_a_room_that_waits_to_be_announced_may_go(void **state)
     assert_int_equal(rooms_next_due(rooms), TIMER_WHEEL_NEVER);
 }
 
+static void test_a_move_is_not_announced(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rooms *rooms = &fixture->rooms;
+    struct room *room = rooms_get(rooms, fixture->namespaces[0], BYTES("a"));
+
+    room_add_member(rooms, room, &fixture->links[0], true);
+    assert_int_equal(announcements(fixture, 100010), 1);
+    room_move_member(room, &fixture->links[0], &fixture->links[1], true);
+    assert_int_equal(rooms_next_due(rooms), TIMER_WHEEL_NEVER);
+    assert_int_equal(announcements(fixture, 110000), 0);
+    assert_int_equal(room->members, 1);
+    assert_int_equal(rooms->members, 1);
+    /* What is due stays due while the members move. */
+    room_add_member(rooms, room, &fixture->links[0], false);
+    for (unsigned i = 1; i < 4; i++)
+        room_move_member(room, &fixture->links[i], &fixture->links[(i + 1) % 4], true);
+    assert_int_equal(announcements(fixture, 120000), 1);
+    assert_int_equal(room->link_count, 1);
+    assert_int_equal(room_find_link(room, &fixture->links[0])->members, 2);
+    assert_int_equal(room_find_link(room, &fixture->links[0])->watchers, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +241,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_presence_ends_with_the_last_watcher, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_room_that_waits_to_be_announced_may_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_move_is_not_announced, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
