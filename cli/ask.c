@@ -20,7 +20,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_SECONDS = 10, SID_MAX = 64 };
+enum {
+    ANSWER_SECONDS = 10,
+    SID_LENGTH = 20, /* of the ids that routers give */
+    SID_MAX = 64,
+};
 
 struct ask_settings {
     char *data;
@@ -235,21 +239,17 @@ static bool is_sid(const char *text)
     return length && length <= SID_MAX && text[length] == '\0';
 }
 
-int command_socket(int argc, char **argv)
+static int show_socket(const struct config_program *program, int argc, char **argv)
 {
-    static const struct config_program program = {
-        ASK_PROGRAM("socket",
-                    "shows one socket of a running router, and what its client told when it connected"),
-        .positional_maximum = 1, .positional_help = "SID"};
     struct ask_settings settings = {0};
     struct config_result result;
     int exit_code;
 
-    if (config_load(&program, argc, argv, &settings, &result))
+    if (config_load(program, argc, argv, &settings, &result))
         return config_report(&result);
     if (result.positional_count == 0 || !is_sid(result.positional[0])) {
         fprintf(stderr, "%s: expected a socket's id, as its client has it in socket.id (see --help)\n",
-                program.name);
+                program->name);
         exit_code = EXIT_USAGE;
     } else {
         char question[SID_MAX + sizeof "socket "];
@@ -257,6 +257,29 @@ int command_socket(int argc, char **argv)
         snprintf(question, sizeof question, "socket %s", result.positional[0]);
         exit_code = ask(settings.stats, question);
     }
-    config_settings_done(&program, &settings);
+    config_settings_done(program, &settings);
+    return exit_code;
+}
+
+int command_socket(int argc, char **argv)
+{
+    static const struct config_program program = {
+        ASK_PROGRAM("socket",
+                    "shows one socket of a running router, and what its client told when it connected"),
+        .positional_maximum = 1, .positional_help = "SID"};
+    static char end_of_options[] = "--";
+    char **words = memory_new((size_t)(argc + 2) * sizeof *words);
+    const char *last = argv[argc - 1];
+    int exit_code;
+
+    memcpy(words, argv, (size_t)(argc + 1) * sizeof *words);
+    if (argc > 1 && last[0] == '-' && strlen(last) == SID_LENGTH && is_sid(last)) {
+        /* One id in 64 begins like an option, and nobody who pastes it should have to know. */
+        words[argc - 1] = end_of_options;
+        words[argc] = argv[argc - 1];
+        words[++argc] = NULL;
+    }
+    exit_code = show_socket(&program, argc, words);
+    free(words);
     return exit_code;
 }
