@@ -7,10 +7,12 @@
 #include "gateway/arrival.h"
 
 #include "common/memory.h"
+#include "gateway/attachments.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
 #include "gateway/engine_service.h"
+#include "gateway/packet.h"
 #include "gateway/polling.h"
 #include "gateway/socket.h"
 #include "gateway/upgrade.h"
@@ -20,7 +22,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { EARLY_MAX = 64 << 10 }; /* bytes that a client may send before its 101 */
+enum {
+    EARLY_MAX = 64 << 10, /* bytes that a client may send before its 101 */
+    OFFER_HEAD = 4,       /* elements of an offer, before and for each of its sockets; see upgrade.c */
+    OFFER_SOCKET = 3,
+};
 
 enum arrival_state { ARRIVAL_ASKED, ARRIVAL_OPEN, ARRIVAL_PROBED, ARRIVAL_SWITCHING, ARRIVAL_TAKING };
 
@@ -142,6 +148,7 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
 
     if (arrival->state != ARRIVAL_ASKED)
         gateway->counters.websockets--;
+    packet_pending_free(connection);
     sockets_close(gateway, connection, reason);
     if (is_here(gateway, arrival))
         upgrade_cancel(gateway, sid_of(arrival), caller);
@@ -229,6 +236,8 @@ void arrival_take_here(struct gateway *gateway, struct session *session)
     connection->bare = polling->bare;
     connection->handshake = polling->handshake;
     polling->handshake = NULL;
+    connection->pending = polling->pending; /* begun in a post, it may end on the WebSocket */
+    polling->pending = NULL;
     connection->arrival->connect_due = polling->connect_due;
     sockets_move(gateway, polling, connection);
     session_set_state(session, SESSION_UPGRADED);
@@ -251,18 +260,22 @@ static int take(struct gateway *gateway, struct connection *connection, struct b
     struct arrival *arrival = connection->arrival;
     struct wire_reader reader;
     struct wire_list pairs = {0};
-    struct bytes handshake;
-    uint64_t flags, connect_in;
+    struct bytes handshake, pending;
+    uint64_t flags, connect_in, now = loop_now(gateway->loop);
     int count = wire_list_open(&reader, body), result = ERROR_MALFORMED;
 
-    if (count < 3 || count % 3 || wire_list_u64(&reader, &flags) < 0 ||
-        wire_list_u64(&reader, &connect_in) < 0 || wire_list_text(&reader, &handshake) < 0)
+    if (count < OFFER_HEAD || (count - OFFER_HEAD) % OFFER_SOCKET || wire_list_u64(&reader, &flags) < 0 ||
+        wire_list_u64(&reader, &connect_in) < 0 || wire_list_text(&reader, &handshake) < 0 ||
+        wire_list_text(&reader, &pending) < 0)
         return ERROR_MALFORMED;
     connection->bare = flags & 1;
     if (handshake_from_bytes(handshake, &connection->handshake) < 0)
         return ERROR_MALFORMED;
-    arrival->connect_due = connect_in ? loop_now(gateway->loop) + connect_in : 0;
-    for (count = count / 3 - 1; count > 0; count--) {
+    if (pending.length && pending_packet_read(pending, gateway->settings->max_attachments, now,
+                                              &connection->pending) < 0)
+        return ERROR_MALFORMED;
+    arrival->connect_due = connect_in ? now + connect_in : 0;
+    for (count = (count - OFFER_HEAD) / OFFER_SOCKET; count > 0; count--) {
         uint64_t theirs;
         struct bytes name, auth;
         struct namespace_rooms *namespace;
@@ -272,9 +285,8 @@ static int take(struct gateway *gateway, struct connection *connection, struct b
             wire_list_text(&reader, &auth) < 0 ||
             namespace_open(&gateway->namespaces, name, &namespace) < 0)
             goto done;
-        socket = socket_new(gateway, connection, namespace);
+        socket = socket_new(gateway, connection, namespace, auth);
         namespace_release(&gateway->namespaces, namespace); /* the socket holds it */
-        socket_set_auth(socket, auth);
         wire_list_put_u64(&pairs, theirs);
         wire_list_put_u64(&pairs, socket->number);
     }

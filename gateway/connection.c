@@ -90,26 +90,6 @@ struct connection *connections_find(struct gateway *gateway, uint64_t number)
     return slot_table_find(&gateway->connections.slots, number);
 }
 
-void connection_address(const struct connection *connection, char out[ADDRESS_TEXT_MAX])
-{
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-
-    out[0] = '\0';
-    if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
-        return;
-    if (address.ss_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, out, ADDRESS_TEXT_MAX);
-    else if (address.ss_family == AF_INET6) {
-        const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
-
-        if (IN6_IS_ADDR_V4MAPPED(ip))
-            inet_ntop(AF_INET, &ip->s6_addr[12], out, ADDRESS_TEXT_MAX);
-        else
-            inet_ntop(AF_INET6, ip, out, ADDRESS_TEXT_MAX);
-    }
-}
-
 /* -- states ---------------------------------------------------------------------------------- */
 
 static void set_state(struct connection *connection, enum connection_state state)
@@ -581,4 +561,27 @@ void connections_each(struct gateway *gateway, void (*callback)(struct gateway *
     while ((connection = slot_table_next(&gateway->connections.slots, &cursor)))
         if (connection->state == CONNECTION_OPEN)
             callback(gateway, connection);
+}
+
+/* -- the peer -------------------------------------------------------------------------------- */
+
+struct bytes connection_address(const struct connection *connection, char *out)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+
+    out[0] = '\0';
+    if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
+        return bytes_from_text(out);
+    if (address.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, out, INET6_ADDRSTRLEN);
+    else if (address.ss_family == AF_INET6) {
+        const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
+
+        if (IN6_IS_ADDR_V4MAPPED(ip))
+            inet_ntop(AF_INET, &ip->s6_addr[12], out, INET6_ADDRSTRLEN);
+        else
+            inet_ntop(AF_INET6, ip, out, INET6_ADDRSTRLEN);
+    }
+    return bytes_from_text(out);
 }

@@ -36,11 +36,10 @@ struct arrival;
 struct connection;
 struct exchange;
 struct gateway;
+struct handshake;
 struct pending_packet;
 struct session;
 struct socket;
-
-enum { ADDRESS_TEXT_MAX = 46 }; /* INET6_ADDRSTRLEN */
 
 enum connection_state {
     CONNECTION_OPEN,
@@ -133,9 +132,6 @@ struct connection *connection_new(struct gateway *gateway, int fd,
 struct connection *connection_new_virtual(struct gateway *gateway,
                                           const struct connection_protocol *protocol);
 
-/* The peer's address as text; "" when the system does not say. */
-void connection_address(const struct connection *connection, char out[ADDRESS_TEXT_MAX]);
-
 /* NULL when it is gone. */
 struct connection *connections_find(struct gateway *gateway, uint64_t number);
 
@@ -199,6 +195,10 @@ void connections_wake(struct gateway *gateway);
    connection_unhold() (they are the caller's then), or gets them as input when reading goes on. */
 void connection_hold(struct connection *connection, const char *data, size_t length);
 struct buffer connection_unhold(struct connection *connection);
+
+/* The peer's address as text into out, which has HANDSHAKE_ADDRESS_MAX + 1 bytes; "" when the system does not
+ * say. */
+struct bytes connection_address(const struct connection *connection, char *out);
 
 /* The end of a turn: writes what is queued, then frees what is closed. */
 void connections_flush(struct gateway *gateway);

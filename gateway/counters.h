@@ -28,6 +28,7 @@
     X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit")            \
     X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \
       "sockets that asked for a namespace of a pattern beyond the limit")                                    \
+    X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit")          \
     X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
       "volatile events dropped for a slow reader")                                                           \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}",                                         \

@@ -8,6 +8,7 @@
 
 #include "gateway/connection.h"
 #include "gateway/gateway.h"
+#include "gateway/handshake.h"
 #include "gateway/packet.h"
 #include "gateway/polling.h"
 #include "gateway/websocket_transport.h"

@@ -368,14 +368,14 @@ static void request_session(struct gateway *gateway, struct connection *connecti
 static void open_websocket(struct gateway *gateway, struct connection *connection,
                            const struct http_request *request, struct websocket_offer *offer)
 {
-    char sid[SESSION_SID_LENGTH], address[ADDRESS_TEXT_MAX];
+    char sid[SESSION_SID_LENGTH], address[HANDSHAKE_ADDRESS_MAX + 1];
     struct buffer open = {0};
 
     session_make_sid(gateway, sid);
     engine_append_open(gateway, bytes_make(sid, sizeof sid), false, &open);
     connection->bare = bytes_starts_with(request->path, ENGINEIO_PATH);
-    connection_address(connection, address);
-    connection->handshake = handshake_new(request, bytes_from_text(address), clock_wall_ms());
+    connection->handshake =
+        handshake_new(request, connection_address(connection, address), clock_wall_ms());
     websocket_accept(gateway, connection, offer, &websocket_session, buffer_bytes(&open));
     engine_start(gateway, connection);
     buffer_done(&open);
@@ -443,7 +443,7 @@ static void open_polling(struct gateway *gateway, struct connection *connection,
                          const struct http_request *request)
 {
     struct exchange *exchange = connection->exchange;
-    char address[ADDRESS_TEXT_MAX];
+    char address[HANDSHAKE_ADDRESS_MAX + 1];
     struct buffer open = {0};
     struct connection *session;
 
@@ -453,8 +453,7 @@ static void open_polling(struct gateway *gateway, struct connection *connection,
         return;
     }
     session = polling_open(gateway, bytes_starts_with(request->path, ENGINEIO_PATH), &open);
-    connection_address(connection, address);
-    session->handshake = handshake_new(request, bytes_from_text(address), clock_wall_ms());
+    session->handshake = handshake_new(request, connection_address(connection, address), clock_wall_ms());
     if (gateway->settings->cookie[0])
         buffer_printf(&exchange->fields, "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n",
                       gateway->settings->cookie, SESSION_SID_LENGTH, session->session->sid);

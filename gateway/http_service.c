@@ -5,6 +5,7 @@
  */
 #include "gateway/http_service.h"
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "gateway/asset.h"
 #include "gateway/connection.h"

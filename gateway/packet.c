@@ -9,10 +9,9 @@
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/handshake.h"
 #include "gateway/socket.h"
 #include "proto/socketio.h"
-
-#include <stdio.h>
 
 enum {
     HISTORY_DEFAULT = 50,
@@ -286,9 +285,7 @@ static void refuse_connect(struct gateway *gateway, struct connection *connectio
 static void connect_to(struct gateway *gateway, struct connection *connection,
                        struct namespace_rooms *namespace, struct bytes auth)
 {
-
-
-    struct socket *socket = socket_new(gateway, connection, namespace);
+    struct socket *socket = socket_new(gateway, connection, namespace, auth);
     struct wire_connect connect = {.socket = socket->number,
                                    .namespace = namespace->name,
                                    .auth = auth,
@@ -315,7 +312,11 @@ static void on_connect(struct gateway *gateway, struct connection *connection,
     }
     for (const struct socket *s = connection->sockets; s; s = s->next)
         count++;
-    if (count >= gateway->settings->max_namespaces)
+    if (packet->json.text.length > gateway->settings->max_auth) {
+        gateway->counters.auths_refused++;
+        refuse_connect(gateway, connection, packet->nsp,
+                       BYTES("{\"message\":\"The auth payload is too large\"}"));
+    } else if (count >= gateway->settings->max_namespaces)
         refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Too many namespaces\"}"));
     else
         connect_to(gateway, connection, namespace, packet->json.text);

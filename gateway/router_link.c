@@ -336,6 +336,12 @@ int link_take(struct router_link *link, const struct wire_take *record)
     return 0;
 }
 
+void link_told(struct router_link *link, uint64_t ask, struct bytes handshake)
+{
+    wire_put_told(&link->batch, &(struct wire_told){.ask = ask, .handshake = handshake});
+    split_batch(link);
+}
+
 /* After LIVE: everything without an answer goes out again, in order. */
 static void send_requests_again(struct router_link *link)
 {

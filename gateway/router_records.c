@@ -8,6 +8,7 @@
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
 #include "gateway/upgrade.h"
+#include "gateway/handshake.h"
 #include "proto/socketio.h"
 
 /* A connection that missed what can't be replayed, or whose publishes have an unknown outcome. */
@@ -269,6 +270,23 @@ static int on_back(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
+/* Whoever asks gets it from here, and it is kept nowhere else. */
+static int on_ask(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_ask record;
+    const struct socket *socket;
+    struct buffer handshake = {0};
+
+    if (wire_get_ask(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    socket = sockets_find(gateway, record.socket);
+    if (socket && socket->connection->handshake)
+        handshake_append_json(socket->connection->handshake, bytes_from_text(socket->auth), &handshake);
+    link_told(gateway->link, record.ask, buffer_bytes(&handshake));
+    buffer_done(&handshake);
+    return 0;
+}
+
 int records_handle(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader,
                    unsigned type)
 {
@@ -305,6 +323,8 @@ int records_handle(struct gateway *gateway, struct link_progress *progress, stru
         return on_gone(gateway, reader);
     case WIRE_TYPE_BACK:
         return on_back(gateway, reader);
+    case WIRE_TYPE_ASK:
+        return on_ask(gateway, reader);
     default:
         return 0;
     }

@@ -54,6 +54,8 @@ static const struct config_key keys[] = {
      .help = "the largest event with attachments, its text and all of them together"},
     {KEY(max_http_head, SIZE), .minimum = 256, .maximum = 1 << 20, .fallback = "8 KB",
      .help = "the largest head of a request"},
+    {KEY(max_auth, SIZE), .minimum = 128, .maximum = 256 << 10, .fallback = "32 KB",
+     .help = "the largest auth payload of a client, which is kept as long as its socket"},
     {KEY(max_connections, INTEGER), .maximum = 10000000, .unit = "connections", .fallback = "0",
      .help = "how many connections at most; 0 for what the file limit allows, less a reserve"},
     {KEY(max_namespaces, INTEGER), .minimum = 1, .maximum = 1024, .fallback = "16",

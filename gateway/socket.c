@@ -17,12 +17,13 @@
 /* -- the table ------------------------------------------------------------------------------- */
 
 struct socket *socket_new(struct gateway *gateway, struct connection *connection,
-                          struct namespace_rooms *namespace)
+                          struct namespace_rooms *namespace, struct bytes auth)
 {
     struct socket *socket = memory_zero(1, sizeof *socket);
 
     socket->connection = connection;
     socket->namespace = namespace_hold(namespace);
+    socket->auth = auth.length ? memory_text(auth.data, auth.length) : NULL;
     socket->next = connection->sockets;
     connection->sockets = socket;
     socket->number = slot_table_add(&gateway->sockets, socket);
@@ -209,12 +210,6 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
     struct bytes packet = buffer_bytes(out);
 
     engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
-}
-
-void socket_set_auth(struct socket *socket, struct bytes auth)
-{
-    if (auth.length)
-        socket->auth = memory_text(auth.data, auth.length);
 }
 
 /* Forgets the socket, and tells the router unless it knows. */

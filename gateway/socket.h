@@ -37,7 +37,7 @@ struct socket {
     struct refusal_budget errors; /* hubbub:error events */
     char sid[SID_LENGTH_MAX];
     char *from;             /* NULL: "anon:<sid>" */
-    char *auth;             /* the object of its CONNECT packet as JSON text; NULL: there was none */
+    char *auth;             /* the object that came with CONNECT, as its JSON text; NULL: none */
     uint64_t connected_pos; /* the last position processed when it was connected */
     uint64_t session_generation;
 };
@@ -55,9 +55,9 @@ struct membership *socket_membership_in(struct socket *socket, const struct room
 struct membership *socket_membership_add(struct socket *socket);
 void socket_membership_drop(struct socket *socket, struct membership *membership);
 
-/* A new one, connecting. */
+/* A new one, connecting.  auth: what is kept of its CONNECT packet, without NUL; may be empty. */
 struct socket *socket_new(struct gateway *gateway, struct connection *connection,
-                          struct namespace_rooms *namespace);
+                          struct namespace_rooms *namespace, struct bytes auth);
 
 /* Forgets one socket and tells the router; the connection lives. */
 void socket_close(struct gateway *gateway, struct socket *socket, enum close_reason reason);
@@ -70,9 +70,6 @@ void socket_give_away(struct gateway *gateway, struct socket *socket);
 
 /* The sockets of one connection go on on another, their rooms with them. */
 void sockets_move(struct gateway *gateway, struct connection *from, struct connection *to);
-
-/* Keeps a copy of what its CONNECT packet said; empty for nothing. */
-void socket_set_auth(struct socket *socket, struct bytes auth);
 
 /* A request has its answer: forgets it, and counts it for its socket if that is still there. */
 void socket_finish_request(struct gateway *gateway, struct request *request);

@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "gateway/arrival.h"
+#include "gateway/attachments.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
@@ -94,16 +95,21 @@ void upgrade_switch(struct gateway *gateway, struct bytes sid, struct caller cal
     watch(&gateway->sessions, session);
 }
 
-/* [flags, ms until a namespace must be joined, handshake, socket, namespace, auth, socket, namespace, auth, ...] */
+/* [flags, ms until a namespace must be joined, handshake, a packet without all its attachments,
+    socket, namespace, auth, socket, namespace, auth, ...] */
 static void offer(struct gateway *gateway, struct session *session)
 {
     const struct connection *connection = session->connection;
     uint64_t now = loop_now(gateway->loop), due = connection->connect_due;
     struct wire_list list = {0};
+    struct buffer pending = {0};
 
+    if (connection->pending)
+        pending_packet_write(connection->pending, &pending);
     wire_list_put_u64(&list, connection->bare);
     wire_list_put_u64(&list, due == 0 ? 0 : due > now ? due - now : 1);
     wire_list_put_text(&list, handshake_bytes(connection->handshake));
+    wire_list_put_text(&list, buffer_bytes(&pending));
     for (const struct socket *socket = connection->sockets; socket; socket = socket->next) {
         wire_list_put_u64(&list, socket->number);
         wire_list_put_text(&list, socket->namespace->name);
@@ -112,6 +118,7 @@ static void offer(struct gateway *gateway, struct session *session)
     session->offered = true;
     caller_answer(gateway, session->arrival, RELAY_OFFER, sid_of(session), wire_list_finish(&list));
     wire_list_done(&list);
+    buffer_done(&pending);
 }
 
 /* What waited for the client, as payloads that each fit into a record. */

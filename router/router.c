@@ -7,6 +7,7 @@
 
 #include "common/exit_code.h"
 #include "common/memory.h"
+#include "router/ask.h"
 #include "router/dispatch.h"
 #include "router/membership.h"
 #include "router/pass.h"
@@ -237,6 +238,7 @@ static void removed(void *argument, struct gateway_link *link, enum link_end end
 {
     struct router *router = argument;
 
+    ask_forget(router, link);
     resync_forget(router, link);
     if (end == LINK_END_GONE)
         stats_forget(router->stats, link);

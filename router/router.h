@@ -13,6 +13,7 @@
 #include "router/link.h"
 #include "router/recent.h"
 
+struct ask;
 struct page;
 struct stats;
 struct stats_socket;
@@ -37,6 +38,8 @@ struct router {
     struct page *pages;                      /* of history, on their way from the journal; list by next */
     struct page *queued_first, *queued_last; /* those among them that it does not have yet */
     uint32_t page_count, page_reads;
+    struct ask *asks; /* questions to gateways; list by next */
+    uint64_t last_ask;
     uint32_t replays; /* reads for replay on their way */
     uint64_t started; /* ms */
     struct loop_timer drain_timer;

@@ -97,6 +97,8 @@ bool session_at_rest(const struct session *session)
 void session_move(struct sessions *sessions, struct session_set *from, struct session_set *to,
                   struct gateway_link *link, uint64_t socket, struct session *session)
 {
+    struct namespace_table *namespaces = sessions->rooms->namespaces;
+
     assert(session_at_rest(session) && !session_find(to, socket));
     for (uint16_t i = 0; i < session->room_count; i++) {
         const struct membership *membership = &session->rooms[i];
@@ -105,8 +107,8 @@ void session_move(struct sessions *sessions, struct session_set *from, struct se
         room_move_member(membership->room, session->link, link, membership->watch);
     }
     table_remove(&from->by_socket, session);
-    namespace_add_socket(sessions->rooms->namespaces, session->namespace, link);
-    namespace_remove_socket(sessions->rooms->namespaces, session->namespace, session->link);
+    namespace_add_socket(namespaces, session->namespace, link);
+    namespace_remove_socket(namespaces, session->namespace, session->link);
     session->link = link;
     session->socket = socket;
     table_insert(&to->by_socket, session);

@@ -1,13 +1,14 @@
 """Namespaces on the wire: fixed ones, patterns, several over one connection, refusals, and the end of each."""
 import json
 import pathlib
+import subprocess
 import tempfile
 import time
 import unittest
 
 import msgpack
 import zmq
-from programs import PATIENCE, Gateway, Stack
+from programs import BUILD, PATIENCE, Gateway, Stack
 from raw_client import PING, PONG, TEXT, Client, WebSocket, frame
 
 SERVED = '''
@@ -194,9 +195,37 @@ class Limit(Names):
         self.connect(first, '/')  # behind the 41
         self.connect(second, '/orders-3')
         self.says(first, '40/orders-2,', f'44/orders-2,{TOO_MANY}')
+        self.counted(bounded, 'hubbub_namespaces_refused_total', 2)
         first.socket.close()
         second.send_text('41/orders-1,')
         self.connect(second, '/orders-4')
+
+    def test_auth_payloads(self):
+        bounded = Stack({'max_auth': 128}, SERVED)
+        self.addCleanup(bounded.close)
+        peer = self.open(bounded.port)
+        for length, name in ((128, '/custom'), (129, '/orders-1')):
+            auth = '{"a":"' + 'x' * (length - 8) + '"}'
+            peer.send_text(f'40{name},{auth} ')
+            text = peer.read_text()
+            if length > 128:
+                self.assertEqual(text, f'44{name},{{"message":"The auth payload is too large"}}')
+            else:
+                self.assertTrue(text.startswith(f'40{name},{{"sid":"'))
+        self.connect(peer, '/orders-1')
+        self.counted(bounded, 'hubbub_auths_refused_total', 1)
+
+    def counted(self, asked, name, value):
+        """Waits for a report of the gateway (one comes every second) that says so."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            answer = subprocess.run([BUILD / 'cli' / 'hubbub', 'stats', '--data', asked.folder / 'data', 'json'],
+                                    capture_output=True, check=True, text=True)
+            found = json.loads(answer.stdout)['metrics'].get(name)
+            if found == value:
+                return
+            self.assertLess(time.monotonic(), end, found)
+            time.sleep(0.1)
 
 
 class ConnectTimeout(Names):
@@ -225,6 +254,7 @@ class PlayedRouter(Names):
     """A gateway whose router is this test: what the router decides, as the client gets it."""
     HELLO, CONNECT, DISCONNECT, EVENT = 1, 5, 6, 11
     WELCOME, LIVE, CONNECTED, REFUSED, ANSWER, CLOSE = 32, 33, 34, 35, 38, 42
+    TOLD, ASK = 16, 50
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -297,6 +327,21 @@ class PlayedRouter(Names):
         self.assertEqual(self.take(self.DISCONNECT), [number, 'client_close'])
         self.put([self.CLOSE, number, 'kicked', 1])  # it has crossed the client's
         self.lives_here(peer, main)
+
+    def test_what_a_client_told_is_answered_to_whoever_asks(self):
+        peer = self.open(self.gateway.port, path='/socket.io/?EIO=4&transport=websocket&a=%22', fields=('X-A: \x9b',))
+        number = self.accept(peer, '/orders-1')
+        self.put([self.ASK, 5, number], [self.ASK, 6, number + 1])
+        ask, handshake = self.take(self.TOLD)
+        self.assertEqual(ask, 5)
+        self.assertEqual(json.loads(handshake)['query']['a'], '"')
+        self.assertEqual(json.loads(handshake)['auth'], {})
+        self.assertIn('"x-a":"Â' + r'\u009b"', handshake)
+        self.assertEqual(self.take(self.TOLD), [6, ''])
+        peer.send_text('41/orders-1,')
+        self.take(self.DISCONNECT)
+        self.put([self.ASK, 7, number])
+        self.assertEqual(self.take(self.TOLD), [7, ''])
 
     def lives_here(self, peer, number):
         peer.send_text('427["x",1]')

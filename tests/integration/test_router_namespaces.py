@@ -5,9 +5,12 @@ HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
 
 import json
+import pathlib
+import sys
 import unittest
 
-from test_router import EVENTS, NAMESPACE, RouterTest, Socket, kind, payloads
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from played_gateway import EVENTS, NAMESPACE, RouterTest, Socket, kind, payloads  # noqa: E402
 
 RULES = EVENTS.replace("events =", "").strip().rstrip(";")
 CONFIGURATION = f"""

@@ -41,6 +41,7 @@ RECORDS = {
     "BYE": (13, "reason"),
     "PASS": (14, "to number kind sid body"),
     "TAKE": (15, "incarnation number sockets"),
+    "TOLD": (16, "ask handshake"),
     "WELCOME": (32, "epoch head resume rules_digest"),
     "LIVE": (33, "pos"),
     "CONNECTED": (34, "request socket sid sender generation"),
@@ -59,6 +60,7 @@ RECORDS = {
     "TAKEN": (47, "number ok"),
     "GONE": (48, "incarnation"),
     "BACK": (49, "incarnation"),
+    "ASK": (50, "ask socket"),
 }
 TYPES = {number: collections.namedtuple(name, fields, defaults=[[]] if fields.endswith(" attachments") else [])
          for name, (number, fields) in RECORDS.items()}

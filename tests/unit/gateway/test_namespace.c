@@ -84,13 +84,13 @@ static void a_socket_keeps_its_namespace(void **state)
     (void)state;
     table->list = &list;
     namespace = open(table, "/a-1");
-    socket = socket_new(gateway, peer.connection, namespace);
+    socket = socket_new(gateway, peer.connection, namespace, (struct bytes){0});
     namespace_release(table, namespace);
     assert_ptr_equal(namespace_find(table, BYTES("/a-1")), namespace);
     room_add(gateway, socket, BYTES("r"), 0, false);
     socket_close(gateway, socket, CLOSE_CLIENT_CLOSE);
     assert_null(namespace_find(table, BYTES("/a-1")));
-    socket_new(gateway, peer.connection, open(table, "/a-2"));
+    socket_new(gateway, peer.connection, open(table, "/a-2"), (struct bytes){0});
     namespace_release(table, namespace_find(table, BYTES("/a-2")));
     connection_drop(gateway, peer.connection, CLOSE_PEER_GONE);
     assert_null(namespace_find(table, BYTES("/a-2")));

@@ -18,7 +18,7 @@ struct fixture {
     struct namespace_config configs[2];
     struct namespace_list list;
     struct namespace_table table;
-    struct namespace *namespace;
+    struct namespace *namespaces[2];
     struct rooms rooms;
     struct sessions sessions;
     struct gateway_link links[2];
@@ -32,7 +32,8 @@ static int set_up(void **state)
     fixture->configs[1].name = BYTES("/other");
     fixture->list = (struct namespace_list){fixture->configs, 2};
     namespace_table_init(&fixture->table, &fixture->list, 1);
-    fixture->namespace = namespace_find(&fixture->table, BYTES("/"));
+    for (unsigned i = 0; i < 2; i++)
+        fixture->namespaces[i] = namespace_find(&fixture->table, fixture->configs[i].name);
     rooms_init(&fixture->rooms, &fixture->table, 1000);
     sessions_init(&fixture->sessions, &fixture->rooms);
     session_set_init(&fixture->links[0].sessions);
@@ -67,7 +68,7 @@ static struct session *add(struct fixture *fixture, unsigned link, uint64_t sock
                            const char *from)
 {
     return session_new(&fixture->sessions, &fixture->links[link].sessions, &fixture->links[link], socket,
-                       fixture->namespace, bytes_from_text(sid), bytes_from_text(from));
+                       fixture->namespaces[0], bytes_from_text(sid), bytes_from_text(from));
 }
 
 static void enter(struct fixture *fixture, struct session *session, const char *room, uint64_t pos,
@@ -79,6 +80,17 @@ static void enter(struct fixture *fixture, struct session *session, const char *
         membership = session_add_membership(
             session, rooms_get(&fixture->rooms, session->namespace, bytes_from_text(room)));
     session_enter(&fixture->sessions, session, membership, pos, watch);
+}
+
+/* How many sockets of a namespace a gateway has. */
+static unsigned sockets_in(struct fixture *fixture, unsigned namespace, unsigned link)
+{
+    const struct namespace *found = fixture->namespaces[namespace];
+
+    for (uint32_t i = 0; i < found->link_count; i++)
+        if (found->links[i].link == &fixture->links[link])
+            return found->links[i].sockets;
+    return 0;
 }
 
 static void test_a_session_is_found_by_number_and_sid(void **state)
@@ -95,10 +107,7 @@ static void test_a_session_is_found_by_number_and_sid(void **state)
     assert_null(sessions_find_sid(&fixture->sessions, BYTES("bbbbbbbbbbbbbbbbbbb")));
     assert_true(bytes_equal(session_from(one, space), BYTES("anon:aaaaaaaaaaaaaaaaaaaa")));
     assert_true(bytes_equal(session_from(two, space), BYTES("ann")));
-    assert_true(namespace_has_link(fixture->namespace, &fixture->links[0]));
-    session_remove(&fixture->sessions, &fixture->links[0].sessions, one);
-    assert_false(namespace_has_link(fixture->namespace, &fixture->links[0]));
-    assert_true(namespace_has_link(fixture->namespace, &fixture->links[1]));
+    assert_int_equal(sockets_in(fixture, 0, 0), 1);
 }
 
 static void test_numbers_and_sids_are_unique(void **state)
@@ -140,7 +149,7 @@ static void test_a_second_join_keeps_the_position(void **state)
 
     enter(fixture, session, "a", 5, false);
     enter(fixture, session, "a", 9, true);
-    room = rooms_find(&fixture->rooms, fixture->namespace, BYTES("a"));
+    room = rooms_find(&fixture->rooms, fixture->namespaces[0], BYTES("a"));
     assert_int_equal(room->members, 1);
     assert_int_equal(room->watchers, 1);
     assert_int_equal(session_membership(session, BYTES("a"))->joined_pos, 5);
@@ -181,7 +190,7 @@ static void move(struct fixture *fixture, struct session *session, unsigned from
 /* What a gateway has in a room of the first namespace, as members * 10 + watchers. */
 static unsigned counts(struct fixture *fixture, const char *name, unsigned link)
 {
-    struct room *room = rooms_find(&fixture->rooms, fixture->namespace, bytes_from_text(name));
+    struct room *room = rooms_find(&fixture->rooms, fixture->namespaces[0], bytes_from_text(name));
     const struct room_link *entry = room_find_link(room, &fixture->links[link]);
 
     return entry ? entry->members * 10 + entry->watchers : 0;
@@ -206,33 +215,23 @@ static void test_a_session_that_moves_is_found_at_its_new_place(void **state)
     assert_non_null(add(fixture, 0, 7, "bbbbbbbbbbbbbbbbbbbb", ""));
 }
 
-/* The sockets that a gateway has in a namespace. */
-static uint32_t sockets_of(const struct fixture *fixture, const struct namespace *namespace, unsigned link)
-{
-    for (uint32_t i = 0; i < namespace->link_count; i++)
-        if (namespace->links[i].link == &fixture->links[link])
-            return namespace->links[i].sockets;
-    return 0;
-}
-
 static void test_a_move_counts_in_its_namespace_only(void **state)
 {
     struct fixture *fixture = *state;
-    struct namespace *other_namespace = namespace_find(&fixture->table, BYTES("/other"));
     struct session *one = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "");
     struct session *other =
         session_new(&fixture->sessions, &fixture->links[0].sessions, &fixture->links[0], 2,
-                    other_namespace, BYTES("bbbbbbbbbbbbbbbbbbbb"), (struct bytes){0});
+                    fixture->namespaces[1], BYTES("bbbbbbbbbbbbbbbbbbbb"), (struct bytes){0});
 
     assert_non_null(add(fixture, 1, 1, "cccccccccccccccccccc", ""));
     move(fixture, other, 0, 1, 2);
-    assert_int_equal(sockets_of(fixture, fixture->namespace, 0), 1);
-    assert_int_equal(sockets_of(fixture, other_namespace, 0), 0);
-    assert_int_equal(sockets_of(fixture, fixture->namespace, 1), 1);
-    assert_int_equal(sockets_of(fixture, other_namespace, 1), 1);
+    assert_int_equal(sockets_in(fixture, 0, 0), 1);
+    assert_int_equal(sockets_in(fixture, 1, 0), 0);
+    assert_int_equal(sockets_in(fixture, 0, 1), 1);
+    assert_int_equal(sockets_in(fixture, 1, 1), 1);
     move(fixture, one, 0, 1, 3);
-    assert_int_equal(sockets_of(fixture, fixture->namespace, 0), 0);
-    assert_int_equal(sockets_of(fixture, fixture->namespace, 1), 2);
+    assert_int_equal(sockets_in(fixture, 0, 0), 0);
+    assert_int_equal(sockets_in(fixture, 0, 1), 2);
 }
 
 static void test_rooms_move_along(void **state)
@@ -261,7 +260,7 @@ static void test_rooms_move_along(void **state)
 
     session_remove(&fixture->sessions, &fixture->links[1].sessions, mover);
     assert_int_equal(counts(fixture, "shared", 1), 10);
-    assert_null(rooms_find(&fixture->rooms, fixture->namespace, BYTES("alone")));
+    assert_null(rooms_find(&fixture->rooms, fixture->namespaces[0], BYTES("alone")));
 }
 
 static void test_only_a_session_at_rest_moves(void **state)
