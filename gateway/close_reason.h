@@ -16,19 +16,19 @@
     X(HTTP_TIMEOUT, 0, "http_timeout")         /* the request's head did not come in time */                 \
     X(HTTP_BAD_REQUEST, 0, "http_bad_request") /* refused by the HTTP parser */                              \
     X(WEBSOCKET_PROTOCOL, 1002, "websocket_protocol_error")                                                  \
-    X(WEBSOCKET_UNSUPPORTED, 1003, "websocket_unsupported_data")                                             \
     X(WEBSOCKET_TEXT, 1007, "websocket_invalid_text")                                                        \
     X(WEBSOCKET_TOO_LARGE, 1009, "websocket_message_too_large")                                              \
     X(PARSE_ERROR, 0, "parse_error")            /* a bad Engine.IO or Socket.IO packet, or JSON */           \
     X(PACKET_STATE, 0, "packet_in_wrong_state") /* for a namespace not joined, or joined twice */            \
     X(PING_TIMEOUT, 0, "ping_timeout")                                                                       \
-    X(CONNECT_TIMEOUT, 0, "connect_timeout") /* no namespace was joined in time */                           \
-    X(CLIENT_CLOSE, 0, "client_close")       /* an Engine.IO close packet */                                 \
-    X(SLOW_READER, 1013, "slow_reader")      /* its outbound queue is over the limit */                      \
-    X(ROUTER_SILENT, 1013, "router_silent")  /* a request that was sent got no answer in time */             \
-    X(NOT_RESUMABLE, 1012, "not_resumable")  /* the router can't replay what this client missed */           \
-    X(ROUTER_CLOSE, 0, "router_close")       /* the router asked for it */                                   \
-    X(DRAIN, 1001, "drain")                  /* this gateway stops */
+    X(CONNECT_TIMEOUT, 0, "connect_timeout")         /* no namespace was joined in time */                   \
+    X(ATTACHMENTS_TIMEOUT, 0, "attachments_timeout") /* announced, and did not all come in time */           \
+    X(CLIENT_CLOSE, 0, "client_close")               /* an Engine.IO close packet */                         \
+    X(SLOW_READER, 1013, "slow_reader")              /* its outbound queue is over the limit */              \
+    X(ROUTER_SILENT, 1013, "router_silent")          /* a request that was sent got no answer in time */     \
+    X(NOT_RESUMABLE, 1012, "not_resumable")          /* the router can't replay what this client missed */   \
+    X(ROUTER_CLOSE, 0, "router_close")               /* the router asked for it */                           \
+    X(DRAIN, 1001, "drain")                          /* this gateway stops */
 
 enum close_reason {
 #define X(name, code, text) CLOSE_##name,

@@ -30,6 +30,7 @@
 struct gateway;
 struct connection;
 struct handshake;
+struct pending_packet;
 struct socket;
 
 enum connection_state {
@@ -72,10 +73,11 @@ struct connection {
     uint64_t heartbeat_due; /* Engine.IO: the next ping, or the pong's deadline */
     uint64_t connect_due;   /* when a namespace must have been joined; 0: no more */
 
-    struct buffer *held;         /* what came and must wait: the part of a request's head, or of what a paused
-                                    client sent; else NULL */
-    struct socket *sockets;      /* Socket.IO sockets, a list */
-    struct handshake *handshake; /* of its Engine.IO session, while there is one */
+    struct buffer *held;    /* what came and must wait: the part of a request's head, or of what a paused
+                               client sent; else NULL */
+    struct socket *sockets; /* Socket.IO sockets, a list */
+    struct pending_packet *pending; /* a packet whose attachments have not all come; else NULL */
+    struct handshake *handshake;    /* of its Engine.IO session, while there is one */
     struct websocket_decoder decoder;
 };
 

@@ -28,28 +28,50 @@ static void set_heartbeat(struct gateway *gateway, struct connection *connection
     connection_set_timer(gateway, connection, due);
 }
 
-void engine_send(struct gateway *gateway, struct connection *connection, const struct bytes *parts,
-                 size_t count)
+static char *append_frame(char *at, unsigned opcode, const struct bytes *parts, size_t count)
 {
-    char header[WEBSOCKET_HEADER_MAX];
     size_t length = 0;
-    char *at;
 
     for (size_t i = 0; i < count; i++)
         length += parts[i].length;
-
-    size_t header_length = websocket_frame_header(header, WEBSOCKET_FIN | WEBSOCKET_OPCODE_TEXT, length);
-
-    at = connection_reserve(gateway, connection, header_length + length);
-    if (!at)
-        return;
-    memcpy(at, header, header_length);
-    at += header_length;
+    at += websocket_frame_header(at, WEBSOCKET_FIN | opcode, length);
     for (size_t i = 0; i < count; i++) {
         if (parts[i].length)
             memcpy(at, parts[i].data, parts[i].length);
         at += parts[i].length;
     }
+    return at;
+}
+
+static size_t frame_size(size_t length)
+{
+    char header[WEBSOCKET_HEADER_MAX];
+
+    return websocket_frame_header(header, WEBSOCKET_FIN, length) + length;
+}
+
+void engine_send(struct gateway *gateway, struct connection *connection, const struct bytes *parts,
+                 size_t count, struct bytes attachments)
+{
+    struct wire_reader list;
+    struct bytes attachment;
+    size_t length = 0, size;
+    char *at;
+
+    for (size_t i = 0; i < count; i++)
+        length += parts[i].length;
+    size = frame_size(length);
+    for (int left = wire_list_open(&list, attachments); left > 0; left--)
+        if (wire_list_text(&list, &attachment) == 0)
+            size += frame_size(attachment.length);
+
+    at = connection_reserve(gateway, connection, size);
+    if (!at)
+        return;
+    at = append_frame(at, WEBSOCKET_OPCODE_TEXT, parts, count);
+    for (int left = wire_list_open(&list, attachments); left > 0; left--)
+        if (wire_list_text(&list, &attachment) == 0)
+            at = append_frame(at, WEBSOCKET_OPCODE_BINARY, &attachment, 1);
 }
 
 static void end_with_close(struct gateway *gateway, struct connection *connection, unsigned code,
@@ -139,8 +161,9 @@ static void on_event(struct gateway *gateway, struct connection *connection,
     case WEBSOCKET_TEXT:
         on_text(gateway, connection, event->payload);
         break;
-    case WEBSOCKET_BINARY: /* attachments, which the parser of this version does not take */
-        engine_close(gateway, connection, CLOSE_WEBSOCKET_UNSUPPORTED);
+    case WEBSOCKET_BINARY:
+        extend_pong(gateway, connection);
+        packet_receive_binary(gateway, connection, event->payload);
         break;
     case WEBSOCKET_PING:
         send_pong(gateway, connection, event->payload);
@@ -181,6 +204,8 @@ static void on_timeout(struct gateway *gateway, struct connection *connection)
 
     if (connection->connect_due && now >= connection->connect_due)
         engine_close(gateway, connection, CLOSE_CONNECT_TIMEOUT);
+    else if (packet_overdue(connection, now, gateway->settings))
+        engine_close(gateway, connection, CLOSE_ATTACHMENTS_TIMEOUT);
     else if (now < connection->heartbeat_due)
         connection_set_timer(gateway, connection, connection->heartbeat_due);
     else if (connection->awaiting_pong && connection->paused)
@@ -188,7 +213,7 @@ static void on_timeout(struct gateway *gateway, struct connection *connection)
     else if (connection->awaiting_pong)
         engine_close(gateway, connection, CLOSE_PING_TIMEOUT);
     else {
-        engine_send(gateway, connection, &BYTES("2"), 1);
+        engine_send(gateway, connection, &BYTES("2"), 1, (struct bytes){0});
         set_heartbeat(gateway, connection, true);
     }
 }
@@ -196,6 +221,7 @@ static void on_timeout(struct gateway *gateway, struct connection *connection)
 static void on_ending(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
     gateway->counters.websockets--;
+    packet_pending_free(connection);
     sockets_close(gateway, connection, reason);
     handshake_free(connection->handshake);
     connection->handshake = NULL;

@@ -19,9 +19,10 @@ struct gateway;
 void engine_open(struct gateway *gateway, struct connection *connection, struct bytes websocket_key,
                  struct bytes subprotocol);
 
-/* Sends one text message; its parts are joined. */
+/* Sends one text message, its parts joined, and a binary one for each attachment (a BLOBS field of
+   proto/wire.h; length 0 for none). */
 void engine_send(struct gateway *gateway, struct connection *connection, const struct bytes *parts,
-                 size_t count);
+                 size_t count, struct bytes attachments);
 
 /* Closes the transport: a Close frame with the reason's code, then the connection. */
 void engine_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);

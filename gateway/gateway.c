@@ -47,6 +47,8 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     timer_wheel_init(&gateway->timers, loop_now(loop));
     connections_init(&gateway->connections);
     fanout_init(&gateway->fanout);
+    if (settings->compression)
+        gateway->encoder = encoder_new(settings->compression_threshold);
     requests_init(&gateway->requests);
     namespace_table_init(&gateway->namespaces, &settings->namespaces, settings->max_pattern_namespaces);
     gateway->poller = poller_new(loop, connections_on_event, gateway);
@@ -81,6 +83,7 @@ void gateway_done(struct gateway *gateway)
     slot_table_done(&gateway->sockets);
     requests_done(&gateway->requests);
     fanout_done(&gateway->fanout);
+    encoder_free(gateway->encoder);
     buffer_done(&gateway->scratch);
 }
 

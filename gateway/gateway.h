@@ -25,6 +25,7 @@ struct gateway {
     struct slot_table sockets; /* of struct socket */
     struct namespace_table namespaces;
     struct fanout fanout;
+    struct encoder *encoder; /* NULL while compression is off */
     struct request_queue requests;
     struct router_link *link;
     struct counters counters;

@@ -5,6 +5,7 @@
  */
 #include "gateway/packet.h"
 
+#include "gateway/attachments.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
@@ -42,6 +43,7 @@ struct call {
     struct gateway *gateway;
     struct socket *socket;
     const struct socketio_packet *packet;
+    struct bytes attachments; /* what the placeholders in the packet stand for, as the link takes them */
 };
 
 static void refuse(const struct call *call, enum refusal_code code, const char *message)
@@ -212,7 +214,8 @@ static void publish(const struct call *call, const struct event_rule *rule, cons
     struct wire_event event = {.socket = call->socket->number,
                                .flags = call->packet->ack == SOCKETIO_NO_ACK ? 0 : WIRE_EVENT_ACK,
                                .event = call->packet->name,
-                               .arguments = call->packet->event.arguments};
+                               .arguments = call->packet->event.arguments,
+                               .attachments = call->attachments};
 
     if (rule && rule->paths[RULE_PATH_ROOM].argument) {
         event.room = decode_room(values[RULE_PATH_ROOM], room_space);
@@ -235,11 +238,12 @@ static void publish(const struct call *call, const struct event_rule *rule, cons
     ask(call, REQUEST_EVENT, 1, put_event, &event);
 }
 
-static void on_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet)
+static void on_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet,
+                     struct bytes attachments)
 {
     const struct namespace_config *config = socket->namespace->config;
     const struct event_rule *rule = packet->name_error ? NULL : rules_find(&config->rules, packet->name);
-    struct call call = {gateway, socket, packet};
+    struct call call = {gateway, socket, packet, attachments};
     struct json_value values[RULE_PATHS];
 
     switch (socketio_event_finish(packet, rule ? rule->paths : NULL, rule ? RULE_PATHS : 0, values)) {
@@ -274,7 +278,7 @@ static void refuse_connect(struct gateway *gateway, struct connection *connectio
 
     struct bytes packet = buffer_bytes(out);
 
-    engine_send(gateway, connection, &packet, 1);
+    engine_send(gateway, connection, &packet, 1, (struct bytes){0});
 }
 
 /* Asks the router to let the client into a namespace that is served here. */
@@ -327,13 +331,74 @@ static struct socket *find_socket(struct connection *connection, struct bytes ns
     return NULL;
 }
 
+/* -- binary packets -------------------------------------------------------------------------- */
+
+/* What a complete packet means.  It is in nobody's hands but the caller's, so the connection may close. */
+static void on_binary(struct gateway *gateway, struct connection *connection, struct pending_packet *pending)
+{
+    struct socketio_packet packet;
+    struct socket *socket;
+
+    if (pending->illegal || socketio_packet_parse(buffer_bytes(&pending->text), &packet) < 0) {
+        engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+        return;
+    }
+    socket = find_socket(connection, packet.nsp);
+    if (!socket)
+        engine_close(gateway, connection, CLOSE_PACKET_STATE);
+    else if (packet.type == SOCKETIO_BINARY_ACK || !packet.payload.data)
+        return; /* nothing that this gateway sends asks for an answer; and an event may say nothing */
+    else if (pending->refusal != REFUSAL_CODES)
+        refuse(&(struct call){gateway, socket, &packet}, pending->refusal, NULL);
+    else
+        on_event(gateway, socket, &packet, wire_list_finish(&pending->attachments));
+}
+
+void packet_receive_binary(struct gateway *gateway, struct connection *connection, struct bytes attachment)
+{
+    struct pending_packet *pending = connection->pending;
+
+    if (!pending)
+        engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+    else if (pending_packet_add(pending, attachment)) {
+        connection->pending = NULL;
+        on_binary(gateway, connection, pending);
+        pending_packet_free(pending);
+    }
+}
+
+bool packet_overdue(struct connection *connection, uint64_t now, const struct gateway_settings *settings)
+{
+    struct pending_packet *pending = connection->pending;
+
+    if (!pending)
+        return false;
+    if (connection->paused)
+        pending->since = now;
+    return now - pending->since >= (uint64_t)settings->ping_interval + settings->ping_timeout;
+}
+
+void packet_pending_free(struct connection *connection)
+{
+    pending_packet_free(connection->pending);
+    connection->pending = NULL;
+}
+
+/* -- packets --------------------------------------------------------------------------------- */
+
 void packet_receive(struct gateway *gateway, struct connection *connection, struct bytes text)
 {
     struct socketio_packet packet;
     struct socket *socket;
 
-    if (socketio_packet_parse(text, &packet) < 0) {
+    if (connection->pending || socketio_packet_parse(text, &packet) < 0) {
         engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+        return;
+    }
+    if (packet.attachments) {
+        if (pending_packet_new(&packet, text, gateway->settings->max_attachments, loop_now(gateway->loop),
+                               &connection->pending) < 0)
+            engine_close(gateway, connection, CLOSE_PARSE_ERROR);
         return;
     }
     socket = find_socket(connection, packet.nsp);
@@ -348,14 +413,10 @@ void packet_receive(struct gateway *gateway, struct connection *connection, stru
     switch (packet.type) {
     case SOCKETIO_EVENT:
         if (packet.payload.data) /* without a payload it says nothing */
-            on_event(gateway, socket, &packet);
+            on_event(gateway, socket, &packet, (struct bytes){0});
         break;
     case SOCKETIO_DISCONNECT:
         socket_close(gateway, socket, CLOSE_CLIENT_CLOSE);
-        break;
-    case SOCKETIO_BINARY_EVENT:
-    case SOCKETIO_BINARY_ACK: /* what follows would be binary messages, which this version does not take */
-        engine_close(gateway, connection, CLOSE_WEBSOCKET_UNSUPPORTED);
         break;
     default: /* an acknowledgement: nothing that this gateway sends asks for one */
         break;

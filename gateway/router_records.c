@@ -80,7 +80,8 @@ static int on_refused(struct gateway *gateway, struct wire_reader *reader)
 }
 
 /* Answers the client behind a request, and forgets the request. */
-static void answer_request(struct gateway *gateway, uint64_t number, struct bytes answer)
+static void answer_request(struct gateway *gateway, uint64_t number, struct bytes answer,
+                           struct bytes attachments)
 {
     struct request *request = requests_find(&gateway->requests, number);
     struct socket *socket;
@@ -92,7 +93,7 @@ static void answer_request(struct gateway *gateway, uint64_t number, struct byte
     ack = request->ack;
     socket_finish_request(gateway, request);
     if (socket && answer.length)
-        socket_acknowledge(gateway, socket, ack, answer);
+        socket_acknowledge(gateway, socket, ack, answer, attachments);
 }
 
 static int on_joined(struct gateway *gateway, struct wire_reader *reader)
@@ -105,7 +106,7 @@ static int on_joined(struct gateway *gateway, struct wire_reader *reader)
     socket = sockets_find(gateway, record.socket);
     if (socket)
         room_add(gateway, socket, record.room, record.joined_pos, record.watch);
-    answer_request(gateway, record.request, record.answer);
+    answer_request(gateway, record.request, record.answer, record.attachments);
     return 0;
 }
 
@@ -121,7 +122,7 @@ static int on_left(struct gateway *gateway, struct wire_reader *reader)
     membership = socket ? socket_membership(socket, record.room) : NULL;
     if (membership)
         room_remove(gateway, socket, membership);
-    answer_request(gateway, record.request, record.answer);
+    answer_request(gateway, record.request, record.answer, (struct bytes){0});
     return 0;
 }
 
@@ -131,7 +132,7 @@ static int on_answer(struct gateway *gateway, struct wire_reader *reader)
 
     if (wire_get_answer(reader, &record) < 0)
         return ERROR_MALFORMED;
-    answer_request(gateway, record.request, record.answer);
+    answer_request(gateway, record.request, record.answer, record.attachments);
     return 0;
 }
 
@@ -148,7 +149,7 @@ static int on_done(struct gateway *gateway, struct wire_reader *reader)
 
         if (wire_list_u64(&list, &number) < 0)
             return ERROR_MALFORMED;
-        answer_request(gateway, number, (struct bytes){0});
+        answer_request(gateway, number, (struct bytes){0}, (struct bytes){0});
     }
     return 0;
 }
@@ -187,7 +188,7 @@ static int on_emit(struct gateway *gateway, struct wire_reader *reader)
     if (record.flags & WIRE_DELIVER_VOLATILE && socket->connection->blocked)
         gateway->counters.dropped_slow_reader++;
     else
-        socket_emit(gateway, socket, record.payload);
+        socket_emit(gateway, socket, record.payload, record.attachments);
     return 0;
 }
 

@@ -104,26 +104,47 @@ void socket_membership_drop(struct socket *socket, struct membership *membership
 
 /* -- sending --------------------------------------------------------------------------------- */
 
-void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer)
+/* How many there are; a client takes no more than so many, and nothing here has more. */
+static unsigned attachment_count(struct bytes attachments)
+{
+    struct wire_reader list;
+    int count = wire_list_open(&list, attachments);
+
+    return count > 0 ? (unsigned)count : 0;
+}
+
+void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer,
+                        struct bytes attachments)
 {
     struct buffer *head = &gateway->scratch;
 
     if (ack == SOCKETIO_NO_ACK)
         return;
     buffer_clear(head);
-    socketio_append_ack_head(head, socket->namespace->name, ack);
+    socketio_append_ack_head(head, socket->namespace->name, ack, attachment_count(attachments));
     buffer_append_char(head, '[');
 
     struct bytes parts[] = {buffer_bytes(head), answer, BYTES("]")};
 
-    engine_send(gateway, socket->connection, parts, 3);
+    engine_send(gateway, socket->connection, parts, 3, attachments);
 }
 
-void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload)
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
+                 struct bytes attachments)
 {
-    struct bytes parts[] = {buffer_bytes(&socket->namespace->event_head), payload};
+    struct buffer *scratch = &gateway->scratch;
+    struct bytes head = buffer_bytes(&socket->namespace->event_head);
+    unsigned count = attachment_count(attachments);
 
-    engine_send(gateway, socket->connection, parts, 2);
+    if (count) {
+        buffer_clear(scratch);
+        socketio_append_event_head(scratch, socket->namespace->name, SOCKETIO_NO_ACK, count);
+        head = buffer_bytes(scratch);
+    }
+
+    struct bytes parts[] = {head, payload};
+
+    engine_send(gateway, socket->connection, parts, 2, attachments);
     gateway->counters.deliveries++;
 }
 
@@ -135,7 +156,7 @@ void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack
     gateway->counters.refused[code]++;
     if (ack != SOCKETIO_NO_ACK) {
         refusal_append_answer(&text, code, message);
-        socket_acknowledge(gateway, socket, ack, buffer_bytes(&text));
+        socket_acknowledge(gateway, socket, ack, buffer_bytes(&text), (struct bytes){0});
     } else if (!refusal_budget_take(&socket->errors, loop_now(gateway->loop))) {
         gateway->counters.dropped_error_rate++;
     } else {
@@ -150,7 +171,7 @@ void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack
             buffer_append_char(&text, '"');
         }
         buffer_append_char(&text, ']');
-        socket_emit(gateway, socket, buffer_bytes(&text));
+        socket_emit(gateway, socket, buffer_bytes(&text), (struct bytes){0});
     }
     buffer_done(&text);
 }
@@ -186,7 +207,7 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
 
     struct bytes packet = buffer_bytes(out);
 
-    engine_send(gateway, socket->connection, &packet, 1);
+    engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
 }
 
 /* Forgets the socket, and tells the router unless it knows. */
@@ -208,7 +229,7 @@ void socket_on_refused(struct gateway *gateway, struct socket *socket, struct by
 
     struct bytes packet = buffer_bytes(out);
 
-    engine_send(gateway, socket->connection, &packet, 1);
+    engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
     close_socket(gateway, socket, CLOSE_NONE, false);
 }
 
@@ -226,7 +247,7 @@ void socket_disconnect(struct gateway *gateway, struct socket *socket)
 
     struct bytes packet = buffer_bytes(out);
 
-    engine_send(gateway, socket->connection, &packet, 1);
+    engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
     close_socket(gateway, socket, CLOSE_ROUTER_CLOSE, false);
 }
 

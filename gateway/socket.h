@@ -72,15 +72,18 @@ void socket_finish_request(struct gateway *gateway, struct request *request);
 void socket_on_connected(struct gateway *gateway, struct socket *socket, const struct wire_connected *record);
 void socket_on_refused(struct gateway *gateway, struct socket *socket, struct bytes error);
 
-/* Sends an acknowledgement with one argument, or nothing when none was asked for. */
-void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer);
+/* Sends an acknowledgement with one argument, and what its placeholders stand for (as engine_send() takes
+   it), or nothing when none was asked for. */
+void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer,
+                        struct bytes attachments);
 
 /* Refuses: in the acknowledgement, or as hubbub:error about that event.  message NULL: the code's own. */
 void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack, struct bytes event,
                    enum refusal_code code, const char *message);
 
-/* An event for this socket alone; payload is its JSON array. */
-void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload);
+/* An event for this socket alone; payload is its JSON array, attachments as for engine_send(). */
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
+                 struct bytes attachments);
 
 /* At the router's word: sends DISCONNECT and forgets the socket; the connection lives. */
 void socket_disconnect(struct gateway *gateway, struct socket *socket);

@@ -300,7 +300,8 @@ void membership_finish_join(struct router *router, struct session *session, stru
                                                .room = room_name(answer->room),
                                                .joined_pos = membership->joined_pos,
                                                .watch = membership->watch,
-                                               .answer = buffer_bytes(&text)});
+                                               .answer = buffer_bytes(&text),
+                                               .attachments = answer->attachments});
     buffer_done(&text);
     link_split(&router->links, link);
 }

@@ -21,13 +21,14 @@ void membership_release_join(struct router *router, struct ticket *ticket);
 void membership_release_leave(struct router *router, struct ticket *ticket);
 void membership_release_presence(struct router *router, struct ticket *ticket);
 
-/* What a join is answered with: history, if asked for, is a list of messages joined by commas. */
+/* What a join is answered with: history, if asked for, is a list of messages joined by commas, and
+   attachments what the placeholders in it stand for. */
 struct join_answer {
     uint64_t request, socket;
     struct room *room;
     bool watch;
     bool with_history, more;
-    struct bytes history;
+    struct bytes history, attachments;
 };
 
 /* The end of a join: the socket counts, and JOINED is put.  membership is the session's for that room. */

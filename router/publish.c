@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "proto/json_text.h"
+#include "proto/socketio.h"
 #include "router/reply.h"
 
 #include <assert.h>
@@ -71,6 +72,7 @@ static void deliver_to(struct router *router, struct gateway_link *link, const s
                                             ? delivery->sender->socket
                                             : 0,
                               .payload = delivery->payload,
+                              .attachments = fields->attachments,
                           });
     router->counters.copies++;
     link_split(&router->links, link);
@@ -85,7 +87,8 @@ static void deliver_to_self(struct router *router, const struct delivery *delive
         return;
     wire_put_emit(out, &(struct wire_emit){.socket = delivery->sender->socket,
                                            .flags = delivery->flags,
-                                           .payload = delivery->payload});
+                                           .payload = delivery->payload,
+                                           .attachments = delivery->fields->attachments});
     if (!(delivery->flags & WIRE_DELIVER_VOLATILE)) {
         link_settle(link);
         link_tell(link, delivery->fields->pos); /* an EMIT has no position of its own */
@@ -259,6 +262,14 @@ static int find_room(struct router *router, const struct session *session, const
     return 0;
 }
 
+/* No client would take a packet with more than SOCKETIO_ATTACHMENTS_MAX. */
+static int attachment_count(const struct wire_event *event)
+{
+    struct wire_reader list;
+
+    return wire_list_open(&list, event->attachments);
+}
+
 static bool id_valid(struct bytes id)
 {
     return id.length >= DEDUP_MIN && id.length <= DEDUP_MAX && room_name_valid(id);
@@ -323,6 +334,7 @@ static void take(struct router *router, struct gateway_link *link, const struct 
                                      .namespace = room->namespace->name,
                                      .event = rule->name,
                                      .arguments = event->arguments,
+                                     .attachments = event->attachments,
                                      .publish_id = event->id,
                                      .sender_sid = session_sid(session),
                                      .sender_name = session_from(session, from_space),
@@ -369,7 +381,8 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
         code = REFUSAL_UNKNOWN_EVENT;
         goto refused;
     }
-    if (event->arguments.length > router->settings->max_event) {
+    if (event->arguments.length + event->attachments.length > router->settings->max_event ||
+        attachment_count(event) > SOCKETIO_ATTACHMENTS_MAX) {
         code = REFUSAL_TOO_LARGE;
         goto refused;
     }

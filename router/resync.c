@@ -215,7 +215,7 @@ static size_t cost_of(const struct router *router, const struct gateway_link *li
     if (!share.deliver)
         return share.request ? RECORD_OVERHEAD + names : 0;
     return RECORD_OVERHEAD * 3 + names + fields->event.length + fields->sender_name.length +
-           fields->arguments.length;
+           fields->arguments.length + fields->attachments.length;
 }
 
 static void replay(struct router *router, struct gateway_link *link, const struct journal_message *fields)
@@ -239,7 +239,8 @@ static void replay(struct router *router, struct gateway_link *link, const struc
     if (fields->deliver == DELIVER_SELF) {
         wire_put_emit(&link->out, &(struct wire_emit){.socket = share.sender->socket,
                                                       .flags = flags,
-                                                      .payload = buffer_bytes(scratch)});
+                                                      .payload = buffer_bytes(scratch),
+                                                      .attachments = fields->attachments});
         link_tell(link, fields->pos);
     } else {
         if (fields->deliver == DELIVER_NAMESPACE)
@@ -249,7 +250,8 @@ static void replay(struct router *router, struct gateway_link *link, const struc
                                                             .room = fields->room,
                                                             .flags = flags,
                                                             .except = share.sender ? share.sender->socket : 0,
-                                                            .payload = buffer_bytes(scratch)});
+                                                            .payload = buffer_bytes(scratch),
+                                                            .attachments = fields->attachments});
         link->told = fields->pos;
     }
 }

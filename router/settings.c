@@ -39,7 +39,7 @@ static const struct config_key keys[] = {
     {KEY(max_history_bytes, SIZE), .minimum = 1024, .maximum = 64 << 20, .fallback = "512 KB",
      .help = "how large the messages of one answer may be"},
     {KEY(max_event, SIZE), .minimum = 128, .maximum = 64 << 20, .fallback = "1 MB",
-     .help = "how large the arguments of an event may be"},
+     .help = "how large an event may be, its arguments and attachments together"},
     {KEY(max_batch, SIZE), .minimum = WIRE_BATCH_LIMIT, .maximum = 256 << 20, .fallback = "16 MB",
      .help = "the largest batch that a gateway may send"},
     {KEY(max_unacknowledged, SIZE), .minimum = 65536, .maximum = 1ULL << 34, .fallback = "64 MB",

@@ -36,7 +36,7 @@ RECORDS = {
     "LEAVE": (8, "request socket room"),
     "HISTORY": (9, "request socket room before has_after after limit"),
     "PRESENCE": (10, "request socket room"),
-    "EVENT": (11, "request socket flags room event arguments id"),
+    "EVENT": (11, "request socket flags room event arguments id attachments"),
     "STATISTICS": (12, "counters"),
     "BYE": (13, "reason"),
     "PASS": (14, "to number kind sid body"),
@@ -46,12 +46,12 @@ RECORDS = {
     "LIVE": (33, "pos"),
     "CONNECTED": (34, "request socket sid sender generation"),
     "REFUSED": (35, "request socket error"),
-    "JOINED": (36, "request socket room joined_pos watch answer"),
+    "JOINED": (36, "request socket room joined_pos watch answer attachments"),
     "LEFT": (37, "request socket room answer"),
-    "ANSWER": (38, "request answer"),
+    "ANSWER": (38, "request answer attachments"),
     "DONE": (39, "requests"),
-    "DELIVER": (40, "pos namespace room flags except_socket payload"),
-    "EMIT": (41, "socket flags payload"),
+    "DELIVER": (40, "pos namespace room flags except_socket payload attachments"),
+    "EMIT": (41, "socket flags payload attachments"),
     "CLOSE": (42, "socket reason final"),
     "POSITION": (43, "pos"),
     "RESYNC": (44, "reason"),
@@ -62,7 +62,8 @@ RECORDS = {
     "BACK": (49, "incarnation"),
     "ASK": (50, "ask socket"),
 }
-TYPES = {number: collections.namedtuple(name, fields) for name, (number, fields) in RECORDS.items()}
+TYPES = {number: collections.namedtuple(name, fields, defaults=[[]] if fields.endswith(" attachments") else [])
+         for name, (number, fields) in RECORDS.items()}
 NUMBERS = {name: number for name, (number, _) in RECORDS.items()}
 ACK = 1
 VOLATILE, REPLAY, NAMESPACE, WATCHERS = 1, 2, 4, 8
@@ -298,11 +299,12 @@ class Socket:
         self.rooms[room] = (record.joined_pos, record.watch)
         return json.loads(record.answer)
 
-    def start(self, event, room, arguments, client_id="", flags=ACK):
-        return self.ask("EVENT", flags, room, event, json.dumps(arguments, separators=(",", ":"))[1:-1], client_id)
+    def start(self, event, room, arguments, client_id="", flags=ACK, attachments=()):
+        return self.ask("EVENT", flags, room, event, json.dumps(arguments, separators=(",", ":"))[1:-1], client_id,
+                        *([list(attachments)] if attachments else []))
 
-    def publish(self, event, room, *arguments, client_id=""):
-        return self.gateway.answer(self.start(event, room, arguments, client_id))
+    def publish(self, event, room, *arguments, client_id="", attachments=()):
+        return self.gateway.answer(self.start(event, room, arguments, client_id, attachments=attachments))
 
     def say(self, room, text, client_id=""):
         return self.publish("msg", room, {"room": room, "text": text}, client_id=client_id)

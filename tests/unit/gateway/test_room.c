@@ -107,9 +107,9 @@ static void what_is_for_one_keeps_its_place_among_the_rooms(void **state)
     room_add(gateway, a.socket, ROOM, 0, false);
     room_add(gateway, b.socket, ROOM, 0, false);
     deliver(gateway, 1, "[1]", 0, 0);
-    socket_emit(gateway, a.socket, BYTES("[\"own\"]"));
+    socket_emit(gateway, a.socket, BYTES("[\"own\"]"), (struct bytes){0});
     deliver(gateway, 2, "[2]", 0, 0);
-    socket_acknowledge(gateway, a.socket, 7, BYTES("{}"));
+    socket_acknowledge(gateway, a.socket, 7, BYTES("{}"), (struct bytes){0});
     fixture_flush(gateway);
     assert_string_equal(fixture_read(&a), "42[1]|42[\"own\"]|42[2]|437[{}]");
     assert_string_equal(fixture_read(&b), "42[1]|42[2]");

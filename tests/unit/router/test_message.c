@@ -9,6 +9,7 @@
 #include "router/message.h"
 
 #include "common/memory.h"
+#include "proto/wire.h"
 
 #include <stdlib.h>
 
@@ -64,6 +65,7 @@ static void check_payload(const struct journal_message *fields, const char *epoc
     assert_true(bytes_equal(message->ticket.entry.message.arguments, fields->arguments));
     assert_true(bytes_equal(message->ticket.entry.message.publish_id, fields->publish_id));
     assert_true(bytes_equal(message->ticket.entry.message.event, fields->event));
+    assert_true(bytes_equal(message->ticket.entry.message.attachments, fields->attachments));
     assert_true(bytes_equal(message->ticket.entry.message.sender_sid, fields->sender_sid));
     assert_true(bytes_equal(message->ticket.entry.message.sender_name, fields->sender_name));
     assert_true(bytes_equal(message->ticket.entry.dedup_scope, BYTES("scope")));
@@ -129,13 +131,46 @@ static void test_the_largest_tail(void **state)
     free_rooms(&rooms);
 }
 
+/* Only what stands for an attachment is renumbered, and only in a message that has some. */
+static void test_entries_with_attachments(void **state)
+{
+    struct journal_message fields = sample(BYTES("r"));
+    struct wire_list attachments = {0};
+    struct buffer out = {0};
+
+    (void)state;
+    fields.arguments = BYTES("{\"num\":1,\"_placeholder\":true},{\"num\":1}");
+    assert_int_equal(message_attachments(&fields), 0);
+    message_append_entry(&out, &fields, 7);
+    check_text(
+        &out,
+        "{\"seq\":3,\"id\":\"id \\\"1\\\"\",\"event\":\"a \\\\ b\",\"from\":\"ann\",\"at\":1700000000000,"
+        "\"args\":[{\"num\":1,\"_placeholder\":true},{\"num\":1}]}");
+    wire_list_put_blob(&attachments, BYTES("zero"));
+    wire_list_put_blob(&attachments, BYTES(""));
+    fields.attachments = wire_list_finish(&attachments);
+    assert_int_equal(message_attachments(&fields), 2);
+    message_append_entry(&out, &fields, 7);
+    check_text(
+        &out,
+        "{\"seq\":3,\"id\":\"id \\\"1\\\"\",\"event\":\"a \\\\ b\",\"from\":\"ann\",\"at\":1700000000000,"
+        "\"args\":[{\"num\":8,\"_placeholder\":true},{\"num\":1}]}");
+    /* What members get, and what is kept, is as it came. */
+    check_payload(
+        &fields, "e",
+        "[\"a \\\\ b\",{\"num\":1,\"_placeholder\":true},{\"num\":1},{\"room\":\"r\",\"seq\":3,\"id\":"
+        "\"id \\\"1\\\"\",\"from\":\"ann\",\"at\":1700000000000},\"e.7\"]");
+    wire_list_done(&attachments);
+    buffer_done(&out);
+}
+
 static void test_entries_and_answers(void **state)
 {
     struct journal_message fields = sample(BYTES("r"));
     struct buffer out = {0};
 
     (void)state;
-    message_append_entry(&out, &fields);
+    message_append_entry(&out, &fields, 3);
     check_text(
         &out,
         "{\"seq\":3,\"id\":\"id \\\"1\\\"\",\"event\":\"a \\\\ b\",\"from\":\"ann\",\"at\":1700000000000,"
@@ -154,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_payloads),
         cmocka_unit_test(test_the_largest_tail),
         cmocka_unit_test(test_entries_and_answers),
+        cmocka_unit_test(test_entries_with_attachments),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
