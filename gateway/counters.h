@@ -14,6 +14,7 @@
 #define COUNTER_TABLE(X)                                                                                     \
     X(connections, "hubbub_connections", "open connections (a gauge)")                                       \
     X(websockets, "hubbub_websockets", "open WebSocket connections (a gauge)")                               \
+    X(polling_sessions, "hubbub_polling_sessions", "sessions on the polling transport (a gauge)")            \
     X(sockets, "hubbub_sockets", "Socket.IO sockets connected to a namespace (a gauge)")                     \
     X(rooms, "hubbub_gateway_rooms", "rooms with members here (a gauge)")                                    \
     X(accepted, "hubbub_accepted_total", "connections accepted")                                             \
@@ -32,6 +33,10 @@
       "volatile events dropped for a slow reader")                                                           \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}",                                         \
       "hubbub:error events beyond their rate")                                                               \
+    X(upgrades, "hubbub_upgrades_total", "sessions that went over from polling to a WebSocket")              \
+    X(moved_in, "hubbub_sessions_moved_total{direction=in}", "sessions taken over from another gateway")     \
+    X(moved_out, "hubbub_sessions_moved_total{direction=out}", "sessions handed to another gateway")         \
+    X(relayed, "hubbub_relayed_total", "questions to another gateway, whose session a request was for")      \
     X(link_resets, "hubbub_link_resets_total", "new links to the router")                                    \
     X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router")         \
     X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit")

@@ -7,7 +7,10 @@
 
 #include "common/random.h"
 #include "gateway/engine.h"
+#include "gateway/engine_service.h"
 #include "gateway/listener.h"
+#include "gateway/upgrade.h"
+#include "proto/deflate.h"
 
 enum {
     INCARNATION_BITS = 48,
@@ -30,9 +33,11 @@ static void on_turn_end(void *arg)
     struct gateway *gateway = arg;
 
     link_look(gateway->link);
+    connections_wake(gateway);
     if (gateway->connections.paused_count && !link_congested(gateway->link))
         connections_resume(gateway);
     gateway_advance_timers(gateway);
+    upgrade_look(gateway);
     rooms_flush(gateway);
     connections_flush(gateway);
     link_flush(gateway->link);
@@ -50,6 +55,9 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     if (settings->compression)
         gateway->encoder = encoder_new(settings->compression_threshold);
     requests_init(&gateway->requests);
+    sessions_init(&gateway->sessions);
+    relays_start(gateway);
+    gateway->deflate = deflate_new();
     namespace_table_init(&gateway->namespaces, &settings->namespaces, settings->max_pattern_namespaces);
     gateway->poller = poller_new(loop, connections_on_event, gateway);
     return gateway->poller ? 0 : ERROR_SYSTEM;
@@ -77,11 +85,15 @@ void gateway_done(struct gateway *gateway)
     listener_free(gateway->listener);
     if (gateway->poller)
         connections_done(gateway, CLOSE_DRAIN);
+    relays_done(gateway);
     link_free(gateway->link);
     poller_free(gateway->poller);
     namespace_table_done(&gateway->namespaces);
     slot_table_done(&gateway->sockets);
+    sessions_done(&gateway->sessions);
     requests_done(&gateway->requests);
+    deflate_free(gateway->deflate);
+    buffer_done(&gateway->inflated);
     fanout_done(&gateway->fanout);
     encoder_free(gateway->encoder);
     buffer_done(&gateway->scratch);
@@ -91,6 +103,8 @@ void gateway_done(struct gateway *gateway)
 
 static void end_connection(struct gateway *gateway, struct connection *connection)
 {
+    if (connection->exchange && !connection->exchange->reading)
+        return; /* it ends with its answer */
     if (!connection->heartbeat_due) /* still HTTP */
         connection_end(gateway, connection, CLOSE_DRAIN);
     else
@@ -115,6 +129,7 @@ void gateway_drain(struct gateway *gateway)
     log_info("draining", "connections=%u", gateway->connections.slots.count);
     listener_free(gateway->listener);
     gateway->listener = NULL;
+    relay_release_polls(gateway);
     connections_each(gateway, end_connection);
     gateway->drain_until = loop_now(gateway->loop) + DRAIN_MS;
     loop_timer_init(&gateway->drain_timer, gateway->loop, on_drain_step, gateway);

@@ -8,10 +8,13 @@
 #include "gateway/connection.h"
 #include "gateway/counters.h"
 #include "gateway/namespace.h"
+#include "gateway/relay.h"
 #include "gateway/router_link.h"
+#include "gateway/session.h"
 #include "gateway/settings.h"
 #include "gateway/socket.h"
 
+struct deflate;
 struct listener;
 
 struct gateway {
@@ -27,6 +30,10 @@ struct gateway {
     struct fanout fanout;
     struct encoder *encoder; /* NULL while compression is off */
     struct request_queue requests;
+    struct session_table sessions;
+    struct relay_table relays;
+    struct deflate *deflate; /* inflates messages of clients, compresses large answers */
+    struct buffer inflated;  /* the message that is being handled */
     struct router_link *link;
     struct counters counters;
     uint64_t incarnation;  /* 48 random bits: this run of the program */

@@ -319,6 +319,23 @@ void link_disconnect(struct router_link *link, uint64_t socket, enum close_reaso
         &(struct wire_disconnect){.socket = socket, .reason = bytes_from_text(close_reason_text(reason))});
 }
 
+void link_pass(struct router_link *link, const struct wire_pass *record)
+{
+    if (link->state != LINK_LIVE)
+        return;
+    wire_put_pass(&link->batch, record);
+    split_batch(link);
+}
+
+int link_take(struct router_link *link, const struct wire_take *record)
+{
+    if (link->state != LINK_LIVE)
+        return ERROR_CLOSED;
+    wire_put_take(&link->batch, record);
+    split_batch(link);
+    return 0;
+}
+
 void link_told(struct router_link *link, uint64_t ask, struct bytes handshake)
 {
     wire_put_told(&link->batch, &(struct wire_told){.ask = ask, .handshake = handshake});
@@ -390,6 +407,7 @@ static int read_batch(struct router_link *link, struct bytes bytes)
             log_info("link to the router is live", "epoch=%s position=%llu", link->progress.epoch,
                      (unsigned long long)live.pos);
             send_requests_again(link);
+            relay_on_live(gateway);
             if (gateway->on_live)
                 gateway->on_live();
             break;

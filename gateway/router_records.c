@@ -4,8 +4,10 @@
  */
 #include "gateway/router_records.h"
 
+#include "gateway/arrival.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/upgrade.h"
 #include "gateway/handshake.h"
 #include "proto/socketio.h"
 
@@ -218,6 +220,56 @@ static int on_position(struct link_progress *progress, struct wire_reader *reade
     return 0;
 }
 
+static int on_passed(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_passed record;
+
+    if (wire_get_passed(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    relay_on_passed(gateway, &record);
+    return 0;
+}
+
+static int on_given(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_given record;
+
+    if (wire_get_given(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    upgrade_on_given(gateway, &record);
+    return 0;
+}
+
+static int on_taken(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_taken record;
+
+    if (wire_get_taken(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    arrival_on_taken(gateway, &record);
+    return 0;
+}
+
+static int on_gone(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_gone record;
+
+    if (wire_get_gone(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    relay_on_gone(gateway, record.incarnation);
+    return 0;
+}
+
+static int on_back(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_back record;
+
+    if (wire_get_back(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    relay_on_back(gateway, record.incarnation);
+    return 0;
+}
+
 /* Whoever asks gets it from here, and it is kept nowhere else. */
 static int on_ask(struct gateway *gateway, struct wire_reader *reader)
 {
@@ -261,6 +313,16 @@ int records_handle(struct gateway *gateway, struct link_progress *progress, stru
         return on_close(gateway, reader);
     case WIRE_TYPE_POSITION:
         return on_position(progress, reader);
+    case WIRE_TYPE_PASSED:
+        return on_passed(gateway, reader);
+    case WIRE_TYPE_GIVEN:
+        return on_given(gateway, reader);
+    case WIRE_TYPE_TAKEN:
+        return on_taken(gateway, reader);
+    case WIRE_TYPE_GONE:
+        return on_gone(gateway, reader);
+    case WIRE_TYPE_BACK:
+        return on_back(gateway, reader);
     case WIRE_TYPE_ASK:
         return on_ask(gateway, reader);
     default:

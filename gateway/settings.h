@@ -15,7 +15,13 @@ struct gateway_settings {
     char *router;
     char *curve_secret_key, *curve_router_key;             /* paths; NULL: the link is not encrypted */
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
-    uint32_t http_head_timeout, http_idle_timeout;         /* ms */
+    uint32_t upgrade_timeout;                              /* ms */
+    uint32_t http_head_timeout, http_body_timeout, http_idle_timeout; /* ms */
+    uint32_t http_compression_threshold;                   /* bytes; 0: polls are not compressed */
+    char *cors_origins;                                    /* "": CORS is off */
+    bool cors_credentials;
+    char *cookie; /* its name; "": none */
+    bool echo;
     uint32_t max_payload;                                  /* bytes */
     uint32_t max_attachments;                              /* bytes: of a binary packet, its text included */
     uint32_t max_http_head;                                /* bytes */

@@ -202,6 +202,8 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
         socket->from = memory_text(record->from.data, record->from.length);
     gateway->counters.sockets++;
     engine_namespace_joined(socket->connection);
+    if (socket->connection->arrival)
+        return; /* it has moved here, and its client knows */
     buffer_clear(out);
     socketio_append_connect(out, socket->namespace->name, record->sid, (struct bytes){0});
 
@@ -249,6 +251,22 @@ void socket_disconnect(struct gateway *gateway, struct socket *socket)
 
     engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
     close_socket(gateway, socket, CLOSE_ROUTER_CLOSE, false);
+}
+
+void socket_give_away(struct gateway *gateway, struct socket *socket)
+{
+    close_socket(gateway, socket, CLOSE_NONE, false);
+}
+
+void sockets_move(struct gateway *gateway, struct connection *from, struct connection *to)
+{
+    for (struct socket *socket = from->sockets; socket; socket = socket->next) {
+        for (unsigned i = 0; i < socket->room_count; i++)
+            room_move_member(gateway, &socket->rooms[i], to);
+        socket->connection = to;
+    }
+    to->sockets = from->sockets;
+    from->sockets = NULL;
 }
 
 void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason)

@@ -65,6 +65,12 @@ void socket_close(struct gateway *gateway, struct socket *socket, enum close_rea
 /* The connection ends: its sockets go, and the router is told. */
 void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 
+/* Forgets one that is another gateway's now: the router knows, and its client has not left. */
+void socket_give_away(struct gateway *gateway, struct socket *socket);
+
+/* The sockets of one connection go on on another, their rooms with them. */
+void sockets_move(struct gateway *gateway, struct connection *from, struct connection *to);
+
 /* A request has its answer: forgets it, and counts it for its socket if that is still there. */
 void socket_finish_request(struct gateway *gateway, struct request *request);
 

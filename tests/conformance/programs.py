@@ -1,9 +1,12 @@
 """Starts the programs under test for one test file, and leaves nothing behind.
 
 HUBBUB_BUILD names the build folder (default: build, beside tests).  Every start has a port and a temporary folder
-of its own, so any number of test files may run at once.
+of its own, so any number of test files may run at once.  With HUBBUB_REFERENCE set, tests that use serve() run
+against the reference server, which shows that they ask for nothing that it does not do.
 """
 import atexit
+import functools
+import json
 import os
 import pathlib
 import queue
@@ -18,7 +21,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get('HUBBUB_BUILD', ROOT / 'build')).resolve()
-PATIENCE = 60  # seconds until what is awaited counts as missing: a sanitizer's build on a busy machine
+REFERENCE = bool(os.environ.get('HUBBUB_REFERENCE'))
+PATIENCE = float(os.environ.get('HUBBUB_PATIENCE', 60))  # seconds until what is awaited counts as missing: a sanitizer's build on a busy machine
 
 _running = set()
 
@@ -40,6 +44,14 @@ def free_port():
             except OSError:
                 continue
         return port
+
+
+def free_ports(count):
+    """Different free ports."""
+    ports = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
 
 
 class _Program:
@@ -114,27 +126,102 @@ class Gateway(_Program):
 
 
 class Stack(_Program):
-    """`hubbub run` with one gateway; gateway: keys of its section in the configuration, rest: further text of it."""
+    """`hubbub run`, each gateway on a port of its own; gateway: keys of its section, rest: further text of the file."""
 
-    def __init__(self, gateway=None, rest=''):
-        self.port = free_port()
+    def __init__(self, gateway=None, rest='', gateways=1):
+        self.ports = free_ports(gateways)
+        self.port = self.ports[0]
         self.pids = {}
         with tempfile.NamedTemporaryFile('w', suffix='.conf', prefix='hubbub-conformance-') as config:
             keys = ' '.join(f'{key} = {value};' for key, value in (gateway or {}).items())
             config.write(f'gateway = {{ {keys} }};\n{rest}\n')
             config.flush()
-            super().__init__([BUILD / 'cli' / 'hubbub', 'run', f'--port={self.port}', '--gateways=1', '--data=data',
-                              f'--config={config.name}'])
-            end = time.monotonic() + PATIENCE
-            while True:
-                try:
-                    line = self.lines.get(timeout=max(0.0, end - time.monotonic()))
-                except queue.Empty:
-                    line = None
-                if line is None:
-                    raise self.failed('the stack does not get ready')
-                if line == 'ready':
-                    return
-                name, _, rest = line.partition(' pid=')
-                if rest:
-                    self.pids[name] = int(rest.split()[0])
+            super().__init__([BUILD / 'cli' / 'hubbub', 'run', f'--ports={",".join(map(str, self.ports))}',
+                              '--data=data', f'--config={config.name}'])
+            self.wait_for('ready')
+
+    def wait_for(self, wanted):
+        """Reads lines up to one that begins so, and keeps the newest process id of each name."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                line = self.lines.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                line = None
+            if line is None:
+                raise self.failed(f'the stack does not say {wanted!r}')
+            name, _, rest = line.partition(' pid=')
+            if rest:
+                self.pids[name] = int(rest.split()[0])
+            if line.startswith(wanted):
+                return line
+
+    def metrics(self):
+        """What gateways and router have counted, as of the gateways' last report (one a second)."""
+        answer = subprocess.run([BUILD / 'cli' / 'hubbub', 'stats', '--data', self.folder / 'data', 'json'],
+                                capture_output=True, check=True, text=True)
+        return json.loads(answer.stdout)['metrics']
+
+    def wait_for_metric(self, wanted):
+        """Waits until wanted(metrics) is true; the metrics."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            metrics = self.metrics()
+            if wanted(metrics):
+                return metrics
+            if time.monotonic() > end:
+                raise AssertionError(f'not counted: {metrics}')
+            time.sleep(0.1)
+
+
+# The gateway's key for each option of the reference server that has one.
+REFERENCE_OPTIONS = dict(ping_interval='pingInterval', ping_timeout='pingTimeout', connect_timeout='connectTimeout',
+                         upgrade_timeout='upgradeTimeout', max_payload='maxHttpBufferSize')
+
+
+class Reference(_Program):
+    """The reference server, in the place of a stack: one process, on whose port all gateways are said to be."""
+
+    def __init__(self, gateway=None, gateways=1, options=None):
+        self.port = free_port()
+        self.ports = [self.port] * gateways
+        given = {REFERENCE_OPTIONS[key]: value for key, value in (gateway or {}).items() if key in REFERENCE_OPTIONS}
+        plan = dict(port=self.port, options={**given, **(options or {})})
+        super().__init__(['node', ROOT / 'tests' / 'support' / 'reference.mjs', json.dumps(plan)])
+        try:
+            line = self.lines.get(timeout=PATIENCE)
+        except queue.Empty:
+            line = None
+        if line != 'ready':
+            raise self.failed('the reference server does not get ready')
+
+
+# What the reference server does in "/" and "/custom", as a configuration.
+SAME_AS_REFERENCE = """
+namespaces = (
+  { name = "/"; recovery = false; events = EVENTS },
+  { name = "/custom"; recovery = false; events = EVENTS }
+);
+""".replace('EVENTS', """(
+    { name = "msg";    room = "$.room"; deliver = "room";   archive = true;  dedup = "$.id"; meta = true; },
+    { name = "typing"; room = "$.room"; deliver = "others"; volatile = true; meta = true; },
+    { name = "echo";   deliver = "self"; meta = false; });""")
+
+
+def serve(gateway=None, gateways=2, options=None, rest=''):
+    """Two gateways with the reference's rules; or, to test a test, the reference itself with those options."""
+    if REFERENCE:
+        return Reference(gateway, gateways, options)
+    return Stack(gateway, SAME_AS_REFERENCE + rest, gateways)
+
+
+def in_placements(*placements):
+    """For a TestCase whose tests take a placement: each test once for each of them."""
+    def decorate(cls):
+        for name, method in list(vars(cls).items()):
+            if name.startswith('test_'):
+                delattr(cls, name)
+                for place in placements[:1] if REFERENCE else placements:
+                    setattr(cls, f'{name}_{place.name}', functools.partialmethod(method, place))
+        return cls
+    return decorate

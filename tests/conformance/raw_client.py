@@ -1,12 +1,14 @@
 """A client that sends exactly the bytes it is told to: HTTP/1.1, WebSocket (RFC 6455), Engine.IO, Socket.IO."""
 import base64
 import hashlib
+import itertools
 import json
 import os
 import socket
 import struct
+import time
 
-PATIENCE = 60  # seconds that anything awaited may take
+PATIENCE = float(os.environ.get('HUBBUB_PATIENCE', 60))  # seconds that anything awaited may take
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 HANDSHAKE_PATH = '/socket.io/?EIO=4&transport=websocket'
@@ -84,12 +86,28 @@ class Response:
             name, _, value = line.partition(':')
             assert name.lower() not in self.fields, f'{name} stands there twice'
             self.fields[name.lower()] = value.strip()
-        length = 0 if head_only or self.status in (101, 304) else int(self.fields['content-length'])
-        self.body = connection.read(length)
+        if head_only or self.status in (101, 204, 304):
+            self.body = b''
+        elif self.fields.get('transfer-encoding') == 'chunked':
+            self.body = read_chunks(connection)
+        elif 'content-length' not in self.fields and self.fields.get('connection') == 'close':
+            self.body = connection.read_end()
+        else:
+            self.body = connection.read(int(self.fields['content-length']))
 
     @property
     def json(self):
         return json.loads(self.body)
+
+
+def read_chunks(connection):
+    body = b''
+    while True:
+        length = int(connection.read_until(b'\r\n').split(b';')[0], 16)
+        body += connection.read(length)
+        assert connection.read(2) == b'\r\n'
+        if not length:
+            return body
 
 
 def request(port, text, host='127.0.0.1'):
@@ -138,15 +156,15 @@ def close_payload(code, reason=''):
 
 
 class WebSocket(Connection):
-    """An open Engine.IO session, unless told to stop after the handshake."""
+    """An open Engine.IO session; with opens=False no open packet is awaited."""
 
-    def __init__(self, port, fields=(), path=HANDSHAKE_PATH, first=b''):
-        super().__init__(port)
+    def __init__(self, port, fields=(), path=HANDSHAKE_PATH, first=b'', opens=True, host='127.0.0.1'):
+        super().__init__(port, host)
         self.send(handshake(path, fields=fields) + first)
         self.answer = self.response()
         assert self.answer.status == 101, (self.answer.status, self.answer.body)
         assert self.answer.fields['sec-websocket-accept'] == accept_for(KEY)
-        self.open = json.loads(self.read_text()[1:])
+        self.open = json.loads(self.read_text()[1:]) if opens else None
 
     def read_frame(self):
         """(opcode, payload) of the next frame, which must be whole, unmasked and in its shortest form."""
@@ -169,6 +187,21 @@ class WebSocket(Connection):
 
     def send_text(self, text):
         self.send(frame(TEXT, text, mask=os.urandom(4)))
+
+    def send_binary(self, data):
+        self.send(frame(BINARY, data, mask=os.urandom(4)))
+
+    def read_packets(self, count):
+        """The next messages as a polling payload would have them; pings are answered and not counted."""
+        packets = []
+        while len(packets) < count:
+            opcode, payload = self.read_frame()
+            assert opcode in (TEXT, BINARY), (opcode, payload)
+            if (opcode, payload) == (TEXT, b'2'):
+                self.send_text('3')
+            else:
+                packets.append(payload.decode() if opcode == TEXT else payload)
+        return packets
 
     def read_close(self):
         """The code of the server's Close frame (None without one), then the end of the connection."""
@@ -219,3 +252,124 @@ class Client(WebSocket):
         answer = json.loads(text[len(head) - 1:])
         assert len(answer) == 1, answer
         return answer[0]
+
+
+class Placement:
+    """Which gateway each request of a session goes to: 0 is its home, 1 the other one."""
+
+    def __init__(self, name, requests, websocket):
+        self.name, self.requests, self.websocket = name, requests, websocket
+
+
+HOME = Placement('at_home', [0], 0)
+ALTERNATING = Placement('alternating', [1, 0], 0)
+AWAY = Placement('away', [1], 1)
+CROSSING = Placement('crossing', [0], 1)
+
+
+class Polling:
+    """An Engine.IO session over HTTP long-polling: each request on a connection of its own, placed as told."""
+
+    def __init__(self, server, place=HOME, path='/socket.io/', query='', fields=(), host='127.0.0.1'):
+        self.server, self.place, self.path, self.host, self.fields = server, place, path, host, fields
+        self.turns = itertools.cycle(place.requests)
+        self.query = 'EIO=4&transport=polling' + query
+        self.acks = 0
+        response = request(server.ports[0], self._head('GET') + '\r\n', host)
+        assert response.status == 200, (response.status, response.body)
+        assert response.body[:1] == b'0', response.body
+        self.open = json.loads(response.body[1:])
+        self.sid = self.open['sid']
+        self.query += f'&sid={self.sid}'
+        self.unread = []
+
+    def _head(self, method, *fields):
+        return '\r\n'.join([f'{method} {self.path}?{self.query} HTTP/1.1', 'Host: test', *self.fields, *fields, ''])
+
+    def connection(self, port=None):
+        return Connection(self.server.ports[next(self.turns)] if port is None else port, self.host)
+
+    def start(self, method, *fields, body=None, port=None):
+        """Sends a request; the connection whose response() is the answer."""
+        connection = self.connection(port)
+        body = body.encode() if isinstance(body, str) else body
+        if body is not None:
+            fields += (f'Content-Length: {len(body)}',)
+        connection.send((self._head(method, *fields) + '\r\n').encode() + (body or b''))
+        return connection
+
+    def ask(self, method, *fields, body=None, port=None):
+        with self.start(method, *fields, body=body, port=port) as connection:
+            return connection.response(head_only=method == 'HEAD')
+
+    def start_get(self, *fields):
+        return self.start('GET', *fields)
+
+    def get(self, *fields):
+        return self.ask('GET', *fields)
+
+    def post(self, body, *fields):
+        return self.ask('POST', *fields, body=body)
+
+    def poll(self):
+        """The packets of the next answer to a GET."""
+        response = self.get()
+        assert response.status == 200, (response.status, response.body)
+        return response.body.decode().split('\x1e')
+
+    def send(self, *packets):
+        """One POST; bytes travel as base64."""
+        texts = [packet if isinstance(packet, str) else 'b' + base64.b64encode(packet).decode() for packet in packets]
+        response = self.post('\x1e'.join(texts))
+        assert (response.status, response.body) == (200, b'ok'), (response.status, response.body)
+
+    def read_packets(self, count):
+        """The next packets, binary ones as bytes, by as many GETs as they take; pings are answered and not counted."""
+        end = time.monotonic() + PATIENCE
+        while len(self.unread) < count:
+            assert time.monotonic() < end, f'{len(self.unread)} of {count} packets: {self.unread}'
+            for packet in self.poll():
+                if packet == '2':
+                    self.send('3')
+                elif packet != '6':
+                    self.unread.append(base64.b64decode(packet[1:]) if packet.startswith('b') else packet)
+        packets, self.unread = self.unread[:count], self.unread[count:]
+        return packets
+
+    def connect(self, namespace='', auth=''):
+        """Joins a namespace ("/name," or nothing); its socket's id."""
+        self.send('40' + namespace + auth)
+        answer, = self.read_packets(1)
+        assert answer.startswith('40' + namespace + '{'), answer
+        return json.loads(answer[2 + len(namespace):])['sid']
+
+    def call(self, *arguments):
+        """Emits with an acknowledgement, and returns its one argument; other packets before it are dropped."""
+        self.acks += 1
+        self.send(f'42{self.acks}' + json.dumps(arguments))
+        head = f'43{self.acks}['
+        while True:
+            packet, = self.read_packets(1)
+            if not isinstance(packet, bytes) and packet.startswith(head):
+                return json.loads(packet[len(head) - 1:])[0]
+
+    def websocket_path(self):
+        return self.path + '?' + self.query.replace('transport=polling', 'transport=websocket')
+
+    def websocket(self):
+        """A WebSocket with this session's id, where the placement wants it; nothing is said on it yet."""
+        return WebSocket(self.server.ports[self.place.websocket], path=self.websocket_path(), opens=False,
+                         host=self.host, fields=self.fields)
+
+    def probed(self):
+        """The same after the probe."""
+        websocket = self.websocket()
+        websocket.send_text('2probe')
+        answer = websocket.read_text()
+        assert answer == '3probe', answer
+        return websocket
+
+    def gone(self):
+        """Whether the session is no more."""
+        response = self.get()
+        return (response.status, response.body) == (400, b'{"code":1,"message":"Session ID unknown"}')

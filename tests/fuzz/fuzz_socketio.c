@@ -1,17 +1,8 @@
 /* Any text as an Engine.IO message with a Socket.IO packet: what is accepted is within the limits and the
  * text. */
+#include "fuzz.h"
 #include "proto/engineio.h"
 #include "proto/socketio.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void require_within(struct bytes part, struct bytes text)
 {

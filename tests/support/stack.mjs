@@ -105,17 +105,20 @@ function isAlive(pid) {
 
 export class Stack {
   /**
-   * Starts `hubbub run` and comes back when it says `ready`.  Options: ports (or gateways, their number),
-   * data, environment (more variables), args (more options), onLine (each line of its output).
+   * Starts `hubbub run` and comes back when it says `ready`.  Options: ports (or gateways, their number; with
+   * onePort they share one), data, environment (more variables), args (more options), onLine (each line of its output).
    */
   static async start(t, options = {}) {
     const stack = new Stack();
     await access(hubbub).catch(() => {
       throw new Error(`${hubbub} is not there: build first`);
     });
-    stack.ports = options.ports || (await freePorts(options.gateways || 2));
+    const gateways = options.gateways || 2;
+    stack.ports = options.ports || (await freePorts(options.onePort ? 1 : gateways));
     stack.data = options.data || path.join(await temporaryFolder(t), 'data');
-    stack.spawnRun(['--ports', stack.ports.join(','), '--data', stack.data, ...(options.args || [])], options);
+    const listen = options.onePort ? ['--port', String(stack.ports[0]), '--gateways', String(gateways)]
+      : ['--ports', stack.ports.join(',')];
+    stack.spawnRun([...listen, '--data', stack.data, ...(options.args || [])], options);
     undo(t, () => stack.end());
     await within(START_LIMIT, 'ready', Promise.race([stack.ready, stack.exited.then(() => {
       throw new Error(`hubbub run ended before it was ready:\n${stack.errors}`);
@@ -220,6 +223,52 @@ export class Stack {
     const { stdout } = await promisify(execFile)('sqlite3', ['-readonly', '-json',
       path.join(this.data, 'journal.sqlite'), sql], { maxBuffer: 1 << 30 });
     return stdout.trim() ? JSON.parse(stdout) : [];
+  }
+}
+
+/**
+ * Starts a program that stays until the test is over and comes back when a line of its output matches;
+ * {process, errors()}.
+ */
+export async function daemon(t, command, args, ready) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let errors = '';
+  alive.add(child.pid);
+  const exited = once(child, 'exit').then(() => alive.delete(child.pid), (error) => { errors += `${error}\n`; });
+  undo(t, async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGTERM');
+      await within(STOP_LIMIT, `the end of ${command}`, exited).catch(() => child.kill('SIGKILL'));
+    }
+  });
+  await within(START_LIMIT, `${command} to be ready`, new Promise((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on('line', (line) => {
+        errors += `${line}\n`;
+        if (ready.test(line))
+          resolve();
+      });
+    }
+    exited.then(() => reject(new Error(`${command} ended:\n${errors}`)));
+  }));
+  return { process: child, errors: () => errors };
+}
+
+/** Set: suites that can do so run against the reference server, which shows that they ask for nothing unusual. */
+export const reference = Boolean(process.env.HUBBUB_REFERENCE);
+
+/** The reference server in the place of a stack: one process on one port, which all gateways are said to have. */
+export class Reference {
+  static async start(t, { gateways = 2, onePort = false, options = {} } = {}) {
+    const server = new Reference();
+    const [port] = await freePorts(1);
+    server.ports = Array(onePort ? 1 : gateways).fill(port);
+    await daemon(t, 'node', [path.join(top, 'tests/support/reference.mjs'), JSON.stringify({ port, options })], /^ready$/);
+    return server;
+  }
+
+  url(gateway) {
+    return `http://127.0.0.1:${this.ports[gateway % this.ports.length]}`;
   }
 }
 

@@ -1,6 +1,6 @@
 /* Tests of common/base64.h. */
 #include "common/base64.h"
-#include "test.h"
+#include "tests/unit/common/test.h"
 
 #include <stdlib.h>
 

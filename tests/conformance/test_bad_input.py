@@ -1,0 +1,483 @@
+"""What clients do wrong, on purpose or not: refused, counted, and bounded in memory and time.
+
+    opens without CONNECT             Idle.test_sessions_that_join_nothing
+    half-open probes                  Idle.test_probes_that_are_never_finished
+    requests that stop half-way       Idle.test_a_post_that_never_ends, .test_a_post_that_ends_too_early
+    a POST with a wrong length        Length.*
+    endless fragments                 Endless.test_fragments, .test_empty_fragments
+    attachments that never come       Endless.test_attachments_that_are_never_sent, .test_attachments_without_end
+    who publishes and never polls     Endless.test_who_never_polls
+    forged names of gateways          Forged.*
+    a gateway that does not answer    Silent.*
+    a gateway that is gone            Gone.*
+"""
+import base64
+import json
+import os
+import select
+import signal
+import time
+import unittest
+
+from programs import PATIENCE, REFERENCE, serve
+from raw_client import (AWAY, CLOSE, CROSSING, HOME, TEXT, Client, Closed, Connection, Polling, frame, get,
+                        handshake)
+
+UNKNOWN = (400, b'{"code":1,"message":"Session ID unknown"}')
+
+
+def setUpModule():
+    global server
+    server = serve({'ping_interval': 300, 'ping_timeout': 300, 'connect_timeout': 400, 'upgrade_timeout': 400,
+                    'http_head_timeout': 1000, 'max_payload': 20000})
+
+
+def tearDownModule():
+    server.close()
+
+
+def answer_of(response):
+    return response.status, response.body
+
+
+def memory():
+    """Resident bytes of all processes of the stack."""
+    total = 0
+    for pid in server.pids.values():
+        with open(f'/proc/{pid}/statm', encoding='ascii') as file:
+            total += int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+    return total
+
+
+def connections(counted):
+    return counted.get('hubbub_connections', 0)
+
+
+class BadInputTest(unittest.TestCase):
+    def nobody_is_left(self):
+        """All connections and sessions go within bounded time."""
+        if not REFERENCE:
+            server.wait_for_metric(lambda counted: connections(counted) == 0)
+
+    def closed(self, reason, before):
+        """The reason is counted once more at least than before."""
+        if not REFERENCE:
+            name = f'hubbub_closed_total{{reason={reason}}}'
+            server.wait_for_metric(lambda counted: counted.get(name, 0) > before.get(name, 0))
+
+    def counted(self):
+        return {} if REFERENCE else server.metrics()
+
+    def lives(self):
+        for port in server.ports:
+            with Client(port) as peer:
+                self.assertEqual(peer.call('echo'), {'ok': True})
+
+
+class Idle(BadInputTest):
+    COUNT = 100
+
+    def test_sessions_that_join_nothing(self):
+        before = self.counted()
+        sessions = [Polling(server, place) for place in (HOME, AWAY) for _ in range(self.COUNT // 2)]
+        for session in sessions:
+            end = time.monotonic() + PATIENCE
+            while not session.gone():
+                self.assertLess(time.monotonic(), end)
+        self.nobody_is_left()
+        self.closed('connect_timeout', before)
+        self.lives()
+
+    def test_probes_that_are_never_finished(self):
+        before = self.counted()
+        sessions = [Polling(server, place) for place in (HOME, CROSSING) for _ in range(self.COUNT // 2)]
+        sockets = []
+        for number, session in enumerate(sessions):
+            websocket = session.websocket()
+            if number % 2:
+                websocket.send_text('2probe')
+            sockets.append(websocket)
+        for websocket in sockets:
+            while True:
+                opcode, payload = websocket.read_frame()
+                if opcode == CLOSE:
+                    break
+                self.assertEqual(payload, b'3probe')
+            websocket.send(frame(CLOSE))
+            self.assertTrue(websocket.peer_ended())
+            websocket.socket.close()
+        self.nobody_is_left()
+        self.closed('connect_timeout', before)
+        self.lives()
+
+    @unittest.skipIf(REFERENCE, 'it gives a request five minutes')
+    def test_a_post_that_never_ends(self):
+        for place in (HOME, AWAY):
+            for fields in (('Content-Length: 1000',), ('Transfer-Encoding: chunked',)):
+                session = Polling(server, place)
+                with session.start('POST', *fields) as unfinished:
+                    unfinished.send('3e8\r\n40' if 'chunked' in fields[0] else '40')
+                    answered = unfinished.read_end()
+                    self.assertNotIn(b'200 OK', answered)
+                end = time.monotonic() + PATIENCE
+                while not session.gone():
+                    self.assertLess(time.monotonic(), end)
+        self.nobody_is_left()
+
+    @unittest.skipIf(REFERENCE, 'it gives a request five minutes')
+    def test_a_post_that_drips(self):
+        session = Polling(server)
+        with session.start('POST', 'Content-Length: 10000') as unfinished:
+            end = time.monotonic() + PATIENCE
+            with self.assertRaises((ConnectionError, Closed)):
+                while time.monotonic() < end:
+                    unfinished.send('x')
+                    unfinished.socket.settimeout(0.05)
+                    try:
+                        unfinished.read(1)
+                    except TimeoutError:
+                        pass
+        self.nobody_is_left()
+
+    def test_a_post_that_ends_too_early(self):
+        for place in (HOME, AWAY):
+            sessions = [Polling(server, place) for _ in range(20)]
+            for session in sessions:
+                with session.start('POST', 'Content-Length: 1000') as unfinished:
+                    unfinished.send('40')
+        self.nobody_is_left()
+        self.lives()
+
+
+class Length(BadInputTest):
+    def test_longer_than_said(self):
+        """What is too much is no request; nothing of it reaches the session, and no second answer is given for it."""
+        for place in (HOME, AWAY):
+            session = Polling(server, place)
+            with session.start('POST', 'Content-Length: 2') as connection:
+                connection.send('40' + '41\r\n\r\n')
+                answers = connection.read_end().split(b'HTTP/1.1 ')[1:]
+                self.assertIn([answer[:3] for answer in answers], ([b'200', b'400'], [b'200'], [b'400']))
+            if answers[0][:3] == b'200':
+                self.assertTrue(session.read_packets(1)[0].startswith('40{"sid":'))
+
+    def test_what_is_no_length(self):
+        for length in ('x', '-1', '', '1, 2', '99999999999999999999', '0x2', '+2'):
+            session = Polling(server)
+            with session.start('POST', f'Content-Length: {length}') as connection:
+                connection.send('40')
+                answered = connection.read_end()
+                self.assertRegex(answered, rb'\AHTTP/1\.1 4(00|13) ', length)
+
+    def test_much_more_than_allowed(self):
+        for place in (HOME, AWAY):
+            session = Polling(server, place)
+            session.connect()
+            with session.start('POST', 'Content-Length: 1000000000000') as connection:
+                connection.send(b'4' * 30000)
+                self.assertEqual(answer_of(connection.response()), (413, b''))
+            self.assertEqual(session.call('echo'), {'ok': True})
+
+    def test_no_length_at_all(self):
+        session = Polling(server)
+        with session.start('POST') as connection:  # a body without bytes: no packet
+            self.assertEqual(answer_of(connection.response()), (200, b'ok'))
+        self.assertTrue(session.gone())
+
+
+class Endless(BadInputTest):
+    def endless(self, peer, data):
+        """Sends the same over and over until the server has had enough; the code of its Close frame, and the bytes sent."""
+        end = time.monotonic() + PATIENCE
+        sent = 0
+        try:
+            opcode, payload = TEXT, b'2'
+            while (opcode, payload) == (TEXT, b'2'):
+                while not peer.buffer and not select.select([peer.socket], [], [], 0)[0]:
+                    peer.send(data)
+                    sent += len(data)
+                    self.assertLess(time.monotonic(), end, 'it goes on and on')
+                opcode, payload = peer.read_frame()
+            self.assertEqual(opcode, CLOSE)
+            return int.from_bytes(payload[:2], 'big') if payload else None, sent
+        except (BrokenPipeError, ConnectionResetError, Closed):
+            return 'ended', sent
+
+    def test_fragments(self):
+        before = self.counted()
+        for piece in (b'x', b'x' * 1000):
+            with Client(server.ports[0]) as peer:
+                peer.send(frame(TEXT, '4', fin=False))
+                code, sent = self.endless(peer, frame(0, piece, fin=False) * 10)
+                self.assertIn(code, (1009, 1008, 'ended'))
+                self.assertLess(sent, 10_000_000)
+        self.closed('websocket_message_too_large', before)
+        self.lives()
+
+    def test_empty_fragments(self):
+        """They add nothing to the message; but they are no pongs either."""
+        with Client(server.ports[0]) as peer:
+            peer.send(frame(TEXT, '4', fin=False))
+            self.endless(peer, frame(0, b'', fin=False) * 10)
+        self.nobody_is_left()
+        self.lives()
+
+    @unittest.skipIf(REFERENCE, 'nothing is measured there')
+    def test_attachments_that_are_never_sent(self):
+        """A packet may wait for its attachments as long as its client answers pings; what it holds is bounded."""
+        peers = [Client(port) for port in server.ports for _ in range(20)]
+        before = memory()
+        try:
+            for peer in peers:
+                peer.send_text('4510-["echo","%s"]' % ('x' * 15000))
+                for _ in range(9):
+                    peer.send_binary(b'x' * 19000)
+            for peer in peers:
+                self.assertEqual(peer.read_text(), '2')
+                peer.send_text('3')
+            self.assertLess(memory() - before, 40 * 400_000)
+            for peer in peers:
+                peer.send_text('42["echo",1]')
+                while True:
+                    opcode, _ = peer.read_frame()
+                    if opcode == CLOSE:
+                        break
+        finally:
+            for peer in peers:
+                peer.socket.close()
+        self.nobody_is_left()
+        self.lives()
+
+    def test_attachments_without_end(self):
+        for count in ('11', '99999999999', '1' * 1000, '-1', '1.5'):
+            with Client(server.ports[0]) as peer:
+                peer.send_text(f'45{count}-["echo"]')
+                self.assertIsNone(peer.read_close())
+        with Client(server.ports[0]) as peer:
+            peer.send_text('451-["echo",{"_placeholder":true,"num":0}]')
+            peer.send_binary(b'x' * 20001)
+            self.assertEqual(peer.read_close(), 1009)
+
+    @unittest.skipIf(REFERENCE, 'it keeps whatever is to be read')
+    def test_who_never_polls(self):
+        """It answers pings by POST, so that it lives; what waits for it is bounded, and others are not kept waiting."""
+        for place in (HOME, AWAY):
+            with Client(server.ports[0]) as other:
+                room = f'never polls {place.name}'
+                session = Polling(server, place)
+                session.connect()
+                session.call('join', room)
+                other.call('join', room)
+                before = self.counted()
+                end = time.monotonic() + PATIENCE
+                while True:
+                    for n in range(20):
+                        self.assertTrue(other.call('msg', {'room': room, 'body': 'x' * 15000, 'n': n})['ok'])
+                    response = session.post('3')
+                    if response.status != 200:
+                        break
+                    self.assertLess(time.monotonic(), end)
+                self.assertEqual(answer_of(response), UNKNOWN)
+                self.closed('slow_reader', before)
+                self.assertEqual(other.call('presence', room)['members'], 1)
+
+
+class Forged(BadInputTest):
+    def unknown(self, sid):
+        for port in server.ports:
+            for transport in ('polling', 'websocket'):
+                path = f'/socket.io/?EIO=4&transport={transport}&sid={sid}'
+                self.assertEqual(answer_of(get(port, path)), UNKNOWN, sid)
+                with Connection(port) as connection:
+                    connection.send(handshake(path))
+                    self.assertEqual(answer_of(connection.response()), (400, UNKNOWN[1].split(b'"')[5]), sid)
+                    self.assertTrue(connection.peer_ended())
+            with Connection(port) as connection:
+                connection.send(f'POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: a\r\n'
+                                'Content-Length: 2\r\n\r\n40')
+                self.assertEqual(answer_of(connection.response()), UNKNOWN, sid)
+
+    def test_names_of_no_gateway(self):
+        for _ in range(20):
+            self.unknown(base64.urlsafe_b64encode(os.urandom(18)).decode())
+        self.unknown('A' * 24)
+        self.unknown('_' * 24)
+
+    def test_names_of_gateways_and_no_session(self):
+        for port in server.ports:
+            name = json.loads(get(port, '/socket.io/?EIO=4&transport=polling').body[1:])['sid'][:8]
+            for rest in (base64.urlsafe_b64encode(os.urandom(12)).decode(), 'A' * 16, '_' * 16, '-' * 16):
+                self.unknown(name + rest)
+
+    def test_what_is_no_id(self):
+        good = Polling(server)
+        for sid in ('x', 'A' * 7, 'A' * 8, 'A' * 9, 'A' * 20, 'A' * 23, 'A' * 25, 'A' * 1000, '%00' * 24, '%ff' * 24, '..', '/',
+                    '%E2%82%AC' * 8, good.sid[:8], good.sid + 'A', good.sid[8:], '+' + good.sid[1:], ' ' + good.sid[1:],
+                    good.sid[:-1], good.sid.swapcase()):
+            self.unknown(sid.replace(' ', '%20'))
+
+    @unittest.skipIf(REFERENCE, 'the reference has no gateways')
+    def test_many_of_them(self):
+        """They cost no more than their answers: nothing is kept for them."""
+        name = Polling(server).sid[:8]
+        before = memory()
+        for _ in range(10):
+            with Connection(server.ports[1]) as connection:
+                text = ''.join(f'GET /socket.io/?EIO=4&transport=polling&sid={name}{base64.urlsafe_b64encode(os.urandom(12)).decode()}'
+                               ' HTTP/1.1\r\nHost: a\r\n\r\n' for _ in range(50))
+                connection.send(text)
+                for _ in range(50):
+                    self.assertEqual(answer_of(connection.response()), UNKNOWN)
+        self.assertLess(memory() - before, 20_000_000)
+
+
+@unittest.skipIf(REFERENCE, 'the reference has no gateways')
+class Silent(BadInputTest):
+    """A gateway that is stopped: its sessions' requests elsewhere are answered with code 1, or closed, in bounded time."""
+
+    def setUp(self):
+        self.own = serve({'ping_interval': 500, 'ping_timeout': 500, 'dead': 1500, 'heartbeat': 300, 'request_timeout': 2000},
+                         rest='router = { dead = 1500; heartbeat = 300; };')
+
+    def tearDown(self):
+        self.own.close()
+
+    def refused(self, connection):
+        """Answered with code 1, or ended without an answer."""
+        try:
+            response = connection.response()
+        except Closed:
+            return
+        self.assertIn(response.body, (UNKNOWN[1], b'Session ID unknown', b''))
+        self.assertIn(response.status, (400, 502, 503, 504))
+
+    def test_requests_of_its_sessions(self):
+        sessions = [Polling(self.own, AWAY) for _ in range(5)]
+        for session in sessions:
+            session.connect()
+        held = sessions[0].start_get()
+        held.socket.settimeout(0.1)
+        with self.assertRaises(TimeoutError):
+            held.response()
+        held.socket.settimeout(PATIENCE)
+        stopped = self.own.pids['gateway-1']
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            polls = [session.start_get() for session in sessions[1:3]]
+            posts = [session.start('POST', body='42["echo"]') for session in sessions[3:]]
+            websocket = Connection(self.own.ports[1])
+            websocket.send(handshake(sessions[3].websocket_path()))
+            for connection in (*polls, *posts, websocket, held):
+                with connection:
+                    self.refused(connection)
+            self.assertLess(time.monotonic() - started, 30)
+            # The other serves on.
+            with Client(self.own.ports[1]) as peer:
+                self.assertEqual(peer.call('echo'), {'ok': True})
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        # Its sessions have timed out, and it serves again.
+        for session in sessions:
+            end = time.monotonic() + PATIENCE
+            while not session.gone():
+                self.assertLess(time.monotonic(), end)
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with Client(self.own.ports[0]) as peer:
+                    self.assertEqual(peer.call('echo'), {'ok': True})
+                break
+            except (Closed, AssertionError):
+                self.assertLess(time.monotonic(), end)
+
+    def test_probes_of_its_sessions(self):
+        session = Polling(self.own, CROSSING)
+        session.connect()
+        with session.probed() as probed:
+            stopped = self.own.pids['gateway-1']
+            os.kill(stopped, signal.SIGSTOP)
+            try:
+                probed.send_text('5')
+                started = time.monotonic()
+                try:
+                    while probed.read_frame()[0] != CLOSE:
+                        pass
+                except Closed:
+                    pass
+                self.assertLess(time.monotonic() - started, 30)
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+
+
+@unittest.skipIf(REFERENCE, 'the reference has no gateways')
+class Gone(BadInputTest):
+    def setUp(self):
+        self.own = serve({'ping_interval': 1000, 'ping_timeout': 1000})
+
+    def tearDown(self):
+        self.own.close()
+
+    def kill(self, name):
+        os.kill(self.own.pids[name], signal.SIGKILL)
+
+    def test_requests_for_a_gateway_that_was_killed(self):
+        session = Polling(self.own, AWAY)
+        session.connect()
+        with session.start_get() as held:
+            held.socket.settimeout(0.1)
+            with self.assertRaises(TimeoutError):
+                held.response()
+            held.socket.settimeout(PATIENCE)
+            self.kill('gateway-1')
+            started = time.monotonic()
+            try:
+                self.assertEqual(answer_of(held.response()), UNKNOWN)
+            except Closed:
+                pass
+            self.assertLess(time.monotonic() - started, 15)
+        self.assertEqual(answer_of(session.post('3')), UNKNOWN)
+        self.own.wait_for('gateway-1')
+        self.assertTrue(session.gone())
+
+    def test_the_gateway_of_its_requests_was_killed(self):
+        """Its session has lost a poll, and ends; a client at the first gateway sees it leave."""
+        session = Polling(self.own, AWAY)
+        session.connect()
+        session.call('join', 'room')
+        with Client(self.own.ports[0]) as other:
+            other.call('join', 'room')
+            with session.start_get() as held:
+                held.socket.settimeout(0.1)
+                with self.assertRaises(TimeoutError):
+                    held.response()
+                held.socket.settimeout(PATIENCE)
+                self.kill('gateway-2')
+                self.assertTrue(held.peer_ended())
+            self.own.wait_for('gateway-2')
+            end = time.monotonic() + PATIENCE
+            while other.call('presence', 'room')['members'] != 1:
+                self.assertLess(time.monotonic(), end)
+
+    def test_the_router_is_killed(self):
+        """Requests at the other gateway wait for the next one, or are refused; at home they are served."""
+        away, home = Polling(self.own, AWAY), Polling(self.own, HOME)
+        for session in (away, home):
+            session.connect()
+        self.kill('router')
+        self.assertEqual(answer_of(home.post('3')), (200, b'ok'))
+        response = away.post('3')
+        self.assertIn(answer_of(response), ((200, b'ok'), UNKNOWN))
+        self.own.wait_for('router')
+        end = time.monotonic() + PATIENCE
+        while True:
+            session = Polling(self.own, AWAY)
+            response = session.post('40')
+            if answer_of(response) == (200, b'ok'):
+                break
+            self.assertLess(time.monotonic(), end)
+        self.assertTrue(session.read_packets(1)[0].startswith('40{'))
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,92 @@
+// Balancers between clients and gateways: a real HAProxy without stickiness, and one that sends WebSockets
+// elsewhere than polls.
+
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import net from 'node:net';
+import path from 'node:path';
+import { daemon, freePorts, temporaryFolder, undo } from './stack.mjs';
+
+/** A HAProxy that gives each request to the next of these ports; its URL. */
+export async function haproxy(t, ports) {
+  const [port] = await freePorts(1);
+  const file = path.join(await temporaryFolder(t), 'haproxy.cfg');
+  await writeFile(file, `
+global
+    maxconn 4000
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    timeout tunnel 10m
+    retries 3
+    option redispatch
+    retry-on conn-failure
+frontend clients
+    bind 127.0.0.1:${port}
+    default_backend gateways
+backend gateways
+    balance roundrobin
+    option http-server-close
+${ports.map((each, number) => `    server gateway${number} 127.0.0.1:${each}`).join('\n')}
+`);
+  await daemon(t, 'haproxy', ['-db', '-V', '-f', file], /Loading success|Available polling systems|started/);
+  const url = `http://127.0.0.1:${port}`;
+  for (;;) {
+    const [answered] = await Promise.allSettled([fetch(`${url}/socket.io/`)]);
+    if (answered.status === 'fulfilled' && answered.value.status === 400)
+      return url;
+  }
+}
+
+/**
+ * Connections that ask for WebSocket go to one port, all others to the other; {url, hold(), release()}: between the
+ * two calls those for WebSocket wait.
+ */
+export async function steering(t, requests, websockets) {
+  const open = new Set();
+  let gate = Promise.resolve();
+  let release = () => {};
+  const server = net.createServer((client) => {
+    let head = Buffer.alloc(0);
+    open.add(client);
+    client.on('close', () => open.delete(client));
+    client.on('error', () => {});
+    const collect = async (data) => {
+      head = Buffer.concat([head, data]);
+      if (!head.includes('\r\n'))
+        return;
+      client.off('data', collect);
+      client.pause();
+      const upgrades = /[?&]transport=websocket/.test(head.toString('latin1').split('\r\n')[0]);
+      if (upgrades)
+        await gate;
+      const port = upgrades ? websockets : requests;
+      const gateway = net.connect(port, '127.0.0.1', () => {
+        gateway.write(head);
+        client.pipe(gateway).pipe(client);
+      });
+      open.add(gateway);
+      gateway.on('close', () => {
+        open.delete(gateway);
+        client.destroy();
+      });
+      client.on('close', () => gateway.destroy());
+      gateway.on('error', () => client.destroy());
+    };
+    client.on('data', collect);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  undo(t, () => {
+    server.close();
+    for (const socket of open)
+      socket.destroy();
+  });
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    hold: () => { gate = new Promise((resolve) => { release = resolve; }); },
+    release: () => release(),
+  };
+}
