@@ -143,7 +143,7 @@ class Stack(_Program):
         keys = ' '.join(f'{key} = {value};' for key, value in (gateway or {}).items())
         super().__init__([BUILD / 'cli' / 'hubbub', 'run', f'--ports={",".join(map(str, self.ports))}', '--data=data',
                           '--config=stack.conf'], {'stack.conf': f'gateway = {{ {keys} }};\n{rest}\n'})
-            self.wait_for('ready')
+        self.wait_for('ready')
 
     def wait_for(self, wanted):
         """Reads lines up to one that begins so, and keeps the newest process id of each name."""
