@@ -1,8 +1,8 @@
 /*
- * WebSockets on their way to a polling session; see arrival.h.  http_service.c begins them, upgrade.c and relay.c
- * bring the home's word, router_records.c the router's.  The surprising rule: from the client's "5" until the session
- * is here the WebSocket is neither read nor written (corked): what the rooms bring already stands behind what still
- * waits at the home.
+ * WebSockets on their way to a polling session; see arrival.h.  http_service.c begins them, upgrade.c and
+ * relay.c bring the home's word, router_records.c the router's.  The surprising rule: from the client's "5"
+ * until the session is here the WebSocket is neither read nor written (corked): what the rooms bring already
+ * stands behind what still waits at the home.
  */
 #include "gateway/arrival.h"
 
@@ -10,8 +10,8 @@
 #include "gateway/attachments.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
-#include "gateway/gateway.h"
 #include "gateway/engine_service.h"
+#include "gateway/gateway.h"
 #include "gateway/packet.h"
 #include "gateway/polling.h"
 #include "gateway/socket.h"
@@ -183,8 +183,7 @@ void arrival_begin(struct gateway *gateway, struct connection *connection, struc
         upgrade_probe(gateway, sid, caller_of(gateway, connection));
         return;
     }
-    arrival->question =
-        relay_ask(gateway, home, RELAY_PROBE, sid, (struct bytes){0}, connection->number);
+    arrival->question = relay_ask(gateway, home, RELAY_PROBE, sid, (struct bytes){0}, connection->number);
     if (!arrival->question)
         connection_drop(gateway, connection, CLOSE_ROUTER_SILENT);
 }
@@ -273,8 +272,8 @@ static int take(struct gateway *gateway, struct connection *connection, struct b
     connection->bare = flags & 1;
     if (handshake_from_bytes(handshake, &connection->handshake) < 0)
         return ERROR_MALFORMED;
-    if (pending.length && pending_packet_read(pending, gateway->settings->max_attachments, now,
-                                              &connection->pending) < 0)
+    if (pending.length &&
+        pending_packet_read(pending, gateway->settings->max_attachments, now, &connection->pending) < 0)
         return ERROR_MALFORMED;
     arrival->connect_due = connect_in ? now + connect_in : 0;
     for (count = (count - OFFER_HEAD) / OFFER_SOCKET; count > 0; count--) {
@@ -284,8 +283,7 @@ static int take(struct gateway *gateway, struct connection *connection, struct b
         struct socket *socket;
 
         if (wire_list_u64(&reader, &theirs) < 0 || wire_list_text(&reader, &name) < 0 ||
-            wire_list_text(&reader, &auth) < 0 ||
-            namespace_open(&gateway->namespaces, name, &namespace) < 0)
+            wire_list_text(&reader, &auth) < 0 || namespace_open(&gateway->namespaces, name, &namespace) < 0)
             goto done;
         socket = socket_new(gateway, connection, namespace, auth);
         namespace_release(&gateway->namespaces, namespace); /* the socket holds it */

@@ -1,6 +1,6 @@
 /*
- * A WebSocket on its way to an Engine.IO session that is polling, here or at another gateway (upgrade.h has the
- * other side).
+ * A WebSocket on its way to an Engine.IO session that is polling, here or at another gateway (upgrade.h has
+ * the other side).
  *
  *   ASKED ----> OPEN ----> PROBED ----> SWITCHING ----> TAKING ----> (a session's connection)
  *   (may it?)   (101)      (2probe,     ("5": not       (its sockets
@@ -20,8 +20,8 @@ struct connection;
 struct gateway;
 struct http_request;
 
-/* A WebSocket handshake named that session.  Takes over the offer.  wanted: as the session's transport; else it is
- * refused in any case, but not before the session is known. */
+/* A WebSocket handshake named that session.  Takes over the offer.  wanted: as the session's transport; else
+ * it is refused in any case, but not before the session is known. */
 void arrival_begin(struct gateway *gateway, struct connection *connection, struct websocket_offer *offer,
                    struct bytes sid, uint64_t home, bool wanted);
 

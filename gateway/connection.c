@@ -163,9 +163,9 @@ static void unpause(struct connection_table *table, struct connection *connectio
     connection->paused = false;
 }
 
-static uint64_t linger(const struct connection *connection)
+static uint64_t linger(const struct gateway *gateway, const struct connection *connection)
 {
-    return connection->protocol->linger ? connection->protocol->linger : LINGER_MS;
+    return connection->protocol->linger ? connection->protocol->linger(gateway) : LINGER_MS;
 }
 
 void connection_end(struct gateway *gateway, struct connection *connection, enum close_reason reason)
@@ -185,7 +185,7 @@ void connection_end(struct gateway *gateway, struct connection *connection, enum
         set_interest(gateway, connection);
     }
     if (connection->state == CONNECTION_FLUSHING) {
-        connection_set_timer(gateway, connection, loop_now(gateway->loop) + linger(connection));
+        connection_set_timer(gateway, connection, loop_now(gateway->loop) + linger(gateway, connection));
         mark_dirty(gateway, connection);
     }
 }

@@ -104,7 +104,7 @@ void gateway_done(struct gateway *gateway)
 static void end_connection(struct gateway *gateway, struct connection *connection)
 {
     if (connection->exchange && !connection->exchange->reading)
-        return; /* it ends with its answer */
+        return;                     /* it ends with its answer */
     if (!connection->heartbeat_due) /* still HTTP */
         connection_end(gateway, connection, CLOSE_DRAIN);
     else

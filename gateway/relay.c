@@ -8,8 +8,8 @@
 #include "common/memory.h"
 #include "gateway/arrival.h"
 #include "gateway/connection.h"
-#include "gateway/gateway.h"
 #include "gateway/engine_service.h"
+#include "gateway/gateway.h"
 #include "gateway/polling.h"
 #include "gateway/upgrade.h"
 
@@ -146,11 +146,10 @@ void relay_release_polls(struct gateway *gateway)
 void relay_answer(struct gateway *gateway, struct caller caller, enum relay_kind kind, struct bytes sid,
                   struct bytes body)
 {
-    link_pass(gateway->link, &(struct wire_pass){.to = caller.gateway,
-                                                 .number = caller.number,
-                                                 .kind = (uint64_t)kind,
-                                                 .sid = sid,
-                                                 .body = body});
+    link_pass(
+        gateway->link,
+        &(struct wire_pass){
+            .to = caller.gateway, .number = caller.number, .kind = (uint64_t)kind, .sid = sid, .body = body});
 }
 
 /* -- answers --------------------------------------------------------------------------------- */
@@ -187,8 +186,8 @@ static void on_unknown(struct gateway *gateway, uint64_t number)
 
 /* -- questions of others ---------------------------------------------------------------------- */
 
-static void on_question(struct gateway *gateway, struct caller caller, enum relay_kind kind,
-                        struct bytes sid, struct bytes body)
+static void on_question(struct gateway *gateway, struct caller caller, enum relay_kind kind, struct bytes sid,
+                        struct bytes body)
 {
     gateway_advance_timers(gateway); /* a session whose time is over is not asked any more */
     switch (kind) {

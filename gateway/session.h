@@ -8,11 +8,11 @@
  *      |             |            |
  *      +-------------+------------+-----> freed, and unknown from then on
  *
- * A sid names its gateway: eight characters are the gateway's incarnation, sixteen are random.  A session that
- * began on a WebSocket has a sid as well but needs none: nobody may ask for it.
+ * A sid names its gateway: eight characters are the gateway's incarnation, sixteen are random.  A session
+ * that began on a WebSocket has a sid as well but needs none: nobody may ask for it.
  *
- * Whoever asks something of a session is a caller, here or at another gateway (relay.h), so that a session does
- * not care which gateway a request came to.
+ * Whoever asks something of a session is a caller, here or at another gateway (relay.h), so that a session
+ * does not care which gateway a request came to.
  */
 #ifndef HUBBUB_GATEWAY_SESSION_H
 #define HUBBUB_GATEWAY_SESSION_H

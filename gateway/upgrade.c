@@ -1,7 +1,8 @@
 /*
- * Giving a polling session away; see upgrade.h.  relay.c and arrival.c call in.  The surprising rule: a session
- * moves only while no request of it waits at the router, so no answer can come to a gateway that it has left; a
- * client that has gone over sends nothing before it hears of it, so this takes as long as one request at most.
+ * Giving a polling session away; see upgrade.h.  relay.c and arrival.c call in.  The surprising rule: a
+ * session moves only while no request of it waits at the router, so no answer can come to a gateway that it
+ * has left; a client that has gone over sends nothing before it hears of it, so this takes as long as one
+ * request at most.
  */
 #include "gateway/upgrade.h"
 

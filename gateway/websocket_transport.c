@@ -1,7 +1,7 @@
 /*
- * WebSockets; see websocket_transport.h.  http_service.c makes them of HTTP connections, connection.c calls in.
- * The surprising rule: one inflated message lives in the process's buffer while its message() runs, so nothing
- * in there may feed another message; whoever wants to waits for the next turn.
+ * WebSockets; see websocket_transport.h.  http_service.c makes them of HTTP connections, connection.c calls
+ * in. The surprising rule: one inflated message lives in the process's buffer while its message() runs, so
+ * nothing in there may feed another message; whoever wants to waits for the next turn.
  */
 #include "gateway/websocket_transport.h"
 
@@ -214,7 +214,8 @@ static void on_session_message(struct gateway *gateway, struct connection *conne
         engine_receive(gateway, connection, payload);
 }
 
-static void on_session_ending(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+static void on_session_ending(struct gateway *gateway, struct connection *connection,
+                              enum close_reason reason)
 {
     gateway->counters.websockets--;
     packet_pending_free(connection);

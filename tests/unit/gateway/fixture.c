@@ -58,7 +58,8 @@ struct peer fixture_peer(struct gateway *owner)
     peer.connection->protocol = &websocket_session;
     owner->counters.websockets++;
     engine_start(owner, peer.connection);
-    peer.socket = socket_new(owner, peer.connection, namespace_find(&owner->namespaces, BYTES("/")), (struct bytes){0});
+    peer.socket =
+        socket_new(owner, peer.connection, namespace_find(&owner->namespaces, BYTES("/")), (struct bytes){0});
     socket_on_connected(
         owner, peer.socket,
         &(struct wire_connected){.sid = BYTES("sid"), .from = BYTES("anon:sid"), .generation = 1});
