@@ -15,10 +15,12 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { Reference, Stack, reference, temporaryFolder, within } from '../support/stack.mjs';
 
 export const TRANSPORTS = ['polling', 'websocket', 'default'];
@@ -38,6 +40,19 @@ export async function start(t) {
   const file = path.join(await temporaryFolder(t), 'hubbub.conf');
   await writeFile(file, RULES);
   return Stack.start(t, { gateways: 2, onePort: true, args: ['--config', file] });
+}
+
+const clients = fileURLToPath(new URL('../../build/clients', import.meta.url));
+
+/** What tests/clients/prepare built. */
+export const built = (name) => path.join(clients, name);
+
+/** Why a client is not there, or false. */
+export function missing(name) {
+  if (existsSync(built(`${name}.sum`)))
+    return false;
+  const reason = built(`${name}.missing`);
+  return existsSync(reason) ? readFileSync(reason, 'utf8').trim() : 'tests/clients/prepare has not been run';
 }
 
 /** Kills every gateway once, each after the other has come back; false when there are none. */
