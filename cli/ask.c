@@ -20,7 +20,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_SECONDS = 10 };
+enum {
+    ANSWER_SECONDS = 10,
+    SID_LENGTH = 20, /* of the ids that routers give */
+    SID_MAX = 64,
+};
 
 struct ask_settings {
     char *data;
@@ -109,9 +113,9 @@ static int send_all(int fd, const struct buffer *text)
     return 0;
 }
 
-/* Copies the answer to standard output, without the empty line.  0, ERROR_SYSTEM with errno, or ERROR_CLOSED.
- */
-static int print_answer(int fd)
+/* Reads the answer up to its empty line, which is left out.  0, ERROR_SYSTEM with errno, or ERROR_CLOSED:
+   what came is in out all the same. */
+static int read_answer(int fd, struct buffer *out)
 {
     char block[16384];
     bool line_start = true;
@@ -129,26 +133,41 @@ static int print_answer(int fd)
             if (line_start && block[i] == '\n')
                 return 0;
             line_start = block[i] == '\n';
-            putchar(block[i]);
+            buffer_append_char(out, block[i]);
         }
     }
 }
 
-static int ask(const char *path, const char *question, bool json)
+/* Prints the answer, or its error on standard error. */
+static int show_answer(struct bytes answer)
+{
+    static const struct bytes mark = {"error ", 6};
+
+    if (bytes_starts_with(answer, mark)) {
+        fprintf(stderr, "hubbub: %.*s", (int)(answer.length - mark.length), answer.data + mark.length);
+        return EXIT_RUNTIME;
+    }
+    fwrite(answer.data, 1, answer.length, stdout);
+    return EXIT_OK;
+}
+
+static int ask(const char *path, const char *question)
 {
     struct buffer text = {0};
     int fd = -1;
-    int status;
+    int status, exit_code;
 
     if (connect_to(path, &fd)) {
         fprintf(stderr, "hubbub: nobody answers at %s: %s (is hubbub running? see --stats and --data)\n",
                 path, strerror(errno));
         return EXIT_RUNTIME;
     }
-    buffer_printf(&text, "%s%s\nquit\n", question, json ? " json" : "");
+    buffer_printf(&text, "%s\nquit\n", question);
     status = send_all(fd, &text);
+    buffer_clear(&text);
     if (!status)
-        status = print_answer(fd);
+        status = read_answer(fd, &text);
+    exit_code = show_answer(buffer_bytes(&text));
     if (!status && fflush(stdout))
         status = ERROR_SYSTEM;
     if (status)
@@ -156,7 +175,7 @@ static int ask(const char *path, const char *question, bool json)
                 status == ERROR_CLOSED ? "the connection was closed" : strerror(errno));
     buffer_done(&text);
     close(fd);
-    return status ? EXIT_RUNTIME : EXIT_OK;
+    return status ? EXIT_RUNTIME : exit_code;
 }
 
 static int ask_command(const struct config_program *program, int argc, char **argv, const char *question)
@@ -172,7 +191,12 @@ static int ask_command(const struct config_program *program, int argc, char **ar
                 result.positional[0]);
         exit_code = EXIT_USAGE;
     } else {
-        exit_code = ask(settings.stats, question, result.positional_count > 0);
+        struct buffer text = {0};
+
+        buffer_printf(&text, "%s%s", question, result.positional_count ? " json" : "");
+        buffer_append_char(&text, '\0');
+        exit_code = ask(settings.stats, text.data);
+        buffer_done(&text);
     }
     config_settings_done(program, &settings);
     return exit_code;
@@ -205,4 +229,57 @@ int command_gateways(int argc, char **argv)
         ASK_PROGRAM("gateways", "lists the gateways of a running router")};
 
     return ask_command(&program, argc, argv, "gateways");
+}
+
+/* A socket's id as it stands in the client's socket.id: nothing that could be another line. */
+static bool is_sid(const char *text)
+{
+    size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+
+    return length && length <= SID_MAX && text[length] == '\0';
+}
+
+static int show_socket(const struct config_program *program, int argc, char **argv)
+{
+    struct ask_settings settings = {0};
+    struct config_result result;
+    int exit_code;
+
+    if (config_load(program, argc, argv, &settings, &result))
+        return config_report(&result);
+    if (result.positional_count == 0 || !is_sid(result.positional[0])) {
+        fprintf(stderr, "%s: expected a socket's id, as its client has it in socket.id (see --help)\n",
+                program->name);
+        exit_code = EXIT_USAGE;
+    } else {
+        char question[SID_MAX + sizeof "socket "];
+
+        snprintf(question, sizeof question, "socket %s", result.positional[0]);
+        exit_code = ask(settings.stats, question);
+    }
+    config_settings_done(program, &settings);
+    return exit_code;
+}
+
+int command_socket(int argc, char **argv)
+{
+    static const struct config_program program = {
+        ASK_PROGRAM("socket",
+                    "shows one socket of a running router, and what its client told when it connected"),
+        .positional_maximum = 1, .positional_help = "SID"};
+    static char end_of_options[] = "--";
+    char **words = memory_new((size_t)(argc + 2) * sizeof *words);
+    const char *last = argv[argc - 1];
+    int exit_code;
+
+    memcpy(words, argv, (size_t)(argc + 1) * sizeof *words);
+    if (argc > 1 && last[0] == '-' && strlen(last) == SID_LENGTH && is_sid(last)) {
+        /* One id in 64 begins like an option, and nobody who pastes it should have to know. */
+        words[argc - 1] = end_of_options;
+        words[argc] = argv[argc - 1];
+        words[++argc] = NULL;
+    }
+    exit_code = show_socket(&program, argc, words);
+    free(words);
+    return exit_code;
 }

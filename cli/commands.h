@@ -6,10 +6,11 @@
 /* hubbub run: the whole stack on one machine. */
 int command_run(int argc, char **argv);
 
-/* hubbub stats, rooms, gateways: one question to the router's stats socket. */
+/* hubbub stats, rooms, gateways, socket: one question to the router's stats socket. */
 int command_stats(int argc, char **argv);
 int command_rooms(int argc, char **argv);
 int command_gateways(int argc, char **argv);
+int command_socket(int argc, char **argv);
 
 /* hubbub keys: makes a pair of keys for the link. */
 int command_keys(int argc, char **argv);

@@ -19,6 +19,8 @@ static const struct {
     {"stats", command_stats, "show the figures of a running router"},
     {"rooms", command_rooms, "list the rooms of a running router"},
     {"gateways", command_gateways, "list the gateways of a running router"},
+    {"socket", command_socket,
+     "show one socket of a running router, and what its client told when it connected"},
     {"keys", command_keys, "make a pair of keys for the link between machines"},
 };
 

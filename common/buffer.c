@@ -18,7 +18,7 @@ char *buffer_reserve(struct buffer *buffer, size_t more)
 {
     size_t need = buffer->length + more;
 
-    if (need > buffer->capacity) {
+    if (need > buffer->capacity || !buffer->data) {
         size_t capacity = buffer->capacity ? buffer->capacity : 64;
 
         while (capacity < need)

@@ -21,7 +21,8 @@ struct buffer {
 /* Frees the memory and leaves the buffer empty and usable. */
 void buffer_done(struct buffer *buffer);
 
-/* Makes room for that many more bytes and returns where they go; the length stays until buffer_extend(). */
+/* Makes room for that many more bytes, or none, and returns where they go, never NULL; the length stays until
+ * buffer_extend(). */
 char *buffer_reserve(struct buffer *buffer, size_t more);
 
 /* The path of buffer_append() that allocates; call that instead. */

@@ -10,8 +10,10 @@
 #include "gateway/gateway.h"
 #include "gateway/room.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -49,6 +51,7 @@ void connections_done(struct gateway *gateway, enum close_reason reason)
     free(table->dirty);
     free(table->closed);
     free(table->paused);
+    free(table->awake);
     free(table->read_buffer);
     *table = (struct connection_table){0};
 }
@@ -71,6 +74,22 @@ struct connection *connection_new(struct gateway *gateway, int fd, const struct 
     return connection;
 }
 
+struct connection *connection_new_virtual(struct gateway *gateway, const struct connection_protocol *protocol)
+{
+    struct connection *connection = memory_zero(1, sizeof *connection);
+
+    connection->fd = -1;
+    connection->blocked = true;
+    connection->protocol = protocol;
+    connection->number = slot_table_add(&gateway->connections.slots, connection);
+    return connection;
+}
+
+struct connection *connections_find(struct gateway *gateway, uint64_t number)
+{
+    return slot_table_find(&gateway->connections.slots, number);
+}
+
 /* -- states ---------------------------------------------------------------------------------- */
 
 static void set_state(struct connection *connection, enum connection_state state)
@@ -79,10 +98,19 @@ static void set_state(struct connection *connection, enum connection_state state
     connection->state = (uint8_t)state;
 }
 
+/* What to wait for; blocked is what the connection is about to be, for want of the kernel's room. */
+static uint32_t interest(const struct connection *connection, bool blocked)
+{
+    return (connection->paused || connection->stopped ? 0 : EPOLLIN) |
+           (blocked && !connection->corked ? EPOLLOUT : 0);
+}
+
 static void set_interest(struct gateway *gateway, struct connection *connection)
 {
-    uint32_t events = (connection->paused ? 0 : EPOLLIN) | (connection->blocked ? EPOLLOUT : 0);
+    uint32_t events = interest(connection, connection->blocked);
 
+    if (connection->fd < 0)
+        return;
     /* A refusal leaves a connection that nothing wakes: better none. */
     if (poller_modify(gateway->poller, connection->fd, events, connection->number) < 0)
         connection_drop(gateway, connection, CLOSE_TRANSPORT_ERROR);
@@ -124,6 +152,8 @@ static void leave_open(struct gateway *gateway, struct connection *connection, e
     websocket_decoder_done(&connection->decoder);
     held = connection_unhold(connection);
     buffer_done(&held);
+    handshake_free(connection->handshake);
+    connection->handshake = NULL;
 }
 
 /* Takes it out of the list of those that are not read. */
@@ -133,18 +163,29 @@ static void unpause(struct connection_table *table, struct connection *connectio
     connection->paused = false;
 }
 
+static uint64_t linger(const struct connection *connection)
+{
+    return connection->protocol->linger ? connection->protocol->linger : LINGER_MS;
+}
+
 void connection_end(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
     if (connection->state != CONNECTION_OPEN)
         return;
     set_state(connection, CONNECTION_FLUSHING);
     leave_open(gateway, connection, reason);
-    if (connection->paused) { /* the peer's end must be seen */
-        unpause(&gateway->connections, connection);
+    if (connection->corked) {
+        connection->corked = false;
+        connection->blocked = false;
+    }
+    if (connection->paused || connection->stopped) { /* the peer's end must be seen */
+        if (connection->paused)
+            unpause(&gateway->connections, connection);
+        connection->stopped = false;
         set_interest(gateway, connection);
     }
     if (connection->state == CONNECTION_FLUSHING) {
-        connection_set_timer(gateway, connection, loop_now(gateway->loop) + LINGER_MS);
+        connection_set_timer(gateway, connection, loop_now(gateway->loop) + linger(connection));
         mark_dirty(gateway, connection);
     }
 }
@@ -160,13 +201,17 @@ void connection_drop(struct gateway *gateway, struct connection *connection, enu
     if (was_open)
         leave_open(gateway, connection, reason);
     timer_wheel_cancel(&connection->timer);
-    poller_remove(gateway->poller, connection->fd);
-    close(connection->fd);
-    connection->fd = -1;
+    if (connection->fd >= 0) {
+        poller_remove(gateway->poller, connection->fd);
+        close(connection->fd);
+        connection->fd = -1;
+    }
     output_done(&connection->output);
     slot_table_remove(&table->slots, connection->number);
     if (connection->paused)
         unpause(table, connection);
+    if (connection->protocol->closed)
+        connection->protocol->closed(gateway, connection);
     PUSH(table->closed, table->closed_count, table->closed_capacity, connection);
 }
 
@@ -222,7 +267,7 @@ void connections_on_event(void *arg, uint64_t data, uint32_t events)
     if (!connection)
         return;
     if (events & EPOLLOUT) {
-        connection->blocked = false;
+        connection->blocked = connection->corked;
         set_interest(gateway, connection);
         if (connection->state != CONNECTION_CLOSED)
             mark_dirty(gateway, connection);
@@ -242,6 +287,60 @@ void connection_pause(struct gateway *gateway, struct connection *connection)
     gateway->counters.reading_paused++;
     PUSH(table->paused, table->paused_count, table->paused_capacity, connection);
     set_interest(gateway, connection);
+}
+
+void connection_stop_reading(struct gateway *gateway, struct connection *connection)
+{
+    if (connection->stopped || connection->state != CONNECTION_OPEN)
+        return;
+    connection->stopped = true;
+    set_interest(gateway, connection);
+}
+
+void connection_start_reading(struct gateway *gateway, struct connection *connection)
+{
+    if (!connection->stopped)
+        return;
+    connection->stopped = false;
+    set_interest(gateway, connection);
+    connection_wake(gateway, connection);
+}
+
+void connection_wake(struct gateway *gateway, struct connection *connection)
+{
+    struct connection_table *table = &gateway->connections;
+
+    if (!connection->held || connection->state != CONNECTION_OPEN)
+        return;
+    PUSH(table->awake, table->awake_count, table->awake_capacity, connection->number);
+    loop_wake_now(gateway->loop);
+}
+
+/* Gives the protocol what was held. */
+static void take_held(struct gateway *gateway, struct connection *connection)
+{
+    struct buffer held = connection_unhold(connection);
+
+    if (held.length && connection->state == CONNECTION_OPEN)
+        connection->protocol->input(gateway, connection, held.data, held.length);
+    buffer_done(&held);
+}
+
+void connections_wake(struct gateway *gateway)
+{
+    struct connection_table *table = &gateway->connections;
+    uint32_t count = table->awake_count;
+
+    if (count == 0)
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        struct connection *connection = connections_find(gateway, table->awake[i]);
+
+        if (connection && !connection->paused && !connection->stopped)
+            take_held(gateway, connection);
+    }
+    table->awake_count -= count;
+    memmove(table->awake, table->awake + count, table->awake_count * sizeof *table->awake);
 }
 
 void connection_hold(struct connection *connection, const char *data, size_t length)
@@ -274,13 +373,10 @@ static bool may_resume(const struct gateway *gateway, const struct connection *c
 
 static void resume(struct gateway *gateway, struct connection *connection)
 {
-    struct buffer held = connection_unhold(connection);
-
     unpause(&gateway->connections, connection);
     set_interest(gateway, connection);
-    if (held.length && connection->state == CONNECTION_OPEN)
-        connection->protocol->input(gateway, connection, held.data, held.length);
-    buffer_done(&held);
+    if (!connection->stopped)
+        take_held(gateway, connection);
 }
 
 void connections_resume(struct gateway *gateway)
@@ -342,7 +438,7 @@ void connection_send_chunk(struct gateway *gateway, struct connection *connectio
 /* The kernel takes no more: wait for it, unless too much waits already. */
 static void block(struct gateway *gateway, struct connection *connection)
 {
-    uint32_t events = (connection->paused ? 0 : EPOLLIN) | EPOLLOUT;
+    uint32_t events = interest(connection, true);
 
     connection->blocked = true;
     if (connection->output.bytes > output_limit(gateway, connection))
@@ -366,7 +462,8 @@ void connection_append(struct gateway *gateway, struct connection *connection, s
 void connection_deliver(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
                         uint32_t offset, uint32_t length)
 {
-    if (connection->output.first || connection->room_count > 1 || connection->state != CONNECTION_OPEN) {
+    if (connection->output.first || connection->room_count > 1 || connection->state != CONNECTION_OPEN ||
+        connection->fd < 0 || connection->corked) {
         connection_append(gateway, connection, chunk, offset, length);
         return;
     }
@@ -389,11 +486,42 @@ void connection_deliver(struct gateway *gateway, struct connection *connection, 
     block(gateway, connection);
 }
 
+void connection_unblock(struct gateway *gateway, struct connection *connection)
+{
+    connection->blocked = false;
+    if (connection->output.first || connection->state == CONNECTION_FLUSHING)
+        mark_dirty(gateway, connection);
+}
+
+void connection_block(struct connection *connection)
+{
+    connection->blocked = true;
+}
+
+void connection_cork(struct connection *connection)
+{
+    connection->corked = connection->blocked = true;
+}
+
+void connection_uncork(struct gateway *gateway, struct connection *connection, struct output *front)
+{
+    output_prepend(&connection->output, front);
+    connection->corked = connection->blocked = false;
+    if (connection->output.first)
+        mark_dirty(gateway, connection);
+}
+
 static void write_output(struct gateway *gateway, struct connection *connection)
 {
     size_t before = connection->output.bytes;
-    int result = output_write(&connection->output, connection->fd, &gateway->counters.bytes_out,
-                              &gateway->counters.writes);
+    int result;
+
+    if (connection->fd < 0) {
+        connection->protocol->flush(gateway, connection);
+        return;
+    }
+    result = output_write(&connection->output, connection->fd, &gateway->counters.bytes_out,
+                          &gateway->counters.writes);
 
     if (result == ERROR_AGAIN) {
         if (connection->state == CONNECTION_FLUSHING && connection->output.bytes < before)
@@ -433,4 +561,27 @@ void connections_each(struct gateway *gateway, void (*callback)(struct gateway *
     while ((connection = slot_table_next(&gateway->connections.slots, &cursor)))
         if (connection->state == CONNECTION_OPEN)
             callback(gateway, connection);
+}
+
+/* -- the peer -------------------------------------------------------------------------------- */
+
+struct bytes connection_address(const struct connection *connection, char *out)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+
+    out[0] = '\0';
+    if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
+        return bytes_from_text(out);
+    if (address.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, out, INET6_ADDRSTRLEN);
+    else if (address.ss_family == AF_INET6) {
+        const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
+
+        if (IN6_IS_ADDR_V4MAPPED(ip))
+            inet_ntop(AF_INET, &ip->s6_addr[12], out, INET6_ADDRSTRLEN);
+        else
+            inet_ntop(AF_INET6, ip, out, INET6_ADDRSTRLEN);
+    }
+    return bytes_from_text(out);
 }

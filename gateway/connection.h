@@ -1,8 +1,12 @@
 /*
- * A client's TCP connection: its descriptor, its output, its one timer, and its end.
+ * A client's connection: its descriptor, its output, its one timer, and its end.
  *
  * What is spoken on it (HTTP, then Engine.IO) is a protocol: a table of functions that the connection
  * points to.
+ *
+ * An Engine.IO session on the polling transport is a connection too, one without a descriptor: its output waits
+ * for a poll to answer, and its input comes from the bodies of posts.  So sockets, rooms, the heartbeat and the
+ * limits on slow readers need not know on which transport a client is.
  *
  *   OPEN ------> FLUSHING ------> LINGERING ------> CLOSED        connection_end(): what is queued goes out,
  *     |              |                |                ^          then the write side is shut, then the
@@ -21,14 +25,20 @@
 #include "common/timer_wheel.h"
 #include "gateway/close_reason.h"
 #include "gateway/encoding.h"
+#include "gateway/handshake.h"
 #include "gateway/output.h"
 #include "proto/websocket.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct gateway;
+struct arrival;
 struct connection;
+struct exchange;
+struct gateway;
+struct handshake;
+struct pending_packet;
+struct session;
 struct socket;
 
 enum connection_state {
@@ -38,25 +48,38 @@ enum connection_state {
     CONNECTION_CLOSED,
 };
 
-/* What is spoken on a connection.  All of it is called while it is open only. */
+/* What is spoken on a connection.  All of it is called while it is open only, but for flush and closed. */
 struct connection_protocol {
     size_t output_limit; /* bytes that may wait for a slow reader; 0: the setting outbound_queue */
+    uint64_t linger;     /* ms that what is queued may take to go out after the end; 0: two seconds */
+    uint32_t message_limit; /* bytes of a WebSocket message; 0: the setting max_payload */
     /* Bytes came; they may be changed in place, and are gone after the call. */
     void (*input)(struct gateway *gateway, struct connection *connection, char *data, size_t length);
+    /* A whole WebSocket message came (on protocols whose input is websocket_input()). */
+    void (*message)(struct gateway *gateway, struct connection *connection, bool binary,
+                    struct bytes payload);
+    /* Without a descriptor: takes output at the end of a turn; open or flushing. */
+    void (*flush)(struct gateway *gateway, struct connection *connection);
     /* The time set by connection_set_timer() has come. */
     void (*timeout)(struct gateway *gateway, struct connection *connection);
     /* The connection leaves the state OPEN: free what belongs to it, and send nothing. */
     void (*ending)(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+    /* It is CLOSED, behind ending(); may be NULL. */
+    void (*closed)(struct gateway *gateway, struct connection *connection);
 };
 
 struct connection {
     /* What the fan-out touches stands together. */
-    int fd;
+    int fd;               /* -1: none, or closed */
     uint8_t state;        /* enum connection_state */
     uint8_t close_reason; /* enum close_reason, once it is not OPEN */
     bool dirty;           /* in the list of those to write at the end of the turn */
     uint8_t doomed;       /* enum close_reason: is to be dropped at the end of the turn */
-    bool blocked;         /* the kernel takes no more; waits for EPOLLOUT */
+    bool blocked;         /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
+    bool corked;          /* blocked until connection_uncork(), whatever the kernel says */
+    bool stopped;         /* not read until connection_start_reading() */
+    bool inflates;        /* a WebSocket that may get compressed messages (RFC 7692) */
+    bool bare;            /* the diagnostic echo: Engine.IO messages go back as they came */
     uint8_t encoding;     /* enum encoding: how messages are written to it */
     bool paused;          /* not read for want of credit */
     bool awaiting_pong;   /* the timer is for the pong */
@@ -71,9 +94,14 @@ struct connection {
     uint64_t heartbeat_due; /* Engine.IO: the next ping, or the pong's deadline */
     uint64_t connect_due;   /* when a namespace must have been joined; 0: no more */
 
-    struct buffer *held;    /* what came and must wait: the part of a request's head, or of what a paused
-                               client sent; else NULL */
-    struct socket *sockets; /* Socket.IO sockets, a list */
+    struct buffer *held;       /* what came and must wait: the part of a request's head, or of what a paused
+                                  client sent; else NULL */
+    struct exchange *exchange; /* HTTP: the request that is not answered yet, or NULL */
+    struct session *session;   /* Engine.IO: known by its sid, or NULL */
+    struct handshake *handshake; /* Engine.IO: what the client told then; NULL before */
+    struct arrival *arrival;   /* a WebSocket on its way to a session, or NULL */
+    struct socket *sockets;    /* Socket.IO sockets, a list */
+    struct pending_packet *pending; /* a packet whose attachments have not all come; else NULL */
     struct websocket_decoder decoder;
 };
 
@@ -86,6 +114,8 @@ struct connection_table {
     uint32_t closed_count, closed_capacity;
     struct connection **paused;
     uint32_t paused_count, paused_capacity;
+    uint64_t *awake; /* numbers of those whose held input is looked at in the next turn */
+    uint32_t awake_count, awake_capacity;
     char *read_buffer; /* one for the process */
 };
 
@@ -97,6 +127,13 @@ void connections_done(struct gateway *gateway, enum close_reason reason);
 /* Takes over an accepted descriptor.  NULL (the descriptor is closed) when the kernel refuses to poll it. */
 struct connection *connection_new(struct gateway *gateway, int fd,
                                   const struct connection_protocol *protocol);
+
+/* One without a descriptor, whose protocol has flush.  It is blocked until its owner says otherwise. */
+struct connection *connection_new_virtual(struct gateway *gateway,
+                                          const struct connection_protocol *protocol);
+
+/* NULL when it is gone. */
+struct connection *connections_find(struct gateway *gateway, uint64_t number);
 
 /* The poller's callback: arg is the gateway. */
 void connections_on_event(void *arg, uint64_t data, uint32_t events);
@@ -129,6 +166,15 @@ void connection_append(struct gateway *gateway, struct connection *connection, s
 void connection_deliver(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
                         uint32_t offset, uint32_t length);
 
+/* Whoever takes what a connection without a descriptor sends is there, or is not: unblocked, its protocol's flush
+   is called at the end of the turn when something waits. */
+void connection_unblock(struct gateway *gateway, struct connection *connection);
+void connection_block(struct connection *connection);
+
+/* Keeps all output back; lets it go, behind what is in front (which is empty afterwards). */
+void connection_cork(struct connection *connection);
+void connection_uncork(struct gateway *gateway, struct connection *connection, struct output *front);
+
 /* Both take a connection in any state; see the diagram. */
 void connection_end(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 void connection_drop(struct gateway *gateway, struct connection *connection, enum close_reason reason);
@@ -137,10 +183,22 @@ void connection_drop(struct gateway *gateway, struct connection *connection, enu
 void connection_pause(struct gateway *gateway, struct connection *connection);
 void connections_resume(struct gateway *gateway);
 
+/* Does not read from it, and then does; bytes held meanwhile become input in the next turn. */
+void connection_stop_reading(struct gateway *gateway, struct connection *connection);
+void connection_start_reading(struct gateway *gateway, struct connection *connection);
+
+/* What is held becomes input again, early in the next turn. */
+void connection_wake(struct gateway *gateway, struct connection *connection);
+void connections_wake(struct gateway *gateway);
+
 /* Keeps a copy of bytes for later; nothing may be held yet.  The protocol takes them back with
    connection_unhold() (they are the caller's then), or gets them as input when reading goes on. */
 void connection_hold(struct connection *connection, const char *data, size_t length);
 struct buffer connection_unhold(struct connection *connection);
+
+/* The peer's address as text into out, which has HANDSHAKE_ADDRESS_MAX + 1 bytes; "" when the system does not
+ * say. */
+struct bytes connection_address(const struct connection *connection, char *out);
 
 /* The end of a turn: writes what is queued, then frees what is closed. */
 void connections_flush(struct gateway *gateway);

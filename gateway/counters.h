@@ -14,6 +14,7 @@
 #define COUNTER_TABLE(X)                                                                                     \
     X(connections, "hubbub_connections", "open connections (a gauge)")                                       \
     X(websockets, "hubbub_websockets", "open WebSocket connections (a gauge)")                               \
+    X(polling_sessions, "hubbub_polling_sessions", "sessions on the polling transport (a gauge)")            \
     X(sockets, "hubbub_sockets", "Socket.IO sockets connected to a namespace (a gauge)")                     \
     X(rooms, "hubbub_gateway_rooms", "rooms with members here (a gauge)")                                    \
     X(accepted, "hubbub_accepted_total", "connections accepted")                                             \
@@ -25,10 +26,17 @@
     X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections")                                   \
     X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router (a gauge)")     \
     X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit")            \
+    X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \
+      "sockets that asked for a namespace of a pattern beyond the limit")                                    \
+    X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit")          \
     X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
       "volatile events dropped for a slow reader")                                                           \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}",                                         \
       "hubbub:error events beyond their rate")                                                               \
+    X(upgrades, "hubbub_upgrades_total", "sessions that went over from polling to a WebSocket")              \
+    X(moved_in, "hubbub_sessions_moved_total{direction=in}", "sessions taken over from another gateway")     \
+    X(moved_out, "hubbub_sessions_moved_total{direction=out}", "sessions handed to another gateway")         \
+    X(relayed, "hubbub_relayed_total", "questions to another gateway, whose session a request was for")      \
     X(link_resets, "hubbub_link_resets_total", "new links to the router")                                    \
     X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router")         \
     X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit")

@@ -3,14 +3,14 @@
  * part of a polling payload.
  *
  *   WEBSOCKET  a text frame "4..." and a binary frame for each attachment (RFC 6455)
- *   DEFLATE    the same frames, those over the threshold compressed (RFC 7692, no context takeover)
+ *   DEFLATE    the same frames, those of the threshold's length or more compressed (RFC 7692, no context
+ *              takeover) unless that makes them no shorter
  *   POLLING    0x1e "4..." and 0x1e "b" base64 for each attachment: every packet starts with the separator,
  *              and whoever writes the payload leaves out the first one (Engine.IO v4, payloads)
  */
 #ifndef HUBBUB_GATEWAY_ENCODING_H
 #define HUBBUB_GATEWAY_ENCODING_H
 
-#include "common/buffer.h"
 #include "common/bytes.h"
 
 #include <stddef.h>
@@ -20,24 +20,26 @@ enum encoding { ENCODING_WEBSOCKET, ENCODING_DEFLATE, ENCODING_POLLING, ENCODING
 /* What DEFLATE needs, one for the process.  NULL while compression is off. */
 struct encoder;
 
+/* threshold: the least length of a frame's payload that is compressed. */
 struct encoder *encoder_new(size_t threshold);
 void encoder_free(struct encoder *encoder);
 
-/* A message about to be written: its text in parts, joined, with the packet's digit "4" in front; and what
-   the placeholders in it stand for (a BLOBS field of proto/wire.h; length 0 for none). */
+/* A message about to be written: its text in parts, joined, which starts with the packet's digit "4", or without
+   parts no text; and
+   what the placeholders in it stand for (a BLOBS field of proto/wire.h; length 0 for none). */
 struct encoding_message {
     const struct bytes *parts;
     size_t count;
     struct bytes attachments;
     /* Filled by encoding_measure(). */
-    size_t text_length;      /* of the parts together */
-    struct bytes compressed; /* DEFLATE: the text compressed, in the encoder's memory; else empty */
+    size_t text_length; /* of the parts together */
+    size_t encoded;     /* DEFLATE: the length of the frames in the encoder's memory; 0: none is compressed */
 };
 
 /* The exact number of bytes that encoding_write() will write.  With DEFLATE this compresses, and the result
-   is good until the next call for the same encoder. */
+   is good until the next call for the same encoder; the others need none. */
 size_t encoding_measure(struct encoder *encoder, enum encoding encoding, struct encoding_message *message);
-void encoding_write(struct encoder *encoder, enum encoding encoding, const struct encoding_message *message,
-                    char *out);
+void encoding_write(const struct encoder *encoder, enum encoding encoding,
+                    const struct encoding_message *message, char *out);
 
 #endif

@@ -1,18 +1,18 @@
 /*
- * The Engine.IO session on a WebSocket; see engine.h.  Installed on a connection by engine_open(); a
- * connection's one timer is the next ping or the pong's deadline, or the connect timeout if that is earlier.
+ * Engine.IO sessions; see engine.h.  The transports (websocket_transport.c, polling.c) bring packets in and take
+ * them out.  A connection's one timer is the next ping or the pong's deadline, or the connect timeout if that is
+ * earlier.  The surprising rule: the heartbeat runs on connections of any transport, so an upgrade only has to
+ * start the interval again.
  */
 #include "gateway/engine.h"
 
-#include "common/random.h"
 #include "gateway/connection.h"
 #include "gateway/gateway.h"
+#include "gateway/handshake.h"
 #include "gateway/packet.h"
-#include "gateway/socket.h"
+#include "gateway/polling.h"
+#include "gateway/websocket_transport.h"
 #include "proto/engineio.h"
-#include "proto/websocket.h"
-
-enum { ENGINE_SID_LENGTH = 20 };
 
 static void set_heartbeat(struct gateway *gateway, struct connection *connection, bool awaiting_pong)
 {
@@ -27,44 +27,67 @@ static void set_heartbeat(struct gateway *gateway, struct connection *connection
     connection_set_timer(gateway, connection, due);
 }
 
-void engine_send(struct gateway *gateway, struct connection *connection, const struct bytes *parts,
-                 size_t count)
+void engine_append_open(struct gateway *gateway, struct bytes sid, bool upgrade, struct buffer *out)
 {
-    char header[WEBSOCKET_HEADER_MAX];
-    size_t length = 0;
-    char *at;
-
-    for (size_t i = 0; i < count; i++)
-        length += parts[i].length;
-
-    size_t header_length = websocket_frame_header(header, WEBSOCKET_FIN | WEBSOCKET_OPCODE_TEXT, length);
-
-    at = connection_reserve(gateway, connection, header_length + length);
-    if (!at)
-        return;
-    memcpy(at, header, header_length);
-    at += header_length;
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].length)
-            memcpy(at, parts[i].data, parts[i].length);
-        at += parts[i].length;
-    }
+    engineio_append_open(out, &(struct engineio_open){.sid = sid,
+                                                      .upgrade = upgrade,
+                                                      .ping_interval = gateway->settings->ping_interval,
+                                                      .ping_timeout = gateway->settings->ping_timeout,
+                                                      .max_payload = gateway->settings->max_payload});
 }
 
-static void end_with_close(struct gateway *gateway, struct connection *connection, unsigned code,
-                           enum close_reason reason)
+void engine_start(struct gateway *gateway, struct connection *connection)
 {
-    char frame[WEBSOCKET_CLOSE_MAX];
-    size_t length = websocket_close_frame(frame, code ? code : WEBSOCKET_CLOSE_NO_STATUS, (struct bytes){0});
+    engine_resume(gateway, connection,
+                  connection->bare ? 0 : loop_now(gateway->loop) + gateway->settings->connect_timeout);
+}
 
-    connection_send(gateway, connection, bytes_make(frame, length));
-    connection_end(gateway, connection, reason);
+void engine_resume(struct gateway *gateway, struct connection *connection, uint64_t connect_due)
+{
+    connection->connect_due = connect_due;
+    set_heartbeat(gateway, connection, false);
+}
+
+/* -- sending --------------------------------------------------------------------------------- */
+
+void engine_send(struct gateway *gateway, struct connection *connection, const struct bytes *parts,
+                 size_t count, struct bytes attachments)
+{
+    struct encoding_message message = {.parts = parts, .count = count, .attachments = attachments};
+    size_t length = encoding_measure(gateway->encoder, connection->encoding, &message);
+    char *at = connection_reserve(gateway, connection, length);
+
+    if (at)
+        encoding_write(gateway->encoder, connection->encoding, &message, at);
+}
+
+void engine_send_binary(struct gateway *gateway, struct connection *connection, struct bytes payload)
+{
+    struct wire_list list = {0};
+
+    wire_list_put_blob(&list, payload);
+    engine_send(gateway, connection, NULL, 0, wire_list_finish(&list));
+    wire_list_done(&list);
+}
+
+void engine_send_packet(struct gateway *gateway, struct connection *connection, struct bytes packet)
+{
+    if (connection->encoding == ENCODING_POLLING)
+        engine_send(gateway, connection, &packet, 1, (struct bytes){0});
+    else
+        websocket_send(gateway, connection, false, packet);
 }
 
 void engine_close(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
-    end_with_close(gateway, connection, close_reason_code(reason), reason);
+    if (connection->encoding == ENCODING_POLLING) {
+        engine_send_packet(gateway, connection, BYTES("1"));
+        connection_end(gateway, connection, reason);
+    } else
+        websocket_close(gateway, connection, close_reason_code(reason), reason);
 }
+
+/* -- receiving ------------------------------------------------------------------------------- */
 
 /* A pong that waits behind a long message is not late yet: the first packet of another kind moves its
  * deadline once, as in the reference. */
@@ -76,7 +99,13 @@ static void extend_pong(struct gateway *gateway, struct connection *connection)
     connection->heartbeat_due = loop_now(gateway->loop) + gateway->settings->ping_timeout;
 }
 
-static void on_text(struct gateway *gateway, struct connection *connection, struct bytes text)
+/* The diagnostic echo. */
+static void echo_text(struct gateway *gateway, struct connection *connection, struct bytes text)
+{
+    engine_send(gateway, connection, (struct bytes[]){BYTES("4"), text}, 2, (struct bytes){0});
+}
+
+void engine_receive(struct gateway *gateway, struct connection *connection, struct bytes text)
 {
     struct engineio_packet packet;
 
@@ -89,7 +118,10 @@ static void on_text(struct gateway *gateway, struct connection *connection, stru
     switch (packet.type) {
     case ENGINEIO_MESSAGE:
         gateway->counters.messages_in++;
-        packet_receive(gateway, connection, packet.data);
+        if (connection->bare)
+            echo_text(gateway, connection, packet.data);
+        else
+            packet_receive(gateway, connection, packet.data);
         break;
     case ENGINEIO_PONG: /* an unasked one restarts the interval too, as in the reference */
         set_heartbeat(gateway, connection, false);
@@ -98,7 +130,10 @@ static void on_text(struct gateway *gateway, struct connection *connection, stru
         engine_close(gateway, connection, CLOSE_TRANSPORT_ERROR);
         break;
     case ENGINEIO_CLOSE:
-        engine_close(gateway, connection, CLOSE_CLIENT_CLOSE);
+        if (connection->encoding == ENCODING_POLLING)
+            polling_close_by_client(gateway, connection);
+        else
+            engine_close(gateway, connection, CLOSE_CLIENT_CLOSE);
         break;
     case ENGINEIO_OPEN:
     case ENGINEIO_UPGRADE:
@@ -107,138 +142,35 @@ static void on_text(struct gateway *gateway, struct connection *connection, stru
     }
 }
 
-static void send_pong(struct gateway *gateway, struct connection *connection, struct bytes payload)
+void engine_receive_binary(struct gateway *gateway, struct connection *connection, struct bytes payload)
 {
-    char *at = connection_reserve(gateway, connection, 2 + payload.length);
-
-    if (!at)
-        return;
-    websocket_frame_header(at, WEBSOCKET_FIN | WEBSOCKET_OPCODE_PONG, payload.length);
-    if (payload.length)
-        memcpy(at + 2, payload.data, payload.length);
+    extend_pong(gateway, connection);
+    if (connection->bare)
+        engine_send_binary(gateway, connection, payload);
+    else
+        packet_receive_binary(gateway, connection, payload);
 }
 
-static enum close_reason reason_for(int error)
-{
-    switch (error) {
-    case ERROR_UTF8:
-        return CLOSE_WEBSOCKET_TEXT;
-    case ERROR_TOO_LARGE:
-    case ERROR_NO_SPACE:
-        return CLOSE_WEBSOCKET_TOO_LARGE;
-    default:
-        return CLOSE_WEBSOCKET_PROTOCOL;
-    }
-}
+/* -- time ------------------------------------------------------------------------------------ */
 
-static void on_event(struct gateway *gateway, struct connection *connection,
-                     const struct websocket_event *event)
-{
-    switch (event->type) {
-    case WEBSOCKET_TEXT:
-        on_text(gateway, connection, event->payload);
-        break;
-    case WEBSOCKET_BINARY: /* attachments, which the parser of this version does not take */
-        engine_close(gateway, connection, CLOSE_WEBSOCKET_UNSUPPORTED);
-        break;
-    case WEBSOCKET_PING:
-        send_pong(gateway, connection, event->payload);
-        break;
-    case WEBSOCKET_CLOSE: /* is answered with the same code */
-        end_with_close(gateway, connection, event->close_code, CLOSE_PEER_GONE);
-        break;
-    case WEBSOCKET_NONE:
-    case WEBSOCKET_PONG:
-        break;
-    }
-}
-
-static void on_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
-{
-    struct websocket_limits limits = {.max_payload = gateway->settings->max_payload};
-    struct websocket_event event;
-
-    do {
-        size_t consumed;
-        int result = websocket_decode(&connection->decoder, &limits, data, length, &consumed, &event);
-
-        if (result < 0) {
-            engine_close(gateway, connection, reason_for(result));
-            return;
-        }
-        data += consumed;
-        length -= consumed;
-        on_event(gateway, connection, &event);
-    } while (event.type != WEBSOCKET_NONE && connection->state == CONNECTION_OPEN && !connection->paused);
-    if (length && connection->state == CONNECTION_OPEN)
-        connection_hold(connection, data, length);
-}
-
-static void on_timeout(struct gateway *gateway, struct connection *connection)
+void engine_on_timeout(struct gateway *gateway, struct connection *connection)
 {
     uint64_t now = loop_now(gateway->loop);
 
     if (connection->connect_due && now >= connection->connect_due)
         engine_close(gateway, connection, CLOSE_CONNECT_TIMEOUT);
+    else if (packet_overdue(connection, now, gateway->settings))
+        engine_close(gateway, connection, CLOSE_ATTACHMENTS_TIMEOUT);
     else if (now < connection->heartbeat_due)
         connection_set_timer(gateway, connection, connection->heartbeat_due);
-    else if (connection->awaiting_pong && connection->paused)
+    else if (connection->awaiting_pong && (connection->paused || connection->stopped))
         set_heartbeat(gateway, connection, true); /* its pong may have come: we do not read it */
     else if (connection->awaiting_pong)
         engine_close(gateway, connection, CLOSE_PING_TIMEOUT);
     else {
-        engine_send(gateway, connection, &BYTES("2"), 1);
+        engine_send_packet(gateway, connection, BYTES("2"));
         set_heartbeat(gateway, connection, true);
     }
-}
-
-static void on_ending(struct gateway *gateway, struct connection *connection, enum close_reason reason)
-{
-    gateway->counters.websockets--;
-    sockets_close(gateway, connection, reason);
-}
-
-static const struct connection_protocol engine_protocol = {
-    .input = on_input,
-    .timeout = on_timeout,
-    .ending = on_ending,
-};
-
-void engine_open(struct gateway *gateway, struct connection *connection, struct bytes websocket_key,
-                 struct bytes subprotocol)
-{
-    static const char head[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                               "Connection: Upgrade\r\nSec-WebSocket-Accept: ";
-    char accept[WEBSOCKET_ACCEPT_SIZE], sid[ENGINE_SID_LENGTH], frame[WEBSOCKET_HEADER_MAX];
-    struct buffer packet = {0}, *out = &gateway->scratch;
-
-    random_id(sid, sizeof sid);
-    engineio_append_open(&packet, &(struct engineio_open){.sid = bytes_make(sid, sizeof sid),
-                                                          .upgrade = false,
-                                                          .ping_interval = gateway->settings->ping_interval,
-                                                          .ping_timeout = gateway->settings->ping_timeout,
-                                                          .max_payload = gateway->settings->max_payload});
-    websocket_accept_key(websocket_key, accept);
-    buffer_clear(out);
-    buffer_append_literal(out, head);
-    buffer_append(out, accept, sizeof accept);
-    if (subprotocol.length) {
-        buffer_append_literal(out, "\r\nSec-WebSocket-Protocol: ");
-        buffer_append_bytes(out, subprotocol);
-    }
-    buffer_append_literal(out, "\r\n\r\n");
-
-    size_t frame_length = websocket_frame_header(frame, WEBSOCKET_FIN | WEBSOCKET_OPCODE_TEXT, packet.length);
-
-    buffer_append(out, frame, frame_length);
-    buffer_append_bytes(out, buffer_bytes(&packet));
-    buffer_done(&packet);
-    connection_send(gateway, connection, buffer_bytes(out));
-
-    connection->protocol = &engine_protocol;
-    connection->connect_due = loop_now(gateway->loop) + gateway->settings->connect_timeout;
-    gateway->counters.websockets++;
-    set_heartbeat(gateway, connection, false);
 }
 
 void engine_namespace_joined(struct connection *connection)

@@ -5,26 +5,18 @@
  */
 #include "gateway/gateway.h"
 
-#include "common/memory.h"
 #include "common/random.h"
 #include "gateway/engine.h"
+#include "gateway/engine_service.h"
 #include "gateway/listener.h"
-
-#include <stdlib.h>
+#include "gateway/upgrade.h"
+#include "proto/deflate.h"
 
 enum {
     INCARNATION_BITS = 48,
     DRAIN_MS = 3000, /* for clients to take their Close frames */
     DRAIN_STEP_MS = 50,
 };
-
-struct namespace_rooms *gateway_namespace(struct gateway *gateway, struct bytes name)
-{
-    for (size_t i = 0; i < gateway->settings->namespaces.count; i++)
-        if (bytes_equal(gateway->settings->namespaces.namespaces[i].name, name))
-            return &gateway->namespaces[i];
-    return NULL;
-}
 
 void gateway_advance_timers(struct gateway *gateway)
 {
@@ -41,9 +33,11 @@ static void on_turn_end(void *arg)
     struct gateway *gateway = arg;
 
     link_look(gateway->link);
+    connections_wake(gateway);
     if (gateway->connections.paused_count && !link_congested(gateway->link))
         connections_resume(gateway);
     gateway_advance_timers(gateway);
+    upgrade_look(gateway);
     rooms_flush(gateway);
     connections_flush(gateway);
     link_flush(gateway->link);
@@ -58,10 +52,13 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     timer_wheel_init(&gateway->timers, loop_now(loop));
     connections_init(&gateway->connections);
     fanout_init(&gateway->fanout);
+    if (settings->compression)
+        gateway->encoder = encoder_new(settings->compression_threshold);
     requests_init(&gateway->requests);
-    gateway->namespaces = memory_zero(settings->namespaces.count, sizeof *gateway->namespaces);
-    for (size_t i = 0; i < settings->namespaces.count; i++)
-        namespace_rooms_init(&gateway->namespaces[i], &settings->namespaces.namespaces[i]);
+    sessions_init(&gateway->sessions);
+    relays_start(gateway);
+    gateway->deflate = deflate_new();
+    namespace_table_init(&gateway->namespaces, &settings->namespaces, settings->max_pattern_namespaces);
     gateway->poller = poller_new(loop, connections_on_event, gateway);
     return gateway->poller ? 0 : ERROR_SYSTEM;
 }
@@ -88,14 +85,17 @@ void gateway_done(struct gateway *gateway)
     listener_free(gateway->listener);
     if (gateway->poller)
         connections_done(gateway, CLOSE_DRAIN);
+    relays_done(gateway);
     link_free(gateway->link);
     poller_free(gateway->poller);
-    for (size_t i = 0; i < gateway->settings->namespaces.count; i++)
-        namespace_rooms_done(&gateway->namespaces[i]);
-    free(gateway->namespaces);
+    namespace_table_done(&gateway->namespaces);
     slot_table_done(&gateway->sockets);
+    sessions_done(&gateway->sessions);
     requests_done(&gateway->requests);
+    deflate_free(gateway->deflate);
+    buffer_done(&gateway->inflated);
     fanout_done(&gateway->fanout);
+    encoder_free(gateway->encoder);
     buffer_done(&gateway->scratch);
 }
 
@@ -103,6 +103,8 @@ void gateway_done(struct gateway *gateway)
 
 static void end_connection(struct gateway *gateway, struct connection *connection)
 {
+    if (connection->exchange && !connection->exchange->reading)
+        return; /* it ends with its answer */
     if (!connection->heartbeat_due) /* still HTTP */
         connection_end(gateway, connection, CLOSE_DRAIN);
     else
@@ -127,6 +129,7 @@ void gateway_drain(struct gateway *gateway)
     log_info("draining", "connections=%u", gateway->connections.slots.count);
     listener_free(gateway->listener);
     gateway->listener = NULL;
+    relay_release_polls(gateway);
     connections_each(gateway, end_connection);
     gateway->drain_until = loop_now(gateway->loop) + DRAIN_MS;
     loop_timer_init(&gateway->drain_timer, gateway->loop, on_drain_step, gateway);

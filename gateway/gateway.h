@@ -7,11 +7,14 @@
 #include "common/timer_wheel.h"
 #include "gateway/connection.h"
 #include "gateway/counters.h"
-#include "gateway/room.h"
+#include "gateway/namespace.h"
+#include "gateway/relay.h"
 #include "gateway/router_link.h"
+#include "gateway/session.h"
 #include "gateway/settings.h"
 #include "gateway/socket.h"
 
+struct deflate;
 struct listener;
 
 struct gateway {
@@ -22,10 +25,15 @@ struct gateway {
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
-    struct slot_table sockets;          /* of struct socket */
-    struct namespace_rooms *namespaces; /* one for each in the settings */
+    struct slot_table sockets; /* of struct socket */
+    struct namespace_table namespaces;
     struct fanout fanout;
+    struct encoder *encoder; /* NULL while compression is off */
     struct request_queue requests;
+    struct session_table sessions;
+    struct relay_table relays;
+    struct deflate *deflate; /* inflates messages of clients, compresses large answers */
+    struct buffer inflated;  /* the message that is being handled */
     struct router_link *link;
     struct counters counters;
     uint64_t incarnation;  /* 48 random bits: this run of the program */
@@ -53,8 +61,5 @@ void gateway_drain(struct gateway *gateway);
 
 /* Fires the connections' timers that are due; once for each time the loop shows. */
 void gateway_advance_timers(struct gateway *gateway);
-
-/* NULL when this gateway does not serve it. */
-struct namespace_rooms *gateway_namespace(struct gateway *gateway, struct bytes name);
 
 #endif

@@ -1,17 +1,22 @@
 /*
- * HTTP on a new connection: answers requests, and hands a WebSocket upgrade over to the engine.
+ * HTTP on a connection: requests, their bodies, and who answers them.
  *
- * Routes: /healthz, the demo page, the stock client under /socket.io/, and /socket.io/ itself.
+ * One request at a time: one that is not answered yet is the connection's exchange, and what the client sends
+ * behind it waits.
  */
 #ifndef HUBBUB_GATEWAY_HTTP_SERVICE_H
 #define HUBBUB_GATEWAY_HTTP_SERVICE_H
 
+struct connection;
 struct gateway;
 
 /* Takes over an accepted descriptor. */
 void http_accept(struct gateway *gateway, int fd);
 
-/* Refuses an accepted descriptor with 503 and closes it. */
+/* Answers an accepted descriptor with 503 and closes it: there is no room for another connection. */
 void http_refuse(struct gateway *gateway, int fd);
+
+/* The connection's exchange is over: it waits for the next request, or reads the one that it holds. */
+void http_exchange_done(struct gateway *gateway, struct connection *connection);
 
 #endif

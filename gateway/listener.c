@@ -70,7 +70,7 @@ static void on_ready(void *arg, int listening, unsigned ready)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd >= 0 && gateway->connections.slots.count >= listener->limit)
+        if (fd >= 0 && listener_is_full(listener))
             http_refuse(gateway, fd);
         else if (fd >= 0)
             http_accept(gateway, fd);
@@ -185,6 +185,11 @@ int listener_new(struct gateway *gateway, struct listener **out)
     }
     *out = listener;
     return 0;
+}
+
+bool listener_is_full(const struct listener *listener)
+{
+    return listener && listener->gateway->connections.slots.count >= listener->limit;
 }
 
 void listener_free(struct listener *listener)

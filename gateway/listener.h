@@ -4,6 +4,8 @@
 
 #include "common/error.h"
 
+#include <stdbool.h>
+
 struct gateway;
 struct listener;
 
@@ -12,6 +14,9 @@ struct listener;
  * ERROR_SYSTEM after logging what failed.
  */
 int listener_new(struct gateway *gateway, struct listener **out) MUST_CHECK;
+
+/* Whether this gateway has as many clients as it may.  Takes NULL. */
+bool listener_is_full(const struct listener *listener);
 
 /* Stops listening.  Takes NULL. */
 void listener_free(struct listener *listener);

@@ -116,7 +116,25 @@ char *output_reserve(struct output *output, size_t length)
     return at;
 }
 
-static void consume(struct output *output, size_t bytes)
+void output_prepend(struct output *output, struct output *front)
+{
+    if (!front->first)
+        return;
+    front->last->next = output->first;
+    if (!output->first)
+        output->last = front->last;
+    output->first = front->first;
+    output->bytes += front->bytes;
+    *front = (struct output){0};
+}
+
+void output_gather(const struct output *output, struct buffer *out)
+{
+    for (const struct segment *segment = output->first; segment; segment = segment->next)
+        buffer_append(out, segment->chunk->data + segment->offset, segment->length);
+}
+
+void output_consume(struct output *output, size_t bytes)
 {
     output->bytes -= bytes;
     while (bytes) {
@@ -153,7 +171,7 @@ int output_write(struct output *output, int fd, uint64_t *written, uint64_t *cal
             return errno == EAGAIN ? ERROR_AGAIN : ERROR_CLOSED;
         }
         *written += (uint64_t)n;
-        consume(output, (size_t)n);
+        output_consume(output, (size_t)n);
         if ((size_t)n < offered)
             return ERROR_AGAIN;
     }

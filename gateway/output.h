@@ -7,6 +7,7 @@
 #ifndef HUBBUB_GATEWAY_OUTPUT_H
 #define HUBBUB_GATEWAY_OUTPUT_H
 
+#include "common/buffer.h"
 #include "common/error.h"
 
 #include <stdbool.h>
@@ -50,6 +51,15 @@ void output_append(struct output *output, struct chunk *chunk, uint32_t offset, 
  * else refers to it, else in a new one.
  */
 char *output_reserve(struct output *output, size_t length);
+
+/* Puts everything that waits in front before what waits in output; front is empty afterwards. */
+void output_prepend(struct output *output, struct output *front);
+
+/* Appends everything that waits to the buffer, and leaves it waiting. */
+void output_gather(const struct output *output, struct buffer *out);
+
+/* Leaves out the first bytes; there must be as many. */
+void output_consume(struct output *output, size_t bytes);
 
 /*
  * Writes to the descriptor until everything is out (0), it takes no more (ERROR_AGAIN) or it failed

@@ -5,16 +5,13 @@
  */
 #include "gateway/packet.h"
 
+#include "gateway/attachments.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/handshake.h"
 #include "gateway/socket.h"
 #include "proto/socketio.h"
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <sys/socket.h>
 
 enum {
     HISTORY_DEFAULT = 50,
@@ -46,6 +43,7 @@ struct call {
     struct gateway *gateway;
     struct socket *socket;
     const struct socketio_packet *packet;
+    struct bytes attachments; /* what the placeholders in the packet stand for, as the link takes them */
 };
 
 static void refuse(const struct call *call, enum refusal_code code, const char *message)
@@ -216,7 +214,8 @@ static void publish(const struct call *call, const struct event_rule *rule, cons
     struct wire_event event = {.socket = call->socket->number,
                                .flags = call->packet->ack == SOCKETIO_NO_ACK ? 0 : WIRE_EVENT_ACK,
                                .event = call->packet->name,
-                               .arguments = call->packet->event.arguments};
+                               .arguments = call->packet->event.arguments,
+                               .attachments = call->attachments};
 
     if (rule && rule->paths[RULE_PATH_ROOM].argument) {
         event.room = decode_room(values[RULE_PATH_ROOM], room_space);
@@ -239,11 +238,12 @@ static void publish(const struct call *call, const struct event_rule *rule, cons
     ask(call, REQUEST_EVENT, 1, put_event, &event);
 }
 
-static void on_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet)
+static void on_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet,
+                     struct bytes attachments)
 {
     const struct namespace_config *config = socket->namespace->config;
     const struct event_rule *rule = packet->name_error ? NULL : rules_find(&config->rules, packet->name);
-    struct call call = {gateway, socket, packet};
+    struct call call = {gateway, socket, packet, attachments};
     struct json_value values[RULE_PATHS];
 
     switch (socketio_event_finish(packet, rule ? rule->paths : NULL, rule ? RULE_PATHS : 0, values)) {
@@ -268,27 +268,6 @@ static void on_event(struct gateway *gateway, struct socket *socket, struct sock
 
 /* -- connecting ------------------------------------------------------------------------------ */
 
-/* The peer's address as text; "" when the system does not say. */
-static void peer_address(const struct connection *connection, char out[INET6_ADDRSTRLEN])
-{
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-
-    out[0] = '\0';
-    if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
-        return;
-    if (address.ss_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, out, INET6_ADDRSTRLEN);
-    else if (address.ss_family == AF_INET6) {
-        const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
-
-        if (IN6_IS_ADDR_V4MAPPED(ip))
-            inet_ntop(AF_INET, &ip->s6_addr[12], out, INET6_ADDRSTRLEN);
-        else
-            inet_ntop(AF_INET6, ip, out, INET6_ADDRSTRLEN);
-    }
-}
-
 static void refuse_connect(struct gateway *gateway, struct connection *connection, struct bytes nsp,
                            struct bytes error)
 {
@@ -299,53 +278,127 @@ static void refuse_connect(struct gateway *gateway, struct connection *connectio
 
     struct bytes packet = buffer_bytes(out);
 
-    engine_send(gateway, connection, &packet, 1);
+    engine_send(gateway, connection, &packet, 1, (struct bytes){0});
 }
 
-static void on_connect(struct gateway *gateway, struct connection *connection,
-                       const struct socketio_packet *packet)
+/* Asks the router to let the client into a namespace that is served here. */
+static void connect_to(struct gateway *gateway, struct connection *connection,
+                       struct namespace_rooms *namespace, struct bytes auth)
 {
-    struct namespace_rooms *namespace = gateway_namespace(gateway, packet->nsp);
-    char address[INET6_ADDRSTRLEN];
-    unsigned count = 0;
-
-    if (!namespace) {
-        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Invalid namespace\"}"));
-        return;
-    }
-    for (const struct socket *s = connection->sockets; s; s = s->next)
-        count++;
-    if (count >= gateway->settings->max_namespaces) {
-        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Too many namespaces\"}"));
-        return;
-    }
-    peer_address(connection, address);
-
-    struct socket *socket = socket_new(gateway, connection, namespace);
+    struct socket *socket = socket_new(gateway, connection, namespace, auth);
     struct wire_connect connect = {.socket = socket->number,
-                                   .namespace = packet->nsp,
-                                   .auth = packet->json.text,
-                                   .address = bytes_from_text(address)};
+                                   .namespace = namespace->name,
+                                   .auth = auth,
+                                   .address = handshake_address(connection->handshake)};
 
     if (link_request(gateway->link, REQUEST_CONNECT, 1, socket, SOCKETIO_NO_ACK, put_connect, &connect) < 0)
         engine_close(gateway, connection, CLOSE_ROUTER_SILENT);
 }
 
+static void on_connect(struct gateway *gateway, struct connection *connection,
+                       const struct socketio_packet *packet)
+{
+    struct namespace_rooms *namespace = NULL;
+    unsigned count = 0;
+
+    switch (namespace_open(&gateway->namespaces, packet->nsp, &namespace)) {
+    case ERROR_NOT_FOUND:
+        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Invalid namespace\"}"));
+        return;
+    case ERROR_BUSY:
+        gateway->counters.namespaces_refused++;
+        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Too many namespaces\"}"));
+        return;
+    }
+    for (const struct socket *s = connection->sockets; s; s = s->next)
+        count++;
+    if (packet->json.text.length > gateway->settings->max_auth) {
+        gateway->counters.auths_refused++;
+        refuse_connect(gateway, connection, packet->nsp,
+                       BYTES("{\"message\":\"The auth payload is too large\"}"));
+    } else if (count >= gateway->settings->max_namespaces)
+        refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Too many namespaces\"}"));
+    else
+        connect_to(gateway, connection, namespace, packet->json.text);
+    namespace_release(&gateway->namespaces, namespace);
+}
+
 static struct socket *find_socket(struct connection *connection, struct bytes nsp)
 {
     for (struct socket *s = connection->sockets; s; s = s->next)
-        if (bytes_equal(s->namespace->config->name, nsp))
+        if (bytes_equal(s->namespace->name, nsp))
             return s;
     return NULL;
 }
+
+/* -- binary packets -------------------------------------------------------------------------- */
+
+/* What a complete packet means.  It is in nobody's hands but the caller's, so the connection may close. */
+static void on_binary(struct gateway *gateway, struct connection *connection, struct pending_packet *pending)
+{
+    struct socketio_packet packet;
+    struct socket *socket;
+
+    if (pending->illegal || socketio_packet_parse(buffer_bytes(&pending->text), &packet) < 0) {
+        engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+        return;
+    }
+    socket = find_socket(connection, packet.nsp);
+    if (!socket)
+        engine_close(gateway, connection, CLOSE_PACKET_STATE);
+    else if (packet.type == SOCKETIO_BINARY_ACK || !packet.payload.data)
+        return; /* nothing that this gateway sends asks for an answer; and an event may say nothing */
+    else if (pending->refusal != REFUSAL_CODES)
+        refuse(&(struct call){gateway, socket, &packet}, pending->refusal, NULL);
+    else
+        on_event(gateway, socket, &packet, wire_list_finish(&pending->attachments));
+}
+
+void packet_receive_binary(struct gateway *gateway, struct connection *connection, struct bytes attachment)
+{
+    struct pending_packet *pending = connection->pending;
+
+    if (!pending)
+        engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+    else if (pending_packet_add(pending, attachment)) {
+        connection->pending = NULL;
+        on_binary(gateway, connection, pending);
+        pending_packet_free(pending);
+    }
+}
+
+bool packet_overdue(struct connection *connection, uint64_t now, const struct gateway_settings *settings)
+{
+    struct pending_packet *pending = connection->pending;
+
+    if (!pending)
+        return false;
+    if (connection->paused)
+        pending->since = now;
+    return now - pending->since >= (uint64_t)settings->ping_interval + settings->ping_timeout;
+}
+
+void packet_pending_free(struct connection *connection)
+{
+    pending_packet_free(connection->pending);
+    connection->pending = NULL;
+}
+
+/* -- packets --------------------------------------------------------------------------------- */
 
 void packet_receive(struct gateway *gateway, struct connection *connection, struct bytes text)
 {
     struct socketio_packet packet;
     struct socket *socket;
 
-    if (socketio_packet_parse(text, &packet) < 0) {
+    if (connection->pending || socketio_packet_parse(text, &packet) < 0) {
         engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+        return;
+    }
+    if (packet.attachments) {
+        if (pending_packet_new(&packet, text, gateway->settings->max_attachments, loop_now(gateway->loop),
+                               &connection->pending) < 0)
+            engine_close(gateway, connection, CLOSE_PARSE_ERROR);
         return;
     }
     socket = find_socket(connection, packet.nsp);
@@ -360,14 +413,10 @@ void packet_receive(struct gateway *gateway, struct connection *connection, stru
     switch (packet.type) {
     case SOCKETIO_EVENT:
         if (packet.payload.data) /* without a payload it says nothing */
-            on_event(gateway, socket, &packet);
+            on_event(gateway, socket, &packet, (struct bytes){0});
         break;
     case SOCKETIO_DISCONNECT:
         socket_close(gateway, socket, CLOSE_CLIENT_CLOSE);
-        break;
-    case SOCKETIO_BINARY_EVENT:
-    case SOCKETIO_BINARY_ACK: /* what follows would be binary messages, which this version does not take */
-        engine_close(gateway, connection, CLOSE_WEBSOCKET_UNSUPPORTED);
         break;
     default: /* an acknowledgement: nothing that this gateway sends asks for one */
         break;

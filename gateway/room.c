@@ -1,7 +1,7 @@
 /*
- * Rooms and the fan-out; see room.h.  The hot path of the whole product is flush_room(): one send() a member
- * and turn.  The one surprising rule: a chunk that somebody's queue refers to must not be reallocated, so a
- * room whose chunk is full hands it out in the middle of the turn and starts another.
+ * Rooms and the fan-out; see room.h.  The hot path of the whole product is flush_stream(): one send() a
+ * member and turn.  The one surprising rule: a chunk that somebody's queue refers to must not be reallocated,
+ * so a stream whose chunk is full hands it out in the middle of the turn and starts another.
  */
 #include "gateway/room.h"
 
@@ -10,20 +10,30 @@
 #include "gateway/gateway.h"
 #include "gateway/socket.h"
 #include "proto/socketio.h"
-#include "proto/websocket.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 enum {
     CHUNK_FIRST = 4 << 10,
-    CHUNK_LIMIT = 256 << 10, /* a room's turn that has grown so far is handed out */
+    CHUNK_LIMIT = 256 << 10, /* a turn's chunk that has grown so far is handed out */
     SPARE_CHUNKS = 256,
     SPARE_CAPACITY = 32 << 10,
-    VOLATILES_MAX = 64, /* a room's turn remembers so many volatile events */
+    VOLATILES_MAX = 64, /* a turn's chunk remembers so many volatile events */
 };
 
-#define NOT_DIRTY UINT32_MAX
+#define NOT_DIRTY   UINT32_MAX
+#define SOCKET_MASK 0x1fffffffU /* of struct member */
+
+/* Runs of a turn's chunk. */
+struct volatile_runs {
+    uint32_t count;
+    struct {
+        uint32_t start, end;
+    } runs[VOLATILES_MAX];
+};
+
+static_assert(ENCODINGS <= 4, "a member keeps its encoding in two bits");
 
 static struct bytes room_key(const void *entry)
 {
@@ -43,14 +53,17 @@ void fanout_done(struct fanout *fanout)
         chunk_release(fanout->spare[--fanout->spare_count]);
     free(fanout->spare);
     free(fanout->dirty);
+    buffer_done(&fanout->head);
     *fanout = (struct fanout){0};
 }
 
-void namespace_rooms_init(struct namespace_rooms *namespace, const struct namespace_config *config)
+void namespace_rooms_init(struct namespace_rooms *namespace, const struct namespace_config *config,
+                          struct bytes name)
 {
-    *namespace = (struct namespace_rooms){.config = config};
+    *namespace = (struct namespace_rooms){
+        .config = config, .name = bytes_make(memory_text(name.data, name.length), name.length)};
     table_init(&namespace->rooms, room_key);
-    socketio_append_event_head(&namespace->event_head, config->name, SOCKETIO_NO_ACK);
+    socketio_append_event_head(&namespace->event_head, name, SOCKETIO_NO_ACK, 0);
 }
 
 void namespace_rooms_done(struct namespace_rooms *namespace)
@@ -58,6 +71,7 @@ void namespace_rooms_done(struct namespace_rooms *namespace)
     assert(namespace->rooms.count == 0);
     table_done(&namespace->rooms);
     buffer_done(&namespace->event_head);
+    free((char *)namespace->name.data);
 }
 
 struct room *room_find(const struct namespace_rooms *namespace, struct bytes name)
@@ -67,7 +81,7 @@ struct room *room_find(const struct namespace_rooms *namespace, struct bytes nam
 
 static struct room *room_new(struct gateway *gateway, struct namespace_rooms *namespace, struct bytes name)
 {
-    struct room *room = memory_zero(1, sizeof *room + name.length);
+    struct room *room = memory_zero(1, offsetof(struct room, name) + name.length);
 
     room->namespace = namespace;
     room->dirty_slot = NOT_DIRTY;
@@ -80,14 +94,134 @@ static struct room *room_new(struct gateway *gateway, struct namespace_rooms *na
 
 static void room_free(struct gateway *gateway, struct room *room)
 {
-    assert(!room->turn);
+    assert(room->websocket.members == 0 && !room->others);
     if (room->dirty_slot != NOT_DIRTY)
         gateway->fanout.dirty[room->dirty_slot] = NULL;
     table_remove(&room->namespace->rooms, room);
     gateway->fanout.room_count--;
     free(room->members);
-    free(room->volatiles);
     free(room);
+}
+
+/* -- streams --------------------------------------------------------------------------------- */
+
+/* Those that the room has memory for. */
+static unsigned stream_count(const struct room *room)
+{
+    return room->others ? ENCODINGS : 1;
+}
+
+static struct stream *stream_at(struct room *room, unsigned encoding)
+{
+    return encoding == ENCODING_WEBSOCKET ? &room->websocket : &room->others[encoding - 1];
+}
+
+/* Hands the member a run of the turn's chunk: written at once, or left to the end of the turn. */
+static inline void hand_run(struct gateway *gateway, struct member *member, struct chunk *chunk,
+                            uint32_t start, uint32_t end, bool now)
+{
+    if (now)
+        connection_deliver(gateway, member->connection, chunk, start, end - start);
+    else
+        connection_append(gateway, member->connection, chunk, start, end - start);
+}
+
+/* Hands the member what is there of this turn, but for volatile events that it is too slow for. */
+static inline void hand_over(struct gateway *gateway, struct stream *stream, struct member *member, bool now)
+{
+    const struct volatile_runs *volatiles = stream->volatiles;
+    struct chunk *chunk = stream->turn;
+    uint32_t offset = member->skip;
+
+    member->skip = chunk->length;
+    if (volatiles && member->connection->blocked)
+        for (unsigned i = 0; i < volatiles->count; i++) {
+            if (volatiles->runs[i].start < offset)
+                continue;
+            gateway->counters.dropped_slow_reader++;
+            stream->deliveries--;
+            if (volatiles->runs[i].start > offset)
+                hand_run(gateway, member, chunk, offset, volatiles->runs[i].start, now);
+            offset = volatiles->runs[i].end;
+        }
+    if (offset < chunk->length)
+        hand_run(gateway, member, chunk, offset, chunk->length, now);
+}
+
+/* The same at any time: nothing may be there. */
+static void catch_up(struct gateway *gateway, struct room *room, struct member *member)
+{
+    struct stream *stream = stream_at(room, member->encoding);
+
+    if (stream->turn && member->skip < stream->turn->length)
+        hand_over(gateway, stream, member, false);
+}
+
+static void release_chunk(struct fanout *fanout, struct chunk *chunk)
+{
+    if (chunk->references == 1 && chunk->capacity <= SPARE_CAPACITY && fanout->spare_count < SPARE_CHUNKS) {
+        chunk->length = 0;
+        fanout->spare[fanout->spare_count++] = chunk;
+    } else
+        chunk_release(chunk);
+}
+
+/* Everybody has what the stream's turn holds. */
+static void end_turn(struct gateway *gateway, struct stream *stream)
+{
+    gateway->counters.deliveries += stream->deliveries;
+    stream->deliveries = 0;
+    release_chunk(&gateway->fanout, stream->turn);
+    stream->turn = NULL;
+    if (stream->volatiles)
+        stream->volatiles->count = 0;
+}
+
+static void flush_stream(struct gateway *gateway, struct room *room, unsigned encoding)
+{
+    struct stream *stream = stream_at(room, encoding);
+    uint32_t length = stream->turn->length;
+    bool all = stream->members == room->count; /* as in most rooms: then nobody's encoding is looked at */
+
+    for (uint32_t i = 0; i < room->count; i++)
+        if ((all || room->members[i].encoding == encoding) && room->members[i].skip < length)
+            hand_over(gateway, stream, &room->members[i], true);
+    for (uint32_t i = 0; i < room->count; i++)
+        if (all || room->members[i].encoding == encoding)
+            room->members[i].skip = 0;
+    end_turn(gateway, stream);
+}
+
+/* Counts the member in where its connection's encoding is; what the turn holds there is not for it. */
+static void enter_stream(struct room *room, struct member *member)
+{
+    struct stream *stream;
+
+    member->encoding = member->connection->encoding & 3U;
+    if (member->encoding != ENCODING_WEBSOCKET && !room->others)
+        room->others = memory_zero(ENCODINGS - 1, sizeof *room->others);
+    stream = stream_at(room, member->encoding);
+    stream->members++;
+    member->skip = stream->turn ? stream->turn->length : 0;
+}
+
+/* The member gets what the turn holds for it.  What the stream had goes with its last member. */
+static void leave_stream(struct gateway *gateway, struct room *room, struct member *member)
+{
+    struct stream *stream = stream_at(room, member->encoding);
+
+    catch_up(gateway, room, member);
+    if (--stream->members)
+        return;
+    if (stream->turn)
+        end_turn(gateway, stream);
+    free(stream->volatiles);
+    stream->volatiles = NULL;
+    if (room->others && stream_at(room, ENCODING_DEFLATE)->members == 0 &&
+        stream_at(room, ENCODING_POLLING)->members == 0) {
+        free(room->others);
+        room->others = NULL;
+    }
 }
 
 /* -- members --------------------------------------------------------------------------------- */
@@ -114,45 +248,9 @@ void room_add(struct gateway *gateway, struct socket *socket, struct bytes name,
     membership = socket_membership_add(socket);
     *membership =
         (struct membership){.room = room, .joined_pos = joined_pos, .slot = room->count, .watch = watch};
-    room->members[room->count++] = (struct member){.connection = socket->connection,
-                                                   .skip = room->turn ? room->turn->length : 0,
-                                                   .watch = watch,
-                                                   .socket = (uint32_t)socket->number & 0x7fffffff};
-}
-
-static void flush_room(struct gateway *gateway, struct room *room);
-
-/* Hands the member a run of the turn's chunk: written at once, or left to the end of the turn. */
-static void hand_run(struct gateway *gateway, struct member *member, struct chunk *chunk, uint32_t start,
-                     uint32_t end, bool now)
-{
-    if (now)
-        connection_deliver(gateway, member->connection, chunk, start, end - start);
-    else
-        connection_append(gateway, member->connection, chunk, start, end - start);
-}
-
-/* Hands the member what is there of this turn, but for volatile events that it is too slow for. */
-static void hand_over(struct gateway *gateway, struct room *room, struct member *member, bool now)
-{
-    struct chunk *chunk = room->turn;
-    uint32_t offset = member->skip;
-
-    member->skip = chunk->length;
-    if (room->volatile_count && member->connection->blocked)
-        for (unsigned i = 0; i < room->volatile_count; i++) {
-            const struct run *run = &room->volatiles[i];
-
-            if (run->start < offset)
-                continue;
-            gateway->counters.dropped_slow_reader++;
-            room->deliveries--;
-            if (run->start > offset)
-                hand_run(gateway, member, chunk, offset, run->start, now);
-            offset = run->end;
-        }
-    if (offset < chunk->length)
-        hand_run(gateway, member, chunk, offset, chunk->length, now);
+    room->members[room->count] = (struct member){
+        .connection = socket->connection, .watch = watch, .socket = (uint32_t)socket->number & SOCKET_MASK};
+    enter_stream(room, &room->members[room->count++]);
 }
 
 void room_remove(struct gateway *gateway, struct socket *socket, struct membership *membership)
@@ -160,8 +258,7 @@ void room_remove(struct gateway *gateway, struct socket *socket, struct membersh
     struct room *room = membership->room;
     uint32_t slot = membership->slot;
 
-    if (room->turn && room->members[slot].skip < room->turn->length)
-        hand_over(gateway, room, &room->members[slot], false);
+    leave_stream(gateway, room, &room->members[slot]);
     room->count--;
     if (slot != room->count) {
         struct socket *moved;
@@ -171,42 +268,23 @@ void room_remove(struct gateway *gateway, struct socket *socket, struct membersh
         socket_membership_in(moved, room)->slot = slot;
     }
     socket_membership_drop(socket, membership);
-    if (room->count == 0) {
-        if (room->turn)
-            flush_room(gateway, room); /* nobody gets it: gives the chunk back, and the room goes */
-        else
-            room_free(gateway, room);
-    }
-}
-
-/* -- the fan-out ----------------------------------------------------------------------------- */
-
-static void release_chunk(struct fanout *fanout, struct chunk *chunk)
-{
-    if (chunk->references == 1 && chunk->capacity <= SPARE_CAPACITY && fanout->spare_count < SPARE_CHUNKS) {
-        chunk->length = 0;
-        fanout->spare[fanout->spare_count++] = chunk;
-    } else
-        chunk_release(chunk);
-}
-
-static void flush_room(struct gateway *gateway, struct room *room)
-{
-    struct chunk *chunk = room->turn;
-
-    for (uint32_t i = 0; i < room->count; i++)
-        if (room->members[i].skip < chunk->length)
-            hand_over(gateway, room, &room->members[i], true);
-    for (uint32_t i = 0; i < room->count; i++)
-        room->members[i].skip = 0;
-    gateway->counters.deliveries += room->deliveries;
-    room->deliveries = 0;
-    room->turn = NULL;
-    room->volatile_count = 0;
-    release_chunk(&gateway->fanout, chunk);
     if (room->count == 0)
         room_free(gateway, room);
 }
+
+void room_move_member(struct gateway *gateway, struct membership *membership, struct connection *to)
+{
+    struct room *room = membership->room;
+    struct member *member = &room->members[membership->slot];
+
+    leave_stream(gateway, room, member);
+    member->connection->room_count--;
+    to->room_count++;
+    member->connection = to;
+    enter_stream(room, member);
+}
+
+/* -- the fan-out ----------------------------------------------------------------------------- */
 
 void rooms_flush(struct gateway *gateway)
 {
@@ -218,8 +296,9 @@ void rooms_flush(struct gateway *gateway)
         if (!room)
             continue;
         room->dirty_slot = NOT_DIRTY;
-        if (room->turn)
-            flush_room(gateway, room);
+        for (unsigned encoding = 0; encoding < stream_count(room); encoding++)
+            if (stream_at(room, encoding)->turn)
+                flush_stream(gateway, room, encoding);
     }
     fanout->dirty_count = 0;
 }
@@ -231,10 +310,8 @@ void rooms_catch_up(struct gateway *gateway, struct connection *connection)
     for (struct socket *socket = connection->sockets; socket; socket = socket->next)
         for (unsigned i = 0; i < socket->room_count; i++) {
             struct room *room = socket->rooms[i].room;
-            struct member *member = &room->members[socket->rooms[i].slot];
 
-            if (room->turn && member->skip < room->turn->length)
-                hand_over(gateway, room, member, false);
+            catch_up(gateway, room, &room->members[socket->rooms[i].slot]);
         }
 }
 
@@ -251,10 +328,11 @@ static void make_dirty(struct fanout *fanout, struct room *room)
 }
 
 /* Makes room for length bytes at the end of the turn's chunk; may hand out what is there. */
-static struct chunk *turn_chunk(struct gateway *gateway, struct room *room, size_t length)
+static struct chunk *turn_chunk(struct gateway *gateway, struct room *room, unsigned encoding, size_t length)
 {
     struct fanout *fanout = &gateway->fanout;
-    struct chunk *chunk = room->turn;
+    struct stream *stream = stream_at(room, encoding);
+    struct chunk *chunk = stream->turn;
 
     if (chunk && chunk->capacity - chunk->length < length) {
         size_t capacity = (chunk->length + length) * 2;
@@ -262,10 +340,10 @@ static struct chunk *turn_chunk(struct gateway *gateway, struct room *room, size
         if (chunk->references == 1 && capacity <= CHUNK_LIMIT) {
             chunk = memory_resize(chunk, sizeof *chunk + capacity);
             chunk->capacity = (uint32_t)capacity;
-            room->turn = chunk;
+            stream->turn = chunk;
             return chunk;
         }
-        flush_room(gateway, room);
+        flush_stream(gateway, room, encoding);
         chunk = NULL;
     }
     if (!chunk) {
@@ -273,62 +351,116 @@ static struct chunk *turn_chunk(struct gateway *gateway, struct room *room, size
             chunk = fanout->spare[--fanout->spare_count];
         else
             chunk = chunk_new(length > CHUNK_FIRST ? length : CHUNK_FIRST);
-        room->turn = chunk;
+        stream->turn = chunk;
         make_dirty(fanout, room);
     }
     return chunk;
 }
 
-/* The WebSocket frame of an event. */
-static size_t frame_size(const struct namespace_rooms *namespace, struct bytes payload)
-{
-    return WEBSOCKET_HEADER_MAX + namespace->event_head.length + payload.length;
-}
+/* An event about to be encoded; not to be copied. */
+struct event {
+    struct bytes parts[2];
+    struct encoding_message message;
+    bool is_volatile;
+};
 
-static void append_frame(struct chunk *chunk, const struct namespace_rooms *namespace, struct bytes payload)
+static void event_init(struct event *event, struct gateway *gateway, const struct namespace_rooms *namespace,
+                       const struct wire_deliver *record)
 {
     struct bytes head = buffer_bytes(&namespace->event_head);
-    char *at = chunk->data + chunk->length;
+    struct wire_reader reader;
+    int attachments = record->attachments.length ? wire_list_open(&reader, record->attachments) : 0;
 
-    at += websocket_frame_header(at, WEBSOCKET_FIN | WEBSOCKET_OPCODE_TEXT, head.length + payload.length);
-    memcpy(at, head.data, head.length);
-    memcpy(at + head.length, payload.data, payload.length);
-    chunk->length = (uint32_t)(at + head.length + payload.length - chunk->data);
+    if (attachments > 0) {
+        buffer_clear(&gateway->fanout.head);
+        socketio_append_event_head(&gateway->fanout.head, namespace->config->name, SOCKETIO_NO_ACK,
+                                   (unsigned)attachments);
+        head = buffer_bytes(&gateway->fanout.head);
+    }
+    event->parts[0] = head;
+    event->parts[1] = record->payload;
+    event->message = (struct encoding_message){event->parts, 2, record->attachments};
+    event->is_volatile = record->flags & WIRE_DELIVER_VOLATILE;
 }
 
-static void note_volatile(struct room *room, uint32_t start, uint32_t end)
+static void note_volatile(struct stream *stream, uint32_t start, uint32_t end)
 {
-    if (room->volatile_count == VOLATILES_MAX)
+    if (!stream->volatiles)
+        stream->volatiles = memory_zero(1, sizeof *stream->volatiles);
+    if (stream->volatiles->count == VOLATILES_MAX)
         return; /* beyond, a slow reader gets them after all */
-    if (!room->volatiles)
-        room->volatiles = memory_new(VOLATILES_MAX * sizeof *room->volatiles);
-    room->volatiles[room->volatile_count++] = (struct run){start, end};
+    stream->volatiles->runs[stream->volatiles->count].start = start;
+    stream->volatiles->runs[stream->volatiles->count++].end = end;
 }
 
-/* For the few records that are not for all members: a chunk of its own. */
-static struct chunk *single_frame(const struct namespace_rooms *namespace, struct bytes payload)
+/* Appends the event to the turn of one encoding; excepted: a member of it that is to get all but this, or
+   NULL. */
+static void append_event(struct gateway *gateway, struct room *room, unsigned encoding, struct event *event,
+                         struct member *excepted)
 {
-    struct chunk *chunk = chunk_new(frame_size(namespace, payload));
+    struct stream *stream = stream_at(room, encoding);
+    size_t length = encoding_measure(gateway->encoder, encoding, &event->message);
+    struct chunk *chunk = turn_chunk(gateway, room, encoding, length);
+    uint32_t start = chunk->length;
 
-    append_frame(chunk, namespace, payload);
-    return chunk;
+    stream->deliveries += stream->members - (excepted ? 1 : 0);
+    if (excepted && excepted->skip < start)
+        hand_over(gateway, stream, excepted, false);
+    encoding_write(gateway->encoder, encoding, &event->message, chunk->data + start);
+    chunk->length += (uint32_t)length;
+    if (excepted)
+        excepted->skip = chunk->length;
+    if (event->is_volatile)
+        note_volatile(stream, start, chunk->length);
 }
 
-static void send_single(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
-                        bool is_volatile)
+/* -- for the few records that are not for all members: chunks of their own -------------------- */
+
+/* A chunk for each encoding met, made when it is. */
+struct singles {
+    struct event event;
+    struct chunk *chunks[ENCODINGS];
+};
+
+static void singles_done(struct singles *singles)
 {
-    if (is_volatile && connection->blocked) {
+    for (unsigned encoding = 0; encoding < ENCODINGS; encoding++)
+        if (singles->chunks[encoding])
+            chunk_release(singles->chunks[encoding]);
+}
+
+static struct chunk *single_chunk(struct gateway *gateway, struct singles *singles, unsigned encoding)
+{
+    struct chunk **chunk = &singles->chunks[encoding];
+
+    if (!*chunk) {
+        size_t length = encoding_measure(gateway->encoder, encoding, &singles->event.message);
+
+        *chunk = chunk_new(length);
+        encoding_write(gateway->encoder, encoding, &singles->event.message, (*chunk)->data);
+        (*chunk)->length = (uint32_t)length;
+    }
+    return *chunk;
+}
+
+static void send_single(struct gateway *gateway, struct connection *connection, struct singles *singles)
+{
+    struct chunk *chunk;
+
+    if (singles->event.is_volatile && connection->blocked) {
         gateway->counters.dropped_slow_reader++;
         return;
     }
+    chunk = single_chunk(gateway, singles, connection->encoding);
     connection_send_chunk(gateway, connection, chunk, 0, chunk->length);
     gateway->counters.deliveries++;
 }
 
 static void deliver_to_some(struct gateway *gateway, struct room *room, const struct wire_deliver *record)
 {
-    struct chunk *chunk = single_frame(room->namespace, record->payload);
+    struct singles singles = {0};
 
+    event_init(&singles.event, gateway, room->namespace, record);
     for (uint32_t i = 0; i < room->count; i++) {
         struct member *member = &room->members[i];
         struct socket *socket = sockets_at(gateway, member->socket);
@@ -339,43 +471,49 @@ static void deliver_to_some(struct gateway *gateway, struct room *room, const st
             (socket_membership_in(socket, room)->joined_pos >= record->pos ||
              (record->except && record->except == socket->number)))
             continue;
-        send_single(gateway, member->connection, chunk, record->flags & WIRE_DELIVER_VOLATILE);
+        send_single(gateway, member->connection, &singles);
     }
-    chunk_release(chunk);
+    singles_done(&singles);
 }
+
+/* -- records --------------------------------------------------------------------------------- */
 
 void room_deliver(struct gateway *gateway, struct room *room, const struct wire_deliver *record)
 {
+    struct member *excepted = NULL;
+    struct event event;
+
     if (record->flags & (WIRE_DELIVER_REPLAY | WIRE_DELIVER_WATCHERS)) {
         deliver_to_some(gateway, room, record);
         return;
     }
+    if (record->except) {
+        struct socket *socket = sockets_find(gateway, record->except);
+        struct membership *membership = socket ? socket_membership_in(socket, room) : NULL;
 
-    struct chunk *chunk = turn_chunk(gateway, room, frame_size(room->namespace, record->payload));
-    struct socket *except = record->except ? sockets_find(gateway, record->except) : NULL;
-    struct membership *excepted = except ? socket_membership_in(except, room) : NULL;
-    uint32_t start = chunk->length;
+        if (membership)
+            excepted = &room->members[membership->slot];
+    }
+    event_init(&event, gateway, room->namespace, record);
+    for (unsigned encoding = 0; encoding < stream_count(room); encoding++) {
+        struct member *without = excepted && excepted->encoding == encoding ? excepted : NULL;
 
-    room->deliveries += room->count - (excepted ? 1 : 0);
-    if (excepted && room->members[excepted->slot].skip < start)
-        hand_over(gateway, room, &room->members[excepted->slot], false);
-    append_frame(chunk, room->namespace, record->payload);
-    if (excepted)
-        room->members[excepted->slot].skip = chunk->length;
-    if (record->flags & WIRE_DELIVER_VOLATILE)
-        note_volatile(room, start, chunk->length);
+        if (stream_at(room, encoding)->members > (without ? 1 : 0))
+            append_event(gateway, room, encoding, &event, without);
+    }
 }
 
 void namespace_deliver(struct gateway *gateway, struct namespace_rooms *namespace,
                        const struct wire_deliver *record)
 {
-    struct chunk *chunk = single_frame(namespace, record->payload);
+    struct singles singles = {0};
     uint32_t cursor = 0;
     struct socket *socket;
 
+    event_init(&singles.event, gateway, namespace, record);
     while ((socket = sockets_next(gateway, &cursor)))
         if (socket->namespace == namespace && socket->connected && socket->number != record->except &&
             !(record->flags & WIRE_DELIVER_REPLAY && socket->connected_pos >= record->pos))
-            send_single(gateway, socket->connection, chunk, record->flags & WIRE_DELIVER_VOLATILE);
-    chunk_release(chunk);
+            send_single(gateway, socket->connection, &singles);
+    singles_done(&singles);
 }

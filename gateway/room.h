@@ -1,9 +1,10 @@
 /*
  * The rooms of this gateway: which of its own connections are in which room, and the fan-out.
  *
- * The frames of one turn for one room are one chunk; at the end of the turn it is handed to every member.
- * Each member remembers how much of the chunk is not for it (what came before it joined) or has been
- * handed to it already (because something of its own had to follow).
+ * What one turn brings for one room is encoded once for each encoding (gateway/encoding.h) that has members
+ * in it: a stream, whose bytes of the turn are one chunk; at the end of the turn it is handed to every
+ * member of that encoding.  Each member remembers how much of the chunk is not for it (what came before it
+ * joined) or has been handed to it already (because something of its own had to follow).
  */
 #ifndef HUBBUB_GATEWAY_ROOM_H
 #define HUBBUB_GATEWAY_ROOM_H
@@ -24,31 +25,37 @@ struct socket;
 /* A namespace as this gateway serves it. */
 struct namespace_rooms {
     const struct namespace_config *config;
+    struct bytes name;        /* the concrete one, owned */
+    uint32_t references;      /* for namespace.h */
     struct table rooms;       /* of struct room */
-    struct buffer event_head; /* "42" or "42/name,": what every event starts with */
+    struct buffer event_head; /* "42" or "42/name,": what every event without attachments starts with */
 };
 
 struct member {
     struct connection *connection;
-    uint32_t skip;        /* bytes of the turn's chunk that are not for it */
-    uint32_t watch : 1;   /* wants hubbub:presence */
-    uint32_t socket : 31; /* its index */
+    uint32_t skip;         /* bytes of the stream's turn that are not for it */
+    uint32_t watch : 1;    /* wants hubbub:presence */
+    uint32_t encoding : 2; /* enum encoding, of its connection */
+    uint32_t socket : 29;  /* its index */
 };
 
-/* A run of the turn's chunk. */
-struct run {
-    uint32_t start, end;
+struct volatile_runs;
+
+/* What the members of one encoding are sent. */
+struct stream {
+    struct chunk *turn;              /* this turn's bytes, or NULL */
+    struct volatile_runs *volatiles; /* what of turn a slow reader need not get; NULL before the first */
+    uint32_t members;
+    uint32_t deliveries; /* of this turn, less what slow readers miss */
 };
 
 struct room {
     struct namespace_rooms *namespace;
     struct member *members;
     uint32_t count, capacity;
-    struct chunk *turn;    /* this turn's frames, or NULL */
-    struct run *volatiles; /* the runs of turn that a slow reader need not get */
-    uint32_t deliveries;   /* of this turn, less what slow readers miss */
+    struct stream websocket;
+    struct stream *others; /* of the encodings behind WEBSOCKET; NULL while they have no members */
     uint32_t dirty_slot;   /* in the fan-out's list */
-    uint16_t volatile_count;
     uint16_t name_length;
     char name[];
 };
@@ -67,12 +74,14 @@ struct fanout {
     struct chunk **spare; /* empty chunks for the next turn */
     uint32_t spare_count;
     uint32_t room_count;
+    struct buffer head; /* what an event with attachments starts with */
 };
 
 void fanout_init(struct fanout *fanout);
 void fanout_done(struct fanout *fanout);
 
-void namespace_rooms_init(struct namespace_rooms *namespace, const struct namespace_config *config);
+void namespace_rooms_init(struct namespace_rooms *namespace, const struct namespace_config *config,
+                          struct bytes name);
 /* Its rooms must be empty. */
 void namespace_rooms_done(struct namespace_rooms *namespace);
 
@@ -87,6 +96,13 @@ void room_add(struct gateway *gateway, struct socket *socket, struct bytes name,
    open.  The room goes with its last member. */
 void room_remove(struct gateway *gateway, struct socket *socket, struct membership *membership);
 
+/*
+ * Puts another connection in the place of the socket's: from here on the room sends to that one, in its
+ * encoding.  What the room was sent before in this turn is the old one's and handed to it; both count their
+ * rooms right.  The caller sets socket->connection.
+ */
+void room_move_member(struct gateway *gateway, struct membership *membership, struct connection *to);
+
 /* Takes in a DELIVER record for one room. */
 void room_deliver(struct gateway *gateway, struct room *room, const struct wire_deliver *record);
 
@@ -97,7 +113,7 @@ void namespace_deliver(struct gateway *gateway, struct namespace_rooms *namespac
 /* Hands a connection what its rooms were sent in this turn, so that something of its own may follow. */
 void rooms_catch_up(struct gateway *gateway, struct connection *connection);
 
-/* The end of a turn: hands out every room's chunk. */
+/* The end of a turn: hands out every room's chunks. */
 void rooms_flush(struct gateway *gateway);
 
 #endif

@@ -238,7 +238,7 @@ static void put_members(struct router_link *link, const struct room *room)
         wire_list_put_u64(&link->list, membership->joined_pos);
         wire_list_put_u64(&link->list, membership->watch);
     }
-    wire_put_members(&link->batch, &(struct wire_members){.namespace = room->namespace->config->name,
+    wire_put_members(&link->batch, &(struct wire_members){.namespace = room->namespace->name,
                                                           .room = bytes_make(room->name, room->name_length),
                                                           .members = wire_list_finish(&link->list)});
 }
@@ -247,8 +247,9 @@ static void say_hello(struct router_link *link)
 {
     struct gateway *gateway = link->gateway;
     const struct gateway_settings *settings = gateway->settings;
+    const struct namespace_rooms *namespace;
     struct socket *socket;
-    uint32_t cursor = 0;
+    uint32_t cursor = 0, walk = 0;
     uint64_t count = 0;
 
     wire_put_hello(&link->batch,
@@ -263,18 +264,18 @@ static void say_hello(struct router_link *link)
             continue; /* its CONNECT will be sent again */
         wire_put_socket(&link->batch,
                         &(struct wire_socket){.socket = socket->number,
-                                              .namespace = socket->namespace->config->name,
+                                              .namespace = socket->namespace->name,
                                               .sid = bytes_make(socket->sid, socket->sid_length),
                                               .from = bytes_from_text(socket->from),
                                               .generation = socket->session_generation});
         count++;
         split_batch(link);
     }
-    for (size_t i = 0; i < settings->namespaces.count; i++) {
+    while ((namespace = table_next(&gateway->namespaces.by_name, &walk))) {
         const struct room *room;
 
         cursor = 0;
-        while ((room = table_next(&gateway->namespaces[i].rooms, &cursor))) {
+        while ((room = table_next(&namespace->rooms, &cursor))) {
             put_members(link, room);
             split_batch(link);
         }
@@ -316,6 +317,29 @@ void link_disconnect(struct router_link *link, uint64_t socket, enum close_reaso
     wire_put_disconnect(
         &link->batch,
         &(struct wire_disconnect){.socket = socket, .reason = bytes_from_text(close_reason_text(reason))});
+}
+
+void link_pass(struct router_link *link, const struct wire_pass *record)
+{
+    if (link->state != LINK_LIVE)
+        return;
+    wire_put_pass(&link->batch, record);
+    split_batch(link);
+}
+
+int link_take(struct router_link *link, const struct wire_take *record)
+{
+    if (link->state != LINK_LIVE)
+        return ERROR_CLOSED;
+    wire_put_take(&link->batch, record);
+    split_batch(link);
+    return 0;
+}
+
+void link_told(struct router_link *link, uint64_t ask, struct bytes handshake)
+{
+    wire_put_told(&link->batch, &(struct wire_told){.ask = ask, .handshake = handshake});
+    split_batch(link);
 }
 
 /* After LIVE: everything without an answer goes out again, in order. */
@@ -383,6 +407,7 @@ static int read_batch(struct router_link *link, struct bytes bytes)
             log_info("link to the router is live", "epoch=%s position=%llu", link->progress.epoch,
                      (unsigned long long)live.pos);
             send_requests_again(link);
+            relay_on_live(gateway);
             if (gateway->on_live)
                 gateway->on_live();
             break;

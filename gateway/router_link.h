@@ -46,6 +46,15 @@ int link_request(struct router_link *link, enum request_kind kind, unsigned weig
 /* Tells the router that a socket is gone. */
 void link_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason);
 
+/* To another gateway, through the router; dropped while the link is not live (relay.h asks again). */
+void link_pass(struct router_link *link, const struct wire_pass *record);
+
+/* Asks the router for sockets of another gateway.  ERROR_CLOSED while the link is not live. */
+int link_take(struct router_link *link, const struct wire_take *record) MUST_CHECK;
+
+/* Answers the router's ASK with a handshake as JSON; empty when the socket is gone. */
+void link_told(struct router_link *link, uint64_t ask, struct bytes handshake);
+
 /* The last position processed. */
 uint64_t link_position(const struct router_link *link);
 

@@ -4,8 +4,11 @@
  */
 #include "gateway/router_records.h"
 
+#include "gateway/arrival.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/upgrade.h"
+#include "gateway/handshake.h"
 #include "proto/socketio.h"
 
 /* A connection that missed what can't be replayed, or whose publishes have an unknown outcome. */
@@ -79,7 +82,8 @@ static int on_refused(struct gateway *gateway, struct wire_reader *reader)
 }
 
 /* Answers the client behind a request, and forgets the request. */
-static void answer_request(struct gateway *gateway, uint64_t number, struct bytes answer)
+static void answer_request(struct gateway *gateway, uint64_t number, struct bytes answer,
+                           struct bytes attachments)
 {
     struct request *request = requests_find(&gateway->requests, number);
     struct socket *socket;
@@ -91,7 +95,7 @@ static void answer_request(struct gateway *gateway, uint64_t number, struct byte
     ack = request->ack;
     socket_finish_request(gateway, request);
     if (socket && answer.length)
-        socket_acknowledge(gateway, socket, ack, answer);
+        socket_acknowledge(gateway, socket, ack, answer, attachments);
 }
 
 static int on_joined(struct gateway *gateway, struct wire_reader *reader)
@@ -104,7 +108,7 @@ static int on_joined(struct gateway *gateway, struct wire_reader *reader)
     socket = sockets_find(gateway, record.socket);
     if (socket)
         room_add(gateway, socket, record.room, record.joined_pos, record.watch);
-    answer_request(gateway, record.request, record.answer);
+    answer_request(gateway, record.request, record.answer, record.attachments);
     return 0;
 }
 
@@ -120,7 +124,7 @@ static int on_left(struct gateway *gateway, struct wire_reader *reader)
     membership = socket ? socket_membership(socket, record.room) : NULL;
     if (membership)
         room_remove(gateway, socket, membership);
-    answer_request(gateway, record.request, record.answer);
+    answer_request(gateway, record.request, record.answer, (struct bytes){0});
     return 0;
 }
 
@@ -130,7 +134,7 @@ static int on_answer(struct gateway *gateway, struct wire_reader *reader)
 
     if (wire_get_answer(reader, &record) < 0)
         return ERROR_MALFORMED;
-    answer_request(gateway, record.request, record.answer);
+    answer_request(gateway, record.request, record.answer, record.attachments);
     return 0;
 }
 
@@ -147,7 +151,7 @@ static int on_done(struct gateway *gateway, struct wire_reader *reader)
 
         if (wire_list_u64(&list, &number) < 0)
             return ERROR_MALFORMED;
-        answer_request(gateway, number, (struct bytes){0});
+        answer_request(gateway, number, (struct bytes){0}, (struct bytes){0});
     }
     return 0;
 }
@@ -159,7 +163,7 @@ static int on_deliver(struct gateway *gateway, struct link_progress *progress, s
 
     if (wire_get_deliver(reader, &record) < 0)
         return ERROR_MALFORMED;
-    namespace = gateway_namespace(gateway, record.namespace);
+    namespace = namespace_find(&gateway->namespaces, record.namespace);
     if (namespace && record.flags & WIRE_DELIVER_NAMESPACE)
         namespace_deliver(gateway, namespace, &record);
     else if (namespace) {
@@ -186,7 +190,7 @@ static int on_emit(struct gateway *gateway, struct wire_reader *reader)
     if (record.flags & WIRE_DELIVER_VOLATILE && socket->connection->blocked)
         gateway->counters.dropped_slow_reader++;
     else
-        socket_emit(gateway, socket, record.payload);
+        socket_emit(gateway, socket, record.payload, record.attachments);
     return 0;
 }
 
@@ -216,6 +220,73 @@ static int on_position(struct link_progress *progress, struct wire_reader *reade
     return 0;
 }
 
+static int on_passed(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_passed record;
+
+    if (wire_get_passed(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    relay_on_passed(gateway, &record);
+    return 0;
+}
+
+static int on_given(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_given record;
+
+    if (wire_get_given(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    upgrade_on_given(gateway, &record);
+    return 0;
+}
+
+static int on_taken(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_taken record;
+
+    if (wire_get_taken(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    arrival_on_taken(gateway, &record);
+    return 0;
+}
+
+static int on_gone(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_gone record;
+
+    if (wire_get_gone(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    relay_on_gone(gateway, record.incarnation);
+    return 0;
+}
+
+static int on_back(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_back record;
+
+    if (wire_get_back(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    relay_on_back(gateway, record.incarnation);
+    return 0;
+}
+
+/* Whoever asks gets it from here, and it is kept nowhere else. */
+static int on_ask(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_ask record;
+    const struct socket *socket;
+    struct buffer handshake = {0};
+
+    if (wire_get_ask(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    socket = sockets_find(gateway, record.socket);
+    if (socket && socket->connection->handshake)
+        handshake_append_json(socket->connection->handshake, bytes_from_text(socket->auth), &handshake);
+    link_told(gateway->link, record.ask, buffer_bytes(&handshake));
+    buffer_done(&handshake);
+    return 0;
+}
+
 int records_handle(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader,
                    unsigned type)
 {
@@ -242,6 +313,18 @@ int records_handle(struct gateway *gateway, struct link_progress *progress, stru
         return on_close(gateway, reader);
     case WIRE_TYPE_POSITION:
         return on_position(progress, reader);
+    case WIRE_TYPE_PASSED:
+        return on_passed(gateway, reader);
+    case WIRE_TYPE_GIVEN:
+        return on_given(gateway, reader);
+    case WIRE_TYPE_TAKEN:
+        return on_taken(gateway, reader);
+    case WIRE_TYPE_GONE:
+        return on_gone(gateway, reader);
+    case WIRE_TYPE_BACK:
+        return on_back(gateway, reader);
+    case WIRE_TYPE_ASK:
+        return on_ask(gateway, reader);
     default:
         return 0;
     }

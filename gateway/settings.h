@@ -15,17 +15,28 @@ struct gateway_settings {
     char *router;
     char *curve_secret_key, *curve_router_key;             /* paths; NULL: the link is not encrypted */
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
-    uint32_t http_head_timeout, http_idle_timeout;         /* ms */
+    uint32_t upgrade_timeout;                              /* ms */
+    uint32_t http_head_timeout, http_body_timeout, http_idle_timeout; /* ms */
+    uint32_t http_compression_threshold;                   /* bytes; 0: polls are not compressed */
+    char *cors_origins;                                    /* "": CORS is off */
+    bool cors_credentials;
+    char *cookie; /* its name; "": none */
+    bool echo;
     uint32_t max_payload;                                  /* bytes */
+    uint32_t max_attachments;                              /* bytes: of a binary packet, its text included */
     uint32_t max_http_head;                                /* bytes */
+    uint32_t max_auth;                                     /* bytes */
     uint32_t max_connections;                              /* 0: what the file limit allows */
     uint32_t max_namespaces;
+    uint32_t max_pattern_namespaces;
     uint32_t max_unanswered;
-    uint32_t outbound_queue;     /* bytes */
-    uint32_t heartbeat, dead;    /* ms */
-    uint32_t request_timeout;    /* ms */
-    uint64_t pending_bytes;      /* bytes */
-    uint64_t max_unacknowledged; /* bytes */
+    uint32_t outbound_queue; /* bytes */
+    bool compression;
+    uint32_t compression_threshold; /* bytes */
+    uint32_t heartbeat, dead;       /* ms */
+    uint32_t request_timeout;       /* ms */
+    uint64_t pending_bytes;         /* bytes */
+    uint64_t max_unacknowledged;    /* bytes */
     enum log_level log_level;
     struct namespace_list namespaces;
     struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */

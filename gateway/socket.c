@@ -17,12 +17,13 @@
 /* -- the table ------------------------------------------------------------------------------- */
 
 struct socket *socket_new(struct gateway *gateway, struct connection *connection,
-                          struct namespace_rooms *namespace)
+                          struct namespace_rooms *namespace, struct bytes auth)
 {
     struct socket *socket = memory_zero(1, sizeof *socket);
 
     socket->connection = connection;
-    socket->namespace = namespace;
+    socket->namespace = namespace_hold(namespace);
+    socket->auth = auth.length ? memory_text(auth.data, auth.length) : NULL;
     socket->next = connection->sockets;
     connection->sockets = socket;
     socket->number = slot_table_add(&gateway->sockets, socket);
@@ -39,8 +40,10 @@ static void socket_free(struct gateway *gateway, struct socket *socket)
         link = &(*link)->next;
     *link = socket->next;
     slot_table_remove(&gateway->sockets, socket->number);
+    namespace_release(&gateway->namespaces, socket->namespace);
     free(socket->rooms);
     free(socket->from);
+    free(socket->auth);
     free(socket);
 }
 
@@ -101,26 +104,47 @@ void socket_membership_drop(struct socket *socket, struct membership *membership
 
 /* -- sending --------------------------------------------------------------------------------- */
 
-void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer)
+/* How many there are; a client takes no more than so many, and nothing here has more. */
+static unsigned attachment_count(struct bytes attachments)
+{
+    struct wire_reader list;
+    int count = wire_list_open(&list, attachments);
+
+    return count > 0 ? (unsigned)count : 0;
+}
+
+void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer,
+                        struct bytes attachments)
 {
     struct buffer *head = &gateway->scratch;
 
     if (ack == SOCKETIO_NO_ACK)
         return;
     buffer_clear(head);
-    socketio_append_ack_head(head, socket->namespace->config->name, ack);
+    socketio_append_ack_head(head, socket->namespace->name, ack, attachment_count(attachments));
     buffer_append_char(head, '[');
 
     struct bytes parts[] = {buffer_bytes(head), answer, BYTES("]")};
 
-    engine_send(gateway, socket->connection, parts, 3);
+    engine_send(gateway, socket->connection, parts, 3, attachments);
 }
 
-void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload)
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
+                 struct bytes attachments)
 {
-    struct bytes parts[] = {buffer_bytes(&socket->namespace->event_head), payload};
+    struct buffer *scratch = &gateway->scratch;
+    struct bytes head = buffer_bytes(&socket->namespace->event_head);
+    unsigned count = attachment_count(attachments);
 
-    engine_send(gateway, socket->connection, parts, 2);
+    if (count) {
+        buffer_clear(scratch);
+        socketio_append_event_head(scratch, socket->namespace->name, SOCKETIO_NO_ACK, count);
+        head = buffer_bytes(scratch);
+    }
+
+    struct bytes parts[] = {head, payload};
+
+    engine_send(gateway, socket->connection, parts, 2, attachments);
     gateway->counters.deliveries++;
 }
 
@@ -132,7 +156,7 @@ void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack
     gateway->counters.refused[code]++;
     if (ack != SOCKETIO_NO_ACK) {
         refusal_append_answer(&text, code, message);
-        socket_acknowledge(gateway, socket, ack, buffer_bytes(&text));
+        socket_acknowledge(gateway, socket, ack, buffer_bytes(&text), (struct bytes){0});
     } else if (!refusal_budget_take(&socket->errors, loop_now(gateway->loop))) {
         gateway->counters.dropped_error_rate++;
     } else {
@@ -147,7 +171,7 @@ void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack
             buffer_append_char(&text, '"');
         }
         buffer_append_char(&text, ']');
-        socket_emit(gateway, socket, buffer_bytes(&text));
+        socket_emit(gateway, socket, buffer_bytes(&text), (struct bytes){0});
     }
     buffer_done(&text);
 }
@@ -178,12 +202,14 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
         socket->from = memory_text(record->from.data, record->from.length);
     gateway->counters.sockets++;
     engine_namespace_joined(socket->connection);
+    if (socket->connection->arrival)
+        return; /* it has moved here, and its client knows */
     buffer_clear(out);
-    socketio_append_connect(out, socket->namespace->config->name, record->sid, (struct bytes){0});
+    socketio_append_connect(out, socket->namespace->name, record->sid, (struct bytes){0});
 
     struct bytes packet = buffer_bytes(out);
 
-    engine_send(gateway, socket->connection, &packet, 1);
+    engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
 }
 
 /* Forgets the socket, and tells the router unless it knows. */
@@ -201,11 +227,11 @@ void socket_on_refused(struct gateway *gateway, struct socket *socket, struct by
     struct buffer *out = &gateway->scratch;
 
     buffer_clear(out);
-    socketio_append_connect_error(out, socket->namespace->config->name, error);
+    socketio_append_connect_error(out, socket->namespace->name, error);
 
     struct bytes packet = buffer_bytes(out);
 
-    engine_send(gateway, socket->connection, &packet, 1);
+    engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
     close_socket(gateway, socket, CLOSE_NONE, false);
 }
 
@@ -219,12 +245,28 @@ void socket_disconnect(struct gateway *gateway, struct socket *socket)
     struct buffer *out = &gateway->scratch;
 
     buffer_clear(out);
-    socketio_append_disconnect(out, socket->namespace->config->name);
+    socketio_append_disconnect(out, socket->namespace->name);
 
     struct bytes packet = buffer_bytes(out);
 
-    engine_send(gateway, socket->connection, &packet, 1);
+    engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
     close_socket(gateway, socket, CLOSE_ROUTER_CLOSE, false);
+}
+
+void socket_give_away(struct gateway *gateway, struct socket *socket)
+{
+    close_socket(gateway, socket, CLOSE_NONE, false);
+}
+
+void sockets_move(struct gateway *gateway, struct connection *from, struct connection *to)
+{
+    for (struct socket *socket = from->sockets; socket; socket = socket->next) {
+        for (unsigned i = 0; i < socket->room_count; i++)
+            room_move_member(gateway, &socket->rooms[i], to);
+        socket->connection = to;
+    }
+    to->sockets = from->sockets;
+    from->sockets = NULL;
 }
 
 void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason)

@@ -37,6 +37,7 @@ struct socket {
     struct refusal_budget errors; /* hubbub:error events */
     char sid[SID_LENGTH_MAX];
     char *from;             /* NULL: "anon:<sid>" */
+    char *auth;             /* the object that came with CONNECT, as its JSON text; NULL: none */
     uint64_t connected_pos; /* the last position processed when it was connected */
     uint64_t session_generation;
 };
@@ -54,15 +55,21 @@ struct membership *socket_membership_in(struct socket *socket, const struct room
 struct membership *socket_membership_add(struct socket *socket);
 void socket_membership_drop(struct socket *socket, struct membership *membership);
 
-/* A new one, connecting. */
+/* A new one, connecting.  auth: what is kept of its CONNECT packet, without NUL; may be empty. */
 struct socket *socket_new(struct gateway *gateway, struct connection *connection,
-                          struct namespace_rooms *namespace);
+                          struct namespace_rooms *namespace, struct bytes auth);
 
 /* Forgets one socket and tells the router; the connection lives. */
 void socket_close(struct gateway *gateway, struct socket *socket, enum close_reason reason);
 
 /* The connection ends: its sockets go, and the router is told. */
 void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+
+/* Forgets one that is another gateway's now: the router knows, and its client has not left. */
+void socket_give_away(struct gateway *gateway, struct socket *socket);
+
+/* The sockets of one connection go on on another, their rooms with them. */
+void sockets_move(struct gateway *gateway, struct connection *from, struct connection *to);
 
 /* A request has its answer: forgets it, and counts it for its socket if that is still there. */
 void socket_finish_request(struct gateway *gateway, struct request *request);
@@ -71,15 +78,18 @@ void socket_finish_request(struct gateway *gateway, struct request *request);
 void socket_on_connected(struct gateway *gateway, struct socket *socket, const struct wire_connected *record);
 void socket_on_refused(struct gateway *gateway, struct socket *socket, struct bytes error);
 
-/* Sends an acknowledgement with one argument, or nothing when none was asked for. */
-void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer);
+/* Sends an acknowledgement with one argument, and what its placeholders stand for (as engine_send() takes
+   it), or nothing when none was asked for. */
+void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer,
+                        struct bytes attachments);
 
 /* Refuses: in the acknowledgement, or as hubbub:error about that event.  message NULL: the code's own. */
 void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack, struct bytes event,
                    enum refusal_code code, const char *message);
 
-/* An event for this socket alone; payload is its JSON array. */
-void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload);
+/* An event for this socket alone; payload is its JSON array, attachments as for engine_send(). */
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
+                 struct bytes attachments);
 
 /* At the router's word: sends DISCONNECT and forgets the socket; the connection lives. */
 void socket_disconnect(struct gateway *gateway, struct socket *socket);

@@ -33,7 +33,7 @@ struct engineio_packet {
 
 /*
  * The packet in one text message.  ERROR_MALFORMED for an empty text and for an
- * unknown digit.  Base64 ("b...") is of the polling transport and refused here.
+ * unknown digit.  Base64 ("b...") is of the polling transport and refused here; engineio_payload.h has it.
  * Which types are fine from a client, and when, is the caller's to judge.
  */
 int engineio_packet_parse(struct bytes text, struct engineio_packet *out) MUST_CHECK;

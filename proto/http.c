@@ -7,51 +7,10 @@
  */
 #include "proto/http.h"
 
+#include "proto/http_octet.h"
+
 #include <limits.h>
 #include <stddef.h>
-
-/* What an octet may be part of. */
-enum octet {
-    TOKEN = 1,  /* RFC 9110 5.6.2: methods and field names */
-    TARGET = 2, /* visible ASCII without '#'; browsers send more of it raw than RFC 3986 has */
-    VALUE = 4,  /* RFC 9110 5.5, blanks included */
-    HOST = 8,   /* RFC 3986 3.2.2 reg-name, without escapes: no name in use has them */
-    BASE64 = 16,
-};
-
-static const uint8_t octets[256] = {
-    ['\t'] = VALUE,
-    [' '] = VALUE,
-    ['!'] = TOKEN | TARGET | VALUE | HOST,
-    ['"'] = TARGET | VALUE,
-    ['#'] = TOKEN | VALUE,
-    ['$'] = TOKEN | TARGET | VALUE | HOST,
-    ['%'] = TOKEN | TARGET | VALUE,
-    ['&' ... '\''] = TOKEN | TARGET | VALUE | HOST,
-    ['(' ... ')'] = TARGET | VALUE | HOST,
-    ['*'] = TOKEN | TARGET | VALUE | HOST,
-    ['+'] = TOKEN | TARGET | VALUE | HOST | BASE64,
-    [','] = TARGET | VALUE | HOST,
-    ['-' ... '.'] = TOKEN | TARGET | VALUE | HOST,
-    ['/'] = TARGET | VALUE | BASE64,
-    ['0' ... '9'] = TOKEN | TARGET | VALUE | HOST | BASE64,
-    [':'] = TARGET | VALUE,
-    [';'] = TARGET | VALUE | HOST,
-    ['<'] = TARGET | VALUE,
-    ['='] = TARGET | VALUE | HOST,
-    ['>' ... '@'] = TARGET | VALUE,
-    ['A' ... 'Z'] = TOKEN | TARGET | VALUE | HOST | BASE64,
-    ['[' ... ']'] = TARGET | VALUE,
-    ['^'] = TOKEN | TARGET | VALUE,
-    ['_'] = TOKEN | TARGET | VALUE | HOST,
-    ['`'] = TOKEN | TARGET | VALUE,
-    ['a' ... 'z'] = TOKEN | TARGET | VALUE | HOST | BASE64,
-    ['{'] = TARGET | VALUE,
-    ['|'] = TOKEN | TARGET | VALUE,
-    ['}'] = TARGET | VALUE,
-    ['~'] = TOKEN | TARGET | VALUE | HOST,
-    [0x80 ... 0xff] = VALUE,
-};
 
 static const struct bytes methods[] = {
 #define X(name) [HTTP_##name] = {#name, sizeof(#name) - 1},
@@ -91,53 +50,11 @@ struct cursor {
     const char *end;
 };
 
-static bool is_octet(char c, enum octet class)
-{
-    return octets[(unsigned char)c] & class;
-}
-
-static bool all_octets(struct bytes text, enum octet class)
-{
-    for (size_t i = 0; i < text.length; i++)
-        if (!is_octet(text.data[i], class))
-            return false;
-    return true;
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static int hex_digit(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct bytes trim(struct bytes text)
-{
-    while (text.length && is_blank(text.data[0])) {
-        text.data++;
-        text.length--;
-    }
-    while (text.length && is_blank(text.data[text.length - 1]))
-        text.length--;
-    return text;
-}
-
 /* The run of octets of a class up to one that is not; that one is not taken. */
-static int take_run(struct cursor *cursor, enum octet class, struct bytes *out)
+static int take_run(struct cursor *cursor, enum http_octet class, struct bytes *out)
 {
     const char *start = cursor->at;
-    while (cursor->at < cursor->end && is_octet(*cursor->at, class))
+    while (cursor->at < cursor->end && http_octet_is(*cursor->at, class))
         cursor->at++;
     if (cursor->at == cursor->end)
         return NEED_MORE;
@@ -161,7 +78,7 @@ static int take_digit(struct cursor *cursor, int *out)
 {
     if (cursor->at == cursor->end)
         return NEED_MORE;
-    if (!is_digit(*cursor->at))
+    if (!http_octet_is_digit(*cursor->at))
         return -400;
     *out = *cursor->at++ - '0';
     return 0;
@@ -174,13 +91,13 @@ static bool host_valid(struct bytes host)
     if (host.length && host.data[0] == '[') {
         at = 1;
         while (at < host.length &&
-               (hex_digit(host.data[at]) >= 0 || host.data[at] == ':' || host.data[at] == '.'))
+               (http_octet_hex(host.data[at]) >= 0 || host.data[at] == ':' || host.data[at] == '.'))
             at++;
         if (at == 1 || at == host.length || host.data[at] != ']')
             return false;
         at++;
     } else {
-        while (at < host.length && is_octet(host.data[at], HOST))
+        while (at < host.length && http_octet_is(host.data[at], HTTP_OCTET_HOST))
             at++;
     }
     if (at == host.length)
@@ -188,7 +105,7 @@ static bool host_valid(struct bytes host)
     if (at == 0 || host.data[at] != ':')
         return false;
     for (at++; at < host.length; at++)
-        if (!is_digit(host.data[at]))
+        if (!http_octet_is_digit(host.data[at]))
             return false;
     return true;
 }
@@ -256,7 +173,7 @@ static int read_request_line(struct cursor *cursor, struct http_request *request
 {
     int major;
     int minor;
-    int rc = take_run(cursor, TOKEN, &request->method_text);
+    int rc = take_run(cursor, HTTP_OCTET_TOKEN, &request->method_text);
     if (rc)
         return rc;
     if (request->method_text.length == 0 || *cursor->at != ' ')
@@ -265,7 +182,7 @@ static int read_request_line(struct cursor *cursor, struct http_request *request
         return rc;
     cursor->at++;
 
-    if ((rc = take_run(cursor, TARGET, &request->target)))
+    if ((rc = take_run(cursor, HTTP_OCTET_TARGET, &request->target)))
         return rc;
     if (request->target.length == 0 || *cursor->at != ' ')
         return -400;
@@ -295,7 +212,7 @@ static int read_fields(struct cursor *cursor, size_t limit, struct http_request 
         if (request->field_count == limit)
             return -431;
 
-        int rc = take_run(cursor, TOKEN, &field.name);
+        int rc = take_run(cursor, HTTP_OCTET_TOKEN, &field.name);
         if (rc)
             return rc;
         /* A blank at the front would be a folded line, one before the colon hides a field from some proxies.
@@ -303,9 +220,9 @@ static int read_fields(struct cursor *cursor, size_t limit, struct http_request 
         if (field.name.length == 0 || *cursor->at != ':')
             return -400;
         cursor->at++;
-        if ((rc = take_run(cursor, VALUE, &field.value)))
+        if ((rc = take_run(cursor, HTTP_OCTET_VALUE, &field.value)))
             return rc;
-        field.value = trim(field.value);
+        field.value = http_trim(field.value);
         if ((rc = take_literal(cursor, BYTES("\r\n"))))
             return rc;
         request->fields[request->field_count++] = field;
@@ -427,18 +344,68 @@ struct bytes http_request_field(const struct http_request *request, const char *
     return (struct bytes){NULL, 0};
 }
 
+/* The next element of a comma-separated list, without the blanks around it; false when there is none. */
+static bool next_element(struct bytes *list, struct bytes *element)
+{
+    if (!list->data)
+        return false;
+    const char *comma = list->length ? memchr(list->data, ',', list->length) : NULL;
+    size_t length = comma ? (size_t)(comma - list->data) : list->length;
+    *element = http_trim(bytes_make(list->data, length));
+    *list = comma ? bytes_make(comma + 1, list->length - length - 1) : (struct bytes){NULL, 0};
+    return true;
+}
+
 bool http_field_has_token(struct bytes value, const char *token)
 {
     struct bytes wanted = bytes_from_text(token);
-    size_t start = 0;
-    for (size_t at = 0; at <= value.length; at++) {
-        if (at < value.length && value.data[at] != ',')
-            continue;
-        if (bytes_equal_nocase(trim(bytes_make(value.data + start, at - start)), wanted))
+    struct bytes element;
+    while (next_element(&value, &element))
+        if (bytes_equal_nocase(element, wanted))
             return true;
-        start = at + 1;
-    }
     return false;
+}
+
+/* RFC 9110 12.4.2: whether what follows the name, nothing or ";q=" and a number up to 1, is more than 0. */
+static bool weight_positive(struct bytes text)
+{
+    text = http_trim(text);
+    if (text.length == 0)
+        return true;
+    if (text.data[0] != ';')
+        return false;
+    text = http_trim(bytes_make(text.data + 1, text.length - 1));
+    if (text.length < 3 || text.length > 7 || (text.data[0] | 0x20) != 'q' || text.data[1] != '=' ||
+        (text.data[2] != '0' && text.data[2] != '1') || (text.length > 3 && text.data[3] != '.'))
+        return false;
+    bool one = text.data[2] == '1';
+    bool positive = one;
+    for (size_t i = 4; i < text.length; i++) {
+        if (!http_octet_is_digit(text.data[i]) || (one && text.data[i] != '0'))
+            return false;
+        positive = positive || text.data[i] != '0';
+    }
+    return positive;
+}
+
+bool http_accepts_coding(struct bytes value, const char *coding)
+{
+    struct bytes wanted = bytes_from_text(coding);
+    struct bytes element;
+    bool any = false;
+
+    while (next_element(&value, &element)) {
+        size_t length = 0;
+        while (length < element.length && http_octet_is(element.data[length], HTTP_OCTET_TOKEN))
+            length++;
+        struct bytes name = bytes_make(element.data, length);
+        bool positive = weight_positive(bytes_make(element.data + length, element.length - length));
+        if (bytes_equal_nocase(name, wanted))
+            return positive;
+        if (bytes_equal(name, BYTES("*")))
+            any = positive;
+    }
+    return any;
 }
 
 /* The next octet of an encoded text, or -1 at a '%' without its two digits. */
@@ -451,8 +418,8 @@ static int decode_octet(struct bytes text, size_t *at)
         return (unsigned char)c;
     if (text.length - *at < 2)
         return -1;
-    int high = hex_digit(text.data[*at]);
-    int low = hex_digit(text.data[*at + 1]);
+    int high = http_octet_hex(text.data[*at]);
+    int low = http_octet_hex(text.data[*at + 1]);
     if (high < 0 || low < 0)
         return -1;
     *at += 2;
@@ -516,8 +483,8 @@ static bool only_field(const struct http_request *request, const char *name, str
 /* 22 digits and two pads; bits that the last digit has to spare are ignored, as RFC 4648 3.5 leaves open. */
 static bool is_base64_of_16(struct bytes text)
 {
-    return text.length == 24 && all_octets(bytes_make(text.data, 22), BASE64) && text.data[22] == '=' &&
-           text.data[23] == '=';
+    return text.length == 24 && http_octets_are(bytes_make(text.data, 22), HTTP_OCTET_BASE64) &&
+           text.data[22] == '=' && text.data[23] == '=';
 }
 
 int http_websocket_check(const struct http_request *request, struct bytes *key)
@@ -543,8 +510,8 @@ int http_websocket_subprotocol(const struct http_request *request, struct bytes 
     const char *comma = offer.length ? memchr(offer.data, ',', offer.length) : NULL;
 
     if (comma)
-        offer = trim(bytes_make(offer.data, (size_t)(comma - offer.data)));
-    if (offer.data && (offer.length == 0 || !all_octets(offer, TOKEN)))
+        offer = http_trim(bytes_make(offer.data, (size_t)(comma - offer.data)));
+    if (offer.data && (offer.length == 0 || !http_octets_are(offer, HTTP_OCTET_TOKEN)))
         return -400;
     *first = offer;
     return 0;

@@ -91,6 +91,13 @@ struct bytes http_request_field(const struct http_request *request, const char *
 bool http_field_has_token(struct bytes value, const char *token);
 
 /*
+ * Whether a value of Accept-Encoding (RFC 9110 12.5.3) allows that coding: it is named, or "*" stands for
+ * it, with a weight above 0.  An absent or an empty value, {NULL, 0} included, allows none, and a malformed
+ * weight is none.
+ */
+bool http_accepts_coding(struct bytes value, const char *coding);
+
+/*
  * Finds a parameter of a query and appends its value, percent-decoded, to the
  * buffer.  The first of several wins.  '+' is a blank, as URLSearchParams and
  * other form encoders write it; encoders that do not use it write %2B for a

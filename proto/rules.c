@@ -10,7 +10,6 @@
 #include "common/hash.h"
 #include "common/memory.h"
 #include "proto/socketio.h"
-#include "proto/utf8.h"
 
 #include <stdlib.h>
 
@@ -30,28 +29,6 @@ static const char deliver_choices[] = RULE_DELIVER_TABLE(X);
 
 static const struct bytes builtin_events[] = {BYTES("join"), BYTES("leave"), BYTES("history"),
                                               BYTES("presence")};
-
-/* 1 to that many bytes, UTF-8, no control characters. */
-static bool name_valid(struct bytes name, size_t limit)
-{
-    if (name.length == 0 || name.length > limit || !utf8_valid(name))
-        return false;
-    for (size_t i = 0; i < name.length; i++) {
-        unsigned char c = (unsigned char)name.data[i];
-
-        if (c < 0x20 || c == 0x7f)
-            return false;
-        /* U+0080 to U+009F are C2 80 to C2 9F; the text is valid, so there is a byte behind C2. */
-        if (c == 0xc2 && (unsigned char)name.data[i + 1] < 0xa0)
-            return false;
-    }
-    return true;
-}
-
-bool room_name_valid(struct bytes name)
-{
-    return name_valid(name, ROOM_NAME_MAX);
-}
 
 void rules_done(struct rule_set *set)
 {
@@ -218,6 +195,7 @@ static const struct key event_keys[] = {
 /* A namespace as the configuration has it. */
 struct namespace_source {
     const char *name;
+    const char *pattern;
     bool builtin;
     bool recovery;
     const config_setting_t *events;
@@ -225,6 +203,7 @@ struct namespace_source {
 
 static const struct key namespace_keys[] = {
     {"name", CONFIG_TYPE_STRING, offsetof(struct namespace_source, name)},
+    {"pattern", CONFIG_TYPE_STRING, offsetof(struct namespace_source, pattern)},
     {"builtin", CONFIG_TYPE_BOOL, offsetof(struct namespace_source, builtin)},
     {"recovery", CONFIG_TYPE_BOOL, offsetof(struct namespace_source, recovery)},
     {"events", CONFIG_TYPE_LIST, offsetof(struct namespace_source, events)},
@@ -335,47 +314,69 @@ static int load_events(const config_setting_t *events, bool builtin, struct rule
 static void add_namespace(struct namespace_list *list, const struct namespace_source *source,
                           struct rule_set rules)
 {
-    size_t length = strlen(source->name);
+    const char *name = source->name ? source->name : source->pattern;
+    size_t length = strlen(name);
 
     list->namespaces = memory_resize(list->namespaces, (list->count + 1) * sizeof *list->namespaces);
     list->namespaces[list->count++] = (struct namespace_config){
-        .name = bytes_make(memory_text(source->name, length), length),
+        .name = bytes_make(memory_text(name, length), length),
+        .is_pattern = !source->name,
         .builtin = source->builtin,
         .recovery = source->recovery,
         .rules = rules,
     };
 }
 
+static const struct namespace_config *find_entry(const struct namespace_list *list, struct bytes name)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (bytes_equal(list->namespaces[i].name, name))
+            return &list->namespaces[i];
+    return NULL;
+}
+
+static int check_namespace_name(const config_setting_t *group, const struct namespace_source *source,
+                                const struct namespace_list *list, struct buffer *error)
+{
+    const config_setting_t *setting = config_setting_get_member(group, source->name ? "name" : "pattern");
+    struct bytes name = bytes_from_text(source->name ? source->name : source->pattern);
+
+    if (!setting || (source->name && source->pattern)) {
+        config_complain(error, group, "a namespace has %s, expected name = \"/...\" or pattern = \"/...*\"",
+                        setting ? "both name and pattern" : "no name");
+        return ERROR_CONFIG;
+    }
+    if (source->pattern ? !namespace_pattern_valid(name) : !namespace_name_valid(name)) {
+        config_complain(error, setting,
+                        "the namespace's %s is bad, expected / and up to %d more bytes of UTF-8 without "
+                        "control characters and commas%s",
+                        source->pattern ? "pattern" : "name", SOCKETIO_NAMESPACE_MAX - 1,
+                        source->pattern ? ", with at least one * and no two of them side by side" : "");
+        return ERROR_CONFIG;
+    }
+    if (source->name && strchr(source->name, '*')) {
+        config_complain(error, setting,
+                        "the namespace's name has a *, expected pattern = \"%s\" for all like it",
+                        source->name);
+        return ERROR_CONFIG;
+    }
+    if (find_entry(list, name)) {
+        config_complain(error, setting, "the namespace \"%.*s\" stands here twice, expected each once",
+                        BYTES_PRINTF(name));
+        return ERROR_CONFIG;
+    }
+    return 0;
+}
+
 static int load_namespace(const config_setting_t *group, struct namespace_list *list, struct buffer *error)
 {
     struct namespace_source source = {.builtin = true, .recovery = true};
-    const config_setting_t *setting;
     struct rule_set rules = {0};
-    struct bytes name;
 
     if (read_group(group, "namespace", namespace_keys, sizeof namespace_keys / sizeof *namespace_keys,
-                   &source, error))
-        return ERROR_CONFIG;
-    if (!source.name) {
-        config_complain(error, group, "a namespace has no name, expected name = \"/...\"");
-        return ERROR_CONFIG;
-    }
-    setting = config_setting_get_member(group, "name");
-    name = bytes_from_text(source.name);
-    if (!name_valid(name, SOCKETIO_NAMESPACE_MAX) || name.data[0] != '/' ||
-        memchr(name.data, ',', name.length)) {
-        config_complain(error, setting,
-                        "the namespace's name is bad, expected / and up to %d more bytes of UTF-8 without "
-                        "control characters and commas",
-                        SOCKETIO_NAMESPACE_MAX - 1);
-        return ERROR_CONFIG;
-    }
-    if (namespaces_find(list, name)) {
-        config_complain(error, setting, "the namespace \"%s\" stands here twice, expected each once",
-                        source.name);
-        return ERROR_CONFIG;
-    }
-    if (load_events(source.events, source.builtin, &rules, error))
+                   &source, error) ||
+        check_namespace_name(group, &source, list, error) ||
+        load_events(source.events, source.builtin, &rules, error))
         return ERROR_CONFIG;
     add_namespace(list, &source, rules);
     return 0;
@@ -444,8 +445,12 @@ void namespaces_done(struct namespace_list *list)
 
 const struct namespace_config *namespaces_find(const struct namespace_list *list, struct bytes name)
 {
+    const struct namespace_config *found = find_entry(list, name);
+
+    if (found && !found->is_pattern)
+        return found;
     for (size_t i = 0; i < list->count; i++)
-        if (bytes_equal(list->namespaces[i].name, name))
+        if (list->namespaces[i].is_pattern && namespace_pattern_matches(list->namespaces[i].name, name))
             return &list->namespaces[i];
     return NULL;
 }
@@ -466,6 +471,8 @@ uint64_t namespaces_digest(const struct namespace_list *list)
     for (size_t i = 0; i < list->count; i++) {
         const struct namespace_config *namespace = &list->namespaces[i];
 
+        if (namespace->is_pattern)
+            buffer_append_literal(&text, "pattern ");
         digest_text(&text, namespace->name);
         buffer_printf(&text, "%d%d %zu ", namespace->builtin, namespace->recovery, namespace->rules.count);
         for (size_t r = 0; r < namespace->rules.count; r++) {

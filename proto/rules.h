@@ -2,7 +2,8 @@
  * What becomes of an application's events: the rules of each namespace, from the
  * configuration.  The router and every gateway load the same ones.
  *
- *   namespaces = ( { name = "/"; builtin = true; recovery = true; events = ( ... ); } );
+ *   namespaces = ( { name = "/"; builtin = true; recovery = true; events = ( ... ); },
+ *                  { pattern = "/orders-*"; events = ( ... ); } );
  *   events = ( { name = "msg"; room = "$.room"; deliver = "room"; archive = true; dedup = "$.id"; meta =
  * true; } );
  *
@@ -15,13 +16,13 @@
 #include "common/buffer.h"
 #include "common/error.h"
 #include "proto/json_scan.h"
+#include "proto/name.h"
 
 #include <libconfig.h>
 
 enum {
     RULES_MAX = 256, /* of a namespace */
     NAMESPACES_MAX = 64,
-    ROOM_NAME_MAX = 255,
     DEDUP_MIN = 8, /* bytes of a client's own id */
     DEDUP_MAX = 64
 };
@@ -88,7 +89,8 @@ int rules_add(struct rule_set *set, const struct event_rule_source *source, stru
 const struct event_rule *rules_find(const struct rule_set *set, struct bytes name);
 
 struct namespace_config {
-    struct bytes name; /* owned by the list */
+    struct bytes name; /* owned by the list; of a pattern its text */
+    bool is_pattern;   /* serves every namespace whose name the pattern matches, each on its own */
     bool builtin;      /* the broker itself handles join, leave, history and presence */
     bool recovery;     /* connection state recovery: pid and offsets */
     struct rule_set rules;
@@ -111,13 +113,11 @@ int namespaces_load(const config_t *config, struct namespace_list *out, struct b
 
 void namespaces_done(struct namespace_list *list);
 
-/* NULL when there is no such namespace. */
+/* What serves a namespace of that name: the entry of that very name, else the first pattern that matches.
+   NULL when nothing does. */
 const struct namespace_config *namespaces_find(const struct namespace_list *list, struct bytes name);
 
 /* Equal for equal configurations, whichever process computes it; the order of entries counts. */
 uint64_t namespaces_digest(const struct namespace_list *list);
-
-/* 1 to ROOM_NAME_MAX bytes, UTF-8, no control characters (U+0000 to U+001F, U+007F to U+009F). */
-bool room_name_valid(struct bytes name);
 
 #endif

@@ -219,17 +219,29 @@ void socketio_append_disconnect(struct buffer *out, struct bytes nsp)
     append_namespace(out, nsp);
 }
 
-void socketio_append_event_head(struct buffer *out, struct bytes nsp, long long ack)
+/* What stands before the namespace when there are attachments, or when there are none. */
+static void append_type(struct buffer *out, enum socketio_type plain, enum socketio_type binary,
+                        unsigned attachments)
 {
-    buffer_append_literal(out, "42");
+    buffer_append_char(out, '4');
+    buffer_append_char(out, (char)('0' + (attachments ? binary : plain)));
+    if (attachments) {
+        buffer_append_u64(out, attachments);
+        buffer_append_char(out, '-');
+    }
+}
+
+void socketio_append_event_head(struct buffer *out, struct bytes nsp, long long ack, unsigned attachments)
+{
+    append_type(out, SOCKETIO_EVENT, SOCKETIO_BINARY_EVENT, attachments);
     append_namespace(out, nsp);
     if (ack != SOCKETIO_NO_ACK)
         buffer_append_u64(out, (uint64_t)ack);
 }
 
-void socketio_append_ack_head(struct buffer *out, struct bytes nsp, long long ack)
+void socketio_append_ack_head(struct buffer *out, struct bytes nsp, long long ack, unsigned attachments)
 {
-    buffer_append_literal(out, "43");
+    append_type(out, SOCKETIO_ACK, SOCKETIO_BINARY_ACK, attachments);
     append_namespace(out, nsp);
     buffer_append_u64(out, (uint64_t)ack);
 }

@@ -94,10 +94,11 @@ void socketio_append_connect_error(struct buffer *out, struct bytes nsp, struct 
 /* 41[nsp,] */
 void socketio_append_disconnect(struct buffer *out, struct bytes nsp);
 
-/* 42[nsp,][ack]: the array is the caller's to append. */
-void socketio_append_event_head(struct buffer *out, struct bytes nsp, long long ack);
+/* 42[nsp,][ack], with attachments 45<attachments>-[nsp,][ack]: the array is the caller's to append, and the
+   attachments are to follow. */
+void socketio_append_event_head(struct buffer *out, struct bytes nsp, long long ack, unsigned attachments);
 
-/* 43[nsp,]ack: the array is the caller's to append. */
-void socketio_append_ack_head(struct buffer *out, struct bytes nsp, long long ack);
+/* 43[nsp,]ack, with attachments 46<attachments>-[nsp,]ack: the same. */
+void socketio_append_ack_head(struct buffer *out, struct bytes nsp, long long ack, unsigned attachments);
 
 #endif

@@ -107,6 +107,19 @@ static int check_first(const struct websocket_decoder *decoder, const struct web
     return reserved ? ERROR_PROTOCOL : 0;
 }
 
+/*
+ * The most that the unfinished message, or the one that this frame begins, may have come to.  The limit
+ * is on what a message holds; DEFLATE makes noise longer by less than the eighth that it gets on top.
+ */
+static uint64_t message_max(const struct websocket_decoder *decoder, const struct websocket_limits *limits,
+                            unsigned first)
+{
+    uint64_t most = limits->max_payload;
+    if ((decoder->message ? decoder->message : first) & WEBSOCKET_RSV1)
+        most += most / 8 + 64;
+    return most < UINT32_MAX ? most : UINT32_MAX;
+}
+
 /* Reads a header: its length, 0 while it is not whole, or an error as soon as the bytes show one. */
 static int read_header(const struct websocket_decoder *decoder, const struct websocket_limits *limits,
                        const uint8_t *at, size_t available, struct frame *frame)
@@ -133,8 +146,11 @@ static int read_header(const struct websocket_decoder *decoder, const struct web
             return ERROR_PROTOCOL;
     }
     /* What is stored never exceeds the limit, unless the caller lowered it in between. */
-    if (is_data(at[0]) && (length > limits->max_payload || decoder->length > limits->max_payload - length))
-        return ERROR_TOO_LARGE;
+    if (is_data(at[0])) {
+        uint64_t most = message_max(decoder, limits, at[0]);
+        if (length > most || decoder->length > most - length)
+            return ERROR_TOO_LARGE;
+    }
     if (available < 2 + extra + 4)
         return 0;
 

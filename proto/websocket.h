@@ -51,7 +51,7 @@ enum websocket_close {
 #define WEBSOCKET_ACCEPT_SIZE 28
 
 struct websocket_limits {
-    uint32_t max_payload; /* bytes of a whole message */
+    uint32_t max_payload; /* bytes of a whole message; a compressed one may take an eighth and 64 more */
     bool allowed_rsv1;    /* permessage-deflate (RFC 7692) was agreed on */
 };
 
@@ -83,7 +83,8 @@ enum websocket_event_type {
 
 struct websocket_event {
     enum websocket_event_type type;
-    bool compressed;      /* of a message: RSV1 was set, the payload is not inflated yet */
+    bool compressed;      /* of a message: RSV1 was set, the payload is for deflate_inflate(); text is not
+                             checked until the caller gives what comes of it to utf8_valid() */
     uint16_t close_code;  /* of a close: as sent, or WEBSOCKET_CLOSE_NO_STATUS */
     struct bytes payload; /* of a close: the reason */
 };

@@ -452,12 +452,15 @@ WIRE_RECORDS(X)
 
 int wire_list_open(struct wire_reader *reader, struct bytes list)
 {
-    struct wire_reader opened = {.at = (const uint8_t *)list.data,
-                                 .end = (const uint8_t *)list.data + list.length};
+    struct wire_reader opened = {0};
     uint32_t count = 0;
 
-    if (list.length && (take_array(&opened, &count) < 0 || count > INT32_MAX))
-        return ERROR_MALFORMED;
+    if (list.length) {
+        opened.at = (const uint8_t *)list.data;
+        opened.end = opened.at + list.length;
+        if (take_array(&opened, &count) < 0 || count > INT32_MAX)
+            return ERROR_MALFORMED;
+    }
     *reader = opened;
     return (int)count;
 }

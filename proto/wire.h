@@ -61,8 +61,8 @@ enum {
 /* arguments: JSON text, joined by commas; id: the client's own (a dedup rule), or "" */
 #define WIRE_EVENT(F)                                                                                        \
     F(U64, request)                                                                                          \
-    F(U64, socket) F(U64, flags) F(TEXT, room) F(TEXT, event) F(TEXT, arguments) F(TEXT, id)                 \
-        F(BLOBS, attachments)
+    F(U64, socket)                                                                                           \
+    F(U64, flags) F(TEXT, room) F(TEXT, event) F(TEXT, arguments) F(TEXT, id) F(BLOBS, attachments)
 /* Since the gateway's start; counters = [name, value, name, value, ...] */
 #define WIRE_STATISTICS(F) F(LIST, counters)
 #define WIRE_BYE(F)        F(TEXT, reason)
@@ -74,6 +74,9 @@ enum {
 #define WIRE_PASS(F) F(U64, to) F(U64, number) F(U64, kind) F(TEXT, sid) F(TEXT, body)
 /* Takes over sockets of the gateway with the incarnation from: sockets = [theirs, ours, theirs, ours, ...] */
 #define WIRE_TAKE(F) F(U64, from) F(U64, number) F(LIST, sockets)
+/* Answers ASK: what the client told at its handshake, as JSON text (gateway/handshake.h); "" when the socket
+ * is gone. */
+#define WIRE_TOLD(F) F(U64, ask) F(TEXT, handshake)
 
 /* router -> gateway.  resume 1: replay follows; 0: the gateway closes the connections that can't go on. */
 #define WIRE_WELCOME(F)   F(TEXT, epoch) F(U64, head) F(U64, resume) F(U64, rules_digest)
@@ -111,6 +114,8 @@ enum {
 #define WIRE_GONE(F) F(U64, incarnation)
 /* The link of another gateway became live: what was passed to it before, or by it, may be lost. */
 #define WIRE_BACK(F) F(U64, incarnation)
+/* Asks what the client behind a socket told at its handshake; TOLD answers with the same number. */
+#define WIRE_ASK(F) F(U64, ask) F(U64, socket)
 
 /* R(NAME, name, number, FIELDS): numbers never change their meaning. */
 #define WIRE_RECORDS(R)                                                                                      \
@@ -129,6 +134,7 @@ enum {
     R(BYE, bye, 13, WIRE_BYE)                                                                                \
     R(PASS, pass, 14, WIRE_PASS)                                                                             \
     R(TAKE, take, 15, WIRE_TAKE)                                                                             \
+    R(TOLD, told, 16, WIRE_TOLD)                                                                             \
     R(WELCOME, welcome, 32, WIRE_WELCOME)                                                                    \
     R(LIVE, live, 33, WIRE_LIVE)                                                                             \
     R(CONNECTED, connected, 34, WIRE_CONNECTED)                                                              \
@@ -146,7 +152,8 @@ enum {
     R(GIVEN, given, 46, WIRE_GIVEN)                                                                          \
     R(TAKEN, taken, 47, WIRE_TAKEN)                                                                          \
     R(GONE, gone, 48, WIRE_GONE)                                                                             \
-    R(BACK, back, 49, WIRE_BACK)
+    R(BACK, back, 49, WIRE_BACK)                                                                             \
+    R(ASK, ask, 50, WIRE_ASK)
 
 enum wire_type {
 #define X(NAME, name, number, FIELDS) WIRE_TYPE_##NAME = number,

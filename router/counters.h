@@ -18,6 +18,8 @@
     X(copies, "hubbub_copies_total", "messages handed to gateways, one for each that has a member")          \
     X(connects, "hubbub_connects_total", "sockets that connected to a namespace")                            \
     X(connects_refused, "hubbub_connects_refused_total", "sockets that asked for an unknown namespace")      \
+    X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \
+      "sockets that asked for a namespace of a pattern beyond the limit")                                    \
     X(joins, "hubbub_joins_total", "rooms joined")                                                           \
     X(joins_skipped, "hubbub_joins_skipped_total", "bad rooms among those to join with a connect")           \
     X(leaves, "hubbub_leaves_total", "rooms left")                                                           \
@@ -26,6 +28,13 @@
     X(pages_disk, "hubbub_history_total{from=journal}", "pages of history read from the journal")            \
     X(dropped_behind, "hubbub_dropped_total{reason=gateway_behind}", "volatile events for a gateway behind") \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}", "hubbub:error events over their rate")  \
+    X(passes, "hubbub_passes_total{result=passed}", "records that a gateway had for another one")            \
+    X(passes_again, "hubbub_passes_total{result=again}", "questions for a gateway out of reach")             \
+    X(passes_unknown, "hubbub_passes_total{result=unknown}", "questions for a gateway that is not there")    \
+    X(dropped_passes, "hubbub_dropped_total{reason=pass_unreachable}", "answers for a gateway out of reach") \
+    X(takes, "hubbub_takes_total{result=taken}", "sessions that moved to another gateway")                   \
+    X(takes_refused, "hubbub_takes_total{result=refused}", "sessions that were to move and could not")       \
+    X(sockets_moved, "hubbub_sockets_moved_total", "sockets of the sessions that moved")                     \
     X(batches_in, "hubbub_router_batches_in_total", "batches that came from gateways")                       \
     X(batches_out, "hubbub_router_batches_out_total", "batches sent to gateways")                            \
     X(bytes_in, "hubbub_router_bytes_in_total", "bytes of batches that came")                                \

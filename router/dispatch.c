@@ -5,11 +5,14 @@
  */
 #include "router/dispatch.h"
 
+#include "router/ask.h"
 #include "router/history.h"
 #include "router/membership.h"
+#include "router/pass.h"
 #include "router/publish.h"
 #include "router/resync.h"
 #include "router/stats.h"
+#include "router/take.h"
 
 enum { IN_GREETING = 1 << LINK_GREETING, ONCE_LIVE = 1 << LINK_LIVE | 1 << LINK_BEHIND };
 enum { ONCE_GREETED = 1 << LINK_WAITING | ONCE_LIVE };
@@ -36,6 +39,9 @@ HANDLER(leave, (membership_leave(router, link, &record), 0))
 HANDLER(history, (history_request(router, link, &record), 0))
 HANDLER(presence, (membership_presence(router, link, &record), 0))
 HANDLER(event, (publish_event(router, link, &record), 0))
+HANDLER(told, ask_told(router, link, &record))
+HANDLER(pass, pass_on(router, link, &record))
+HANDLER(take, take_sockets(router, link, &record))
 HANDLER(statistics, stats_take(router->stats, link, &record))
 HANDLER(bye, (link_remove(&router->links, link), 0))
 
@@ -51,6 +57,9 @@ static const struct {
     {WIRE_TYPE_LEAVE, ONCE_LIVE, on_leave},
     {WIRE_TYPE_HISTORY, ONCE_LIVE, on_history},
     {WIRE_TYPE_PRESENCE, ONCE_LIVE, on_presence},
+    {WIRE_TYPE_TOLD, ONCE_LIVE, on_told},
+    {WIRE_TYPE_PASS, ONCE_LIVE, on_pass},
+    {WIRE_TYPE_TAKE, ONCE_LIVE, on_take},
     {WIRE_TYPE_STATISTICS, ONCE_GREETED, on_statistics},
     {WIRE_TYPE_BYE, IN_GREETING | ONCE_GREETED, on_bye},
     {WIRE_TYPE_SOCKET, IN_GREETING, on_socket},

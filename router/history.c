@@ -6,6 +6,7 @@
 #include "router/history.h"
 
 #include "common/memory.h"
+#include "router/listing.h"
 #include "router/membership.h"
 #include "router/reply.h"
 
@@ -13,10 +14,8 @@
 
 enum {
     PAGE_DEFAULT = 50,
-    PAGE_MAX = 200,
     READS_MAX = 192, /* with the journal at once; its other places are for replay */
     PAGES_MAX = 65536,
-    ENTRY_OVERHEAD = 128,
 };
 
 /* A read on its way.  For a join it takes the newest messages. */
@@ -39,13 +38,6 @@ static struct session *page_session(const struct page *page)
 {
     return session_find_same(&page->link->sessions, page->socket, page->serial);
 }
-
-/* What an answer shows, ascending. */
-struct listing {
-    const struct journal_message *items[PAGE_MAX];
-    unsigned count;
-    bool more;
-};
 
 /* Numbers of the messages asked for: none when first > last. */
 struct range {
@@ -87,7 +79,7 @@ static bool in_memory(const struct room *room, const struct range *range)
 
 static void list_from_memory(struct listing *listing, const struct room *room, uint64_t first, uint64_t last)
 {
-    for (uint64_t seq = first; seq <= last && listing->count < PAGE_MAX; seq++) {
+    for (uint64_t seq = first; seq <= last && listing->count < LISTING_MAX; seq++) {
         const struct message *message = recent_room_find(room, seq);
 
         if (!message)
@@ -96,54 +88,21 @@ static void list_from_memory(struct listing *listing, const struct room *room, u
     }
 }
 
-static size_t entry_size(const struct journal_message *fields)
-{
-    return ENTRY_OVERHEAD + fields->arguments.length + fields->event.length + fields->publish_id.length +
-           fields->sender_name.length;
-}
-
-/* Drops what exceeds the limit in bytes, from the end that was asked for last; one message always stays. */
-static void bound_size(struct listing *listing, bool newest, size_t limit)
-{
-    size_t bytes = 0;
-    unsigned kept = 0;
-
-    while (kept < listing->count) {
-        bytes += entry_size(listing->items[newest ? listing->count - 1 - kept : kept]);
-        if (kept && bytes > limit)
-            break;
-        kept++;
-    }
-    if (kept == listing->count)
-        return;
-    if (newest)
-        memmove(listing->items, listing->items + listing->count - kept, kept * sizeof *listing->items);
-    listing->count = kept;
-    listing->more = true;
-}
-
-static void append_listing(struct buffer *out, const struct listing *listing)
-{
-    for (unsigned i = 0; i < listing->count; i++) {
-        if (i)
-            buffer_append_char(out, ',');
-        message_append_entry(out, listing->items[i]);
-    }
-}
-
 static void answer_page(struct router *router, struct gateway_link *link, uint64_t request,
                         const struct room *room, struct listing *listing, bool newest)
 {
     struct buffer text = {0};
+    struct wire_list attachments = {0};
 
-    bound_size(listing, newest, router->settings->max_history_bytes);
+    listing_bound(listing, newest, router->settings->max_history_bytes);
     membership_append_ok(&text, room);
     buffer_append_literal(&text, ",\"messages\":[");
-    append_listing(&text, listing);
+    listing_append(listing, &text, &attachments);
     buffer_append_literal(&text, "],\"more\":");
     buffer_append_text(&text, listing->more ? "true}" : "false}");
-    reply_answer(link, request, buffer_bytes(&text));
+    reply_answer_binary(link, request, buffer_bytes(&text), wire_list_finish(&attachments));
     buffer_done(&text);
+    wire_list_done(&attachments);
     link_split(&router->links, link);
 }
 
@@ -151,17 +110,20 @@ static void answer_join(struct router *router, struct session *session, struct m
                         uint64_t request, bool watch, struct listing *listing)
 {
     struct buffer text = {0};
+    struct wire_list attachments = {0};
 
-    bound_size(listing, true, router->settings->max_history_bytes);
-    append_listing(&text, listing);
+    listing_bound(listing, true, router->settings->max_history_bytes);
+    listing_append(listing, &text, &attachments);
     membership_finish_join(router, session, membership,
                            &(struct join_answer){.request = request,
                                                  .room = membership->room,
                                                  .watch = watch,
                                                  .with_history = true,
                                                  .more = listing->more,
-                                                 .history = buffer_bytes(&text)});
+                                                 .history = buffer_bytes(&text),
+                                                 .attachments = wire_list_finish(&attachments)});
     buffer_done(&text);
+    wire_list_done(&attachments);
 }
 
 /* A join that comes to nothing. */
@@ -199,7 +161,7 @@ static void end_page(struct page *page)
 /* What the page shows and has been released. */
 static void list_from_page(struct listing *listing, const struct page *page)
 {
-    for (size_t i = 0; i < page->read.count && listing->count < PAGE_MAX; i++) {
+    for (size_t i = 0; i < page->read.count && listing->count < LISTING_MAX; i++) {
         const struct journal_message *fields = &page->read.messages[i];
 
         if (!page->room->seq_known || fields->seq <= page->room->last_seq)

@@ -81,7 +81,7 @@ static void lose(struct links *links, struct gateway_link *link)
     links->counters->links_lost++;
 }
 
-static void remove_link(struct links *links, struct gateway_link *link, bool replaced)
+static void remove_link(struct links *links, struct gateway_link *link, enum link_end end)
 {
     uint32_t at = 0;
 
@@ -91,13 +91,21 @@ static void remove_link(struct links *links, struct gateway_link *link, bool rep
     links->all[at] = links->all[--links->count];
     link->removed = true;
     link_hold(link);
-    links->events->removed(links->argument, link, replaced);
+    links->events->removed(links->argument, link, end);
     link_release(link);
 }
 
 void link_remove(struct links *links, struct gateway_link *link)
 {
-    remove_link(links, link, false);
+    remove_link(links, link, LINK_END_GONE);
+}
+
+struct gateway_link *links_find(const struct links *links, uint64_t incarnation)
+{
+    for (uint32_t i = 0; i < links->count; i++)
+        if (links->all[i]->incarnation == incarnation)
+            return links->all[i];
+    return NULL;
 }
 
 /* -- sending ---------------------------------------------------------------------------------- */
@@ -236,7 +244,7 @@ static void malformed(struct links *links, struct gateway_link *link, const char
     greeting = link->state == LINK_GREETING;
     resync(links, link, "malformed");
     if (greeting)
-        remove_link(links, link, true); /* half a hello says nothing about its sockets */
+        remove_link(links, link, LINK_END_RENEWED); /* half a hello says nothing about its sockets */
 }
 
 static struct gateway_link *find_name(const struct links *links, struct bytes name)
@@ -297,10 +305,12 @@ static struct gateway_link *greet(struct links *links, struct bytes routing, str
         return NULL;
     }
     if (former) {
-        if (former->incarnation != hello.incarnation && former->state != LINK_LOST)
+        bool same = former->incarnation == hello.incarnation;
+
+        if (!same && former->state != LINK_LOST)
             log_warn("another process takes over a gateway's name: fine if it was restarted", "gateway=%s",
                      former->name);
-        remove_link(links, former, true);
+        remove_link(links, former, same ? LINK_END_RENEWED : LINK_END_SUCCEEDED);
     }
     link = new_link(links, routing, &hello);
     wire_flow_reset(&link->flow, reader->link);

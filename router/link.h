@@ -51,13 +51,20 @@ struct gateway_link {
     char routing[255];
 };
 
+/* Why a link is no longer among the links. */
+enum link_end {
+    LINK_END_GONE,      /* its gateway said goodbye, or was silent for too long */
+    LINK_END_SUCCEEDED, /* another process took over its gateway's name */
+    LINK_END_RENEWED,   /* its gateway has a new link, or is to make one as its hello was none */
+};
+
 struct link_events {
     /* Takes in the hello's first record. */
     void (*hello)(void *argument, struct gateway_link *link, const struct wire_hello *hello);
     /* One record; type is as wire_reader_next() gave it.  Negative: the link breaks. */
     int (*record)(void *argument, struct gateway_link *link, struct wire_reader *reader, unsigned type);
-    /* The gateway is gone, or (replaced) a new link of it takes over: its sessions must be removed. */
-    void (*removed)(void *argument, struct gateway_link *link, bool replaced);
+    /* The link's sessions must be removed; it is not among the links any more. */
+    void (*removed)(void *argument, struct gateway_link *link, enum link_end end);
 };
 
 struct links {
@@ -96,6 +103,9 @@ void links_read(struct links *links);
 
 /* The end of a turn: sends what links have; released is the position they then know of. */
 void links_flush(struct links *links, uint64_t released);
+
+/* The link of the gateway that runs under that incarnation, in whatever state; NULL when there is none. */
+struct gateway_link *links_find(const struct links *links, uint64_t incarnation);
 
 /* The batch to put records into that only a live gateway can use; NULL for any other. */
 static inline struct wire_batch *link_out(struct gateway_link *link)

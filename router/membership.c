@@ -122,14 +122,11 @@ static void put_refused(struct gateway_link *link, const struct wire_connect *re
                                   .request = record->request, .socket = record->socket, .error = error});
 }
 
-static void put_connected(struct router *router, struct session *session, uint64_t request)
+void membership_put_connected(struct router *router, struct session *session, uint64_t request)
 {
     struct wire_batch *out = link_out(session->link);
     char space[SID_LENGTH + 5];
 
-    router->counters.connects++;
-    if (!out)
-        return;
     /* What the namespace gets from here on is beyond what the new socket may see again after a resync. */
     link_settle(session->link);
     link_tell(session->link, router->released);
@@ -140,34 +137,54 @@ static void put_connected(struct router *router, struct session *session, uint64
                                                      .generation = 1});
 }
 
+void membership_put_joined(struct session *session, const struct membership *membership)
+{
+    wire_put_joined(link_out(session->link), &(struct wire_joined){.socket = session->socket,
+                                                                   .room = room_name(membership->room),
+                                                                   .joined_pos = membership->joined_pos,
+                                                                   .watch = membership->watch});
+}
+
+static void finish_connect(struct router *router, struct session *session, uint64_t request)
+{
+    router->counters.connects++;
+    if (link_out(session->link))
+        membership_put_connected(router, session, request);
+}
+
 int membership_connect(struct router *router, struct gateway_link *link, const struct wire_connect *record)
 {
-    const struct namespace_config *namespace =
-        namespaces_find(&router->settings->namespaces, record->namespace);
+    struct namespace *namespace = NULL;
     struct session *session;
     struct ticket_connect *connect;
     struct json_cursor cursor;
     struct json_value value;
     char sid[SID_LENGTH];
 
-    if (!namespace) {
+    switch (namespace_open(&router->namespaces, record->namespace, &namespace)) {
+    case ERROR_NOT_FOUND:
         router->counters.connects_refused++;
         put_refused(link, record, BYTES("{\"message\":\"Invalid namespace\"}"));
+        return 0;
+    case ERROR_BUSY:
+        router->counters.namespaces_refused++;
+        put_refused(link, record, BYTES("{\"message\":\"Too many namespaces\"}"));
         return 0;
     }
     random_id(sid, sizeof sid);
     session = session_new(&router->sessions, &link->sessions, link, record->socket, namespace,
                           bytes_make(sid, sizeof sid), (struct bytes){0});
+    namespace_release(&router->namespaces, namespace); /* the session holds it */
     if (!session)
         return ERROR_PROTOCOL;
-    cursor = rooms_to_join(namespace->builtin ? record->auth : (struct bytes){0});
+    cursor = rooms_to_join(session->namespace->config->builtin ? record->auth : (struct bytes){0});
     connect =
         memory_zero(1, sizeof *connect + router->settings->max_rooms_per_connection * sizeof *connect->rooms);
     while (json_cursor_next(&cursor, &value) == 0)
         want_on_connect(router, session, value, connect);
     if (connect->count == 0) {
         free(connect);
-        put_connected(router, session, record->request);
+        finish_connect(router, session, record->request);
         return 0;
     }
     router_submit(router, &connect->ticket, TICKET_CONNECT, link, NULL, record->socket, record->request);
@@ -177,16 +194,12 @@ int membership_connect(struct router *router, struct gateway_link *link, const s
 static void enter_on_connect(struct router *router, struct session *session, const struct connect_room *entry)
 {
     struct membership *membership = session_membership(session, room_name(entry->room));
-    struct wire_batch *out = link_out(session->link);
 
     membership->pending--;
     session_enter(&router->sessions, session, membership, router->released, entry->watch);
     router->counters.joins++;
-    if (out)
-        wire_put_joined(out, &(struct wire_joined){.socket = session->socket,
-                                                   .room = room_name(entry->room),
-                                                   .joined_pos = membership->joined_pos,
-                                                   .watch = entry->watch});
+    if (link_out(session->link))
+        membership_put_joined(session, membership);
 }
 
 void membership_release_connect(struct router *router, struct ticket *ticket)
@@ -200,7 +213,7 @@ void membership_release_connect(struct router *router, struct ticket *ticket)
         room_release(&router->rooms, connect->rooms[i].room);
     }
     if (session)
-        put_connected(router, session, ticket->request);
+        finish_connect(router, session, ticket->request);
     link_split(&router->links, ticket->link);
     free(connect);
 }
@@ -226,7 +239,7 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_NOT_JOINED, NULL);
         return;
     }
-    if (!session->namespace->builtin) {
+    if (!session->namespace->config->builtin) {
         reply_refuse(router, link, record->request, REFUSAL_UNKNOWN_EVENT, NULL);
         return;
     }
@@ -287,7 +300,8 @@ void membership_finish_join(struct router *router, struct session *session, stru
                                                .room = room_name(answer->room),
                                                .joined_pos = membership->joined_pos,
                                                .watch = membership->watch,
-                                               .answer = buffer_bytes(&text)});
+                                               .answer = buffer_bytes(&text),
+                                               .attachments = answer->attachments});
     buffer_done(&text);
     link_split(&router->links, link);
 }

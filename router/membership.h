@@ -21,18 +21,26 @@ void membership_release_join(struct router *router, struct ticket *ticket);
 void membership_release_leave(struct router *router, struct ticket *ticket);
 void membership_release_presence(struct router *router, struct ticket *ticket);
 
-/* What a join is answered with: history, if asked for, is a list of messages joined by commas. */
+/* What a join is answered with: history, if asked for, is a list of messages joined by commas, and
+   attachments what the placeholders in it stand for. */
 struct join_answer {
     uint64_t request, socket;
     struct room *room;
     bool watch;
     bool with_history, more;
-    struct bytes history;
+    struct bytes history, attachments;
 };
 
 /* The end of a join: the socket counts, and JOINED is put.  membership is the session's for that room. */
 void membership_finish_join(struct router *router, struct session *session, struct membership *membership,
                             const struct join_answer *answer);
+
+/*
+ * Tells a gateway of a socket that is its own from now on, and of a room that the socket is in: CONNECTED,
+ * behind the position that the gateway then knows, and JOINED without a request.  Its link must be live.
+ */
+void membership_put_connected(struct router *router, struct session *session, uint64_t request);
+void membership_put_joined(struct session *session, const struct membership *membership);
 
 /* Appends {"ok":true,"room":R and what the arguments name; the caller closes the object. */
 void membership_append_ok(struct buffer *out, const struct room *room);

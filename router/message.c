@@ -7,6 +7,8 @@
 
 #include "common/memory.h"
 #include "proto/json_text.h"
+#include "proto/placeholder.h"
+#include "proto/wire.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -146,7 +148,15 @@ void message_finish(struct message *message, const char *epoch)
     message->payload_length = (uint32_t)payload.length;
 }
 
-void message_append_entry(struct buffer *out, const struct journal_message *fields)
+unsigned message_attachments(const struct journal_message *fields)
+{
+    struct wire_reader list;
+    int count = wire_list_open(&list, fields->attachments);
+
+    return count > 0 ? (unsigned)count : 0;
+}
+
+void message_append_entry(struct buffer *out, const struct journal_message *fields, unsigned before)
 {
     buffer_append_literal(out, "{\"seq\":");
     buffer_append_u64(out, fields->seq);
@@ -159,7 +169,10 @@ void message_append_entry(struct buffer *out, const struct journal_message *fiel
     buffer_append_literal(out, ",\"at\":");
     buffer_append_u64(out, fields->at);
     buffer_append_literal(out, ",\"args\":[");
-    buffer_append_bytes(out, fields->arguments);
+    if (fields->attachments.length)
+        placeholders_append(out, fields->arguments, before);
+    else
+        buffer_append_bytes(out, fields->arguments);
     buffer_append_literal(out, "]}");
 }
 

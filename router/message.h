@@ -64,8 +64,12 @@ static inline struct bytes message_payload(const struct message *message)
 /* Appends the payload of a message that has no struct message. */
 void message_append_payload(struct buffer *out, const struct journal_message *fields, const char *epoch);
 
-/* Appends {"seq":..,"id":..,"event":..,"from":..,"at":..,"args":[..]}, as history shows it. */
-void message_append_entry(struct buffer *out, const struct journal_message *fields);
+/* How many attachments it has. */
+unsigned message_attachments(const struct journal_message *fields);
+
+/* Appends {"seq":..,"id":..,"event":..,"from":..,"at":..,"args":[..]}, as history shows it, for a page in
+   which so many attachments of other messages stand before those of this one. */
+void message_append_entry(struct buffer *out, const struct journal_message *fields, unsigned before);
 
 /* Appends ,"<epoch>.<pos>" */
 void message_append_offset(struct buffer *out, const char *epoch, uint64_t pos);

@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "proto/json_text.h"
+#include "proto/socketio.h"
 #include "router/reply.h"
 
 #include <assert.h>
@@ -18,8 +19,7 @@ enum { ID_TEXT_MAX = 33 }; /* two 64-bit numbers in hexadecimal and a hyphen */
 struct delivery {
     const struct journal_message *fields;
     struct room *room;
-    struct gateway_link *sender_link;
-    uint64_t sender;
+    const struct session *sender; /* NULL when it is gone, or of no matter */
     struct bytes payload;
     uint64_t flags;
 };
@@ -67,10 +67,12 @@ static void deliver_to(struct router *router, struct gateway_link *link, const s
                               .namespace = fields->namespace,
                               .room = fields->room,
                               .flags = delivery->flags,
-                              .except = fields->deliver == DELIVER_OTHERS && link == delivery->sender_link
-                                            ? delivery->sender
+                              .except = fields->deliver == DELIVER_OTHERS && delivery->sender &&
+                                                delivery->sender->link == link
+                                            ? delivery->sender->socket
                                             : 0,
                               .payload = delivery->payload,
+                              .attachments = fields->attachments,
                           });
     router->counters.copies++;
     link_split(&router->links, link);
@@ -78,14 +80,15 @@ static void deliver_to(struct router *router, struct gateway_link *link, const s
 
 static void deliver_to_self(struct router *router, const struct delivery *delivery)
 {
-    struct gateway_link *link = delivery->sender_link;
-    struct wire_batch *out = link_out(link);
+    struct gateway_link *link = delivery->sender ? delivery->sender->link : NULL;
+    struct wire_batch *out = link ? link_out(link) : NULL;
 
-    if (!out || !session_find(&link->sessions, delivery->sender))
+    if (!out)
         return;
-    wire_put_emit(out, &(struct wire_emit){.socket = delivery->sender,
+    wire_put_emit(out, &(struct wire_emit){.socket = delivery->sender->socket,
                                            .flags = delivery->flags,
-                                           .payload = delivery->payload});
+                                           .payload = delivery->payload,
+                                           .attachments = delivery->fields->attachments});
     if (!(delivery->flags & WIRE_DELIVER_VOLATILE)) {
         link_settle(link);
         link_tell(link, delivery->fields->pos); /* an EMIT has no position of its own */
@@ -96,12 +99,11 @@ static void deliver_to_self(struct router *router, const struct delivery *delive
 
 static void deliver_to_namespace(struct router *router, struct delivery *delivery)
 {
-    size_t index = (size_t)(delivery->room->namespace - router->settings->namespaces.namespaces);
+    const struct namespace *namespace = delivery->room->namespace;
 
     delivery->flags |= WIRE_DELIVER_NAMESPACE;
-    for (uint32_t i = 0; i < router->links.count; i++)
-        if (router->links.all[i]->sessions.namespaces[index])
-            deliver_to(router, router->links.all[i], delivery);
+    for (uint32_t i = 0; i < namespace->link_count; i++)
+        deliver_to(router, namespace->links[i].link, delivery);
 }
 
 static void deliver(struct router *router, struct delivery *delivery)
@@ -163,16 +165,22 @@ static void answer_sender(struct router *router, const struct message *message)
     reply_answer(ticket->link, ticket->request, buffer_bytes(&router->scratch));
 }
 
+/* It may be on another gateway by now than the one that published for it. */
+static const struct session *find_sender(const struct router *router, const struct journal_message *fields)
+{
+    if (fields->deliver != DELIVER_OTHERS && fields->deliver != DELIVER_SELF)
+        return NULL;
+    return sessions_find_sid(&router->sessions, fields->sender_sid);
+}
+
 static void release_delivery(struct router *router, struct message *message, uint64_t flags)
 {
-    const struct ticket *ticket = &message->ticket;
-    struct delivery delivery = {.fields = &ticket->entry.message,
-                                .room = ticket->room,
-                                .sender_link = ticket->link,
-                                .sender = ticket->socket,
-                                .flags = flags};
+    struct room *room = message->ticket.room;
+    const struct journal_message *fields = &message->ticket.entry.message;
+    struct delivery delivery = {
+        .fields = fields, .room = room, .sender = find_sender(router, fields), .flags = flags};
 
-    message_finish(message, router_epoch_for(router, ticket->room->namespace));
+    message_finish(message, router_epoch_for(router, room->namespace));
     delivery.payload = message_payload(message);
     answer_sender(router, message);
     deliver(router, &delivery);
@@ -254,6 +262,14 @@ static int find_room(struct router *router, const struct session *session, const
     return 0;
 }
 
+/* No client would take a packet with more than SOCKETIO_ATTACHMENTS_MAX. */
+static int attachment_count(const struct wire_event *event)
+{
+    struct wire_reader list;
+
+    return wire_list_open(&list, event->attachments);
+}
+
 static bool id_valid(struct bytes id)
 {
     return id.length >= DEDUP_MIN && id.length <= DEDUP_MAX && room_name_valid(id);
@@ -291,15 +307,12 @@ static struct bytes dedup_scope(const struct session *session, struct bytes room
 }
 
 /* A volatile event with nothing before it in its room: no ticket, no memory of its own. */
-static void deliver_now(struct router *router, struct gateway_link *link, const struct wire_event *event,
-                        struct room *room, struct journal_message *fields)
+static void deliver_now(struct router *router, struct gateway_link *link, const struct session *session,
+                        const struct wire_event *event, struct room *room, struct journal_message *fields)
 {
     struct buffer *scratch = &router->scratch;
-    struct delivery delivery = {.fields = fields,
-                                .room = room,
-                                .sender_link = link,
-                                .sender = event->socket,
-                                .flags = WIRE_DELIVER_VOLATILE};
+    struct delivery delivery = {
+        .fields = fields, .room = room, .sender = session, .flags = WIRE_DELIVER_VOLATILE};
 
     fields->at = clock_wall_ms();
     fields->pos = router->released;
@@ -321,6 +334,7 @@ static void take(struct router *router, struct gateway_link *link, const struct 
                                      .namespace = room->namespace->name,
                                      .event = rule->name,
                                      .arguments = event->arguments,
+                                     .attachments = event->attachments,
                                      .publish_id = event->id,
                                      .sender_sid = session_sid(session),
                                      .sender_name = session_from(session, from_space),
@@ -334,7 +348,7 @@ static void take(struct router *router, struct gateway_link *link, const struct 
     router->counters.volatiles += is_volatile;
     room_hold(room);
     if (is_volatile && room->waiting == 0) {
-        deliver_now(router, link, event, room, &fields);
+        deliver_now(router, link, session, event, room, &fields);
     } else {
         if (!is_volatile && event->id.length)
             scope = dedup_scope(session, fields.room, scope_space);
@@ -362,12 +376,13 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
 
     if (!session)
         goto refused;
-    rule = rules_find(&session->namespace->rules, event->event);
+    rule = rules_find(&session->namespace->config->rules, event->event);
     if (!rule) {
         code = REFUSAL_UNKNOWN_EVENT;
         goto refused;
     }
-    if (event->arguments.length > router->settings->max_event) {
+    if (event->arguments.length + event->attachments.length > router->settings->max_event ||
+        attachment_count(event) > SOCKETIO_ATTACHMENTS_MAX) {
         code = REFUSAL_TOO_LARGE;
         goto refused;
     }

@@ -8,10 +8,17 @@
 
 void reply_answer(struct gateway_link *link, uint64_t request, struct bytes answer)
 {
+    reply_answer_binary(link, request, answer, (struct bytes){0});
+}
+
+void reply_answer_binary(struct gateway_link *link, uint64_t request, struct bytes answer,
+                         struct bytes attachments)
+{
     struct wire_batch *out = link_out(link);
 
     if (out)
-        wire_put_answer(out, &(struct wire_answer){.request = request, .answer = answer});
+        wire_put_answer(
+            out, &(struct wire_answer){.request = request, .answer = answer, .attachments = attachments});
 }
 
 void reply_refuse(struct router *router, struct gateway_link *link, uint64_t request, enum refusal_code code,

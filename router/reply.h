@@ -8,6 +8,10 @@
 /* A request with an acknowledgement. */
 void reply_answer(struct gateway_link *link, uint64_t request, struct bytes answer);
 
+/* The same, with what the placeholders in it stand for. */
+void reply_answer_binary(struct gateway_link *link, uint64_t request, struct bytes answer,
+                         struct bytes attachments);
+
 /* {"ok":false,...} to a request; message NULL for the usual one. */
 void reply_refuse(struct router *router, struct gateway_link *link, uint64_t request, enum refusal_code code,
                   const char *message);

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "router/pass.h"
 #include "router/reply.h"
 
 #include <stdlib.h>
@@ -49,8 +50,8 @@ static bool is_anonymous(const struct wire_socket *record)
 int resync_socket(struct router *router, struct gateway_link *link, const struct wire_socket *record)
 {
     struct bytes from = record->from;
-    const struct namespace_config *namespace =
-        namespaces_find(&router->settings->namespaces, record->namespace);
+    struct namespace *namespace;
+    const struct session *session;
 
     if (record->sid.length != SID_LENGTH || !room_name_valid(record->sid) || record->socket == 0 ||
         (record->from.length && !room_name_valid(record->from)))
@@ -60,9 +61,15 @@ int resync_socket(struct router *router, struct gateway_link *link, const struct
     link->greeted++;
     if (session_find(&link->sessions, record->socket))
         return ERROR_PROTOCOL;
-    if (!namespace ||
-        !session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from))
+    if (namespace_open(&router->namespaces, record->namespace, &namespace) < 0) {
         turn_away(router, link, record->socket);
+        return 0;
+    }
+    session =
+        session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from);
+    if (!session)
+        turn_away(router, link, record->socket);
+    namespace_release(&router->namespaces, namespace); /* the session holds it */
     return 0;
 }
 
@@ -174,8 +181,7 @@ struct share {
 static struct share share_of(const struct router *router, const struct gateway_link *link,
                              const struct journal_message *fields)
 {
-    const struct namespace_config *namespace =
-        namespaces_find(&router->settings->namespaces, fields->namespace);
+    const struct namespace *namespace = namespace_find(&router->namespaces, fields->namespace);
     struct share share = {.request = request_of(link, fields)};
     const struct room *room;
 
@@ -194,7 +200,7 @@ static struct share share_of(const struct router *router, const struct gateway_l
         share.deliver = share.sender;
         break;
     case DELIVER_NAMESPACE:
-        share.deliver = link->sessions.namespaces[namespace - router->settings->namespaces.namespaces];
+        share.deliver = namespace_has_link(namespace, link);
         break;
     }
     return share;
@@ -209,7 +215,7 @@ static size_t cost_of(const struct router *router, const struct gateway_link *li
     if (!share.deliver)
         return share.request ? RECORD_OVERHEAD + names : 0;
     return RECORD_OVERHEAD * 3 + names + fields->event.length + fields->sender_name.length +
-           fields->arguments.length;
+           fields->arguments.length + fields->attachments.length;
 }
 
 static void replay(struct router *router, struct gateway_link *link, const struct journal_message *fields)
@@ -228,13 +234,13 @@ static void replay(struct router *router, struct gateway_link *link, const struc
         return;
     router->counters.replayed++;
     buffer_clear(scratch);
-    message_append_payload(
-        scratch, fields,
-        router_epoch_for(router, namespaces_find(&router->settings->namespaces, fields->namespace)));
+    message_append_payload(scratch, fields,
+                           router_epoch_for(router, namespace_find(&router->namespaces, fields->namespace)));
     if (fields->deliver == DELIVER_SELF) {
         wire_put_emit(&link->out, &(struct wire_emit){.socket = share.sender->socket,
                                                       .flags = flags,
-                                                      .payload = buffer_bytes(scratch)});
+                                                      .payload = buffer_bytes(scratch),
+                                                      .attachments = fields->attachments});
         link_tell(link, fields->pos);
     } else {
         if (fields->deliver == DELIVER_NAMESPACE)
@@ -244,7 +250,8 @@ static void replay(struct router *router, struct gateway_link *link, const struc
                                                             .room = fields->room,
                                                             .flags = flags,
                                                             .except = share.sender ? share.sender->socket : 0,
-                                                            .payload = buffer_bytes(scratch)});
+                                                            .payload = buffer_bytes(scratch),
+                                                            .attachments = fields->attachments});
         link->told = fields->pos;
     }
 }
@@ -289,6 +296,7 @@ static void go_live(struct router *router, struct gateway_link *link, bool resum
     link_set_state(link, LINK_LIVE);
     close_unwelcome(link);
     announce_watched(router, link);
+    pass_back(router, link);
     link_split(&router->links, link);
     log_info("gateway is live", "gateway=%s version=%s sockets=%u pos=%llu resumed=%d", link->name,
              link->version, link->sessions.by_socket.count, (unsigned long long)router->released, resumed);

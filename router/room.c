@@ -10,6 +10,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* Two rooms of one name differ by their namespace, and by nothing less than its address as long as it lives.
+ */
+enum { ROOM_KEY_MAX = sizeof(struct namespace *) + ROOM_NAME_MAX };
+
 struct announcing {
     struct rooms *rooms;
     void (*announce)(void *argument, struct room *room);
@@ -20,18 +24,19 @@ static struct bytes room_key(const void *entry)
 {
     const struct room *room = entry;
 
-    return bytes_make(room->key, room->name_length + 1u);
+    return bytes_make(room->key, sizeof room->namespace + room->name_length);
 }
 
-void rooms_init(struct rooms *rooms, const struct namespace_list *namespaces, uint64_t now)
+void rooms_init(struct rooms *rooms, struct namespace_table *namespaces, uint64_t now)
 {
     *rooms = (struct rooms){.namespaces = namespaces, .now = now};
     table_init(&rooms->table, room_key);
     timer_wheel_init(&rooms->presence, now);
 }
 
-static void free_room(struct room *room)
+static void free_room(struct rooms *rooms, struct room *room)
 {
+    namespace_release(rooms->namespaces, room->namespace);
     timer_wheel_cancel(&room->presence);
     if (room->links != room->own)
         free(room->links);
@@ -45,38 +50,37 @@ void rooms_done(struct rooms *rooms)
     uint32_t cursor = 0;
 
     while ((room = table_next(&rooms->table, &cursor)))
-        free_room(room);
+        free_room(rooms, room);
     table_done(&rooms->table);
 }
 
-static struct bytes compose_key(const struct rooms *rooms, const struct namespace_config *namespace,
-                                struct bytes name, char space[ROOM_NAME_MAX + 1])
+static struct bytes compose_key(const struct namespace *namespace, struct bytes name,
+                                char space[ROOM_KEY_MAX])
 {
     assert(name.length <= ROOM_NAME_MAX);
-    space[0] = (char)(namespace - rooms->namespaces->namespaces);
+    memcpy(space, &namespace, sizeof namespace);
     if (name.length)
-        memcpy(space + 1, name.data, name.length);
-    return bytes_make(space, name.length + 1);
+        memcpy(space + sizeof namespace, name.data, name.length);
+    return bytes_make(space, sizeof namespace + name.length);
 }
 
-struct room *rooms_find(const struct rooms *rooms, const struct namespace_config *namespace,
-                        struct bytes name)
+struct room *rooms_find(const struct rooms *rooms, const struct namespace *namespace, struct bytes name)
 {
-    char space[ROOM_NAME_MAX + 1];
+    char space[ROOM_KEY_MAX];
 
-    return table_find(&rooms->table, compose_key(rooms, namespace, name, space));
+    return table_find(&rooms->table, compose_key(namespace, name, space));
 }
 
-struct room *rooms_get(struct rooms *rooms, const struct namespace_config *namespace, struct bytes name)
+struct room *rooms_get(struct rooms *rooms, struct namespace *namespace, struct bytes name)
 {
-    char space[ROOM_NAME_MAX + 1];
-    struct bytes key = compose_key(rooms, namespace, name, space);
+    char space[ROOM_KEY_MAX];
+    struct bytes key = compose_key(namespace, name, space);
     struct room *room = table_find(&rooms->table, key);
 
     if (room)
         return room;
     room = memory_zero(1, sizeof *room + key.length);
-    room->namespace = namespace;
+    room->namespace = namespace_hold(namespace);
     room->links = room->own;
     room->link_capacity = ROOM_LINKS_INLINE;
     room->name_length = (uint8_t)name.length;
@@ -90,7 +94,7 @@ static void free_if_unused(struct rooms *rooms, struct room *room)
     if (room->members || room->references)
         return;
     table_remove(&rooms->table, room);
-    free_room(room);
+    free_room(rooms, room);
 }
 
 void room_release(struct rooms *rooms, struct room *room)
@@ -129,13 +133,7 @@ static struct room_link *add_link(struct room *room, struct gateway_link *link)
     return &room->links[room->link_count++];
 }
 
-static void arm_presence(struct rooms *rooms, struct room *room)
-{
-    if (room->watchers && !wheel_timer_scheduled(&room->presence))
-        timer_wheel_schedule(&rooms->presence, &room->presence, room->presence_at + PRESENCE_INTERVAL_MS);
-}
-
-void room_add_member(struct rooms *rooms, struct room *room, struct gateway_link *link, bool watch)
+static void count_in(struct room *room, struct gateway_link *link, bool watch)
 {
     struct room_link *entry = find_link(room, link);
 
@@ -143,13 +141,9 @@ void room_add_member(struct rooms *rooms, struct room *room, struct gateway_link
         entry = add_link(room, link);
     entry->members++;
     entry->watchers += watch;
-    room->members++;
-    room->watchers += watch;
-    rooms->members++;
-    arm_presence(rooms, room);
 }
 
-void room_remove_member(struct rooms *rooms, struct room *room, struct gateway_link *link, bool watch)
+static void count_out(struct room *room, struct gateway_link *link, bool watch)
 {
     struct room_link *entry = find_link(room, link);
 
@@ -158,6 +152,26 @@ void room_remove_member(struct rooms *rooms, struct room *room, struct gateway_l
     entry->watchers -= watch;
     if (entry->members == 0)
         *entry = room->links[--room->link_count];
+}
+
+static void arm_presence(struct rooms *rooms, struct room *room)
+{
+    if (room->watchers && !wheel_timer_scheduled(&room->presence))
+        timer_wheel_schedule(&rooms->presence, &room->presence, room->presence_at + PRESENCE_INTERVAL_MS);
+}
+
+void room_add_member(struct rooms *rooms, struct room *room, struct gateway_link *link, bool watch)
+{
+    count_in(room, link, watch);
+    room->members++;
+    room->watchers += watch;
+    rooms->members++;
+    arm_presence(rooms, room);
+}
+
+void room_remove_member(struct rooms *rooms, struct room *room, struct gateway_link *link, bool watch)
+{
+    count_out(room, link, watch);
     room->members--;
     room->watchers -= watch;
     rooms->members--;
@@ -165,6 +179,12 @@ void room_remove_member(struct rooms *rooms, struct room *room, struct gateway_l
         timer_wheel_cancel(&room->presence);
     arm_presence(rooms, room);
     free_if_unused(rooms, room);
+}
+
+void room_move_member(struct room *room, struct gateway_link *from, struct gateway_link *to, bool watch)
+{
+    count_out(room, from, watch);
+    count_in(room, to, watch);
 }
 
 void room_change_watch(struct room *room, struct gateway_link *link, bool watch)

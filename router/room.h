@@ -10,7 +10,7 @@
 
 #include "common/table.h"
 #include "common/timer_wheel.h"
-#include "proto/rules.h"
+#include "router/namespace.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,7 +37,7 @@ struct room_recent {
 };
 
 struct room {
-    const struct namespace_config *namespace;
+    struct namespace *namespace; /* held */
     uint32_t members, watchers;
     uint32_t references;
     uint32_t waiting;  /* tickets that the journal has */
@@ -51,12 +51,12 @@ struct room {
     uint32_t announced;   /* the members it told of */
     bool seq_known;
     uint8_t name_length;
-    char key[]; /* the namespace's index, then the name */
+    char key[]; /* the namespace's address, then the name */
 };
 
 struct rooms {
     struct table table;
-    const struct namespace_list *namespaces;
+    struct namespace_table *namespaces;
     struct timer_wheel presence;
     uint64_t now; /* ms: of the last rooms_advance() */
     uint64_t members;
@@ -64,20 +64,19 @@ struct rooms {
 
 static inline struct bytes room_name(const struct room *room)
 {
-    return bytes_make(room->key + 1, room->name_length);
+    return bytes_make(room->key + sizeof room->namespace, room->name_length);
 }
 
-void rooms_init(struct rooms *rooms, const struct namespace_list *namespaces, uint64_t now);
+void rooms_init(struct rooms *rooms, struct namespace_table *namespaces, uint64_t now);
 
 /* Frees all rooms, whoever holds them. */
 void rooms_done(struct rooms *rooms);
 
 /* NULL when there is none. */
-struct room *rooms_find(const struct rooms *rooms, const struct namespace_config *namespace,
-                        struct bytes name);
+struct room *rooms_find(const struct rooms *rooms, const struct namespace *namespace, struct bytes name);
 
 /* Makes it if need be: the caller then adds a member, or holds it. name: at most ROOM_NAME_MAX bytes. */
-struct room *rooms_get(struct rooms *rooms, const struct namespace_config *namespace, struct bytes name);
+struct room *rooms_get(struct rooms *rooms, struct namespace *namespace, struct bytes name);
 
 static inline struct room *room_hold(struct room *room)
 {
@@ -93,6 +92,9 @@ void room_add_member(struct rooms *rooms, struct room *room, struct gateway_link
 
 /* Takes back a member; frees the room when nobody needs it any more. */
 void room_remove_member(struct rooms *rooms, struct room *room, struct gateway_link *link, bool watch);
+
+/* A member is on another gateway from now on: how many there are stays, and nothing is announced. */
+void room_move_member(struct room *room, struct gateway_link *from, struct gateway_link *to, bool watch);
 
 /* A member begins or ceases to watch. */
 void room_change_watch(struct room *room, struct gateway_link *link, bool watch);

@@ -7,8 +7,10 @@
 
 #include "common/exit_code.h"
 #include "common/memory.h"
+#include "router/ask.h"
 #include "router/dispatch.h"
 #include "router/membership.h"
+#include "router/pass.h"
 #include "router/publish.h"
 #include "router/resync.h"
 #include "router/stats.h"
@@ -21,9 +23,9 @@
 
 enum { DRAIN_MS = 10000, LINGER_MS = 500, FAILURE_MAX = 512 };
 
-const char *router_epoch_for(const struct router *router, const struct namespace_config *namespace)
+const char *router_epoch_for(const struct router *router, const struct namespace *namespace)
 {
-    return namespace->recovery ? journal_epoch(router->journal) : NULL;
+    return namespace->config->recovery ? journal_epoch(router->journal) : NULL;
 }
 
 /* -- tickets ---------------------------------------------------------------------------------- */
@@ -150,14 +152,14 @@ static void on_journal(void *arg, int fd, unsigned ready)
 static void remember(void *argument, const struct journal_message *fields)
 {
     struct router *router = argument;
-    const struct namespace_config *namespace =
-        namespaces_find(&router->settings->namespaces, fields->namespace);
+    struct namespace *namespace;
     struct message *message;
     struct room *room;
 
     if (router->recent.count == 0 && router->released == 0)
         recent_start(&router->recent, fields->pos - 1);
     router->released = fields->pos;
+    namespace = namespace_recall(&router->namespaces, fields->namespace);
     if (!namespace)
         return; /* nobody can be in it any more */
     room = rooms_get(&router->rooms, namespace, fields->room);
@@ -167,6 +169,7 @@ static void remember(void *argument, const struct journal_message *fields)
         room->seq_known = true;
     }
     room_hold(room);
+    namespace_release(&router->namespaces, namespace); /* the room holds it */
     recent_add(&router->recent, message);
 }
 
@@ -231,13 +234,16 @@ static void hello(void *argument, struct gateway_link *link, const struct wire_h
     resync_hello(argument, link, record);
 }
 
-static void removed(void *argument, struct gateway_link *link, bool replaced)
+static void removed(void *argument, struct gateway_link *link, enum link_end end)
 {
     struct router *router = argument;
 
+    ask_forget(router, link);
     resync_forget(router, link);
-    if (!replaced)
+    if (end == LINK_END_GONE)
         stats_forget(router->stats, link);
+    if (end != LINK_END_RENEWED)
+        pass_gone(router, link);
 }
 
 static const struct link_events link_events = {hello, dispatch_record, removed};
@@ -269,7 +275,8 @@ int router_start(struct router *router, const struct router_settings *settings, 
     int result;
 
     *router = (struct router){.settings = settings, .loop = loop, .started = loop_now(loop)};
-    rooms_init(&router->rooms, &settings->namespaces, loop_now(loop));
+    namespace_table_init(&router->namespaces, &settings->namespaces, settings->max_pattern_namespaces);
+    rooms_init(&router->rooms, &router->namespaces, loop_now(loop));
     sessions_init(&router->sessions, &router->rooms);
     recent_init(&router->recent, &router->rooms, settings->recent_max);
     loop_timer_init(&router->drain_timer, loop, on_drained_too_slowly, router);
@@ -305,6 +312,7 @@ void router_done(struct router *router)
     recent_done(&router->recent);
     sessions_done(&router->sessions);
     rooms_done(&router->rooms);
+    namespace_table_done(&router->namespaces);
     buffer_done(&router->scratch);
 }
 

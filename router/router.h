@@ -13,6 +13,7 @@
 #include "router/link.h"
 #include "router/recent.h"
 
+struct ask;
 struct page;
 struct stats;
 struct stats_socket;
@@ -23,6 +24,7 @@ struct router {
     struct journal *journal;
     struct loop_watch *journal_watch;
     struct links links;
+    struct namespace_table namespaces;
     struct rooms rooms;
     struct sessions sessions;
     struct recent recent;
@@ -36,6 +38,8 @@ struct router {
     struct page *pages;                      /* of history, on their way from the journal; list by next */
     struct page *queued_first, *queued_last; /* those among them that it does not have yet */
     uint32_t page_count, page_reads;
+    struct ask *asks; /* questions to gateways; list by next */
+    uint64_t last_ask;
     uint32_t replays; /* reads for replay on their way */
     uint64_t started; /* ms */
     struct loop_timer drain_timer;
@@ -66,7 +70,7 @@ static inline bool router_busy(const struct router *router)
 }
 
 /* The epoch for payloads of that namespace; NULL when it has no offsets. */
-const char *router_epoch_for(const struct router *router, const struct namespace_config *namespace);
+const char *router_epoch_for(const struct router *router, const struct namespace *namespace);
 
 /* Fills in a ticket that is neither publish nor volatile, and hands it over.  Takes holds of link and room.
  */

@@ -63,14 +63,8 @@ struct session *sessions_find_sid(const struct sessions *sessions, struct bytes 
     return table_find(&sessions->by_sid, sid);
 }
 
-static size_t namespace_index(const struct sessions *sessions, const struct session *session)
-{
-    return (size_t)(session->namespace - sessions->rooms->namespaces->namespaces);
-}
-
 struct session *session_new(struct sessions *sessions, struct session_set *set, struct gateway_link *link,
-                            uint64_t socket, const struct namespace_config *namespace, struct bytes sid,
-                            struct bytes from)
+                            uint64_t socket, struct namespace *namespace, struct bytes sid, struct bytes from)
 {
     struct session *session;
 
@@ -81,15 +75,43 @@ struct session *session_new(struct sessions *sessions, struct session_set *set, 
     session->link = link;
     session->socket = socket;
     session->serial = ++sessions->last_serial;
-    session->namespace = namespace;
+    session->namespace = namespace_hold(namespace);
     session->from = from.length ? memory_text(from.data, from.length) : NULL;
     session->rooms = session->own;
     session->room_capacity = SESSION_ROOMS_INLINE;
     memcpy(session->sid, sid.data, SID_LENGTH);
     table_insert(&set->by_socket, session);
     table_insert(&sessions->by_sid, session);
-    set->namespaces[namespace_index(sessions, session)]++;
+    namespace_add_socket(sessions->rooms->namespaces, namespace, link);
     return session;
+}
+
+bool session_at_rest(const struct session *session)
+{
+    for (uint16_t i = 0; i < session->room_count; i++)
+        if (session->rooms[i].pending)
+            return false;
+    return session->reads == 0;
+}
+
+void session_move(struct sessions *sessions, struct session_set *from, struct session_set *to,
+                  struct gateway_link *link, uint64_t socket, struct session *session)
+{
+    struct namespace_table *namespaces = sessions->rooms->namespaces;
+
+    assert(session_at_rest(session) && !session_find(to, socket));
+    for (uint16_t i = 0; i < session->room_count; i++) {
+        const struct membership *membership = &session->rooms[i];
+
+        assert(membership->member);
+        room_move_member(membership->room, session->link, link, membership->watch);
+    }
+    table_remove(&from->by_socket, session);
+    namespace_add_socket(namespaces, session->namespace, link);
+    namespace_remove_socket(namespaces, session->namespace, session->link);
+    session->link = link;
+    session->socket = socket;
+    table_insert(&to->by_socket, session);
 }
 
 void session_remove(struct sessions *sessions, struct session_set *set, struct session *session)
@@ -97,7 +119,8 @@ void session_remove(struct sessions *sessions, struct session_set *set, struct s
     for (uint16_t i = 0; i < session->room_count; i++)
         if (session->rooms[i].member)
             session_exit(sessions, session, &session->rooms[i]);
-    set->namespaces[namespace_index(sessions, session)]--;
+    namespace_remove_socket(sessions->rooms->namespaces, session->namespace, session->link);
+    namespace_release(sessions->rooms->namespaces, session->namespace);
     table_remove(&set->by_socket, session);
     table_remove(&sessions->by_sid, session);
     if (session->rooms != session->own)

@@ -3,7 +3,8 @@
  *
  * A session is found by its gateway's link and the gateway's number for it, or by its sid.  It
  * goes with its socket, or with all of its gateway's; whoever waits for the journal meanwhile
- * keeps link, number and serial and looks again: the number may have come to stand for another.
+ * keeps link, number and serial and looks again: the number may have come to stand for another,
+ * or the session may have moved to another gateway.
  */
 #ifndef HUBBUB_ROUTER_SESSION_H
 #define HUBBUB_ROUTER_SESSION_H
@@ -31,10 +32,10 @@ struct membership {
 
 struct session {
     struct gateway_link *link;
-    uint64_t socket; /* the gateway's number */
-    uint64_t serial; /* from 1; no two sessions of a router have the same */
-    const struct namespace_config *namespace;
-    char *from; /* NULL: anonymous */
+    uint64_t socket;             /* the gateway's number */
+    uint64_t serial;             /* from 1; no two sessions of a router have the same */
+    struct namespace *namespace; /* held */
+    char *from;                  /* NULL: anonymous */
     struct membership *rooms;
     struct membership own[SESSION_ROOMS_INLINE];
     struct refusal_budget errors; /* hubbub:error events */
@@ -52,7 +53,6 @@ struct sessions {
 /* What a link keeps of its sessions. */
 struct session_set {
     struct table by_socket;
-    uint32_t namespaces[NAMESPACES_MAX]; /* sessions of each */
 };
 
 static inline struct bytes session_sid(const struct session *session)
@@ -78,8 +78,18 @@ struct session *sessions_find_sid(const struct sessions *sessions, struct bytes 
  * already, or the sid anywhere.
  */
 struct session *session_new(struct sessions *sessions, struct session_set *set, struct gateway_link *link,
-                            uint64_t socket, const struct namespace_config *namespace, struct bytes sid,
+                            uint64_t socket, struct namespace *namespace, struct bytes sid,
                             struct bytes from) MUST_CHECK;
+
+/* Whether nothing of it is on its way: no join, no leave, no page of history. */
+bool session_at_rest(const struct session *session);
+
+/*
+ * The socket is on another gateway from now on: under that number, which must be free in its set.  Sid,
+ * serial and rooms stay as they are.  It must be at rest: what is on its way looks for it where it was.
+ */
+void session_move(struct sessions *sessions, struct session_set *from, struct session_set *to,
+                  struct gateway_link *link, uint64_t socket, struct session *session);
 
 /* Leaves all its rooms and frees it. */
 void session_remove(struct sessions *sessions, struct session_set *set, struct session *session);

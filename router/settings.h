@@ -19,6 +19,7 @@ struct router_settings {
     uint32_t heartbeat, dead; /* ms */
     uint32_t max_gateways;
     uint32_t max_rooms_per_connection;
+    uint32_t max_pattern_namespaces;
     uint32_t max_history;        /* messages in one answer */
     uint32_t max_history_bytes;  /* of messages in one answer */
     uint32_t max_event;          /* bytes of an event's arguments */

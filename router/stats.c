@@ -30,6 +30,7 @@ static const char help[] = "stats       what this stack does, one value a line\n
                            "stats json  the same, and every metric, as one JSON document\n"
                            "rooms       the largest rooms: namespace, members, gateways, seq, name\n"
                            "gateways    name, state, sockets, unacknowledged bytes, version\n"
+                           "socket SID  one socket: namespace, from, gateway, rooms, handshake\n"
                            "help        this\n"
                            "quit        hang up\n\n";
 
@@ -108,6 +109,7 @@ static void count(const struct stats *stats, struct stats_tree *tree)
     }
     for (unsigned i = 0; i < stats->gateways.name_count; i++)
         stats_tree_count(tree, stats->gateways.names[i].text, stats_sources_sum(&stats->gateways, i));
+    stats_tree_count(tree, "hubbub_namespaces", router->namespaces.by_name.count);
     stats_tree_count(tree, "hubbub_rooms", router->rooms.table.count);
     stats_tree_count(tree, "hubbub_members", router->rooms.members);
 }
@@ -168,24 +170,22 @@ static struct stats_tree *describe(const struct stats *stats)
 
 /* -- commands --------------------------------------------------------------------------------- */
 
-static bool show_stats(struct stats *stats, struct buffer *out)
+static void show_stats(struct stats *stats, struct buffer *out)
 {
     struct stats_tree *tree = describe(stats);
 
     stats_tree_append_lines(out, tree);
     buffer_append_char(out, '\n');
     stats_tree_free(tree);
-    return true;
 }
 
-static bool show_json(struct stats *stats, struct buffer *out)
+static void show_json(struct stats *stats, struct buffer *out)
 {
     struct stats_tree *tree = describe(stats);
 
     stats_tree_append_json(out, tree);
     buffer_append_literal(out, "\n\n");
     stats_tree_free(tree);
-    return true;
 }
 
 /* The rooms with the most members, in descending order; gives how many there are in all. */
@@ -214,7 +214,7 @@ static unsigned largest_rooms(const struct router *router, const struct room *la
     return all;
 }
 
-static bool show_rooms(struct stats *stats, struct buffer *out)
+static void show_rooms(struct stats *stats, struct buffer *out)
 {
     const struct room *largest[ROOMS_SHOWN];
     unsigned shown, all = largest_rooms(stats->router, largest, &shown);
@@ -231,10 +231,9 @@ static bool show_rooms(struct stats *stats, struct buffer *out)
     if (all > shown)
         buffer_printf(out, "and %u more\n", all - shown);
     buffer_append_char(out, '\n');
-    return true;
 }
 
-static bool show_gateways(struct stats *stats, struct buffer *out)
+static void show_gateways(struct stats *stats, struct buffer *out)
 {
     const struct links *links = &stats->router->links;
 
@@ -246,36 +245,42 @@ static bool show_gateways(struct stats *stats, struct buffer *out)
                       link->version);
     }
     buffer_append_char(out, '\n');
-    return true;
 }
 
-static bool show_help(struct stats *stats, struct buffer *out)
+static void show_help(struct stats *stats, struct buffer *out)
 {
     (void)stats;
     buffer_append_literal(out, help);
-    return true;
-}
-
-static bool hang_up(struct stats *stats, struct buffer *out)
-{
-    (void)stats;
-    buffer_append_char(out, '\n');
-    return false;
 }
 
 static const struct {
     const char *name;
-    bool (*run)(struct stats *stats, struct buffer *out);
+    void (*show)(struct stats *stats, struct buffer *out);
 } commands[] = {
     {"stats", show_stats},       {"stats json", show_json}, {"rooms", show_rooms},
-    {"gateways", show_gateways}, {"help", show_help},       {"quit", hang_up},
+    {"gateways", show_gateways}, {"help", show_help},
 };
 
-bool stats_command(struct stats *stats, struct bytes line, struct buffer *out)
+enum stats_outcome stats_command(struct stats *stats, struct bytes line, struct stats_waiter *waiter,
+                                 struct buffer *out)
 {
+    struct bytes socket = BYTES("socket ");
+
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (bytes_equal_text(line, commands[i].name))
-            return commands[i].run(stats, out);
+        if (bytes_equal_text(line, commands[i].name)) {
+            commands[i].show(stats, out);
+            return STATS_ANSWERED;
+        }
+    if (bytes_starts_with(line, socket)) {
+        struct bytes sid = bytes_make(line.data + socket.length, line.length - socket.length);
+
+        waiter->inquiry = inquiry_start(stats->router, sid, waiter->done, waiter->argument, out);
+        return waiter->inquiry ? STATS_LATER : STATS_ANSWERED;
+    }
+    if (bytes_equal_text(line, "quit")) {
+        buffer_append_char(out, '\n');
+        return STATS_HANG_UP;
+    }
     buffer_append_literal(out, "error unknown command; try help\n\n");
-    return true;
+    return STATS_ANSWERED;
 }

@@ -7,7 +7,7 @@
 #ifndef HUBBUB_ROUTER_STATS_H
 #define HUBBUB_ROUTER_STATS_H
 
-#include "router/router.h"
+#include "router/inquiry.h"
 
 enum {
     STATS_NAMES_MAX = 512, /* different counters of all gateways */
@@ -29,7 +29,21 @@ int stats_take(struct stats *stats, const struct gateway_link *link,
 /* The gateway is gone. */
 void stats_forget(struct stats *stats, const struct gateway_link *link);
 
-/* Appends the answer to one command line, ended by an empty line.  False for the command to hang up. */
-bool stats_command(struct stats *stats, struct bytes line, struct buffer *out);
+enum stats_outcome {
+    STATS_ANSWERED,
+    STATS_HANG_UP, /* answered; the client wants no more */
+    STATS_LATER,   /* the inquiry will bring the answer */
+};
+
+/* Who waits for an answer that comes later. */
+struct stats_waiter {
+    inquiry_done *done;
+    void *argument;
+    struct inquiry *inquiry; /* set with STATS_LATER: for inquiry_cancel() until done is called */
+};
+
+/* Answers one command line: appends lines, ended by an empty one, unless they come later. */
+enum stats_outcome stats_command(struct stats *stats, struct bytes line, struct stats_waiter *waiter,
+                                 struct buffer *out) MUST_CHECK;
 
 #endif

@@ -19,6 +19,7 @@ struct client {
     int fd;
     bool ended;   /* takes no more commands; waits for the other side to hang up */
     bool closing; /* the other side sends no more */
+    struct stats_waiter waiter;
     size_t input_length;
     char input[STATS_LINE_MAX];
     struct buffer output;
@@ -40,6 +41,8 @@ static void close_client(struct client *client)
     for (unsigned i = 0; i < STATS_CLIENTS_MAX; i++)
         if (server->clients[i] == client)
             server->clients[i] = NULL;
+    if (client->waiter.inquiry)
+        inquiry_cancel(client->waiter.inquiry);
     loop_timer_stop(&client->idle);
     loop_watch_free(client->watch);
     close(client->fd);
@@ -52,14 +55,14 @@ static void on_idle(void *arg)
     close_client(arg);
 }
 
-/* Runs the next whole line.  False when there is none. */
+/* Runs the next whole line.  False when there is none, or its answer is still to come. */
 static bool run_line(struct client *client)
 {
     char *end = memchr(client->input, '\n', client->input_length);
     size_t used;
     struct bytes line;
 
-    if (client->ended)
+    if (client->ended || client->waiter.inquiry)
         return false;
     if (!end) {
         if (client->input_length == STATS_LINE_MAX) {
@@ -72,7 +75,7 @@ static bool run_line(struct client *client)
     line = bytes_make(client->input, used - 1);
     if (line.length && line.data[line.length - 1] == '\r')
         line.length--;
-    if (!stats_command(client->server->stats, line, &client->output))
+    if (stats_command(client->server->stats, line, &client->waiter, &client->output) == STATS_HANG_UP)
         client->ended = true;
     client->input_length -= used;
     memmove(client->input, client->input + used, client->input_length);
@@ -119,22 +122,40 @@ static int serve(struct client *client)
     return result;
 }
 
+/* Answers what can be answered, and waits for what is needed next. */
+static void go_on(struct client *client)
+{
+    int result = serve(client);
+    unsigned interest = result == ERROR_AGAIN ? LOOP_WRITE : client->waiter.inquiry ? LOOP_NONE : LOOP_READ;
+
+    if (result == 0 && client->ended)
+        shutdown(client->fd, SHUT_WR); /* closing with input unread would take the answer back */
+    if (result == ERROR_CLOSED || (result == 0 && client->closing && !client->waiter.inquiry) ||
+        loop_watch_set(client->watch, interest) < 0)
+        close_client(client);
+}
+
+static void on_answer(void *arg, struct bytes lines)
+{
+    struct client *client = arg;
+
+    client->waiter.inquiry = NULL;
+    buffer_append_bytes(&client->output, lines);
+    loop_timer_start(&client->idle, STATS_IDLE_MS);
+    go_on(client);
+}
+
 static void on_client(void *arg, int fd, unsigned ready)
 {
     struct client *client = arg;
-    int result;
 
+    (void)fd;
     loop_timer_start(&client->idle, STATS_IDLE_MS);
     if (client->ended)
         client->input_length = 0;
     if (ready & LOOP_READ && read_input(client) < 0)
         client->closing = true; /* what it asked before it shut its side down is still answered */
-    result = serve(client);
-    if (result == 0 && client->ended)
-        shutdown(fd, SHUT_WR); /* closing with input unread would take the answer back */
-    if (result == ERROR_CLOSED || (result == 0 && client->closing) ||
-        loop_watch_set(client->watch, result == ERROR_AGAIN ? LOOP_WRITE : LOOP_READ) < 0)
-        close_client(client);
+    go_on(client);
 }
 
 static void on_accept(void *arg, int listener, unsigned ready)
@@ -155,6 +176,7 @@ static void on_accept(void *arg, int listener, unsigned ready)
     }
     client = memory_zero(1, sizeof *client);
     client->server = server;
+    client->waiter = (struct stats_waiter){.done = on_answer, .argument = client};
     client->fd = fd;
     client->watch = loop_watch_new(server->loop, fd, LOOP_READ, on_client, client);
     if (!client->watch) {

@@ -209,14 +209,6 @@ class Grammar(SocketIoTest):
     def test_long_namespaces_close(self):
         self.closes('40/' + 'n' * 255, connect=False)
 
-    def test_binary_packets_close_until_they_are_served(self):
-        for text in ('451-["a",{"_placeholder":true,"num":0}]', '461-1[{"_placeholder":true,"num":0}]'):
-            with connected() as peer:
-                peer.send_text(text)
-                self.assertEqual(peer.read_close(), 1003)
-        for text in ('45["a"]', '450-["a"]', '4511-["a"]', '451["a"]', '45-["a"]', '451e0-["a"]'):
-            self.closes(text)
-
 
 class Events(SocketIoTest):
     def test_unknown_acks_and_empty_events_are_ignored(self):

@@ -177,9 +177,9 @@ class Frames(WebSocketTest):
             self.closed_with(1002, frame(opcode, b'\x03\xe8' + b'a' * 124))
             self.closed_with(1002, frame(opcode, '', fin=False))
 
-    def test_binary_is_not_taken_yet(self):
-        self.closed_with(1003, frame(BINARY, b'\x01\x02'))
-        self.closed_with(1003, frame(BINARY, b''))
+    def test_binary_that_was_not_announced(self):
+        self.closed_with(None, frame(BINARY, b'\x01\x02'))
+        self.closed_with(None, frame(BINARY, b''))
 
 
 class Text(WebSocketTest):

@@ -2,20 +2,10 @@
  * Fuzzes proto/http.h: a shorter head gives 0 or the error of the whole, and
  * what an accepted request hands out lies within its head.
  */
-#include "common/memory.h"
+#include "fuzz.h"
 #include "proto/http.h"
 
-#include <stdlib.h>
-
 #define PREFIXES_MAX 400
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void check_within(struct bytes part, const char *data, int length)
 {

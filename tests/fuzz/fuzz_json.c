@@ -1,16 +1,7 @@
 /* Any bytes through the JSON scanner: its ways to read a text must agree with each other. */
+#include "fuzz.h"
 #include "proto/json_scan.h"
 #include "proto/json_text.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void check_string(struct json_value string)
 {

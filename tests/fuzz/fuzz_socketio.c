@@ -1,17 +1,8 @@
 /* Any text as an Engine.IO message with a Socket.IO packet: what is accepted is within the limits and the
  * text. */
+#include "fuzz.h"
 #include "proto/engineio.h"
 #include "proto/socketio.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void require_within(struct bytes part, struct bytes text)
 {
@@ -25,10 +16,11 @@ static void check_head(const struct socketio_packet *packet)
     struct socketio_packet again;
     struct buffer out = {0};
 
-    socketio_append_event_head(&out, packet->nsp, packet->ack);
+    socketio_append_event_head(&out, packet->nsp, packet->ack, packet->attachments);
     buffer_append_literal(&out, "[\"e\"]");
     require(socketio_packet_parse(bytes_make(out.data + 1, out.length - 1), &again) == 0);
-    require(bytes_equal(again.nsp, packet->nsp) && again.ack == packet->ack);
+    require(bytes_equal(again.nsp, packet->nsp) && again.ack == packet->ack &&
+            again.attachments == packet->attachments);
     buffer_done(&out);
 }
 

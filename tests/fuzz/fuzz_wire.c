@@ -1,16 +1,7 @@
 /* Any bytes as a batch of the link: what is read lies within them, and is read the same once it is written
  * again. */
+#include "fuzz.h"
 #include "proto/wire.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void check_text(struct bytes part, struct bytes batch)
 {
@@ -35,13 +26,38 @@ static void check_list(struct bytes part, struct bytes batch)
             return;
 }
 
+/* Blobs were looked through when the record was read: each is there, and nothing else is. */
+static void check_blobs(struct bytes part, struct bytes batch)
+{
+    struct wire_reader reader;
+    struct wire_list copy = {0};
+    struct bytes blob;
+    int count;
+
+    if (part.length)
+        check_text(part, batch);
+    count = wire_list_open(&reader, part);
+    require(count >= 0 && (count > 0) == (part.length > 0));
+    for (int i = 0; i < count; i++) {
+        require(wire_list_text(&reader, &blob) == 0);
+        check_text(blob, part);
+        wire_list_put_blob(&copy, blob);
+    }
+    require(wire_list_text(&reader, &blob) < 0);
+    /* As this side writes them they are the same blobs. */
+    require(wire_list_open(&reader, wire_list_finish(&copy)) == count);
+    wire_list_done(&copy);
+}
+
 #define CHECK_U64(field)    require(batch.length > 0);
 #define CHECK_TEXT(field)   check_text(field, batch);
 #define CHECK_LIST(field)   check_list(field, batch);
+#define CHECK_BLOBS(field)  check_blobs(field, batch);
 #define CHECK(kind, name)   CHECK_##kind(record.name)
 #define SAME_U64(a, b)      ((a) == (b))
 #define SAME_TEXT(a, b)     bytes_equal(a, b)
 #define SAME_LIST(a, b)     bytes_equal(a, b)
+#define SAME_BLOBS(a, b)    bytes_equal(a, b)
 #define COMPARE(kind, name) require(SAME_##kind(record.name, again.name));
 #define X(NAME, name, number, FIELDS)                                                                        \
     static void check_##name(struct wire_reader *reader, struct bytes batch)                                 \

@@ -73,6 +73,17 @@ static void reserved_room_becomes_length_by_extend(void **state)
     buffer_done(&buffer);
 }
 
+/* A null pointer to begin at, though nothing is written there, is undefined behaviour in its users. */
+static void room_for_nothing_is_somewhere(void **state)
+{
+    struct buffer buffer = {0};
+
+    (void)state;
+    assert_non_null(buffer_reserve(&buffer, 0));
+    assert_int_equal(buffer.length, 0);
+    buffer_done(&buffer);
+}
+
 static void printf_longer_than_the_room_is_whole(void **state)
 {
     struct buffer buffer = {0};
@@ -108,6 +119,7 @@ int main(void)
         cmocka_unit_test(every_way_of_appending_adds_its_bytes),
         cmocka_unit_test(growth_keeps_what_is_there),
         cmocka_unit_test(reserved_room_becomes_length_by_extend),
+        cmocka_unit_test(room_for_nothing_is_somewhere),
         cmocka_unit_test(printf_longer_than_the_room_is_whole),
         cmocka_unit_test(consume_drops_from_the_front),
     };

@@ -3,6 +3,7 @@
 #include "tests/unit/gateway/fixture.h"
 
 #include "gateway/engine.h"
+#include "gateway/websocket_transport.h"
 #include "proto/websocket.h"
 
 #include <fcntl.h>
@@ -48,15 +49,16 @@ struct peer fixture_peer(struct gateway *owner)
 {
     struct peer peer;
     int ends[2];
-    struct bytes key = BYTES("dGhlIHNhbXBsZSBub25jZQ==");
     static const struct connection_protocol none;
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
     peer.fd = ends[0];
     peer.connection = connection_new(owner, ends[1], &none);
     assert_non_null(peer.connection);
-    engine_open(owner, peer.connection, key, (struct bytes){0});
-    peer.socket = socket_new(owner, peer.connection, &owner->namespaces[0]);
+    peer.connection->protocol = &websocket_session;
+    owner->counters.websockets++;
+    engine_start(owner, peer.connection);
+    peer.socket = socket_new(owner, peer.connection, namespace_find(&owner->namespaces, BYTES("/")), (struct bytes){0});
     socket_on_connected(
         owner, peer.socket,
         &(struct wire_connected){.sid = BYTES("sid"), .from = BYTES("anon:sid"), .generation = 1});

@@ -183,7 +183,7 @@ static void answers_to_one_that_does_not_read_have_a_limit(void **state)
 
         memcpy(copy, ping, sizeof ping);
         peer.connection->protocol->input(gateway, peer.connection, copy, sizeof ping - 1);
-        socket_acknowledge(gateway, peer.socket, 1, BYTES("{\"ok\":true}"));
+        socket_acknowledge(gateway, peer.socket, 1, BYTES("{\"ok\":true}"), (struct bytes){0});
         assert_true(peer.connection->output.bytes <= 64 << 10);
         assert_true(++rounds < 10000);
         connections_flush(gateway);

@@ -15,7 +15,7 @@
 static void deliver(struct gateway *gateway, uint64_t pos, const char *payload, uint64_t flags,
                     uint64_t except)
 {
-    struct room *room = room_find(&gateway->namespaces[0], ROOM);
+    struct room *room = room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM);
 
     assert_non_null(room);
     room_deliver(gateway, room,
@@ -90,7 +90,7 @@ static void who_leaves_in_a_turn_gets_what_came_before(void **state)
     room_remove(gateway, c.socket, socket_membership(c.socket, ROOM));
     deliver(gateway, 3, "[3]", 0, 0);
     room_remove(gateway, b.socket, socket_membership(b.socket, ROOM)); /* the last one: the room goes */
-    assert_null(room_find(&gateway->namespaces[0], ROOM));
+    assert_null(room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM));
     fixture_flush(gateway);
     assert_string_equal(fixture_read(&b), "42[3]");
     assert_string_equal(fixture_read(&c), "");
@@ -107,9 +107,9 @@ static void what_is_for_one_keeps_its_place_among_the_rooms(void **state)
     room_add(gateway, a.socket, ROOM, 0, false);
     room_add(gateway, b.socket, ROOM, 0, false);
     deliver(gateway, 1, "[1]", 0, 0);
-    socket_emit(gateway, a.socket, BYTES("[\"own\"]"));
+    socket_emit(gateway, a.socket, BYTES("[\"own\"]"), (struct bytes){0});
     deliver(gateway, 2, "[2]", 0, 0);
-    socket_acknowledge(gateway, a.socket, 7, BYTES("{}"));
+    socket_acknowledge(gateway, a.socket, 7, BYTES("{}"), (struct bytes){0});
     fixture_flush(gateway);
     assert_string_equal(fixture_read(&a), "42[1]|42[\"own\"]|42[2]|437[{}]");
     assert_string_equal(fixture_read(&b), "42[1]|42[2]");
@@ -171,7 +171,7 @@ static void presence_reaches_those_who_watch(void **state)
     fixture_flush(gateway);
     assert_string_equal(fixture_read(&watcher), "42[\"p\"]");
     assert_string_equal(fixture_read(&other), "42[\"q\"]");
-    assert_int_equal(room_find(&gateway->namespaces[0], ROOM)->count, 2);
+    assert_int_equal(room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM)->count, 2);
     fixture_peer_done(&watcher), fixture_peer_done(&other);
     fixture_stop(gateway);
 }
@@ -187,7 +187,7 @@ static void a_member_of_two_rooms_is_written_to_once(void **state)
     room_add(gateway, a.socket, BYTES("other"), 0, false);
     writes = gateway->counters.writes;
     deliver(gateway, 1, "[1]", 0, 0);
-    room_deliver(gateway, room_find(&gateway->namespaces[0], BYTES("other")),
+    room_deliver(gateway, room_find(namespace_find(&gateway->namespaces, BYTES("/")), BYTES("other")),
                  &(struct wire_deliver){.pos = 2, .room = BYTES("other"), .payload = BYTES("[2]")});
     fixture_flush(gateway);
     assert_string_equal(fixture_read(&a), "42[1]|42[2]");
@@ -246,7 +246,7 @@ static void a_slow_reader_over_its_limit_is_closed_and_hurts_nobody(void **state
         assert_int_equal(strlen(fixture_read(&quick)), sizeof payload + 1);
     }
     assert_int_equal(gateway->counters.closed[CLOSE_SLOW_READER], 1);
-    assert_int_equal(room_find(&gateway->namespaces[0], ROOM)->count, 1);
+    assert_int_equal(room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM)->count, 1);
     fixture_peer_done(&slow), fixture_peer_done(&quick);
     fixture_stop(gateway);
 }
@@ -265,7 +265,7 @@ static void peers_that_vanish_while_they_are_sent_to_leave_their_rooms(void **st
         fixture_peer_done(&peers[i]);
     deliver(gateway, 1, "[1]", 0, 0);
     fixture_flush(gateway);
-    assert_int_equal(room_find(&gateway->namespaces[0], ROOM)->count, 4);
+    assert_int_equal(room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM)->count, 4);
     for (int i = 1; i < 8; i += 2) {
         assert_string_equal(fixture_read(&peers[i]), "42[1]");
         fixture_peer_done(&peers[i]);
@@ -280,7 +280,7 @@ static void a_namespace_event_reaches_every_socket_of_it_but_one(void **state)
 
     (void)state;
     namespace_deliver(
-        gateway, &gateway->namespaces[0],
+        gateway, namespace_find(&gateway->namespaces, BYTES("/")),
         &(struct wire_deliver){
             .pos = 1, .flags = WIRE_DELIVER_NAMESPACE, .payload = BYTES("[1]"), .except = b.socket->number});
     fixture_flush(gateway);

@@ -557,6 +557,60 @@ static void the_first_offered_subprotocol_is_found(void **context)
     assert_subprotocol("Sec-WebSocket-Protocol: \xc3\xa4\r\n", -400, "untouched");
 }
 
+#define ACCEPTED(value) assert_true(http_accepts_coding(BYTES(value), "gzip"))
+#define REJECTED(value) assert_false(http_accepts_coding(BYTES(value), "gzip"))
+
+static void a_coding_is_accepted_by_name_and_weight(void **context)
+{
+    (void)context;
+    ACCEPTED("gzip");
+    ACCEPTED("GZip");
+    ACCEPTED("deflate, gzip, br");
+    ACCEPTED("gzip, deflate, br, zstd");
+    ACCEPTED("gzip;q=1");
+    ACCEPTED("gzip ; q=1.000");
+    ACCEPTED("br;q=0, gzip;Q=0.001");
+    ACCEPTED("gzip;q=1.");
+    ACCEPTED(", ,gzip\t,");
+}
+
+static void a_coding_that_is_not_named_needs_a_star(void **context)
+{
+    (void)context;
+    ACCEPTED("*");
+    ACCEPTED("br, *;q=0.1");
+    REJECTED("*;q=0");
+    REJECTED("*, gzip;q=0");
+    REJECTED("gzip;q=0, *");
+    ACCEPTED("*;q=0, gzip");
+    REJECTED("");
+    REJECTED("identity");
+    REJECTED("x-gzip");
+    REJECTED("gzipped");
+    REJECTED("gzi");
+    assert_false(http_accepts_coding((struct bytes){NULL, 0}, "gzip"));
+}
+
+static void a_weight_of_zero_or_a_bad_one_refuses(void **context)
+{
+    (void)context;
+    REJECTED("gzip;q=0");
+    REJECTED("gzip;q=0.");
+    REJECTED("gzip;q=0.000");
+    REJECTED("gzip;q=0.0000");
+    REJECTED("gzip;q=0.1234");
+    REJECTED("gzip;q=1.001");
+    REJECTED("gzip;q=2");
+    REJECTED("gzip;q=");
+    REJECTED("gzip;q");
+    REJECTED("gzip;");
+    REJECTED("gzip;q=0x1");
+    REJECTED("gzip;q=.5");
+    REJECTED("gzip;level=1");
+    REJECTED("gzip q=1");
+    REJECTED("gzip;q=1;q=0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -584,6 +638,9 @@ int main(void)
         cmocka_unit_test(websocket_handshakes_are_checked),
         cmocka_unit_test(statuses_have_their_phrases),
         cmocka_unit_test(the_first_offered_subprotocol_is_found),
+        cmocka_unit_test(a_coding_is_accepted_by_name_and_weight),
+        cmocka_unit_test(a_coding_that_is_not_named_needs_a_star),
+        cmocka_unit_test(a_weight_of_zero_or_a_bad_one_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,6 +148,37 @@ static void every_key_is_read(void **state)
     namespaces_done(&list);
 }
 
+static void fixed_names_come_before_patterns_and_these_in_their_order(void **state)
+{
+    struct namespace_list list = load_good("namespaces = (\n"
+                                           "  { pattern = \"/a-*\"; recovery = false; },\n"
+                                           "  { name = \"/\"; },\n"
+                                           "  { pattern = \"/*-*\"; builtin = false; events = (); },\n"
+                                           "  { name = \"/a-fixed\"; }\n"
+                                           ");\n");
+    const struct namespace_config *first = &list.namespaces[0], *second = &list.namespaces[2];
+
+    (void)state;
+    assert_int_equal(list.count, 4);
+    assert_true(first->is_pattern && second->is_pattern);
+    assert_false(list.namespaces[1].is_pattern);
+    assert_false(first->recovery);
+    assert_false(second->builtin);
+    assert_int_equal(second->rules.count, 0);
+    expect_default_rules(&first->rules);
+    assert_ptr_equal(namespaces_find(&list, BYTES("/")), &list.namespaces[1]);
+    assert_ptr_equal(namespaces_find(&list, BYTES("/a-fixed")), &list.namespaces[3]);
+    assert_ptr_equal(namespaces_find(&list, BYTES("/a-17")), first);
+    assert_ptr_equal(namespaces_find(&list, BYTES("/b-17")), second);
+    /* What a pattern is called is a name like others, if it matches. */
+    assert_ptr_equal(namespaces_find(&list, BYTES("/a-*")), first);
+    assert_ptr_equal(namespaces_find(&list, BYTES("/*-*")), second);
+    assert_null(namespaces_find(&list, BYTES("/a-17?x=1")));
+    assert_null(namespaces_find(&list, BYTES("/a-")));
+    assert_null(namespaces_find(&list, BYTES("/a")));
+    namespaces_done(&list);
+}
+
 static const struct {
     const char *text;
     const char *line;
@@ -192,6 +223,16 @@ static const struct {
     {"namespaces = ( { name = \"/\"; },\n{ name = \"/\"; } );", ":2: ", "twice"},
     {"namespaces = ( { name = \"/\"; events = (\n{ name = \"leave\"; room = \"$\"; } ); } );",
      ":2: ", "broker itself"},
+    {"namespaces = ( { builtin = true;\npattern = \"/a-b\"; } );", ":2: ", "at least one *"},
+    {"namespaces = ( {\npattern = \"\"; } );", ":2: ", "at least one *"},
+    {"namespaces = ( {\npattern = \"a*\"; } );", ":2: ", "expected /"},
+    {"namespaces = ( {\npattern = \"/a**\"; } );", ":2: ", "side by side"},
+    {"namespaces = ( {\npattern = \"/*,\"; } );", ":2: ", "commas"},
+    {"namespaces = ( {\npattern = \"/*\\n\"; } );", ":2: ", "control"},
+    {"namespaces = ( {\npattern = 5; } );", ":2: ", "a text in quotes"},
+    {"namespaces = (\n{ name = \"/a\"; pattern = \"/*\"; } );", ":2: ", "both name and pattern"},
+    {"namespaces = ( { builtin = true;\nname = \"/a*\"; } );", ":2: ", "expected pattern = \"/a*\""},
+    {"namespaces = ( { pattern = \"/*\"; }, {\npattern = \"/*\"; } );", ":2: ", "twice"},
     {"namespaces = ( { name = \"/\"; } );\nevents = ();", ":2: ", "beside namespaces"},
 };
 
@@ -273,6 +314,11 @@ static void digests_tell_configurations_apart(void **state)
         "namespaces = ( { name = \"/\"; builtin = false; } );",
         "namespaces = ( { name = \"/\"; recovery = false; } );",
         "namespaces = ( { name = \"/\"; }, { name = \"/a\"; } );",
+        "namespaces = ( { pattern = \"/*\"; } );",
+        "namespaces = ( { pattern = \"/a*\"; } );",
+        "namespaces = ( { pattern = \"/*\"; recovery = false; } );",
+        "namespaces = ( { pattern = \"/a*\"; }, { pattern = \"/*\"; } );",
+        "namespaces = ( { pattern = \"/*\"; }, { pattern = \"/a*\"; } );",
     };
     uint64_t digests[COUNT(texts)];
     struct namespace_list same;
@@ -304,44 +350,18 @@ static void the_default_digest_stays(void **state)
     namespaces_done(&list);
 }
 
-static void room_names(void **state)
-{
-    static const struct bytes good[] = {BYTES("a"),
-                                        BYTES(" "),
-                                        BYTES("room 1/\"x\""),
-                                        BYTES("\xc3\xa9"),
-                                        BYTES("\xc2\xa0"),
-                                        BYTES("\xf0\x9f\x98\x80"),
-                                        BYTES("\xdf\xbf\xc2\xa0\xe0\xa0\x80")};
-    static const struct bytes refused[] = {
-        BYTES(""),         BYTES("\0"),           BYTES("a\nb"),    BYTES("\x1f"), BYTES("a\x7f"),
-        BYTES("\xc2\x80"), BYTES("x\xc2\x9f"),    BYTES("\xff"),    BYTES("\xc2"), BYTES("\xc3("),
-        BYTES("\xc0\x80"), BYTES("\xed\xa0\x80"), BYTES("\xf0\x9f")};
-    char longest[ROOM_NAME_MAX + 1];
-
-    (void)state;
-    for (size_t i = 0; i < COUNT(good); i++)
-        assert_true(room_name_valid(good[i]));
-    for (size_t i = 0; i < COUNT(refused); i++)
-        assert_false(room_name_valid(refused[i]));
-    memset(longest, 'r', sizeof longest);
-    assert_true(room_name_valid(bytes_make(longest, ROOM_NAME_MAX)));
-    assert_false(room_name_valid(bytes_make(longest, ROOM_NAME_MAX + 1)));
-    assert_false(room_name_valid((struct bytes){NULL, 0}));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_configured_is_the_default),
         cmocka_unit_test(the_documented_default_is_the_default),
         cmocka_unit_test(every_key_is_read),
+        cmocka_unit_test(fixed_names_come_before_patterns_and_these_in_their_order),
         cmocka_unit_test(mistakes_are_refused_with_their_line),
         cmocka_unit_test(names_have_a_limit),
         cmocka_unit_test(rules_have_a_limit),
         cmocka_unit_test(digests_tell_configurations_apart),
         cmocka_unit_test(the_default_digest_stays),
-        cmocka_unit_test(room_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

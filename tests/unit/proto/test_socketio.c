@@ -368,16 +368,24 @@ static void packets_are_written(void **state)
     expect_written(&out, "41");
     socketio_append_disconnect(&out, custom);
     expect_written(&out, "41/custom,");
-    socketio_append_event_head(&out, main_namespace, SOCKETIO_NO_ACK);
+    socketio_append_event_head(&out, main_namespace, SOCKETIO_NO_ACK, 0);
     expect_written(&out, "42");
-    socketio_append_event_head(&out, main_namespace, 0);
+    socketio_append_event_head(&out, main_namespace, 0, 0);
     expect_written(&out, "420");
-    socketio_append_event_head(&out, custom, 17);
+    socketio_append_event_head(&out, custom, 17, 0);
     expect_written(&out, "42/custom,17");
-    socketio_append_ack_head(&out, main_namespace, 7);
+    socketio_append_event_head(&out, main_namespace, SOCKETIO_NO_ACK, 1);
+    expect_written(&out, "451-");
+    socketio_append_event_head(&out, custom, 17, 10);
+    expect_written(&out, "4510-/custom,17");
+    socketio_append_ack_head(&out, main_namespace, 7, 0);
     expect_written(&out, "437");
-    socketio_append_ack_head(&out, custom, 9007199254740991);
+    socketio_append_ack_head(&out, custom, 9007199254740991, 0);
     expect_written(&out, "43/custom,9007199254740991");
+    socketio_append_ack_head(&out, main_namespace, 7, 2);
+    expect_written(&out, "462-7");
+    socketio_append_ack_head(&out, custom, 0, 1);
+    expect_written(&out, "461-/custom,0");
     buffer_done(&out);
 }
 

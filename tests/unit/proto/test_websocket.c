@@ -6,6 +6,7 @@
 #include "proto/websocket.h"
 
 #include "common/buffer.h"
+#include "proto/deflate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -354,6 +355,91 @@ static void rsv1_marks_a_compressed_message_where_it_was_agreed_on(void **contex
     append_frame(&stream, WEBSOCKET_OPCODE_TEXT | WEBSOCKET_RSV1, BYTES("a"));
     append_frame(&stream, FIN_CONTINUATION | WEBSOCKET_RSV1, BYTES("b"));
     assert_transcript(&deflate_limits, &stream, "error 1002 ");
+    append_frame(&stream, WEBSOCKET_OPCODE_TEXT, BYTES("a"));
+    append_frame(&stream, FIN_CONTINUATION | WEBSOCKET_RSV1, BYTES("b"));
+    assert_transcript(&deflate_limits, &stream, "error 1002 ");
+    append_frame(&stream, FIN_TEXT | WEBSOCKET_RSV1 | 0x20, BYTES("ab"));
+    assert_transcript(&deflate_limits, &stream, "error 1002 ");
+    append_frame(&stream, FIN_CONTINUATION | WEBSOCKET_RSV1, BYTES("b"));
+    assert_transcript(&deflate_limits, &stream, "error 1002 ");
+}
+
+/* As Autobahn's 12.* and 13.* send it: fragments of any size, empty ones too, control frames between. */
+static void compressed_messages_come_in_fragments(void **context)
+{
+    (void)context;
+    struct buffer stream = {0};
+    append_frame(&stream, WEBSOCKET_OPCODE_TEXT | WEBSOCKET_RSV1, BYTES(""));
+    append_frame(&stream, WEBSOCKET_OPCODE_CONTINUATION, BYTES("\xf2\x48\xcd"));
+    append_frame(&stream, FIN_PING, BYTES("between"));
+    append_frame(&stream, WEBSOCKET_OPCODE_CONTINUATION, BYTES(""));
+    append_frame(&stream, FIN_CONTINUATION, BYTES("\xc9\xc9\x07"));
+    append_frame(&stream, FIN_BINARY | WEBSOCKET_RSV1, BYTES(""));
+    append_frame(&stream, WEBSOCKET_OPCODE_BINARY | WEBSOCKET_RSV1, BYTES("\xff"));
+    append_frame(&stream, FIN_CONTINUATION, BYTES("\xfe"));
+    append_frame(&stream, WEBSOCKET_OPCODE_TEXT, BYTES("\xe2"));
+    append_frame(&stream, FIN_CONTINUATION, BYTES("\x82\xac"));
+    assert_transcript(&deflate_limits, &stream,
+                      "ping(between) compressed text(\xf2\x48\xcd\xc9\xc9\x07) compressed binary() "
+                      "compressed binary(\xff\xfe) text(\xe2\x82\xac) ");
+    /* What is not compressed is checked, whatever came before. */
+    append_frame(&stream, FIN_TEXT | WEBSOCKET_RSV1, BYTES("\xff"));
+    append_frame(&stream, FIN_TEXT, BYTES("\xff"));
+    assert_transcript(&deflate_limits, &stream, "compressed text(\xff) error 1007 ");
+}
+
+static void a_compressed_message_over_the_limit_fails_at_its_header(void **context)
+{
+    (void)context;
+    static const struct websocket_limits small = {.max_payload = 80, .allowed_rsv1 = true};
+    static const struct websocket_limits huge = {.max_payload = UINT32_MAX, .allowed_rsv1 = true};
+    static const char zeros[154];
+    struct buffer stream = {0};
+    append_frame(&stream, FIN_TEXT | WEBSOCKET_RSV1, bytes_make(zeros, 154));
+    append_header(&stream, FIN_TEXT | WEBSOCKET_RSV1, 155, 2, "mask");
+    assert_transcript(&small, &stream, "compressed text(154 bytes 00000000) error 1009 ");
+    append_frame(&stream, WEBSOCKET_OPCODE_TEXT | WEBSOCKET_RSV1, bytes_make(zeros, 100));
+    append_header(&stream, FIN_CONTINUATION, 55, 0, "mask");
+    assert_transcript(&small, &stream, "error 1009 ");
+    append_header(&stream, FIN_TEXT, 81, 0, "mask");
+    assert_transcript(&small, &stream, "error 1009 ");
+    append_header(&stream, FIN_BINARY | WEBSOCKET_RSV1, (uint64_t)UINT32_MAX + 1, 8, "mask");
+    assert_transcript(&huge, &stream, "error 1009 ");
+}
+
+/* Noise grows when it is compressed, and a message of the limit must pass all the same. */
+static void noise_of_exactly_the_limit_passes_compressed(void **context)
+{
+    (void)context;
+    struct deflate *deflate = deflate_new();
+    struct websocket_decoder decoder = {0};
+    struct websocket_event event;
+    struct buffer noise = {0};
+    struct buffer packed = {0};
+    struct buffer stream = {0};
+    struct buffer inflated = {0};
+    uint32_t random = 7;
+    size_t consumed;
+
+    while (noise.length < limits.max_payload) {
+        random = random * 1664525 + 1013904223;
+        buffer_append_char(&noise, (char)(random >> 24));
+    }
+    struct bytes whole = buffer_bytes(&noise);
+    deflate_compress(deflate, &whole, 1, &packed);
+    assert_true(packed.length > limits.max_payload);
+    append_frame(&stream, FIN_BINARY | WEBSOCKET_RSV1, buffer_bytes(&packed));
+    assert_int_equal(
+        websocket_decode(&decoder, &deflate_limits, stream.data, stream.length, &consumed, &event), 0);
+    assert_int_equal(event.type, WEBSOCKET_BINARY);
+    assert_int_equal(deflate_inflate(deflate, event.payload, limits.max_payload, &inflated), 0);
+    assert_true(bytes_equal(buffer_bytes(&inflated), whole));
+    websocket_decoder_done(&decoder);
+    buffer_done(&noise);
+    buffer_done(&packed);
+    buffer_done(&stream);
+    buffer_done(&inflated);
+    deflate_free(deflate);
 }
 
 static void control_frames_are_short_and_whole(void **context)
@@ -647,6 +733,9 @@ int main(void)
         cmocka_unit_test(a_control_frame_between_fragments_of_a_long_message_grows_nothing_but_its_room),
         cmocka_unit_test(reserved_bits_and_opcodes_are_refused),
         cmocka_unit_test(rsv1_marks_a_compressed_message_where_it_was_agreed_on),
+        cmocka_unit_test(compressed_messages_come_in_fragments),
+        cmocka_unit_test(a_compressed_message_over_the_limit_fails_at_its_header),
+        cmocka_unit_test(noise_of_exactly_the_limit_passes_compressed),
         cmocka_unit_test(control_frames_are_short_and_whole),
         cmocka_unit_test(fragments_out_of_place_are_refused),
         cmocka_unit_test(lengths_must_be_minimal_and_positive),

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <msgpack.h>
 
-enum field_kind { FIELD_U64, FIELD_TEXT, FIELD_LIST };
+enum field_kind { FIELD_U64, FIELD_TEXT, FIELD_LIST, FIELD_BLOBS };
 enum { FIELDS_MAX = 8, RECORD_MAX = 128 };
 
 struct field {
@@ -94,6 +94,7 @@ static const uint64_t numbers[] = {0,       1,          127,        128,        
 static const size_t lengths[] = {0, 1, 31, 32, 255, 256, 65535, 65536, 7, 100};
 static char letters[65536];
 static struct wire_list sample_list;
+static struct wire_list sample_blobs;
 
 /* Fills a record with values that differ from field to field and from seed to seed. */
 static void fill(const struct shape *shape, union record *record, size_t seed)
@@ -107,8 +108,9 @@ static void fill(const struct shape *shape, union record *record, size_t seed)
         else if (field.kind == FIELD_TEXT)
             *text_in(record, field) =
                 bytes_make(letters, lengths[(seed + i) % (sizeof lengths / sizeof *lengths)]);
-        else
-            *text_in(record, field) = seed % 2 ? wire_list_finish(&sample_list) : (struct bytes){0};
+        else if (seed % 2)
+            *text_in(record, field) =
+                wire_list_finish(field.kind == FIELD_LIST ? &sample_list : &sample_blobs);
     }
 }
 
@@ -119,9 +121,9 @@ static void assert_same_record(const struct shape *shape, union record *got, uni
 
         if (field.kind == FIELD_U64)
             assert_int_equal(*number_in(got, field), *number_in(expected, field));
-        else if (field.kind == FIELD_TEXT || text_in(expected, field)->length)
+        else if (field.kind != FIELD_LIST || text_in(expected, field)->length)
             assert_true(bytes_equal(*text_in(got, field), *text_in(expected, field)));
-        else /* a list of length 0 is an empty array on the wire */
+        else /* a list of length 0 is an empty array on the wire, and blobs are left out */
             assert_true(bytes_equal(*text_in(got, field), BYTES("\x90")));
     }
 }
@@ -133,6 +135,8 @@ static int set_up(void **state)
     wire_list_put_u64(&sample_list, 300);
     wire_list_put_text(&sample_list, BYTES("name"));
     wire_list_put_u64(&sample_list, 7);
+    wire_list_put_blob(&sample_blobs, bytes_make("\0\xff", 2));
+    wire_list_put_blob(&sample_blobs, BYTES(""));
     return collect_shapes(state);
 }
 
@@ -140,6 +144,7 @@ static int tear_down(void **state)
 {
     (void)state;
     wire_list_done(&sample_list);
+    wire_list_done(&sample_blobs);
     return 0;
 }
 
@@ -164,15 +169,18 @@ static int read_all(struct bytes batch)
                 return result;
             for (size_t f = 0; f < shapes[i].count; f++) {
                 struct wire_reader list;
+                struct bytes blob;
                 uint64_t number;
 
-                if (shapes[i].fields[f].kind != FIELD_LIST)
+                if (shapes[i].fields[f].kind != FIELD_LIST && shapes[i].fields[f].kind != FIELD_BLOBS)
                     continue;
                 result = wire_list_open(&list, *text_in(&record, shapes[i].fields[f]));
                 if (result < 0)
                     return result;
                 while (result-- > 0)
-                    if (wire_list_u64(&list, &number) < 0)
+                    if (shapes[i].fields[f].kind == FIELD_BLOBS)
+                        assert_int_equal(wire_list_text(&list, &blob), 0); /* it was looked through */
+                    else if (wire_list_u64(&list, &number) < 0)
                         break;
             }
         }
@@ -322,7 +330,15 @@ static void another_reader_understands_what_is_written(void **state)
                 assert_int_equal(number_of(object), *number_in(&expected, field));
             else if (field.kind == FIELD_TEXT)
                 assert_true(bytes_equal(text_of(object), *text_in(&expected, field)));
-            else {
+            else if (field.kind == FIELD_BLOBS) {
+                assert_int_equal(object.type, MSGPACK_OBJECT_ARRAY);
+                assert_int_equal(object.via.array.size, 2);
+                for (size_t b = 0; b < 2; b++)
+                    assert_int_equal(object.via.array.ptr[b].type, MSGPACK_OBJECT_BIN);
+                assert_int_equal(object.via.array.ptr[0].via.bin.size, 2);
+                assert_memory_equal(object.via.array.ptr[0].via.bin.ptr, "\0\xff", 2);
+                assert_int_equal(object.via.array.ptr[1].via.bin.size, 0);
+            } else {
                 assert_int_equal(object.type, MSGPACK_OBJECT_ARRAY);
                 assert_int_equal(object.via.array.size, 3);
                 assert_int_equal(number_of(object.via.array.ptr[0]), 300);
@@ -375,6 +391,11 @@ static void pack_field(msgpack_packer *pack, union record *record, struct field 
         msgpack_pack_unsigned_int(pack, 300);
         return;
     }
+    if (field.kind == FIELD_BLOBS) {
+        msgpack_pack_array(pack, 1);
+        msgpack_pack_bin_with_body(pack, "\xff", 1);
+        return;
+    }
     text = *text_in(record, field);
     if (as_bin)
         msgpack_pack_bin_with_body(pack, text.data, text.length);
@@ -419,6 +440,8 @@ static void what_another_writer_packs_is_read(void **state)
             for (size_t f = 0; f < shapes[i].count; f++)
                 if (shapes[i].fields[f].kind == FIELD_LIST)
                     *text_in(&expected, shapes[i].fields[f]) = BYTES("\x91\xcd\x01\x2c");
+                else if (shapes[i].fields[f].kind == FIELD_BLOBS)
+                    *text_in(&expected, shapes[i].fields[f]) = BYTES("\x91\xc4\x01\xff");
             assert_same_record(&shapes[i], &got, &expected);
         }
         assert_int_equal(wire_reader_next(&reader, &type), 0);
@@ -640,6 +663,8 @@ static void a_field_of_the_wrong_kind_or_absent_is_malformed(void **state)
         for (size_t wrong = 0; wrong < shapes[i].count; wrong++) {
             for (size_t variant = 0; variant < 8; variant++) {
                 const bool absent = variant == 7;
+                if (absent && shapes[i].fields[wrong].kind == FIELD_BLOBS)
+                    continue;
                 struct wire_reader reader;
                 struct foreign foreign;
                 union record record, out, before;
@@ -823,9 +848,48 @@ static void lists_are_walked_and_end(void **state)
         assert_int_equal(wire_list_finish(&list).length, 0);
     }
     assert_int_equal(wire_list_open(&reader, BYTES("\xdd\xff\xff\xff\xff")), ERROR_MALFORMED);
-    assert_int_equal(wire_list_open(&reader, (struct bytes){0}), ERROR_MALFORMED);
+    assert_int_equal(wire_list_open(&reader, (struct bytes){0}), 0); /* blobs that were left out */
+    assert_int_equal(wire_list_text(&reader, &text), ERROR_MALFORMED);
     assert_int_equal(wire_list_open(&reader, BYTES("\x81\x01\x01")), ERROR_MALFORMED);
     wire_list_done(&list);
+}
+
+static void blobs_are_bins_and_nothing_else(void **state)
+{
+    static const struct {
+        struct bytes field;
+        int count; /* or the error */
+    } cases[] = {
+        {{"\x90", 1}, 0},
+        {{"\x92\xc4\x01\xff\xa1\x61", 6}, 2}, /* and texts, as other writers may have it */
+        {{"\x91\x07", 2}, ERROR_MALFORMED},
+        {{"\x92\xc4\x01\xff\xc0", 5}, ERROR_MALFORMED},
+        {{"\x91\x91\xc4\x01\xff", 5}, ERROR_MALFORMED},
+        {{"\x91\xc4\x02\xff", 4}, ERROR_MALFORMED},
+        {{"\xdd\xff\xff\xff\xff", 5}, ERROR_MALFORMED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wire_reader reader, list;
+        struct wire_answer answer;
+        struct buffer record = {0};
+        unsigned type;
+
+        buffer_append_literal(&record, "\x94\x26\x07\xa2[]"); /* ANSWER, its request and answer */
+        buffer_append_bytes(&record, cases[i].field);
+        wire_reader_open_record(&reader, buffer_bytes(&record));
+        assert_int_equal(wire_reader_next(&reader, &type), 1);
+        assert_int_equal(type, WIRE_TYPE_ANSWER);
+        if (cases[i].count < 0) {
+            assert_int_equal(wire_get_answer(&reader, &answer), cases[i].count);
+        } else {
+            assert_int_equal(wire_get_answer(&reader, &answer), 0);
+            assert_int_equal(wire_list_open(&list, answer.attachments), cases[i].count);
+            assert_int_equal(wire_reader_next(&reader, &type), 0);
+        }
+        buffer_done(&record);
+    }
 }
 
 int main(void)
@@ -849,6 +913,7 @@ int main(void)
         cmocka_unit_test(a_batch_without_records_is_a_heartbeat),
         cmocka_unit_test(a_cleared_batch_gives_large_memory_back),
         cmocka_unit_test(lists_are_walked_and_end),
+        cmocka_unit_test(blobs_are_bins_and_nothing_else),
     };
 
     return cmocka_run_group_tests_name("proto wire", tests, set_up, tear_down);

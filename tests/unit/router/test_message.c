@@ -9,11 +9,25 @@
 #include "router/message.h"
 
 #include "common/memory.h"
+#include "proto/wire.h"
 
 #include <stdlib.h>
 
-static const struct namespace_config namespace = {.name = {"/", 1}};
-static const struct namespace_list list = {(struct namespace_config *)&namespace, 1};
+static struct namespace_config config = {.name = {"/", 1}};
+static const struct namespace_list list = {&config, 1};
+static struct namespace_table table;
+
+static void make_rooms(struct rooms *rooms)
+{
+    namespace_table_init(&table, &list, 1);
+    rooms_init(rooms, &table, 0);
+}
+
+static void free_rooms(struct rooms *rooms)
+{
+    rooms_done(rooms);
+    namespace_table_done(&table);
+}
 
 static struct journal_message sample(struct bytes room)
 {
@@ -45,11 +59,13 @@ static void check_payload(const struct journal_message *fields, const char *epoc
     struct buffer out = {0};
     struct message *message;
 
-    rooms_init(&rooms, &list, 0);
-    message = message_new(fields, rooms_get(&rooms, &namespace, fields->room), BYTES("scope"));
+    make_rooms(&rooms);
+    message = message_new(fields, rooms_get(&rooms, namespace_find(&table, BYTES("/")), fields->room),
+                          BYTES("scope"));
     assert_true(bytes_equal(message->ticket.entry.message.arguments, fields->arguments));
     assert_true(bytes_equal(message->ticket.entry.message.publish_id, fields->publish_id));
     assert_true(bytes_equal(message->ticket.entry.message.event, fields->event));
+    assert_true(bytes_equal(message->ticket.entry.message.attachments, fields->attachments));
     assert_true(bytes_equal(message->ticket.entry.message.sender_sid, fields->sender_sid));
     assert_true(bytes_equal(message->ticket.entry.message.sender_name, fields->sender_name));
     assert_true(bytes_equal(message->ticket.entry.dedup_scope, BYTES("scope")));
@@ -60,7 +76,7 @@ static void check_payload(const struct journal_message *fields, const char *epoc
     check_text(&out, expected);
     buffer_done(&out);
     free(message);
-    rooms_done(&rooms);
+    free_rooms(&rooms);
 }
 
 static void test_payloads(void **state)
@@ -103,15 +119,49 @@ static void test_the_largest_tail(void **state)
     fields.publish_id = fields.sender_name = bytes_make(controls, sizeof controls);
     fields.event = bytes_make(controls, sizeof controls);
     fields.arguments = BYTES("null");
-    rooms_init(&rooms, &list, 0);
-    message = message_new(&fields, rooms_get(&rooms, &namespace, fields.room), (struct bytes){0});
+    make_rooms(&rooms);
+    message = message_new(&fields, rooms_get(&rooms, namespace_find(&table, BYTES("/")), fields.room),
+                          (struct bytes){0});
     message_finish(message, "12345678");
     message_append_payload(&out, &fields, "12345678");
     assert_true(bytes_equal(message_payload(message), buffer_bytes(&out)));
     assert_true(out.length <= message->payload_capacity);
     buffer_done(&out);
     free(message);
-    rooms_done(&rooms);
+    free_rooms(&rooms);
+}
+
+/* Only what stands for an attachment is renumbered, and only in a message that has some. */
+static void test_entries_with_attachments(void **state)
+{
+    struct journal_message fields = sample(BYTES("r"));
+    struct wire_list attachments = {0};
+    struct buffer out = {0};
+
+    (void)state;
+    fields.arguments = BYTES("{\"num\":1,\"_placeholder\":true},{\"num\":1}");
+    assert_int_equal(message_attachments(&fields), 0);
+    message_append_entry(&out, &fields, 7);
+    check_text(
+        &out,
+        "{\"seq\":3,\"id\":\"id \\\"1\\\"\",\"event\":\"a \\\\ b\",\"from\":\"ann\",\"at\":1700000000000,"
+        "\"args\":[{\"num\":1,\"_placeholder\":true},{\"num\":1}]}");
+    wire_list_put_blob(&attachments, BYTES("zero"));
+    wire_list_put_blob(&attachments, BYTES(""));
+    fields.attachments = wire_list_finish(&attachments);
+    assert_int_equal(message_attachments(&fields), 2);
+    message_append_entry(&out, &fields, 7);
+    check_text(
+        &out,
+        "{\"seq\":3,\"id\":\"id \\\"1\\\"\",\"event\":\"a \\\\ b\",\"from\":\"ann\",\"at\":1700000000000,"
+        "\"args\":[{\"num\":8,\"_placeholder\":true},{\"num\":1}]}");
+    /* What members get, and what is kept, is as it came. */
+    check_payload(
+        &fields, "e",
+        "[\"a \\\\ b\",{\"num\":1,\"_placeholder\":true},{\"num\":1},{\"room\":\"r\",\"seq\":3,\"id\":"
+        "\"id \\\"1\\\"\",\"from\":\"ann\",\"at\":1700000000000},\"e.7\"]");
+    wire_list_done(&attachments);
+    buffer_done(&out);
 }
 
 static void test_entries_and_answers(void **state)
@@ -120,7 +170,7 @@ static void test_entries_and_answers(void **state)
     struct buffer out = {0};
 
     (void)state;
-    message_append_entry(&out, &fields);
+    message_append_entry(&out, &fields, 3);
     check_text(
         &out,
         "{\"seq\":3,\"id\":\"id \\\"1\\\"\",\"event\":\"a \\\\ b\",\"from\":\"ann\",\"at\":1700000000000,"
@@ -139,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_payloads),
         cmocka_unit_test(test_the_largest_tail),
         cmocka_unit_test(test_entries_and_answers),
+        cmocka_unit_test(test_entries_with_attachments),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

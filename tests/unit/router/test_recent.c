@@ -13,8 +13,9 @@
 #include <stdlib.h>
 
 struct fixture {
-    struct namespace_config namespace;
+    struct namespace_config config;
     struct namespace_list list;
+    struct namespace_table table;
     struct rooms rooms;
     struct recent recent;
     uint64_t pos;
@@ -25,9 +26,10 @@ static int set_up(void **state)
 {
     struct fixture *fixture = memory_zero(1, sizeof *fixture);
 
-    fixture->namespace.name = BYTES("/");
-    fixture->list = (struct namespace_list){&fixture->namespace, 1};
-    rooms_init(&fixture->rooms, &fixture->list, 0);
+    fixture->config.name = BYTES("/");
+    fixture->list = (struct namespace_list){&fixture->config, 1};
+    namespace_table_init(&fixture->table, &fixture->list, 1);
+    rooms_init(&fixture->rooms, &fixture->table, 0);
     recent_init(&fixture->recent, &fixture->rooms, 1 << 20);
     *state = fixture;
     return 0;
@@ -40,13 +42,14 @@ static int tear_down(void **state)
     recent_done(&fixture->recent);
     assert_int_equal(fixture->rooms.table.count, 0);
     rooms_done(&fixture->rooms);
+    namespace_table_done(&fixture->table);
     free(fixture);
     return 0;
 }
 
 static struct room *room_of(struct fixture *fixture, char name)
 {
-    return rooms_get(&fixture->rooms, &fixture->namespace, bytes_make(&name, 1));
+    return rooms_get(&fixture->rooms, namespace_find(&fixture->table, BYTES("/")), bytes_make(&name, 1));
 }
 
 /* Gives the size of what was added. */

@@ -14,8 +14,10 @@
 #include <stdlib.h>
 
 struct fixture {
-    struct namespace_config namespaces[2];
+    struct namespace_config configs[2];
     struct namespace_list list;
+    struct namespace_table table;
+    struct namespace *namespaces[2];
     struct rooms rooms;
     struct gateway_link links[4];
     struct room *announced;
@@ -26,10 +28,13 @@ static int set_up(void **state)
 {
     struct fixture *fixture = memory_zero(1, sizeof *fixture);
 
-    fixture->namespaces[0].name = BYTES("/");
-    fixture->namespaces[1].name = BYTES("/other");
-    fixture->list = (struct namespace_list){fixture->namespaces, 2};
-    rooms_init(&fixture->rooms, &fixture->list, 100000);
+    fixture->configs[0].name = BYTES("/");
+    fixture->configs[1].name = BYTES("/other");
+    fixture->list = (struct namespace_list){fixture->configs, 2};
+    namespace_table_init(&fixture->table, &fixture->list, 1);
+    for (unsigned i = 0; i < 2; i++)
+        fixture->namespaces[i] = namespace_find(&fixture->table, fixture->configs[i].name);
+    rooms_init(&fixture->rooms, &fixture->table, 100000);
     *state = fixture;
     return 0;
 }
@@ -39,6 +44,7 @@ static int tear_down(void **state)
     struct fixture *fixture = *state;
 
     rooms_done(&fixture->rooms);
+    namespace_table_done(&fixture->table);
     free(fixture);
     return 0;
 }
@@ -63,15 +69,15 @@ static void test_rooms_are_kept_apart_by_namespace(void **state)
 {
     struct fixture *fixture = *state;
     struct rooms *rooms = &fixture->rooms;
-    struct room *one = room_hold(rooms_get(rooms, &fixture->namespaces[0], BYTES("a")));
-    struct room *other = room_hold(rooms_get(rooms, &fixture->namespaces[1], BYTES("a")));
-    struct room *nameless = room_hold(rooms_get(rooms, &fixture->namespaces[0], BYTES("")));
+    struct room *one = room_hold(rooms_get(rooms, fixture->namespaces[0], BYTES("a")));
+    struct room *other = room_hold(rooms_get(rooms, fixture->namespaces[1], BYTES("a")));
+    struct room *nameless = room_hold(rooms_get(rooms, fixture->namespaces[0], BYTES("")));
 
     assert_ptr_not_equal(one, other);
-    assert_ptr_equal(rooms_get(rooms, &fixture->namespaces[0], BYTES("a")), one);
-    assert_ptr_equal(rooms_find(rooms, &fixture->namespaces[1], BYTES("a")), other);
-    assert_ptr_equal(rooms_find(rooms, &fixture->namespaces[0], BYTES("")), nameless);
-    assert_null(rooms_find(rooms, &fixture->namespaces[0], BYTES("b")));
+    assert_ptr_equal(rooms_get(rooms, fixture->namespaces[0], BYTES("a")), one);
+    assert_ptr_equal(rooms_find(rooms, fixture->namespaces[1], BYTES("a")), other);
+    assert_ptr_equal(rooms_find(rooms, fixture->namespaces[0], BYTES("")), nameless);
+    assert_null(rooms_find(rooms, fixture->namespaces[0], BYTES("b")));
     assert_true(bytes_equal(room_name(one), BYTES("a")));
     assert_int_equal(room_name(nameless).length, 0);
 }
@@ -82,16 +88,16 @@ static void test_a_name_may_have_its_full_length(void **state)
     char name[ROOM_NAME_MAX];
 
     memset(name, 'x', sizeof name);
-    room_hold(rooms_get(&fixture->rooms, &fixture->namespaces[0], bytes_make(name, sizeof name)));
-    assert_non_null(rooms_find(&fixture->rooms, &fixture->namespaces[0], bytes_make(name, sizeof name)));
-    assert_null(rooms_find(&fixture->rooms, &fixture->namespaces[0], bytes_make(name, sizeof name - 1)));
+    room_hold(rooms_get(&fixture->rooms, fixture->namespaces[0], bytes_make(name, sizeof name)));
+    assert_non_null(rooms_find(&fixture->rooms, fixture->namespaces[0], bytes_make(name, sizeof name)));
+    assert_null(rooms_find(&fixture->rooms, fixture->namespaces[0], bytes_make(name, sizeof name - 1)));
 }
 
 static void test_a_room_lives_while_someone_needs_it(void **state)
 {
     struct fixture *fixture = *state;
     struct rooms *rooms = &fixture->rooms;
-    struct room *room = room_hold(rooms_get(rooms, &fixture->namespaces[0], BYTES("a")));
+    struct room *room = room_hold(rooms_get(rooms, fixture->namespaces[0], BYTES("a")));
 
     room_add_member(rooms, room, &fixture->links[0], false);
     room_release(rooms, room);
@@ -107,7 +113,7 @@ static void test_members_are_counted_by_gateway(void **state)
 {
     struct fixture *fixture = *state;
     struct rooms *rooms = &fixture->rooms;
-    struct room *room = room_hold(rooms_get(rooms, &fixture->namespaces[0], BYTES("a")));
+    struct room *room = room_hold(rooms_get(rooms, fixture->namespaces[0], BYTES("a")));
 
     for (unsigned i = 0; i < 12; i++)
         room_add_member(rooms, room, &fixture->links[i % 4], i % 4 == 1);
@@ -137,7 +143,7 @@ static void test_presence_is_told_at_once_and_then_once_a_second(void **state)
 {
     struct fixture *fixture = *state;
     struct rooms *rooms = &fixture->rooms;
-    struct room *room = rooms_get(rooms, &fixture->namespaces[0], BYTES("a"));
+    struct room *room = rooms_get(rooms, fixture->namespaces[0], BYTES("a"));
 
     room_add_member(rooms, room, &fixture->links[0], false);
     assert_int_equal(announcements(fixture, 100001), 0);
@@ -158,7 +164,7 @@ static void test_presence_that_is_back_where_it_was_is_not_told(void **state)
 {
     struct fixture *fixture = *state;
     struct rooms *rooms = &fixture->rooms;
-    struct room *room = rooms_get(rooms, &fixture->namespaces[0], BYTES("a"));
+    struct room *room = rooms_get(rooms, fixture->namespaces[0], BYTES("a"));
 
     room_add_member(rooms, room, &fixture->links[0], true);
     assert_int_equal(announcements(fixture, 100010), 1);
@@ -173,7 +179,7 @@ static void test_presence_ends_with_the_last_watcher(void **state)
 {
     struct fixture *fixture = *state;
     struct rooms *rooms = &fixture->rooms;
-    struct room *room = rooms_get(rooms, &fixture->namespaces[0], BYTES("a"));
+    struct room *room = rooms_get(rooms, fixture->namespaces[0], BYTES("a"));
 
     room_add_member(rooms, room, &fixture->links[0], true);
     room_add_member(rooms, room, &fixture->links[0], false);
@@ -191,12 +197,35 @@ static void test_a_room_that_waits_to_be_announced_may_go(void **state)
 {
     struct fixture *fixture = *state;
     struct rooms *rooms = &fixture->rooms;
-    struct room *room = rooms_get(rooms, &fixture->namespaces[0], BYTES("a"));
+    struct room *room = rooms_get(rooms, fixture->namespaces[0], BYTES("a"));
 
     room_add_member(rooms, room, &fixture->links[0], true);
     room_remove_member(rooms, room, &fixture->links[0], true);
     assert_int_equal(announcements(fixture, 110000), 0);
     assert_int_equal(rooms_next_due(rooms), TIMER_WHEEL_NEVER);
+}
+
+static void test_a_move_is_not_announced(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rooms *rooms = &fixture->rooms;
+    struct room *room = rooms_get(rooms, fixture->namespaces[0], BYTES("a"));
+
+    room_add_member(rooms, room, &fixture->links[0], true);
+    assert_int_equal(announcements(fixture, 100010), 1);
+    room_move_member(room, &fixture->links[0], &fixture->links[1], true);
+    assert_int_equal(rooms_next_due(rooms), TIMER_WHEEL_NEVER);
+    assert_int_equal(announcements(fixture, 110000), 0);
+    assert_int_equal(room->members, 1);
+    assert_int_equal(rooms->members, 1);
+    /* What is due stays due while the members move. */
+    room_add_member(rooms, room, &fixture->links[0], false);
+    for (unsigned i = 1; i < 4; i++)
+        room_move_member(room, &fixture->links[i], &fixture->links[(i + 1) % 4], true);
+    assert_int_equal(announcements(fixture, 120000), 1);
+    assert_int_equal(room->link_count, 1);
+    assert_int_equal(room_find_link(room, &fixture->links[0])->members, 2);
+    assert_int_equal(room_find_link(room, &fixture->links[0])->watchers, 1);
 }
 
 int main(void)
@@ -212,6 +241,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_presence_ends_with_the_last_watcher, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_room_that_waits_to_be_announced_may_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_move_is_not_announced, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

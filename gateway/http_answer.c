@@ -1,0 +1,123 @@
+/* Writing HTTP answers; see http_answer.h.  Owns nothing but the text of the current second. */
+#include "gateway/http_answer.h"
+
+#include "gateway/connection.h"
+#include "gateway/gateway.h"
+#include "proto/http.h"
+
+#include <time.h>
+
+static void append_date(struct buffer *out)
+{
+    static time_t second;
+    static char text[40];
+    static size_t length;
+    time_t now = time(NULL);
+
+    if (now != second) {
+        struct tm parts;
+
+        second = now;
+        gmtime_r(&now, &parts);
+        length = strftime(text, sizeof text, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
+    }
+    buffer_append(out, text, length);
+}
+
+/* A client that knows how long a connection is kept does not use it at its very end. */
+static void append_connection(const struct gateway *gateway, bool keep_alive, struct buffer *out)
+{
+    uint32_t seconds = gateway->settings->http_idle_timeout / 1000;
+
+    if (!keep_alive)
+        buffer_append_literal(out, "Connection: close\r\n\r\n");
+    else if (seconds)
+        buffer_printf(out, "Connection: keep-alive\r\nKeep-Alive: timeout=%u\r\n\r\n", seconds);
+    else
+        buffer_append_literal(out, "Connection: keep-alive\r\n\r\n");
+}
+
+static void send_head(struct gateway *gateway, struct connection *connection, const struct http_answer *answer)
+{
+    struct buffer *out = &gateway->scratch;
+
+    gateway->counters.http_requests++;
+    buffer_clear(out);
+    buffer_append_literal(out, "HTTP/1.1 ");
+    buffer_append_u64(out, (uint64_t)answer->status);
+    buffer_append_char(out, ' ');
+    buffer_append_text(out, http_reason(answer->status));
+    buffer_append_literal(out, "\r\n");
+    append_date(out);
+    if (answer->content_type) {
+        buffer_append_literal(out, "Content-Type: ");
+        buffer_append_text(out, answer->content_type);
+        buffer_append_literal(out, "\r\n");
+    }
+    buffer_append_bytes(out, answer->fields);
+    if (answer->status != 304 && answer->status != 204) {
+        buffer_append_literal(out, "Content-Length: ");
+        buffer_append_u64(out, answer->content_length);
+        buffer_append_literal(out, "\r\n");
+    }
+    append_connection(gateway, answer->keep_alive, out);
+    connection_send(gateway, connection, buffer_bytes(out));
+}
+
+static void end_unless_kept(struct gateway *gateway, struct connection *connection,
+                            const struct http_answer *answer)
+{
+    if (!answer->keep_alive)
+        connection_end(gateway, connection, answer->reason ? answer->reason : CLOSE_HTTP_DONE);
+}
+
+void http_send(struct gateway *gateway, struct connection *connection, const struct http_answer *answer)
+{
+    send_head(gateway, connection, answer);
+    if (answer->body.length)
+        connection_send(gateway, connection, answer->body);
+    end_unless_kept(gateway, connection, answer);
+}
+
+void http_send_output(struct gateway *gateway, struct connection *connection,
+                      const struct http_answer *answer, struct output *output)
+{
+    send_head(gateway, connection, answer);
+    for (const struct segment *segment = output->first; segment; segment = segment->next)
+        connection_append(gateway, connection, segment->chunk, segment->offset, segment->length);
+    output_done(output);
+    end_unless_kept(gateway, connection, answer);
+}
+
+void http_answer(struct gateway *gateway, struct connection *connection, const struct http_request *request,
+                 struct http_answer answer)
+{
+    answer.content_length = answer.body.length;
+    answer.keep_alive =
+        request->keep_alive && !request->chunked && request->content_length <= 0 && !gateway->draining;
+    if (request->method == HTTP_HEAD)
+        answer.body.length = 0;
+    http_send(gateway, connection, &answer);
+}
+
+void http_answer_status(struct gateway *gateway, struct connection *connection,
+                        const struct http_request *request, int status, struct bytes fields)
+{
+    http_answer(gateway, connection, request,
+                (struct http_answer){.status = status,
+                                     .content_type = "text/plain; charset=utf-8",
+                                     .fields = fields,
+                                     .body = bytes_from_text(http_reason(status))});
+}
+
+void http_fail(struct gateway *gateway, struct connection *connection, int status, enum close_reason reason)
+{
+    struct bytes body = bytes_from_text(http_reason(status));
+
+    http_send(gateway, connection,
+              &(struct http_answer){.status = status,
+                                    .content_type = "text/plain; charset=utf-8",
+                                    .body = body,
+                                    .content_length = body.length,
+                                    .reason = reason});
+}

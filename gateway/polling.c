@@ -1,0 +1,478 @@
+/*
+ * The polling transport; see polling.h.  http_service.c brings requests of clients, relay.c those of other gateways.
+ * A session's packets wait in its connection's output, already as a payload; the end of a turn gives them to the
+ * poll that waits.  The surprising rule: what a poll of another gateway was answered is kept until the next one,
+ * since the answer may be lost with a link, and a client that missed packets would not know.
+ */
+#include "gateway/polling.h"
+
+#include "common/memory.h"
+#include "gateway/connection.h"
+#include "gateway/engine.h"
+#include "gateway/gateway.h"
+#include "gateway/engine_service.h"
+#include "gateway/arrival.h"
+#include "gateway/packet.h"
+#include "gateway/socket.h"
+#include "gateway/upgrade.h"
+#include "proto/engineio_payload.h"
+
+#include <stdlib.h>
+
+enum {
+    CLOSE_WAITS_MS = 30000, /* for a poll to tell the client, as in the reference */
+    LATE_MS = 100,          /* how long a poll behind the probe waits for the switch */
+};
+
+static const struct connection_protocol polling_transport;
+
+static struct bytes sid_of(const struct session *session)
+{
+    return bytes_make(session->sid, SESSION_SID_LENGTH);
+}
+
+static bool is_local(const struct gateway *gateway, struct caller caller)
+{
+    return caller.gateway == gateway->incarnation;
+}
+
+void caller_answer(struct gateway *gateway, struct caller caller, enum relay_kind kind, struct bytes sid,
+                   struct bytes body)
+{
+    struct connection *connection;
+
+    if (!is_local(gateway, caller)) {
+        relay_answer(gateway, caller, kind, sid, body);
+        return;
+    }
+    connection = connections_find(gateway, caller.number);
+    if (connection && connection->arrival)
+        arrival_answered(gateway, connection, kind, body);
+    else if (connection)
+        http_answer_pending(gateway, connection, kind, body);
+}
+
+static void answer_error(struct gateway *gateway, struct caller caller, struct bytes sid,
+                         enum engineio_error error)
+{
+    char digit = (char)('0' + error);
+
+    caller_answer(gateway, caller, RELAY_ERROR, sid, bytes_make(&digit, 1));
+}
+
+struct connection *polling_open(struct gateway *gateway, bool bare, struct buffer *out)
+{
+    struct connection *connection = connection_new_virtual(gateway, &polling_transport);
+    char sid[SESSION_SID_LENGTH];
+
+    connection->encoding = ENCODING_POLLING;
+    connection->bare = bare;
+    session_make_sid(gateway, sid);
+    session_new(gateway, bytes_make(sid, sizeof sid), connection, SESSION_POLLING);
+    engine_append_open(gateway, bytes_make(sid, sizeof sid), true, out);
+    engine_start(gateway, connection);
+    gateway->counters.polling_sessions++;
+    return connection;
+}
+
+/* -- polls ----------------------------------------------------------------------------------- */
+
+/* The length of as many whole packets as a record may carry. */
+static size_t record_part(struct bytes queue)
+{
+    size_t length = WIRE_TEXT_MAX;
+
+    if (queue.length <= WIRE_TEXT_MAX)
+        return queue.length;
+    while (queue.data[length] != ENGINEIO_PAYLOAD_SEPARATOR) /* no packet is that long: there is one */
+        length--;
+    return length;
+}
+
+/* To a poll of another gateway. */
+static void answer_far_poll(struct gateway *gateway, struct connection *connection)
+{
+    struct session *session = connection->session;
+    struct buffer *retained = &session->retained;
+    size_t length;
+
+    buffer_clear(retained);
+    output_gather(&connection->output, retained);
+    length = record_part(buffer_bytes(retained));
+    output_consume(&connection->output, length);
+    retained->length = length;
+    buffer_consume(retained, 1); /* the first separator */
+    session->answered_poll = session->poll;
+    relay_answer(gateway, session->poll, RELAY_PAYLOAD, sid_of(session), buffer_bytes(retained));
+}
+
+static void on_flush(struct gateway *gateway, struct connection *connection)
+{
+    struct session *session = connection->session;
+
+    if (!session || session->poll.number == 0 || !connection->output.first)
+        return;
+    if (is_local(gateway, session->poll)) {
+        struct connection *http = connections_find(gateway, session->poll.number);
+
+        output_consume(&connection->output, 1);
+        http_answer_poll(gateway, http, &connection->output);
+    } else
+        answer_far_poll(gateway, connection);
+    session->poll = (struct caller){0};
+    connection_block(connection);
+    if (connection->state == CONNECTION_FLUSHING && !connection->output.first)
+        connection_drop(gateway, connection, CLOSE_NONE);
+}
+
+void polling_end_poll(struct gateway *gateway, struct session *session, bool refuse)
+{
+    struct caller caller = session->poll;
+
+    if (caller.number == 0)
+        return;
+    session->poll = (struct caller){0};
+    connection_block(session->connection);
+    if (refuse) {
+        answer_error(gateway, caller, sid_of(session), ENGINEIO_ERROR_BAD_REQUEST);
+        return;
+    }
+    if (!is_local(gateway, caller)) {
+        session->answered_poll = caller;
+        buffer_append_char(&session->retained, '6');
+    }
+    caller_answer(gateway, caller, RELAY_PAYLOAD, sid_of(session), BYTES("6"));
+}
+
+static void on_late(void *arg)
+{
+    struct gateway *gateway = arg;
+    struct session *session;
+    uint32_t cursor = 0;
+
+    while ((session = table_next(&gateway->sessions.by_sid, &cursor)))
+        if (session->late) {
+            session->late = false;
+            if (session->probed && session->connection && !session->connection->output.first)
+                polling_end_poll(gateway, session, false);
+        }
+}
+
+/* A client that knows of its WebSocket ends its polls by itself, so this one has crossed the news; or it comes
+ * behind the switch, of which we will hear at once. */
+static void end_late_poll(struct gateway *gateway, struct session *session)
+{
+    struct loop_timer *timer = &gateway->sessions.late_timer;
+
+    session->late = true;
+    if (!timer->callback)
+        loop_timer_init(timer, gateway->loop, on_late, gateway);
+    loop_timer_start(timer, LATE_MS);
+}
+
+/* A second poll while one waits. */
+static void overlap_poll(struct gateway *gateway, struct session *session, struct caller caller)
+{
+    caller_answer(gateway, caller, RELAY_STATUS, sid_of(session), BYTES("400"));
+    engine_close(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
+}
+
+static void on_poll(struct gateway *gateway, struct session *session, struct caller caller)
+{
+    struct connection *connection = session->connection;
+
+    if (!is_local(gateway, caller) && caller_equal(caller, session->poll))
+        return; /* asked again: it waits */
+    if (!is_local(gateway, caller) && caller_equal(caller, session->answered_poll)) {
+        relay_answer(gateway, caller, RELAY_PAYLOAD, sid_of(session), buffer_bytes(&session->retained));
+        return;
+    }
+    if (session->poll.number) {
+        overlap_poll(gateway, session, caller);
+        return;
+    }
+    session->answered_poll = (struct caller){0};
+    buffer_done(&session->retained);
+    session->poll = caller;
+    connection_unblock(gateway, connection);
+    if (session->probed && !connection->output.first)
+        end_late_poll(gateway, session);
+}
+
+/* -- posts ----------------------------------------------------------------------------------- */
+
+/* Takes in packets, up to the end or to where the client's requests are too many. */
+static void read_payload(struct gateway *gateway, struct connection *connection, struct bytes body,
+                         bool to_the_end)
+{
+    struct engineio_payload payload;
+    struct engineio_payload_packet packet;
+    struct buffer decoded = {0};
+    int result = 1;
+
+    engineio_payload_open(&payload, body);
+    while (connection->state == CONNECTION_OPEN && (to_the_end || !connection->paused) &&
+           (result = engineio_payload_next(&payload, &decoded, &packet)) > 0) {
+        if (packet.binary)
+            engine_receive_binary(gateway, connection, packet.packet.data);
+        else
+            engine_receive(gateway, connection, packet.text);
+    }
+    buffer_done(&decoded);
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    if (result < 0)
+        engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+    else if (result > 0 && !payload.ended)
+        connection_hold(connection, payload.rest.data, payload.rest.length);
+}
+
+/* Answers the post once nothing of it waits any more. */
+static void finish_post(struct gateway *gateway, struct connection *connection)
+{
+    struct session *session = connection->session;
+
+    if (!session || session->post.number == 0 ||
+        (connection->held && connection->state == CONNECTION_OPEN))
+        return;
+    if (!is_local(gateway, session->post))
+        session->answered_post = session->post;
+    caller_answer(gateway, session->post, RELAY_OK, sid_of(session), (struct bytes){0});
+    session->post = (struct caller){0};
+}
+
+/* What was held back goes on. */
+static void on_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+{
+    read_payload(gateway, connection, bytes_make(data, length), false);
+    finish_post(gateway, connection);
+}
+
+void polling_finish_input(struct gateway *gateway, struct connection *connection)
+{
+    struct buffer held = connection_unhold(connection);
+
+    if (held.length)
+        read_payload(gateway, connection, buffer_bytes(&held), true);
+    buffer_done(&held);
+    finish_post(gateway, connection);
+}
+
+/* A second post while one is under way: the first one's connection is destroyed, as by the reference. */
+static void overlap_post(struct gateway *gateway, struct session *session, struct caller caller)
+{
+    struct caller first = session->post;
+
+    session->post = (struct caller){0};
+    caller_answer(gateway, caller, RELAY_STATUS, sid_of(session), BYTES("400"));
+    caller_answer(gateway, first, RELAY_DROP, sid_of(session), (struct bytes){0});
+    engine_close(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
+}
+
+static void on_post(struct gateway *gateway, struct session *session, struct caller caller,
+                    struct bytes body)
+{
+    bool begun = is_local(gateway, caller) && caller_equal(caller, session->post);
+
+    if (!is_local(gateway, caller) && caller_equal(caller, session->post))
+        return;
+    if (!is_local(gateway, caller) && caller_equal(caller, session->answered_post)) {
+        relay_answer(gateway, caller, RELAY_OK, sid_of(session), (struct bytes){0});
+        return;
+    }
+    if (session->post.number && !begun) {
+        overlap_post(gateway, session, caller);
+        return;
+    }
+
+    struct connection *connection = session->connection;
+
+    session->post = caller;
+    read_payload(gateway, connection, body, false);
+    finish_post(gateway, connection);
+}
+
+bool polling_begin_post(struct gateway *gateway, struct bytes sid, struct caller caller)
+{
+    struct session *session = session_find(gateway, sid);
+
+    if (!session || session->state != SESSION_POLLING)
+        return true; /* what it is answered is known when it is read */
+    if (session->post.number) {
+        overlap_post(gateway, session, caller);
+        return false;
+    }
+    session->post = caller;
+    return true;
+}
+
+void polling_refuse_post(struct gateway *gateway, struct bytes sid, struct caller caller)
+{
+    struct session *session = session_find(gateway, sid);
+
+    if (session && caller_equal(session->post, caller))
+        session->post = (struct caller){0};
+}
+
+/* -- requests -------------------------------------------------------------------------------- */
+
+void polling_request(struct gateway *gateway, enum relay_kind kind, struct bytes sid, struct caller caller,
+                     struct bytes body)
+{
+    struct session *session;
+
+    session = session_find(gateway, sid);
+    if (!session) {
+        answer_error(gateway, caller, sid, ENGINEIO_ERROR_SESSION_UNKNOWN);
+        return;
+    }
+    if (session->state != SESSION_POLLING || kind == RELAY_CHECK) {
+        answer_error(gateway, caller, sid, ENGINEIO_ERROR_BAD_REQUEST);
+        return;
+    }
+    switch (kind) {
+    case RELAY_POLL:
+        on_poll(gateway, session, caller);
+        break;
+    case RELAY_POST:
+        on_post(gateway, session, caller, body);
+        break;
+    case RELAY_POST_TYPE:
+        caller_answer(gateway, caller, RELAY_STATUS, sid, BYTES("400"));
+        engine_close(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
+        break;
+    default:
+        caller_answer(gateway, caller, RELAY_STATUS, sid, BYTES("500"));
+        break;
+    }
+}
+
+/* The client is not there any more, in a way that may have lost packets: the session is over.  Only a poll that
+ * waits can still be told. */
+static void fail(struct gateway *gateway, struct session *session)
+{
+    if (session->poll.number)
+        engine_close(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
+    else
+        connection_drop(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
+}
+
+void polling_abort(struct gateway *gateway, struct bytes sid, struct caller caller)
+{
+    struct session *session = session_find(gateway, sid);
+
+    if (!session || (session->state != SESSION_POLLING && session->state != SESSION_MOVING))
+        return;
+    if (caller_equal(session->poll, caller)) {
+        session->poll = (struct caller){0};
+        connection_block(session->connection);
+    } else if (caller_equal(session->post, caller))
+        session->post = (struct caller){0};
+    else if (caller.number && !caller_equal(session->answered_poll, caller))
+        return; /* answered, and nothing was lost */
+    fail(gateway, session);
+}
+
+void polling_release(struct gateway *gateway, struct bytes sid, struct caller caller)
+{
+    struct session *session = session_find(gateway, sid);
+
+    if (session && session->poll.number && caller_equal(session->poll, caller))
+        polling_end_poll(gateway, session, false);
+}
+
+void polling_close_by_client(struct gateway *gateway, struct connection *connection)
+{
+    if (connection->session->poll.number) {
+        engine_send_packet(gateway, connection, BYTES("6"));
+        on_flush(gateway, connection);
+    }
+    connection_drop(gateway, connection, CLOSE_CLIENT_CLOSE);
+}
+
+/* -- ends ------------------------------------------------------------------------------------ */
+
+static void on_ending(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+{
+    struct session *session = connection->session;
+    struct caller arrival;
+
+    gateway->counters.polling_sessions--;
+    packet_pending_free(connection);
+    if (!session)
+        return; /* it goes on elsewhere */
+    sockets_close(gateway, connection, reason);
+    arrival = session->arrival;
+    session->arrival = (struct caller){0}; /* it says that it is gone, too, when it hears of this */
+    if (arrival.number)
+        caller_answer(gateway, arrival, RELAY_DROP, sid_of(session), (struct bytes){0});
+}
+
+static void on_closed(struct gateway *gateway, struct connection *connection)
+{
+    struct session *session = connection->session;
+
+    if (!session)
+        return;
+    if (session->post.number)
+        caller_answer(gateway, session->post, RELAY_OK, sid_of(session), (struct bytes){0});
+    if (session->poll.number)
+        caller_answer(gateway, session->poll, RELAY_DROP, sid_of(session), (struct bytes){0});
+    session_free(gateway, session);
+}
+
+struct output polling_detach(struct gateway *gateway, struct session *session)
+{
+    struct connection *connection = session->connection;
+    struct output queue = connection->output;
+
+    connection->output = (struct output){0};
+    connection->session = NULL;
+    session->connection = NULL;
+    connection_drop(gateway, connection, CLOSE_UPGRADED);
+    return queue;
+}
+
+static void forget_gateway(struct gateway *gateway, struct session *session, uint64_t incarnation)
+{
+    if (session->state == SESSION_MOVED) {
+        if (session->holder == incarnation)
+            session_free(gateway, session);
+        return;
+    }
+    if (session->arrival.number && session->arrival.gateway == incarnation)
+        upgrade_cancel(gateway, sid_of(session), session->arrival);
+}
+
+void polling_on_gone(struct gateway *gateway, uint64_t incarnation)
+{
+    uint32_t count = gateway->sessions.by_sid.count, cursor = 0, n = 0;
+    char(*sids)[SESSION_SID_LENGTH] = memory_new(count * sizeof *sids + 1);
+    struct session *session;
+
+    while ((session = table_next(&gateway->sessions.by_sid, &cursor)))
+        memcpy(sids[n++], session->sid, sizeof *sids);
+    while (n--) {
+        struct bytes sid = bytes_make(sids[n], SESSION_SID_LENGTH);
+
+        session = session_find(gateway, sid);
+        if (session)
+            forget_gateway(gateway, session, incarnation);
+        session = session_find(gateway, sid);
+        if (session && session->poll.number && session->poll.gateway == incarnation)
+            polling_abort(gateway, sid, session->poll);
+        session = session_find(gateway, sid);
+        if (session && session->post.number && session->post.gateway == incarnation)
+            polling_abort(gateway, sid, session->post);
+    }
+    free(sids);
+}
+
+static const struct connection_protocol polling_transport = {
+    .linger = CLOSE_WAITS_MS,
+    .input = on_input,
+    .flush = on_flush,
+    .timeout = engine_on_timeout,
+    .ending = on_ending,
+    .closed = on_closed,
+};

@@ -1,0 +1,118 @@
+/*
+ * The table of sessions; see session.h.  polling.c serves them while they are polling, upgrade.c takes them
+ * over.  Its surprising rule: an entry outlives its connection when the session moved to another gateway,
+ * because requests with its sid still come here, and are to hear that it has another transport.
+ */
+#include "gateway/session.h"
+
+#include "common/memory.h"
+#include "common/random.h"
+#include "gateway/connection.h"
+#include "gateway/gateway.h"
+#include "gateway/relay.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { HOME_LENGTH = 8 }; /* characters of six bits: an incarnation has 48 */
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static struct bytes session_key(const void *entry)
+{
+    const struct session *session = entry;
+
+    return bytes_make(session->sid, SESSION_SID_LENGTH);
+}
+
+void sessions_init(struct session_table *table)
+{
+    *table = (struct session_table){0};
+    table_init(&table->by_sid, session_key);
+}
+
+void sessions_done(struct session_table *table)
+{
+    assert(table->by_sid.count == 0);
+    loop_timer_stop(&table->late_timer);
+    table_done(&table->by_sid);
+    free(table->moving);
+    *table = (struct session_table){0};
+}
+
+void session_make_sid(struct gateway *gateway, char sid[SESSION_SID_LENGTH])
+{
+    for (int i = 0; i < HOME_LENGTH; i++)
+        sid[i] = alphabet[gateway->incarnation >> (6 * (HOME_LENGTH - 1 - i)) & 63];
+    random_id(sid + HOME_LENGTH, SESSION_SID_LENGTH - HOME_LENGTH);
+}
+
+int session_home(struct bytes sid, uint64_t *incarnation)
+{
+    uint64_t home = 0;
+
+    if (sid.length != SESSION_SID_LENGTH)
+        return ERROR_MALFORMED;
+    for (int i = 0; i < SESSION_SID_LENGTH; i++) {
+        const char *digit = memchr(alphabet, sid.data[i], sizeof alphabet - 1);
+
+        if (!digit)
+            return ERROR_MALFORMED;
+        if (i < HOME_LENGTH)
+            home = home << 6 | (uint64_t)(digit - alphabet);
+    }
+    *incarnation = home;
+    return 0;
+}
+
+struct session *session_new(struct gateway *gateway, struct bytes sid, struct connection *connection,
+                            enum session_state state)
+{
+    struct session *session = memory_zero(1, sizeof *session);
+
+    memcpy(session->sid, sid.data, SESSION_SID_LENGTH);
+    session->state = (uint8_t)state;
+    session->connection = connection;
+    connection->session = session;
+    table_insert(&gateway->sessions.by_sid, session);
+    return session;
+}
+
+void session_free(struct gateway *gateway, struct session *session)
+{
+    struct session_table *table = &gateway->sessions;
+
+    for (uint32_t i = 0; i < table->moving_count; i++)
+        if (table->moving[i] == session)
+            table->moving[i--] = table->moving[--table->moving_count];
+    if (session->connection)
+        session->connection->session = NULL;
+    table_remove(&table->by_sid, session);
+    buffer_done(&session->retained);
+    free(session);
+}
+
+struct session *session_find(struct gateway *gateway, struct bytes sid)
+{
+    return table_find(&gateway->sessions.by_sid, sid);
+}
+
+void session_set_state(struct session *session, enum session_state state)
+{
+    assert(session->state == SESSION_POLLING
+               ? state == SESSION_MOVING
+               : session->state == SESSION_MOVING && (state == SESSION_UPGRADED || state == SESSION_MOVED));
+    session->state = (uint8_t)state;
+}
+
+void session_end(struct gateway *gateway, struct connection *connection)
+{
+    struct session *session = connection->session;
+    uint64_t home;
+
+    if (!session)
+        return;
+    if (session_home(session_key(session), &home) == 0 && home != gateway->incarnation)
+        relay_ask(gateway, home, RELAY_ENDED, session_key(session), (struct bytes){0}, 0);
+    session_free(gateway, session);
+}

@@ -1,0 +1,231 @@
+/*
+ * Giving a polling session away; see upgrade.h.  relay.c and arrival.c call in.  The surprising rule: a session
+ * moves only while no request of it waits at the router, so no answer can come to a gateway that it has left; a
+ * client that has gone over sends nothing before it hears of it, so this takes as long as one request at most.
+ */
+#include "gateway/upgrade.h"
+
+#include "common/memory.h"
+#include "gateway/arrival.h"
+#include "gateway/attachments.h"
+#include "gateway/connection.h"
+#include "gateway/engine.h"
+#include "gateway/gateway.h"
+#include "gateway/polling.h"
+#include "gateway/socket.h"
+#include "proto/engineio_payload.h"
+
+#include <stdlib.h>
+
+static struct bytes sid_of(const struct session *session)
+{
+    return bytes_make(session->sid, SESSION_SID_LENGTH);
+}
+
+/* The session if that WebSocket is the one that it awaits. */
+static struct session *find_for(struct gateway *gateway, struct bytes sid, struct caller caller)
+{
+    struct session *session = session_find(gateway, sid);
+
+    return session && session->arrival.number && caller_equal(session->arrival, caller) ? session : NULL;
+}
+
+void upgrade_probe(struct gateway *gateway, struct bytes sid, struct caller caller)
+{
+    struct session *session = session_find(gateway, sid);
+
+    if (!session || (session->connection && session->connection->state != CONNECTION_OPEN)) {
+        caller_answer(gateway, caller, RELAY_ERROR, sid, BYTES("1"));
+        return;
+    }
+    if (session->state != SESSION_POLLING ||
+        (session->arrival.number && !caller_equal(session->arrival, caller))) {
+        caller_answer(gateway, caller, RELAY_REFUSED, sid, (struct bytes){0});
+        return;
+    }
+    session->arrival = caller;
+    caller_answer(gateway, caller, RELAY_WELCOME, sid, (struct bytes){0});
+}
+
+void upgrade_probed(struct gateway *gateway, struct bytes sid, struct caller caller)
+{
+    struct session *session = find_for(gateway, sid, caller);
+
+    if (!session || session->state != SESSION_POLLING)
+        return;
+    session->probed = true;
+    if (!session->connection->output.first)
+        polling_end_poll(gateway, session, false);
+}
+
+static bool is_quiet(const struct connection *connection)
+{
+    for (const struct socket *socket = connection->sockets; socket; socket = socket->next)
+        if (socket->unanswered)
+            return false;
+    return true;
+}
+
+static void watch(struct session_table *table, struct session *session)
+{
+    if (table->moving_count == table->moving_capacity) {
+        table->moving_capacity = table->moving_capacity ? table->moving_capacity * 2 : 8;
+        table->moving = memory_resize(table->moving, table->moving_capacity * sizeof *table->moving);
+    }
+    table->moving[table->moving_count++] = session;
+}
+
+void upgrade_switch(struct gateway *gateway, struct bytes sid, struct caller caller)
+{
+    struct session *session = find_for(gateway, sid, caller);
+
+    if (!session) {
+        caller_answer(gateway, caller, RELAY_DROP, sid, (struct bytes){0});
+        return;
+    }
+    if (session->state == SESSION_POLLING) {
+        session_set_state(session, SESSION_MOVING);
+        polling_end_poll(gateway, session, true);
+        polling_finish_input(gateway, session->connection);
+    } else if (!session->offered)
+        return; /* asked again, and it waits */
+    if (session_find(gateway, sid) != session || session->connection->state != CONNECTION_OPEN)
+        return; /* what the last post brought has closed it, and the arrival was told */
+    session->offered = false;
+    watch(&gateway->sessions, session);
+}
+
+/* [flags, ms until a namespace must be joined, handshake, a packet without all its attachments,
+    socket, namespace, auth, socket, namespace, auth, ...] */
+static void offer(struct gateway *gateway, struct session *session)
+{
+    const struct connection *connection = session->connection;
+    uint64_t now = loop_now(gateway->loop), due = connection->connect_due;
+    struct wire_list list = {0};
+    struct buffer pending = {0};
+
+    if (connection->pending)
+        pending_packet_write(connection->pending, &pending);
+    wire_list_put_u64(&list, connection->bare);
+    wire_list_put_u64(&list, due == 0 ? 0 : due > now ? due - now : 1);
+    wire_list_put_text(&list, handshake_bytes(connection->handshake));
+    wire_list_put_text(&list, buffer_bytes(&pending));
+    for (const struct socket *socket = connection->sockets; socket; socket = socket->next) {
+        wire_list_put_u64(&list, socket->number);
+        wire_list_put_text(&list, socket->namespace->name);
+        wire_list_put_text(&list, bytes_from_text(socket->auth));
+    }
+    session->offered = true;
+    caller_answer(gateway, session->arrival, RELAY_OFFER, sid_of(session), wire_list_finish(&list));
+    wire_list_done(&list);
+    buffer_done(&pending);
+}
+
+/* What waited for the client, as payloads that each fit into a record. */
+static void hand_over_queue(struct gateway *gateway, const struct session *session, struct output *queue)
+{
+    struct buffer all = {0};
+    size_t at = 0;
+
+    output_gather(queue, &all);
+    output_done(queue);
+    while (all.length - at > WIRE_TEXT_MAX) {
+        size_t end = at + WIRE_TEXT_MAX;
+
+        while (all.data[end] != ENGINEIO_PAYLOAD_SEPARATOR) /* no packet is that long: there is one */
+            end--;
+        caller_answer(gateway, session->arrival, RELAY_PART, sid_of(session),
+                      bytes_make(all.data + at, end - at));
+        at = end;
+    }
+    caller_answer(gateway, session->arrival, RELAY_HANDOVER, sid_of(session),
+                  bytes_make(all.data + at, all.length - at));
+    buffer_done(&all);
+}
+
+/* The session is the other gateway's from here on. */
+static void hand_over(struct gateway *gateway, struct session *session)
+{
+    struct connection *connection = session->connection;
+    struct output queue;
+
+    rooms_catch_up(gateway, connection); /* what this turn brought so far belongs to it */
+    while (connection->sockets)
+        socket_give_away(gateway, connection->sockets);
+    session_set_state(session, SESSION_MOVED);
+    session->holder = session->arrival.gateway;
+    queue = polling_detach(gateway, session);
+    hand_over_queue(gateway, session, &queue);
+    session->arrival = (struct caller){0};
+    gateway->counters.moved_out++;
+}
+
+void upgrade_look(struct gateway *gateway)
+{
+    struct session_table *table = &gateway->sessions;
+
+    for (uint32_t i = 0; i < table->moving_count;) {
+        struct session *session = table->moving[i];
+
+        if (session->connection->state != CONNECTION_OPEN) {
+            table->moving[i] = table->moving[--table->moving_count];
+            continue;
+        }
+        if (!is_quiet(session->connection)) {
+            i++;
+            continue;
+        }
+        table->moving[i] = table->moving[--table->moving_count];
+        if (session->arrival.gateway == gateway->incarnation)
+            arrival_take_here(gateway, session);
+        else {
+            offer(gateway, session);
+            if (!session->connection->sockets) /* nothing for the router to give */
+                hand_over(gateway, session);
+        }
+    }
+}
+
+void upgrade_on_given(struct gateway *gateway, const struct wire_given *record)
+{
+    struct caller caller = {record->to, record->number};
+    struct wire_reader reader;
+    int count = wire_list_open(&reader, record->sockets);
+    struct session *session = NULL;
+
+    while (count-- > 0) {
+        uint64_t number;
+        struct socket *socket;
+
+        if (wire_list_u64(&reader, &number) < 0)
+            return;
+        socket = sockets_find(gateway, number);
+        if (socket && socket->connection->session)
+            session = socket->connection->session;
+        else if (socket)
+            socket_give_away(gateway, socket);
+    }
+    if (session && session->state == SESSION_MOVING && caller_equal(session->arrival, caller))
+        hand_over(gateway, session);
+}
+
+void upgrade_cancel(struct gateway *gateway, struct bytes sid, struct caller caller)
+{
+    struct session *session = find_for(gateway, sid, caller);
+
+    if (!session)
+        return;
+    session->arrival = (struct caller){0};
+    session->probed = false;
+    if (session->state == SESSION_MOVING) /* the client has left the polls behind: it is gone */
+        connection_drop(gateway, session->connection, CLOSE_PEER_GONE);
+}
+
+void upgrade_ended(struct gateway *gateway, struct bytes sid, struct caller caller)
+{
+    struct session *session = session_find(gateway, sid);
+
+    if (session && session->state == SESSION_MOVED && session->holder == caller.gateway)
+        session_free(gateway, session);
+    caller_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
+}
