@@ -102,7 +102,7 @@ static void on_switch(struct gateway *gateway, struct connection *connection)
     if (is_here(gateway, arrival))
         upgrade_switch(gateway, sid_of(arrival), caller_of(gateway, connection));
     else
-        relay_ask_further(gateway, arrival->question, RELAY_SWITCH);
+        relay_ask_further(gateway, arrival->question, RELAY_SWITCH, (struct bytes){0});
 }
 
 static void on_message(struct gateway *gateway, struct connection *connection, bool binary,

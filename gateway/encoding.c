@@ -167,7 +167,8 @@ static size_t compress(struct encoder *encoder, const struct encoding_message *m
     if (message->text_length < encoder->threshold && message->attachments.length < encoder->threshold)
         return 0;
     empty(&encoder->frames);
-    append_compressed(encoder, &piece);
+    if (message->count)
+        append_compressed(encoder, &piece);
     walk_open(&walk, message);
     while (walk_next(&walk, &piece))
         append_compressed(encoder, &piece);
@@ -199,7 +200,7 @@ size_t encoding_measure(struct encoder *encoder, enum encoding encoding, struct 
     if (message->encoded)
         return message->encoded;
     piece = text_of(message);
-    length = formats[encoding].size(&piece);
+    length = message->count ? formats[encoding].size(&piece) : 0;
     walk_open(&walk, message);
     while (walk_next(&walk, &piece))
         length += formats[encoding].size(&piece);
@@ -217,7 +218,8 @@ void encoding_write(const struct encoder *encoder, enum encoding encoding,
         memcpy(out, encoder->frames.data, message->encoded);
         return;
     }
-    out = formats[encoding].write(&piece, out);
+    if (message->count)
+        out = formats[encoding].write(&piece, out);
     walk_open(&walk, message);
     while (walk_next(&walk, &piece))
         out = formats[encoding].write(&piece, out);

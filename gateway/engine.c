@@ -87,6 +87,14 @@ void engine_close(struct gateway *gateway, struct connection *connection, enum c
         websocket_close(gateway, connection, close_reason_code(reason), reason);
 }
 
+void engine_fail(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+{
+    if (connection->encoding == ENCODING_POLLING)
+        polling_fail(gateway, connection, reason);
+    else
+        engine_close(gateway, connection, reason);
+}
+
 /* -- receiving ------------------------------------------------------------------------------- */
 
 /* A pong that waits behind a long message is not late yet: the first packet of another kind moves its
@@ -110,7 +118,7 @@ void engine_receive(struct gateway *gateway, struct connection *connection, stru
     struct engineio_packet packet;
 
     if (engineio_packet_parse(text, &packet) < 0) {
-        engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+        engine_fail(gateway, connection, CLOSE_PARSE_ERROR);
         return;
     }
     if (packet.type != ENGINEIO_PONG)
@@ -127,7 +135,7 @@ void engine_receive(struct gateway *gateway, struct connection *connection, stru
         set_heartbeat(gateway, connection, false);
         break;
     case ENGINEIO_PING: /* the heartbeat's direction is from the server */
-        engine_close(gateway, connection, CLOSE_TRANSPORT_ERROR);
+        engine_fail(gateway, connection, CLOSE_TRANSPORT_ERROR);
         break;
     case ENGINEIO_CLOSE:
         if (connection->encoding == ENCODING_POLLING)
@@ -166,7 +174,7 @@ void engine_on_timeout(struct gateway *gateway, struct connection *connection)
     else if (connection->awaiting_pong && (connection->paused || connection->stopped))
         set_heartbeat(gateway, connection, true); /* its pong may have come: we do not read it */
     else if (connection->awaiting_pong)
-        engine_close(gateway, connection, CLOSE_PING_TIMEOUT);
+        engine_fail(gateway, connection, CLOSE_PING_TIMEOUT);
     else {
         engine_send_packet(gateway, connection, BYTES("2"));
         set_heartbeat(gateway, connection, true);

@@ -49,6 +49,10 @@ void engine_on_timeout(struct gateway *gateway, struct connection *connection);
  * connection. */
 void engine_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 
+/* The same for what ends the Engine.IO session itself (a bad packet, no pong): a client that is not polling is not
+ * told, but finds its session unknown, as with the reference server. */
+void engine_fail(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+
 /* A namespace was joined: the connect timeout is over. */
 void engine_namespace_joined(struct connection *connection);
 

@@ -138,6 +138,14 @@ void http_answer_poll(struct gateway *gateway, struct connection *connection, st
            output);
 }
 
+/* The error that a digit names; what another gateway says may be anything. */
+static enum engineio_error error_of(struct bytes digit)
+{
+    bool known = digit.length == 1 && digit.data[0] >= '0' && digit.data[0] <= '0' + ENGINEIO_ERROR_VERSION_UNSUPPORTED;
+
+    return known ? (enum engineio_error)(digit.data[0] - '0') : ENGINEIO_ERROR_SESSION_UNKNOWN;
+}
+
 static void send_decided(struct gateway *gateway, struct connection *connection, enum relay_kind kind,
                          struct bytes body)
 {
@@ -159,10 +167,7 @@ static void send_decided(struct gateway *gateway, struct connection *connection,
                NULL);
         break;
     case RELAY_ERROR:
-        answer_error(gateway, connection,
-                     body.length == 1 && body.data[0] == '0' + ENGINEIO_ERROR_BAD_REQUEST
-                         ? ENGINEIO_ERROR_BAD_REQUEST
-                         : ENGINEIO_ERROR_SESSION_UNKNOWN);
+        answer_error(gateway, connection, error_of(body));
         break;
     default:
         exchange_free(connection);
@@ -231,7 +236,10 @@ static void ask(struct gateway *gateway, struct connection *connection)
         buffer_done(&body);
         return;
     }
-    exchange->question = relay_ask(gateway, exchange->home, kind, sid, content, connection->number);
+    if (exchange->question)
+        relay_ask_further(gateway, exchange->question, kind, content);
+    else
+        exchange->question = relay_ask(gateway, exchange->home, kind, sid, content, connection->number);
     buffer_done(&exchange->content);
     if (!exchange->question) {
         exchange_free(connection);
@@ -277,8 +285,12 @@ static void refuse_body(struct gateway *gateway, struct connection *connection, 
 
     if (status != 413)
         tell_session(gateway, connection);
-    else if (exchange->home == gateway->incarnation)
-        polling_refuse_post(gateway, sid, caller_of(gateway, connection)); /* the session lives */
+    else if (exchange->home == gateway->incarnation) /* the session lives */
+        polling_refuse_post(gateway, sid, caller_of(gateway, connection));
+    else if (exchange->question) {
+        relay_tell(gateway, exchange->home, exchange->question, RELAY_FORGET, sid);
+        relay_forget(gateway, exchange->question);
+    }
     answer(gateway, connection,
            &(struct http_answer){.status = status, .reason = CLOSE_HTTP_BAD_REQUEST}, NULL);
 }
@@ -336,13 +348,26 @@ static enum relay_kind question_of(const struct http_request *request)
 {
     struct bytes type = http_request_field(request, "Content-Type");
 
-    if (query_is(request, "transport", "websocket"))
+    if (query_is(request, "transport", "websocket") || !query_is(request, "EIO", "4"))
         return RELAY_CHECK;
     if (request->method == HTTP_GET)
         return RELAY_POLL;
     if (request->method != HTTP_POST)
         return RELAY_METHOD;
     return bytes_equal_nocase(type, BYTES("application/octet-stream")) ? RELAY_POST_TYPE : RELAY_POST;
+}
+
+/* A second post while this one's body is coming is one too many. */
+static void begin_post(struct gateway *gateway, struct connection *connection)
+{
+    struct exchange *exchange = connection->exchange;
+    struct bytes sid = bytes_make(exchange->sid, sizeof exchange->sid);
+
+    if (exchange->home == gateway->incarnation)
+        polling_begin_post(gateway, sid, caller_of(gateway, connection));
+    else
+        exchange->question = relay_ask(gateway, exchange->home, RELAY_BEGIN, sid, (struct bytes){0},
+                                       connection->number);
 }
 
 static void request_session(struct gateway *gateway, struct connection *connection,
@@ -358,8 +383,8 @@ static void request_session(struct gateway *gateway, struct connection *connecti
     memcpy(exchange->sid, sid.data, sizeof exchange->sid);
     if (!exchange->reading)
         ask(gateway, connection);
-    else if (exchange->kind == RELAY_POST && exchange->home == gateway->incarnation)
-        polling_begin_post(gateway, sid, caller_of(gateway, connection));
+    else if (exchange->kind == RELAY_POST)
+        begin_post(gateway, connection);
 }
 
 /* -- WebSockets -------------------------------------------------------------------------------- */

@@ -170,11 +170,19 @@ static void end_late_poll(struct gateway *gateway, struct session *session)
     loop_timer_start(timer, LATE_MS);
 }
 
+void polling_fail(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+{
+    if (connection->session->poll.number) /* it alone can be told */
+        engine_close(gateway, connection, reason);
+    else
+        connection_drop(gateway, connection, reason);
+}
+
 /* A second poll while one waits. */
 static void overlap_poll(struct gateway *gateway, struct session *session, struct caller caller)
 {
     caller_answer(gateway, caller, RELAY_STATUS, sid_of(session), BYTES("400"));
-    engine_close(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
+    polling_fail(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
 }
 
 static void on_poll(struct gateway *gateway, struct session *session, struct caller caller)
@@ -222,7 +230,7 @@ static void read_payload(struct gateway *gateway, struct connection *connection,
     if (connection->state != CONNECTION_OPEN)
         return;
     if (result < 0)
-        engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+        polling_fail(gateway, connection, CLOSE_PARSE_ERROR);
     else if (result > 0 && !payload.ended)
         connection_hold(connection, payload.rest.data, payload.rest.length);
 }
@@ -266,16 +274,16 @@ static void overlap_post(struct gateway *gateway, struct session *session, struc
     session->post = (struct caller){0};
     caller_answer(gateway, caller, RELAY_STATUS, sid_of(session), BYTES("400"));
     caller_answer(gateway, first, RELAY_DROP, sid_of(session), (struct bytes){0});
-    engine_close(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
+    polling_fail(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
 }
 
 static void on_post(struct gateway *gateway, struct session *session, struct caller caller,
                     struct bytes body)
 {
-    bool begun = is_local(gateway, caller) && caller_equal(caller, session->post);
+    bool same = session->post.number && caller_equal(caller, session->post), begun = same && session->reading;
 
-    if (!is_local(gateway, caller) && caller_equal(caller, session->post))
-        return;
+    if (same && !begun)
+        return; /* asked again: its packets wait */
     if (!is_local(gateway, caller) && caller_equal(caller, session->answered_post)) {
         relay_answer(gateway, caller, RELAY_OK, sid_of(session), (struct bytes){0});
         return;
@@ -288,22 +296,25 @@ static void on_post(struct gateway *gateway, struct session *session, struct cal
     struct connection *connection = session->connection;
 
     session->post = caller;
+    session->reading = false;
     read_payload(gateway, connection, body, false);
     finish_post(gateway, connection);
 }
 
-bool polling_begin_post(struct gateway *gateway, struct bytes sid, struct caller caller)
+void polling_begin_post(struct gateway *gateway, struct bytes sid, struct caller caller)
 {
     struct session *session = session_find(gateway, sid);
 
     if (!session || session->state != SESSION_POLLING)
-        return true; /* what it is answered is known when it is read */
+        return; /* what it is answered is known when it is read */
+    if (session->post.number && caller_equal(session->post, caller))
+        return; /* asked again */
     if (session->post.number) {
         overlap_post(gateway, session, caller);
-        return false;
+        return;
     }
     session->post = caller;
-    return true;
+    session->reading = true;
 }
 
 void polling_refuse_post(struct gateway *gateway, struct bytes sid, struct caller caller)
@@ -339,22 +350,12 @@ void polling_request(struct gateway *gateway, enum relay_kind kind, struct bytes
         break;
     case RELAY_POST_TYPE:
         caller_answer(gateway, caller, RELAY_STATUS, sid, BYTES("400"));
-        engine_close(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
+        polling_fail(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
         break;
     default:
         caller_answer(gateway, caller, RELAY_STATUS, sid, BYTES("500"));
         break;
     }
-}
-
-/* The client is not there any more, in a way that may have lost packets: the session is over.  Only a poll that
- * waits can still be told. */
-static void fail(struct gateway *gateway, struct session *session)
-{
-    if (session->poll.number)
-        engine_close(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
-    else
-        connection_drop(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
 }
 
 void polling_abort(struct gateway *gateway, struct bytes sid, struct caller caller)
@@ -370,7 +371,7 @@ void polling_abort(struct gateway *gateway, struct bytes sid, struct caller call
         session->post = (struct caller){0};
     else if (caller.number && !caller_equal(session->answered_poll, caller))
         return; /* answered, and nothing was lost */
-    fail(gateway, session);
+    polling_fail(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
 }
 
 void polling_release(struct gateway *gateway, struct bytes sid, struct caller caller)

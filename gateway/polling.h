@@ -8,6 +8,7 @@
 #define HUBBUB_GATEWAY_POLLING_H
 
 #include "common/bytes.h"
+#include "gateway/close_reason.h"
 #include "gateway/relay.h"
 #include "gateway/session.h"
 
@@ -22,8 +23,8 @@ struct connection *polling_open(struct gateway *gateway, bool bare, struct buffe
 void polling_request(struct gateway *gateway, enum relay_kind kind, struct bytes sid, struct caller caller,
                      struct bytes body);
 
-/* The head of a post is here and its body is coming.  False: it was answered, and is not to be read. */
-bool polling_begin_post(struct gateway *gateway, struct bytes sid, struct caller caller);
+/* The head of a post is here and its body is coming: POST will follow, but it may be answered before. */
+void polling_begin_post(struct gateway *gateway, struct bytes sid, struct caller caller);
 
 /* Its body is too large: the session lives. */
 void polling_refuse_post(struct gateway *gateway, struct bytes sid, struct caller caller);
@@ -33,6 +34,9 @@ void polling_abort(struct gateway *gateway, struct bytes sid, struct caller call
 
 /* The gateway of that poll stops: it is answered now, and the client polls elsewhere. */
 void polling_release(struct gateway *gateway, struct bytes sid, struct caller caller);
+
+/* engine_fail() on this transport. */
+void polling_fail(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 
 /* A close packet came. */
 void polling_close_by_client(struct gateway *gateway, struct connection *connection);

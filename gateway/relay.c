@@ -92,12 +92,14 @@ uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind,
     return relay->number;
 }
 
-void relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind)
+void relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body)
 {
     struct relay *relay = find(gateway, number);
 
     if (!relay)
         return;
+    buffer_append_bytes(&relay->body, body);
+    gateway->relays.bytes += body.length;
     relay->kind = (uint8_t)kind;
     relay->answered = false;
     relay->due = deadline(gateway, kind);
@@ -195,6 +197,12 @@ static void on_question(struct gateway *gateway, struct caller caller, enum rela
     case RELAY_METHOD:
     case RELAY_CHECK:
         polling_request(gateway, kind, sid, caller, body);
+        break;
+    case RELAY_BEGIN:
+        polling_begin_post(gateway, sid, caller);
+        break;
+    case RELAY_FORGET:
+        polling_refuse_post(gateway, sid, caller);
         break;
     case RELAY_ABORT:
         polling_abort(gateway, sid, caller);

@@ -31,7 +31,10 @@
     X(SWITCH, 16)    /* the client has gone over: OFFER, then PART and HANDOVER; or DROP */                  \
     X(CANCEL, 17)    /* that WebSocket is gone */                                                            \
     X(ENDED, 18)     /* a session that had moved is over: OK */                                              \
-    X(RELEASE, 19)   /* the gateway of that poll stops: it is to be answered now */
+    X(RELEASE, 19)   /* the gateway of that poll stops: it is to be answered now */                          \
+    X(BEGIN, 20)     /* the head of a post, whose body is coming; POST follows under the same number, or ABORT,   \
+                        or FORGET when the body is too large */                                                  \
+    X(FORGET, 21)
 
 #define RELAY_ANSWERS(X)                                                                                     \
     X(PAYLOAD, 32)  /* body: a polling payload */                                                            \
@@ -70,8 +73,8 @@ void relays_done(struct gateway *gateway);
 uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind, struct bytes sid,
                    struct bytes body, uint64_t waiter);
 
-/* The question goes on as another one, under its number. */
-void relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind);
+/* The question goes on as another one, under its number, with another body. */
+void relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body);
 
 /* Says something about a question that needs no answer.  number 0: about none. */
 void relay_tell(struct gateway *gateway, uint64_t home, uint64_t number, enum relay_kind kind,

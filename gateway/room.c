@@ -373,7 +373,7 @@ static void event_init(struct event *event, struct gateway *gateway, const struc
 
     if (attachments > 0) {
         buffer_clear(&gateway->fanout.head);
-        socketio_append_event_head(&gateway->fanout.head, namespace->config->name, SOCKETIO_NO_ACK,
+        socketio_append_event_head(&gateway->fanout.head, namespace->name, SOCKETIO_NO_ACK,
                                    (unsigned)attachments);
         head = buffer_bytes(&gateway->fanout.head);
     }

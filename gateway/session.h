@@ -49,6 +49,7 @@ struct session {
     uint8_t state; /* enum session_state */
     bool probed;   /* the WebSocket's probe was answered: polls are to end, so that the client can go over */
     bool late;     /* a poll came behind that: it is ended in a moment */
+    bool reading;  /* the body of the post is still coming */
     bool offered;  /* MOVING: the offer was sent */
     struct connection *connection; /* what holds its sockets; NULL when MOVED */
     struct caller poll;            /* the poll that waits */

@@ -319,7 +319,7 @@ static void add_namespace(struct namespace_list *list, const struct namespace_so
 
     list->namespaces = memory_resize(list->namespaces, (list->count + 1) * sizeof *list->namespaces);
     list->namespaces[list->count++] = (struct namespace_config){
-        .name = bytes_make(memory_text(name, length), length),
+        .entry = bytes_make(memory_text(name, length), length),
         .is_pattern = !source->name,
         .builtin = source->builtin,
         .recovery = source->recovery,
@@ -330,7 +330,7 @@ static void add_namespace(struct namespace_list *list, const struct namespace_so
 static const struct namespace_config *find_entry(const struct namespace_list *list, struct bytes name)
 {
     for (size_t i = 0; i < list->count; i++)
-        if (bytes_equal(list->namespaces[i].name, name))
+        if (bytes_equal(list->namespaces[i].entry, name))
             return &list->namespaces[i];
     return NULL;
 }
@@ -436,7 +436,7 @@ int namespaces_load(const config_t *config, struct namespace_list *out, struct b
 void namespaces_done(struct namespace_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
-        free((char *)list->namespaces[i].name.data);
+        free((char *)list->namespaces[i].entry.data);
         rules_done(&list->namespaces[i].rules);
     }
     free(list->namespaces);
@@ -450,7 +450,7 @@ const struct namespace_config *namespaces_find(const struct namespace_list *list
     if (found && !found->is_pattern)
         return found;
     for (size_t i = 0; i < list->count; i++)
-        if (list->namespaces[i].is_pattern && namespace_pattern_matches(list->namespaces[i].name, name))
+        if (list->namespaces[i].is_pattern && namespace_pattern_matches(list->namespaces[i].entry, name))
             return &list->namespaces[i];
     return NULL;
 }
@@ -473,7 +473,7 @@ uint64_t namespaces_digest(const struct namespace_list *list)
 
         if (namespace->is_pattern)
             buffer_append_literal(&text, "pattern ");
-        digest_text(&text, namespace->name);
+        digest_text(&text, namespace->entry);
         buffer_printf(&text, "%d%d %zu ", namespace->builtin, namespace->recovery, namespace->rules.count);
         for (size_t r = 0; r < namespace->rules.count; r++) {
             const struct event_rule *rule = &namespace->rules.rules[r];

@@ -89,10 +89,11 @@ int rules_add(struct rule_set *set, const struct event_rule_source *source, stru
 const struct event_rule *rules_find(const struct rule_set *set, struct bytes name);
 
 struct namespace_config {
-    struct bytes name; /* owned by the list; of a pattern its text */
-    bool is_pattern;   /* serves every namespace whose name the pattern matches, each on its own */
-    bool builtin;      /* the broker itself handles join, leave, history and presence */
-    bool recovery;     /* connection state recovery: pid and offsets */
+    struct bytes
+        entry;       /* its name or its pattern, owned by the list; a namespace itself knows its own name */
+    bool is_pattern; /* serves every namespace whose name the pattern matches, each on its own */
+    bool builtin;    /* the broker itself handles join, leave, history and presence */
+    bool recovery;   /* connection state recovery: pid and offsets */
     struct rule_set rules;
 };
 

@@ -43,7 +43,7 @@ void namespace_table_init(struct namespace_table *table, const struct namespace_
     table_init(&table->by_name, name_key);
     for (size_t i = 0; i < list->count; i++)
         if (!list->namespaces[i].is_pattern)
-            namespace_new(table, &list->namespaces[i], list->namespaces[i].name);
+            namespace_new(table, &list->namespaces[i], list->namespaces[i].entry);
 }
 
 void namespace_table_done(struct namespace_table *table)

@@ -9,7 +9,7 @@ import unittest
 import msgpack
 import zmq
 from programs import BUILD, PATIENCE, Gateway, Stack
-from raw_client import PING, PONG, TEXT, Client, WebSocket, frame
+from raw_client import BINARY, PING, PONG, TEXT, Client, WebSocket, frame
 
 SERVED = '''
 namespaces = (
@@ -73,6 +73,22 @@ class Patterns(Names):
         for peer in (first, second):
             self.assertRegex(peer.read_text(), r'\A42/orders-1,\["msg",\{"room":"r"\},\{"room":"r","seq":1,.*,"[^"]+\.\d+"\]\Z')
         self.lives(other, '/orders-2,')
+
+    def test_binary_events_carry_the_name_too(self):
+        peer, other = self.open(), self.open()
+        for one in (peer, other):
+            self.connect(one, '/orders-bytes')
+            one.send_text('42/orders-bytes,1["join","r"]')
+            one.read_text()
+        event = '["msg",{"room":"r","b":{"_placeholder":true,"num":0}}'
+        peer.send_text(f'451-/orders-bytes,{event}]')
+        peer.send(frame(BINARY, b'\0\xff'))
+        for one in (peer, other):
+            self.assertTrue(one.read_text().startswith(f'451-/orders-bytes,{event},'))
+            self.assertEqual(one.read_frame(), (BINARY, b'\0\xff'))
+        peer.send_text('42/orders-bytes,2["history",{"room":"r"}]')
+        self.assertTrue(peer.read_text().startswith('461-/orders-bytes,2[{"ok":true,'))
+        self.assertEqual(peer.read_frame(), (BINARY, b'\0\xff'))
 
     def test_each_has_the_keys_and_rules_of_its_entry(self):
         peer, other = self.open(), self.open()

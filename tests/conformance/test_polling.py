@@ -231,9 +231,10 @@ class Session(unittest.TestCase):
 
     def test_a_body_of_the_default_limit(self, place):
         session = Polling(patient, place)
-        fits = '40{"a":"' + 'x' * (1000000 - len('40{"a":""}')) + '"}'
+        session.connect()
+        fits = '42["echo","' + 'x' * (1000000 - len('42["echo",""]')) + '"]'
         self.assertEqual(answer_of(session.post(fits)), (200, b'ok'))
-        self.assertTrue(session.read_packets(1)[0].startswith('40{"sid":'))
+        self.assertEqual(session.read_packets(1)[0], fits)
 
     def test_a_known_session_and_a_wrong_query(self, place):
         session = Polling(patient, place)
@@ -509,7 +510,7 @@ class Bare(unittest.TestCase):
 
 class Compression(unittest.TestCase):
     CODINGS = (
-        ('gzip', 'gzip'), ('gzip, deflate', 'gzip'), ('gzip, deflate, br', 'gzip'), ('deflate', 'deflate'),
+        ('gzip', 'gzip'), ('gzip, deflate', 'gzip'), ('gzip, deflate, br', 'gzip'), ('deflate', 'deflate' if REFERENCE else None),
         ('br', None), ('identity', None), ('gzip;q=0', None), ('*', 'gzip'),
         ('GZIP', 'gzip'), ('x-gzip-not', None),
     )

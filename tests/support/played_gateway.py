@@ -211,12 +211,9 @@ class Gateway:
         self.send(*self.hello_records())
         welcome = self.take("WELCOME")
         self.epoch = welcome.epoch
-        if not welcome.resume:
-            self.pos = welcome.head
         self.before_live = []
         while kind(record := self.next()) != "LIVE":
             self.before_live.append(record)
-        self.pos = record.pos
         return welcome
 
     def read(self, patience=PATIENCE):
@@ -235,6 +232,8 @@ class Gateway:
             if kind(record) in ("DELIVER", "POSITION") and not getattr(record, "flags", 0) & VOLATILE:
                 assert record.pos >= self.pos or kind(record) == "DELIVER", (record, self.pos)
                 self.pos = max(self.pos, record.pos)
+            elif kind(record) == "LIVE":  # deliveries may stand behind it already
+                self.pos = record.pos
         self.records += records
         if records:
             self.batches.append([kind(record) for record in records])

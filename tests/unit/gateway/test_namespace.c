@@ -11,10 +11,10 @@
 enum { LIMIT = 2 };
 
 static struct namespace_config configs[] = {
-    {.name = {"/", 1}},
-    {.name = {"/a-*", 4}, .is_pattern = true, .builtin = true},
-    {.name = {"/*", 2}, .is_pattern = true},
-    {.name = {"/a-fixed", 8}},
+    {.entry = {"/", 1}},
+    {.entry = {"/a-*", 4}, .is_pattern = true, .builtin = true},
+    {.entry = {"/*", 2}, .is_pattern = true},
+    {.entry = {"/a-fixed", 8}},
 };
 static const struct namespace_list list = {configs, 4};
 

@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-static struct namespace_config config = {.name = {"/", 1}};
+static struct namespace_config config = {.entry = {"/", 1}};
 static const struct namespace_list list = {&config, 1};
 static struct namespace_table table;
 

@@ -27,10 +27,10 @@ static int set_up(void **state)
 {
     struct fixture *fixture = memory_zero(1, sizeof *fixture);
 
-    fixture->configs[0] = (struct namespace_config){.name = BYTES("/")};
+    fixture->configs[0] = (struct namespace_config){.entry = BYTES("/")};
     fixture->configs[1] =
-        (struct namespace_config){.name = BYTES("/a-*"), .is_pattern = true, .builtin = true};
-    fixture->configs[2] = (struct namespace_config){.name = BYTES("/*"), .is_pattern = true};
+        (struct namespace_config){.entry = BYTES("/a-*"), .is_pattern = true, .builtin = true};
+    fixture->configs[2] = (struct namespace_config){.entry = BYTES("/*"), .is_pattern = true};
     fixture->list = (struct namespace_list){fixture->configs, 3};
     namespace_table_init(&fixture->table, &fixture->list, LIMIT);
     *state = fixture;

@@ -26,7 +26,7 @@ static int set_up(void **state)
 {
     struct fixture *fixture = memory_zero(1, sizeof *fixture);
 
-    fixture->config.name = BYTES("/");
+    fixture->config.entry = BYTES("/");
     fixture->list = (struct namespace_list){&fixture->config, 1};
     namespace_table_init(&fixture->table, &fixture->list, 1);
     rooms_init(&fixture->rooms, &fixture->table, 0);

@@ -28,12 +28,12 @@ static int set_up(void **state)
 {
     struct fixture *fixture = memory_zero(1, sizeof *fixture);
 
-    fixture->configs[0].name = BYTES("/");
-    fixture->configs[1].name = BYTES("/other");
+    fixture->configs[0].entry = BYTES("/");
+    fixture->configs[1].entry = BYTES("/other");
     fixture->list = (struct namespace_list){fixture->configs, 2};
     namespace_table_init(&fixture->table, &fixture->list, 1);
     for (unsigned i = 0; i < 2; i++)
-        fixture->namespaces[i] = namespace_find(&fixture->table, fixture->configs[i].name);
+        fixture->namespaces[i] = namespace_find(&fixture->table, fixture->configs[i].entry);
     rooms_init(&fixture->rooms, &fixture->table, 1000);
     sessions_init(&fixture->sessions, &fixture->rooms);
     session_set_init(&fixture->links[0].sessions);
