@@ -57,8 +57,11 @@ def free_ports(count):
 class _Program:
     """A process, the folder that it works in, and what it printed."""
 
-    def __init__(self, arguments):
+    def __init__(self, arguments, files=None):
+        """files: name and text of what is to be in its folder."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='hubbub-conformance-'))
+        for name, text in (files or {}).items():
+            (self.folder / name).write_text(text)
         self.log = self.folder / 'log'
         self.process = None
         try:
@@ -132,13 +135,10 @@ class Stack(_Program):
         self.ports = free_ports(gateways)
         self.port = self.ports[0]
         self.pids = {}
-        with tempfile.NamedTemporaryFile('w', suffix='.conf', prefix='hubbub-conformance-') as config:
-            keys = ' '.join(f'{key} = {value};' for key, value in (gateway or {}).items())
-            config.write(f'gateway = {{ {keys} }};\n{rest}\n')
-            config.flush()
-            super().__init__([BUILD / 'cli' / 'hubbub', 'run', f'--ports={",".join(map(str, self.ports))}',
-                              '--data=data', f'--config={config.name}'])
-            self.wait_for('ready')
+        keys = ' '.join(f'{key} = {value};' for key, value in (gateway or {}).items())
+        super().__init__([BUILD / 'cli' / 'hubbub', 'run', f'--ports={",".join(map(str, self.ports))}', '--data=data',
+                          '--config=hubbub.conf'], {'hubbub.conf': f'gateway = {{ {keys} }};\n{rest}\n'})
+        self.wait_for('ready')
 
     def wait_for(self, wanted):
         """Reads lines up to one that begins so, and keeps the newest process id of each name."""
