@@ -33,6 +33,7 @@ enum arrival_state { ARRIVAL_ASKED, ARRIVAL_OPEN, ARRIVAL_PROBED, ARRIVAL_SWITCH
 struct arrival {
     char sid[SESSION_SID_LENGTH];
     uint8_t state;     /* enum arrival_state */
+    bool wanted;       /* the handshake asks for the transport websocket */
     uint64_t home;     /* the incarnation of the session's gateway */
     uint64_t question; /* to it; 0 when it is this one */
     uint64_t connect_due;
@@ -167,12 +168,13 @@ static const struct connection_protocol arrival_protocol = {
 };
 
 void arrival_begin(struct gateway *gateway, struct connection *connection, struct websocket_offer *offer,
-                   struct bytes sid, uint64_t home)
+                   struct bytes sid, uint64_t home, bool wanted)
 {
     struct arrival *arrival = memory_zero(1, sizeof *arrival);
 
     memcpy(arrival->sid, sid.data, sizeof arrival->sid);
     arrival->home = home;
+    arrival->wanted = wanted;
     arrival->offer = *offer;
     connection->arrival = arrival;
     connection->protocol = &arrival_protocol;
@@ -352,6 +354,10 @@ static void on_welcome(struct gateway *gateway, struct connection *connection, b
 
     if (arrival->state != ARRIVAL_ASKED)
         return;
+    if (!arrival->wanted) {
+        http_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_TRANSPORT_UNKNOWN);
+        return;
+    }
     set_state(arrival, ARRIVAL_OPEN);
     websocket_accept(gateway, connection, &arrival->offer, &arrival_protocol, (struct bytes){0});
     websocket_offer_done(&arrival->offer);

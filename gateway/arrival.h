@@ -20,9 +20,10 @@ struct connection;
 struct gateway;
 struct http_request;
 
-/* A WebSocket handshake named that session.  Takes over the offer. */
+/* A WebSocket handshake named that session.  Takes over the offer.  wanted: as the session's transport; else it is
+ * refused in any case, but not before the session is known. */
 void arrival_begin(struct gateway *gateway, struct connection *connection, struct websocket_offer *offer,
-                   struct bytes sid, uint64_t home);
+                   struct bytes sid, uint64_t home, bool wanted);
 
 /* What the home says. */
 void arrival_answered(struct gateway *gateway, struct connection *connection, enum relay_kind kind,

@@ -14,17 +14,31 @@
 #include "gateway/websocket_transport.h"
 #include "proto/engineio.h"
 
-static void set_heartbeat(struct gateway *gateway, struct connection *connection, bool awaiting_pong)
-{
-    uint64_t now = loop_now(gateway->loop);
-    uint64_t due = now + (awaiting_pong ? gateway->settings->ping_timeout : gateway->settings->ping_interval);
+enum { STALLED_MS = 100 }; /* a ping that is so late was our own fault, and the pong gets its whole time */
 
+static void await(struct gateway *gateway, struct connection *connection, uint64_t due, bool awaiting_pong)
+{
     connection->awaiting_pong = awaiting_pong;
     connection->pong_extended = false;
     connection->heartbeat_due = due;
     if (connection->connect_due && connection->connect_due < due)
         due = connection->connect_due;
     connection_set_timer(gateway, connection, due);
+}
+
+/* The next ping is an interval away. */
+static void await_ping(struct gateway *gateway, struct connection *connection)
+{
+    await(gateway, connection, loop_now(gateway->loop) + gateway->settings->ping_interval, false);
+}
+
+/* A ping that was due is out.  The pong's time runs from when it was due: a session ends exactly both times after
+ * the last pong, not the milliseconds later that each timer may take. */
+static void await_pong(struct gateway *gateway, struct connection *connection)
+{
+    uint64_t now = loop_now(gateway->loop), due = connection->heartbeat_due;
+
+    await(gateway, connection, (now - due > STALLED_MS ? now : due) + gateway->settings->ping_timeout, true);
 }
 
 void engine_append_open(struct gateway *gateway, struct bytes sid, bool upgrade, struct buffer *out)
@@ -45,7 +59,7 @@ void engine_start(struct gateway *gateway, struct connection *connection)
 void engine_resume(struct gateway *gateway, struct connection *connection, uint64_t connect_due)
 {
     connection->connect_due = connect_due;
-    set_heartbeat(gateway, connection, false);
+    await_ping(gateway, connection);
 }
 
 /* -- sending --------------------------------------------------------------------------------- */
@@ -132,7 +146,7 @@ void engine_receive(struct gateway *gateway, struct connection *connection, stru
             packet_receive(gateway, connection, packet.data);
         break;
     case ENGINEIO_PONG: /* an unasked one restarts the interval too, as in the reference */
-        set_heartbeat(gateway, connection, false);
+        await_ping(gateway, connection);
         break;
     case ENGINEIO_PING: /* the heartbeat's direction is from the server */
         engine_fail(gateway, connection, CLOSE_TRANSPORT_ERROR);
@@ -172,12 +186,12 @@ void engine_on_timeout(struct gateway *gateway, struct connection *connection)
     else if (now < connection->heartbeat_due)
         connection_set_timer(gateway, connection, connection->heartbeat_due);
     else if (connection->awaiting_pong && (connection->paused || connection->stopped))
-        set_heartbeat(gateway, connection, true); /* its pong may have come: we do not read it */
+        await_pong(gateway, connection); /* its pong may have come: we do not read it */
     else if (connection->awaiting_pong)
         engine_fail(gateway, connection, CLOSE_PING_TIMEOUT);
     else {
         engine_send_packet(gateway, connection, BYTES("2"));
-        set_heartbeat(gateway, connection, true);
+        await_pong(gateway, connection);
     }
 }
 

@@ -414,12 +414,12 @@ static void request_websocket(struct gateway *gateway, struct connection *connec
     uint64_t home;
     int status;
 
-    if (!query_is(request, "transport", "websocket")) {
-        http_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_TRANSPORT_UNKNOWN);
-        return;
-    }
     if (sid.length && session_home(sid, &home) < 0) {
         http_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_SESSION_UNKNOWN);
+        return;
+    }
+    if (sid.length == 0 && !query_is(request, "transport", "websocket")) {
+        http_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_TRANSPORT_UNKNOWN);
         return;
     }
     if (sid.length == 0 && !query_is(request, "EIO", "4")) {
@@ -436,7 +436,7 @@ static void request_websocket(struct gateway *gateway, struct connection *connec
     else if (status < 0)
         http_fail(gateway, connection, -status, CLOSE_HTTP_BAD_REQUEST);
     else if (sid.length)
-        arrival_begin(gateway, connection, &offer, sid, home);
+        arrival_begin(gateway, connection, &offer, sid, home, query_is(request, "transport", "websocket"));
     else
         open_websocket(gateway, connection, request, &offer);
 }

@@ -190,6 +190,7 @@ static void on_unknown(struct gateway *gateway, uint64_t number)
 static void on_question(struct gateway *gateway, struct caller caller, enum relay_kind kind,
                         struct bytes sid, struct bytes body)
 {
+    gateway_advance_timers(gateway); /* a session whose time is over is not asked any more */
     switch (kind) {
     case RELAY_POLL:
     case RELAY_POST:

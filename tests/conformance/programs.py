@@ -54,11 +54,16 @@ def free_ports(count):
     return list(ports)
 
 
+def sanitized():
+    """Whether the programs were built with the address sanitizer."""
+    return b'__asan_init' in (BUILD / 'gateway' / 'hubbub-gateway').read_bytes()
+
+
 class _Program:
     """A process, the folder that it works in, and what it printed."""
 
     def __init__(self, arguments, files=None):
-        """files: name and text of what is to be in its folder."""
+        """files: names and texts, in the folder that it runs in and as long as it runs."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='hubbub-conformance-'))
         for name, text in (files or {}).items():
             (self.folder / name).write_text(text)
@@ -137,7 +142,7 @@ class Stack(_Program):
         self.pids = {}
         keys = ' '.join(f'{key} = {value};' for key, value in (gateway or {}).items())
         super().__init__([BUILD / 'cli' / 'hubbub', 'run', f'--ports={",".join(map(str, self.ports))}', '--data=data',
-                          '--config=hubbub.conf'], {'hubbub.conf': f'gateway = {{ {keys} }};\n{rest}\n'})
+                          '--config=stack.conf'], {'stack.conf': f'gateway = {{ {keys} }};\n{rest}\n'})
         self.wait_for('ready')
 
     def wait_for(self, wanted):

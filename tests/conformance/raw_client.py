@@ -370,6 +370,10 @@ class Polling:
         return websocket
 
     def gone(self):
-        """Whether the session is no more."""
-        response = self.get()
+        """Whether the session is no more.  That one which had moved has ended has a way to go to its first gateway."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            response = self.get()
+            if (response.status, response.body) != (400, b'{"code":3,"message":"Bad request"}') or time.monotonic() > end:
+                break
         return (response.status, response.body) == (400, b'{"code":1,"message":"Session ID unknown"}')

@@ -19,7 +19,7 @@ import signal
 import time
 import unittest
 
-from programs import PATIENCE, REFERENCE, serve
+from programs import PATIENCE, REFERENCE, sanitized, serve
 from raw_client import (AWAY, CLOSE, CROSSING, HOME, TEXT, Client, Closed, Connection, Polling, frame, get,
                         handshake)
 
@@ -235,7 +235,8 @@ class Endless(BadInputTest):
             for peer in peers:
                 self.assertEqual(peer.read_text(), '2')
                 peer.send_text('3')
-            self.assertLess(memory() - before, 40 * 400_000)
+            if REFERENCE or not sanitized():  # their allocator keeps what was freed
+                self.assertLess(memory() - before, 40 * 400_000)
             for peer in peers:
                 peer.send_text('42["echo",1]')
                 while True:
