@@ -1,7 +1,7 @@
 /*
- * WebSockets; see websocket_transport.h.  http_service.c makes them of HTTP connections, connection.c calls in.
- * The surprising rule: one inflated message lives in the process's buffer while its message() runs, so nothing
- * in there may feed another message; whoever wants to waits for the next turn.
+ * WebSockets; see websocket_transport.h.  http_service.c makes them of HTTP connections, connection.c calls
+ * in. The surprising rule: one inflated message lives in the process's buffer while its message() runs, so
+ * nothing in there may feed another message; whoever wants to waits for the next turn.
  */
 #include "gateway/websocket_transport.h"
 
@@ -180,7 +180,8 @@ static void on_event(struct gateway *gateway, struct connection *connection,
     }
 }
 
-void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+/* Reads frames until the end, or where the connection is not to be read further. */
+static void read_frames(struct gateway *gateway, struct connection *connection, char *data, size_t length)
 {
     struct websocket_limits limits = {.max_payload = message_limit(gateway, connection),
                                       .allowed_rsv1 = connection->inflates};
@@ -203,6 +204,20 @@ void websocket_input(struct gateway *gateway, struct connection *connection, cha
         connection_hold(connection, data, length);
 }
 
+/* What is held came first, though the turn may bring what is new before it wakes what was held. */
+void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+{
+    struct buffer held = connection_unhold(connection);
+
+    if (held.length == 0) {
+        read_frames(gateway, connection, data, length);
+        return;
+    }
+    buffer_append(&held, data, length);
+    read_frames(gateway, connection, held.data, held.length);
+    buffer_done(&held);
+}
+
 /* -- an Engine.IO session -------------------------------------------------------------------- */
 
 static void on_session_message(struct gateway *gateway, struct connection *connection, bool binary,
@@ -214,7 +229,8 @@ static void on_session_message(struct gateway *gateway, struct connection *conne
         engine_receive(gateway, connection, payload);
 }
 
-static void on_session_ending(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+static void on_session_ending(struct gateway *gateway, struct connection *connection,
+                              enum close_reason reason)
 {
     gateway->counters.websockets--;
     packet_pending_free(connection);
