@@ -1,8 +1,8 @@
 /*
- * WebSockets on their way to a polling session; see arrival.h.  http_service.c begins them, upgrade.c and relay.c
- * bring the home's word, router_records.c the router's.  The surprising rule: from the client's "5" until the session
- * is here the WebSocket is neither read nor written (corked): what the rooms bring already stands behind what still
- * waits at the home.
+ * WebSockets on their way to a polling session; see arrival.h.  http_service.c begins them, upgrade.c and
+ * relay.c bring the home's word, router_records.c the router's.  The surprising rule: from the client's "5"
+ * until the session is here the WebSocket is neither read nor written (corked): what the rooms bring already
+ * stands behind what still waits at the home.
  */
 #include "gateway/arrival.h"
 
@@ -10,8 +10,9 @@
 #include "gateway/attachments.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
-#include "gateway/gateway.h"
 #include "gateway/engine_service.h"
+#include "gateway/gateway.h"
+#include "gateway/http_answer.h"
 #include "gateway/packet.h"
 #include "gateway/polling.h"
 #include "gateway/socket.h"
@@ -38,7 +39,8 @@ struct arrival {
     uint64_t question; /* to it; 0 when it is this one */
     uint64_t connect_due;
     struct websocket_offer offer; /* ASKED */
-    struct buffer front;          /* frames of what waited at the home */
+    struct buffer front; /* what waited here before the switch, then frames of what waited at the home */
+    size_t early;        /* the length of the former */
 };
 
 static struct bytes sid_of(const struct arrival *arrival)
@@ -98,12 +100,37 @@ static void on_switch(struct gateway *gateway, struct connection *connection)
     struct arrival *arrival = connection->arrival;
 
     set_state(arrival, ARRIVAL_SWITCHING);
-    connection_stop_reading(gateway, connection);
     connection_cork(connection);
+    output_gather(&connection->output, &arrival->front); /* the answer to a probe that came with the switch */
+    output_done(&connection->output);
+    arrival->early = arrival->front.length;
     if (is_here(gateway, arrival))
         upgrade_switch(gateway, sid_of(arrival), caller_of(gateway, connection));
     else
         relay_ask_further(gateway, arrival->question, RELAY_SWITCH, (struct bytes){0});
+    connection_stop_reading(gateway, connection); /* last: if it fails, the connection is gone */
+}
+
+void arrival_let_go(struct gateway *gateway, struct connection *connection)
+{
+    const struct arrival *arrival = connection->arrival;
+    struct output early = {0};
+
+    if (!connection->corked)
+        return;
+    sockets_close(gateway, connection, CLOSE_UPGRADE_FAILED); /* so that nothing comes behind this */
+    output_done(&connection->output);
+    if (arrival->early)
+        memcpy(output_reserve(&early, arrival->early), arrival->front.data, arrival->early);
+    connection_uncork(gateway, connection, &early);
+}
+
+void arrival_end(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+{
+    if (connection->arrival->state == ARRIVAL_ASKED)
+        http_fail(gateway, connection, 503, reason);
+    else
+        websocket_close(gateway, connection, close_reason_code(reason), reason);
 }
 
 static void on_message(struct gateway *gateway, struct connection *connection, bool binary,
@@ -183,8 +210,7 @@ void arrival_begin(struct gateway *gateway, struct connection *connection, struc
         upgrade_probe(gateway, sid, caller_of(gateway, connection));
         return;
     }
-    arrival->question =
-        relay_ask(gateway, home, RELAY_PROBE, sid, (struct bytes){0}, connection->number);
+    arrival->question = relay_ask(gateway, home, RELAY_PROBE, sid, (struct bytes){0}, connection->number);
     if (!arrival->question)
         connection_drop(gateway, connection, CLOSE_ROUTER_SILENT);
 }
@@ -273,8 +299,8 @@ static int take(struct gateway *gateway, struct connection *connection, struct b
     connection->bare = flags & 1;
     if (handshake_from_bytes(handshake, &connection->handshake) < 0)
         return ERROR_MALFORMED;
-    if (pending.length && pending_packet_read(pending, gateway->settings->max_attachments, now,
-                                              &connection->pending) < 0)
+    if (pending.length &&
+        pending_packet_read(pending, gateway->settings->max_attachments, now, &connection->pending) < 0)
         return ERROR_MALFORMED;
     arrival->connect_due = connect_in ? now + connect_in : 0;
     for (count = (count - OFFER_HEAD) / OFFER_SOCKET; count > 0; count--) {
@@ -284,8 +310,7 @@ static int take(struct gateway *gateway, struct connection *connection, struct b
         struct socket *socket;
 
         if (wire_list_u64(&reader, &theirs) < 0 || wire_list_text(&reader, &name) < 0 ||
-            wire_list_text(&reader, &auth) < 0 ||
-            namespace_open(&gateway->namespaces, name, &namespace) < 0)
+            wire_list_text(&reader, &auth) < 0 || namespace_open(&gateway->namespaces, name, &namespace) < 0)
             goto done;
         socket = socket_new(gateway, connection, namespace, auth);
         namespace_release(&gateway->namespaces, namespace); /* the socket holds it */

@@ -1,6 +1,6 @@
 /*
- * A WebSocket on its way to an Engine.IO session that is polling, here or at another gateway (upgrade.h has the
- * other side).
+ * A WebSocket on its way to an Engine.IO session that is polling, here or at another gateway (upgrade.h has
+ * the other side).
  *
  *   ASKED ----> OPEN ----> PROBED ----> SWITCHING ----> TAKING ----> (a session's connection)
  *   (may it?)   (101)      (2probe,     ("5": not       (its sockets
@@ -20,8 +20,8 @@ struct connection;
 struct gateway;
 struct http_request;
 
-/* A WebSocket handshake named that session.  Takes over the offer.  wanted: as the session's transport; else it is
- * refused in any case, but not before the session is known. */
+/* A WebSocket handshake named that session.  Takes over the offer.  wanted: as the session's transport; else
+ * it is refused in any case, but not before the session is known. */
 void arrival_begin(struct gateway *gateway, struct connection *connection, struct websocket_offer *offer,
                    struct bytes sid, uint64_t home, bool wanted);
 
@@ -34,6 +34,13 @@ void arrival_take_here(struct gateway *gateway, struct session *session);
 
 /* The router's answer to TAKE. */
 void arrival_on_taken(struct gateway *gateway, const struct wire_taken *record);
+
+/* It is about to be closed: what its rooms brought behind what it did not get is forgotten, and what waited
+ * before the switch may go out. */
+void arrival_let_go(struct gateway *gateway, struct connection *connection);
+
+/* This gateway stops. */
+void arrival_end(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 
 /* A new link: what was being taken over it is not known to the router any more. */
 void arrivals_on_live(struct gateway *gateway);
