@@ -181,8 +181,7 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
     if (is_here(gateway, arrival))
         upgrade_cancel(gateway, sid_of(arrival), caller);
     else {
-        relay_tell(gateway, arrival->home, arrival->question, RELAY_CANCEL, sid_of(arrival));
-        relay_forget(gateway, arrival->question);
+        relay_ask_further(gateway, arrival->question, RELAY_CANCEL, (struct bytes){0});
     }
     arrival_free(connection);
 }

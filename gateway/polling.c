@@ -1,17 +1,18 @@
 /*
- * The polling transport; see polling.h.  http_service.c brings requests of clients, relay.c those of other gateways.
- * A session's packets wait in its connection's output, already as a payload; the end of a turn gives them to the
- * poll that waits.  The surprising rule: what a poll of another gateway was answered is kept until the next one,
- * since the answer may be lost with a link, and a client that missed packets would not know.
+ * The polling transport; see polling.h.  http_service.c brings requests of clients, relay.c those of other
+ * gateways. A session's packets wait in its connection's output, already as a payload; the end of a turn
+ * gives them to the poll that waits.  The surprising rule: what a poll of another gateway was answered is
+ * kept until the next one, since the answer may be lost with a link, and a client that missed packets would
+ * not know.
  */
 #include "gateway/polling.h"
 
 #include "common/memory.h"
+#include "gateway/arrival.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
-#include "gateway/gateway.h"
 #include "gateway/engine_service.h"
-#include "gateway/arrival.h"
+#include "gateway/gateway.h"
 #include "gateway/packet.h"
 #include "gateway/socket.h"
 #include "gateway/upgrade.h"
@@ -158,8 +159,8 @@ static void on_late(void *arg)
         }
 }
 
-/* A client that knows of its WebSocket ends its polls by itself, so this one has crossed the news; or it comes
- * behind the switch, of which we will hear at once. */
+/* A client that knows of its WebSocket ends its polls by itself, so this one has crossed the news; or it
+ * comes behind the switch, of which we will hear at once. */
 static void end_late_poll(struct gateway *gateway, struct session *session)
 {
     struct loop_timer *timer = &gateway->sessions.late_timer;
@@ -240,8 +241,7 @@ static void finish_post(struct gateway *gateway, struct connection *connection)
 {
     struct session *session = connection->session;
 
-    if (!session || session->post.number == 0 ||
-        (connection->held && connection->state == CONNECTION_OPEN))
+    if (!session || session->post.number == 0 || (connection->held && connection->state == CONNECTION_OPEN))
         return;
     if (!is_local(gateway, session->post))
         session->answered_post = session->post;
@@ -277,8 +277,7 @@ static void overlap_post(struct gateway *gateway, struct session *session, struc
     polling_fail(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
 }
 
-static void on_post(struct gateway *gateway, struct session *session, struct caller caller,
-                    struct bytes body)
+static void on_post(struct gateway *gateway, struct session *session, struct caller caller, struct bytes body)
 {
     bool same = session->post.number && caller_equal(caller, session->post), begun = same && session->reading;
 
@@ -437,7 +436,7 @@ struct output polling_detach(struct gateway *gateway, struct session *session)
 static void forget_gateway(struct gateway *gateway, struct session *session, uint64_t incarnation)
 {
     if (session->state == SESSION_MOVED) {
-        if (session->holder == incarnation)
+        if (session->arrival.gateway == incarnation)
             session_free(gateway, session);
         return;
     }

@@ -1,10 +1,10 @@
 /*
  * What gateways say to each other about sessions, through the router (docs/protocol.md, section 2).
  *
- * A request may come to any gateway, and the sid in it names the session's home.  The gateway that got it asks the
- * home, the home answers, and the answer goes to the client.  A question stays here until it is answered, and is
- * asked again whenever it, or its answer, may have been lost with a link; the home knows a question by its number
- * and answers it again instead of doing it twice.
+ * A request may come to any gateway, and the sid in it names the session's home.  The gateway that got it
+ * asks the home, the home answers, and the answer goes to the client.  A question stays here until it is
+ * answered, and is asked again whenever it, or its answer, may have been lost with a link; the home knows a
+ * question by its number and answers it again instead of doing it twice.
  */
 #ifndef HUBBUB_GATEWAY_RELAY_H
 #define HUBBUB_GATEWAY_RELAY_H
@@ -29,19 +29,19 @@
     X(PROBE, 14)     /* a WebSocket wants to become the transport: WELCOME, REFUSED or ERROR */              \
     X(PROBED, 15)    /* its probe was answered */                                                            \
     X(SWITCH, 16)    /* the client has gone over: OFFER, then PART and HANDOVER; or DROP */                  \
-    X(CANCEL, 17)    /* that WebSocket is gone */                                                            \
+    X(CANCEL, 17)    /* that WebSocket is gone: OK */                                                        \
     X(ENDED, 18)     /* a session that had moved is over: OK */                                              \
     X(RELEASE, 19)   /* the gateway of that poll stops: it is to be answered now */                          \
-    X(BEGIN, 20)     /* the head of a post, whose body is coming; POST follows under the same number, or ABORT,   \
-                        or FORGET when the body is too large */                                                  \
+    X(BEGIN, 20) /* the head of a post, whose body is coming; POST follows under the same number, or ABORT,  \
+                    or FORGET when the body is too large */                                                  \
     X(FORGET, 21)
 
 #define RELAY_ANSWERS(X)                                                                                     \
-    X(PAYLOAD, 32)  /* body: a polling payload */                                                            \
+    X(PAYLOAD, 32) /* body: a polling payload */                                                             \
     X(OK, 33)                                                                                                \
-    X(ERROR, 34)    /* body: a digit, enum engineio_error */                                                 \
-    X(STATUS, 35)   /* body: an HTTP status for an empty answer */                                           \
-    X(DROP, 36)     /* the client's TCP connection is to end without an answer */                            \
+    X(ERROR, 34)  /* body: a digit, enum engineio_error */                                                   \
+    X(STATUS, 35) /* body: an HTTP status for an empty answer */                                             \
+    X(DROP, 36)   /* the client's TCP connection is to end without an answer */                              \
     X(WELCOME, 37)                                                                                           \
     X(REFUSED, 38)  /* the session has, or is getting, a WebSocket */                                        \
     X(OFFER, 39)    /* body: what moves; see upgrade.c */                                                    \
@@ -67,8 +67,8 @@ void relays_start(struct gateway *gateway);
 void relays_done(struct gateway *gateway);
 
 /*
- * Asks the gateway with that incarnation about a session.  waiter: the number of the connection that hears the
- * answer, or 0.  The body is copied.  The question's number, or 0 when too much waits already.
+ * Asks the gateway with that incarnation about a session.  waiter: the number of the connection that hears
+ * the answer, or 0.  The body is copied.  The question's number, or 0 when too much waits already.
  */
 uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind, struct bytes sid,
                    struct bytes body, uint64_t waiter);

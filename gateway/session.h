@@ -8,11 +8,11 @@
  *      |             |            |
  *      +-------------+------------+-----> freed, and unknown from then on
  *
- * A sid names its gateway: eight characters are the gateway's incarnation, sixteen are random.  A session that
- * began on a WebSocket has a sid as well but needs none: nobody may ask for it.
+ * A sid names its gateway: eight characters are the gateway's incarnation, sixteen are random.  A session
+ * that began on a WebSocket has a sid as well but needs none: nobody may ask for it.
  *
- * Whoever asks something of a session is a caller, here or at another gateway (relay.h), so that a session does
- * not care which gateway a request came to.
+ * Whoever asks something of a session is a caller, here or at another gateway (relay.h), so that a session
+ * does not care which gateway a request came to.
  */
 #ifndef HUBBUB_GATEWAY_SESSION_H
 #define HUBBUB_GATEWAY_SESSION_H
@@ -54,8 +54,7 @@ struct session {
     struct connection *connection; /* what holds its sockets; NULL when MOVED */
     struct caller poll;            /* the poll that waits */
     struct caller post;            /* the post that is being read, or whose packets wait for the router */
-    struct caller arrival;         /* the WebSocket that is on its way to this session */
-    uint64_t holder;               /* MOVED: the incarnation of the gateway that has it */
+    struct caller arrival;         /* the WebSocket that is on its way to this session; MOVED: that has it */
     /* The last questions of another gateway that were answered: asked again, they get the same answer. */
     struct caller answered_poll, answered_post;
     struct buffer retained; /* what answered_poll got; it may have been lost on the way */

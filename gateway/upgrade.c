@@ -1,7 +1,8 @@
 /*
- * Giving a polling session away; see upgrade.h.  relay.c and arrival.c call in.  The surprising rule: a session
- * moves only while no request of it waits at the router, so no answer can come to a gateway that it has left; a
- * client that has gone over sends nothing before it hears of it, so this takes as long as one request at most.
+ * Giving a polling session away; see upgrade.h.  relay.c and arrival.c call in.  The surprising rule: a
+ * session moves only while no request of it waits at the router, so no answer can come to a gateway that it
+ * has left; a client that has gone over sends nothing before it hears of it, so this takes as long as one
+ * request at most.
  */
 #include "gateway/upgrade.h"
 
@@ -79,7 +80,7 @@ void upgrade_switch(struct gateway *gateway, struct bytes sid, struct caller cal
 {
     struct session *session = find_for(gateway, sid, caller);
 
-    if (!session) {
+    if (!session || session->state > SESSION_MOVING) {
         caller_answer(gateway, caller, RELAY_DROP, sid, (struct bytes){0});
         return;
     }
@@ -153,10 +154,9 @@ static void hand_over(struct gateway *gateway, struct session *session)
     while (connection->sockets)
         socket_give_away(gateway, connection->sockets);
     session_set_state(session, SESSION_MOVED);
-    session->holder = session->arrival.gateway;
     queue = polling_detach(gateway, session);
     hand_over_queue(gateway, session, &queue);
-    session->arrival = (struct caller){0};
+    buffer_done(&session->retained);
     gateway->counters.moved_out++;
 }
 
@@ -215,6 +215,10 @@ void upgrade_cancel(struct gateway *gateway, struct bytes sid, struct caller cal
 
     if (!session)
         return;
+    if (session->state == SESSION_MOVED) { /* it went before the session came */
+        session_free(gateway, session);
+        return;
+    }
     session->arrival = (struct caller){0};
     session->probed = false;
     if (session->state == SESSION_MOVING) /* the client has left the polls behind: it is gone */
@@ -225,7 +229,7 @@ void upgrade_ended(struct gateway *gateway, struct bytes sid, struct caller call
 {
     struct session *session = session_find(gateway, sid);
 
-    if (session && session->state == SESSION_MOVED && session->holder == caller.gateway)
+    if (session && session->state == SESSION_MOVED && session->arrival.gateway == caller.gateway)
         session_free(gateway, session);
     caller_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
 }
