@@ -258,8 +258,13 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
 
 void polling_finish_input(struct gateway *gateway, struct connection *connection)
 {
+    struct session *session = connection->session;
     struct buffer held = connection_unhold(connection);
 
+    if (session->reading) { /* nothing is held then, and its packets come too late: it is refused when they do */
+        session->post = (struct caller){0};
+        session->reading = false;
+    }
     if (held.length)
         read_payload(gateway, connection, buffer_bytes(&held), true);
     buffer_done(&held);
