@@ -101,6 +101,8 @@ void websocket_close(struct gateway *gateway, struct connection *connection, uns
     char frame[WEBSOCKET_CLOSE_MAX];
     size_t length = websocket_close_frame(frame, code ? code : WEBSOCKET_CLOSE_NO_STATUS, (struct bytes){0});
 
+    if (connection->arrival)
+        arrival_let_go(gateway, connection);
     connection_send(gateway, connection, bytes_make(frame, length));
     connection_end(gateway, connection, reason);
 }
