@@ -272,8 +272,12 @@ void connections_on_event(void *arg, uint64_t data, uint32_t events)
         if (connection->state != CONNECTION_CLOSED)
             mark_dirty(gateway, connection);
     }
-    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) && connection->state != CONNECTION_CLOSED)
+    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || connection->state == CONNECTION_CLOSED)
+        return;
+    if (!connection->paused && !connection->stopped)
         read_input(gateway, connection);
+    else if (events & (EPOLLHUP | EPOLLERR)) /* told unasked; what it sent before would overtake what is held */
+        connection_drop(gateway, connection, CLOSE_PEER_GONE);
 }
 
 void connection_pause(struct gateway *gateway, struct connection *connection)

@@ -69,7 +69,7 @@ struct session_table {
 };
 
 void sessions_init(struct session_table *table);
-/* Its sessions must be gone. */
+/* Its sessions must be gone, but for those that other gateways have. */
 void sessions_done(struct session_table *table);
 
 /* Writes a new sid. */

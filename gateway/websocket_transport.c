@@ -101,6 +101,8 @@ void websocket_close(struct gateway *gateway, struct connection *connection, uns
     char frame[WEBSOCKET_CLOSE_MAX];
     size_t length = websocket_close_frame(frame, code ? code : WEBSOCKET_CLOSE_NO_STATUS, (struct bytes){0});
 
+    if (connection->arrival)
+        arrival_let_go(gateway, connection);
     connection_send(gateway, connection, bytes_make(frame, length));
     connection_end(gateway, connection, reason);
 }
@@ -180,7 +182,8 @@ static void on_event(struct gateway *gateway, struct connection *connection,
     }
 }
 
-void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+/* Reads frames until the end, or where the connection is not to be read further. */
+static void read_frames(struct gateway *gateway, struct connection *connection, char *data, size_t length)
 {
     struct websocket_limits limits = {.max_payload = message_limit(gateway, connection),
                                       .allowed_rsv1 = connection->inflates};
@@ -201,6 +204,20 @@ void websocket_input(struct gateway *gateway, struct connection *connection, cha
              !connection->stopped);
     if (length && connection->state == CONNECTION_OPEN)
         connection_hold(connection, data, length);
+}
+
+/* What is held came first, though the turn may bring what is new before it wakes what was held. */
+void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+{
+    struct buffer held = connection_unhold(connection);
+
+    if (held.length == 0) {
+        read_frames(gateway, connection, data, length);
+        return;
+    }
+    buffer_append(&held, data, length);
+    read_frames(gateway, connection, held.data, held.length);
+    buffer_done(&held);
 }
 
 /* -- an Engine.IO session -------------------------------------------------------------------- */
