@@ -180,7 +180,7 @@ static void on_event(struct gateway *gateway, struct connection *connection,
     }
 }
 
-void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+static void decode(struct gateway *gateway, struct connection *connection, char *data, size_t length)
 {
     struct websocket_limits limits = {.max_payload = message_limit(gateway, connection),
                                       .allowed_rsv1 = connection->inflates};
@@ -201,6 +201,20 @@ void websocket_input(struct gateway *gateway, struct connection *connection, cha
              !connection->stopped);
     if (length && connection->state == CONNECTION_OPEN)
         connection_hold(connection, data, length);
+}
+
+void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+{
+    struct buffer joined = {0};
+
+    if (connection->held) { /* reading goes on at once, what was held in the next turn: it comes first */
+        joined = connection_unhold(connection);
+        buffer_append(&joined, data, length);
+        data = joined.data;
+        length = joined.length;
+    }
+    decode(gateway, connection, data, length);
+    buffer_done(&joined);
 }
 
 /* -- an Engine.IO session -------------------------------------------------------------------- */
