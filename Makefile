@@ -47,6 +47,7 @@ test-tools: client
 	@cd tests && npm install --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error
 	@[ -x build/venv/bin/python ] || python3 -m venv build/venv
 	@build/venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@tests/clients/prepare
 
 test: test-tools
 	@tests/run $(TEST_OPTIONS)

@@ -21,17 +21,17 @@
     X(PARSE_ERROR, 0, "parse_error")            /* a bad Engine.IO or Socket.IO packet, or JSON */           \
     X(PACKET_STATE, 0, "packet_in_wrong_state") /* for a namespace not joined, or joined twice */            \
     X(PING_TIMEOUT, 0, "ping_timeout")                                                                       \
-    X(CONNECT_TIMEOUT, 0, "connect_timeout") /* no namespace was joined in time */                           \
+    X(CONNECT_TIMEOUT, 0, "connect_timeout")         /* no namespace was joined in time */                   \
     X(ATTACHMENTS_TIMEOUT, 0, "attachments_timeout") /* announced, and did not all come in time */           \
-    X(CLIENT_CLOSE, 0, "client_close")       /* an Engine.IO close packet */                                 \
-    X(UPGRADED, 0, "upgraded")               /* a polling session goes on as a WebSocket */                  \
+    X(CLIENT_CLOSE, 0, "client_close")               /* an Engine.IO close packet */                         \
+    X(UPGRADED, 0, "upgraded")                       /* a polling session goes on as a WebSocket */          \
     X(UPGRADE_REFUSED, 0, "upgrade_refused") /* a WebSocket for a session that has, or is getting, one */    \
-    X(UPGRADE_FAILED, 0, "upgrade_failed")   /* a WebSocket for a session that did not become its transport */\
-    X(SLOW_READER, 1013, "slow_reader")      /* its outbound queue is over the limit */                      \
-    X(ROUTER_SILENT, 1013, "router_silent")  /* a request that was sent got no answer in time */             \
-    X(NOT_RESUMABLE, 1012, "not_resumable")  /* the router can't replay what this client missed */           \
-    X(ROUTER_CLOSE, 0, "router_close")       /* the router asked for it */                                   \
-    X(DRAIN, 1001, "drain")                  /* this gateway stops */
+    X(UPGRADE_FAILED, 0, "upgrade_failed") /* a WebSocket for a session that did not become its transport */ \
+    X(SLOW_READER, 1013, "slow_reader")    /* its outbound queue is over the limit */                        \
+    X(ROUTER_SILENT, 1013, "router_silent") /* a request that was sent got no answer in time */              \
+    X(NOT_RESUMABLE, 1012, "not_resumable") /* the router can't replay what this client missed */            \
+    X(ROUTER_CLOSE, 0, "router_close")      /* the router asked for it */                                    \
+    X(DRAIN, 1001, "drain")                 /* this gateway stops */
 
 enum close_reason {
 #define X(name, code, text) CLOSE_##name,

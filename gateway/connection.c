@@ -163,9 +163,9 @@ static void unpause(struct connection_table *table, struct connection *connectio
     connection->paused = false;
 }
 
-static uint64_t linger(const struct connection *connection)
+static uint64_t linger(const struct gateway *gateway, const struct connection *connection)
 {
-    return connection->protocol->linger ? connection->protocol->linger : LINGER_MS;
+    return connection->protocol->linger ? connection->protocol->linger(gateway) : LINGER_MS;
 }
 
 void connection_end(struct gateway *gateway, struct connection *connection, enum close_reason reason)
@@ -185,7 +185,7 @@ void connection_end(struct gateway *gateway, struct connection *connection, enum
         set_interest(gateway, connection);
     }
     if (connection->state == CONNECTION_FLUSHING) {
-        connection_set_timer(gateway, connection, loop_now(gateway->loop) + linger(connection));
+        connection_set_timer(gateway, connection, loop_now(gateway->loop) + linger(gateway, connection));
         mark_dirty(gateway, connection);
     }
 }
@@ -242,10 +242,28 @@ void connections_on_timer(struct wheel_timer *timer, void *arg)
 
 /* -- reading --------------------------------------------------------------------------------- */
 
+/* Gives the protocol what was held. */
+static void take_held(struct gateway *gateway, struct connection *connection)
+{
+    struct buffer held = connection_unhold(connection);
+
+    connection->waking = false;
+    if (held.length && connection->state == CONNECTION_OPEN)
+        connection->protocol->input(gateway, connection, held.data, held.length);
+    buffer_done(&held);
+}
+
 static void read_input(struct gateway *gateway, struct connection *connection)
 {
     char *buffer = gateway->connections.read_buffer;
-    ssize_t n = recv(connection->fd, buffer, READ_BUFFER, 0);
+    ssize_t n;
+
+    if (connection->waking) { /* it came first */
+        take_held(gateway, connection);
+        if (connection->state == CONNECTION_CLOSED || connection->paused || connection->stopped)
+            return;
+    }
+    n = recv(connection->fd, buffer, READ_BUFFER, 0);
 
     if (n > 0) {
         gateway->counters.bytes_in += (uint64_t)n;
@@ -314,20 +332,11 @@ void connection_wake(struct gateway *gateway, struct connection *connection)
 {
     struct connection_table *table = &gateway->connections;
 
-    if (!connection->held || connection->state != CONNECTION_OPEN)
+    if (!connection->held || connection->waking || connection->state != CONNECTION_OPEN)
         return;
+    connection->waking = true;
     PUSH(table->awake, table->awake_count, table->awake_capacity, connection->number);
     loop_wake_now(gateway->loop);
-}
-
-/* Gives the protocol what was held. */
-static void take_held(struct gateway *gateway, struct connection *connection)
-{
-    struct buffer held = connection_unhold(connection);
-
-    if (held.length && connection->state == CONNECTION_OPEN)
-        connection->protocol->input(gateway, connection, held.data, held.length);
-    buffer_done(&held);
 }
 
 void connections_wake(struct gateway *gateway)
@@ -340,8 +349,10 @@ void connections_wake(struct gateway *gateway)
     for (uint32_t i = 0; i < count; i++) {
         struct connection *connection = connections_find(gateway, table->awake[i]);
 
-        if (connection && !connection->paused && !connection->stopped)
+        if (connection && connection->waking && !connection->paused && !connection->stopped)
             take_held(gateway, connection);
+        else if (connection) /* reading goes on some time, and begins with what is held */
+            connection->waking = false;
     }
     table->awake_count -= count;
     memmove(table->awake, table->awake + count, table->awake_count * sizeof *table->awake);

@@ -4,9 +4,9 @@
  * What is spoken on it (HTTP, then Engine.IO) is a protocol: a table of functions that the connection
  * points to.
  *
- * An Engine.IO session on the polling transport is a connection too, one without a descriptor: its output waits
- * for a poll to answer, and its input comes from the bodies of posts.  So sockets, rooms, the heartbeat and the
- * limits on slow readers need not know on which transport a client is.
+ * An Engine.IO session on the polling transport is a connection too, one without a descriptor: its output
+ * waits for a poll to answer, and its input comes from the bodies of posts.  So sockets, rooms, the heartbeat
+ * and the limits on slow readers need not know on which transport a client is.
  *
  *   OPEN ------> FLUSHING ------> LINGERING ------> CLOSED        connection_end(): what is queued goes out,
  *     |              |                |                ^          then the write side is shut, then the
@@ -51,7 +51,8 @@ enum connection_state {
 /* What is spoken on a connection.  All of it is called while it is open only, but for flush and closed. */
 struct connection_protocol {
     size_t output_limit; /* bytes that may wait for a slow reader; 0: the setting outbound_queue */
-    uint64_t linger;     /* ms that what is queued may take to go out after the end; 0: two seconds */
+    /* ms that what is queued may take to go out after the end; NULL: two seconds */
+    uint64_t (*linger)(const struct gateway *gateway);
     uint32_t message_limit; /* bytes of a WebSocket message; 0: the setting max_payload */
     /* Bytes came; they may be changed in place, and are gone after the call. */
     void (*input)(struct gateway *gateway, struct connection *connection, char *data, size_t length);
@@ -75,16 +76,17 @@ struct connection {
     uint8_t close_reason; /* enum close_reason, once it is not OPEN */
     bool dirty;           /* in the list of those to write at the end of the turn */
     uint8_t doomed;       /* enum close_reason: is to be dropped at the end of the turn */
-    bool blocked;         /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
-    bool corked;          /* blocked until connection_uncork(), whatever the kernel says */
-    bool stopped;         /* not read until connection_start_reading() */
-    bool inflates;        /* a WebSocket that may get compressed messages (RFC 7692) */
-    bool bare;            /* the diagnostic echo: Engine.IO messages go back as they came */
-    uint8_t encoding;     /* enum encoding: how messages are written to it */
-    bool paused;          /* not read for want of credit */
-    bool awaiting_pong;   /* the timer is for the pong */
-    bool pong_extended;   /* the pong's deadline was moved once, because something else came */
-    uint16_t room_count;  /* memberships of all its sockets */
+    bool blocked;        /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
+    bool corked;         /* blocked until connection_uncork(), whatever the kernel says */
+    bool stopped;        /* not read until connection_start_reading() */
+    bool waking;          /* what it holds becomes input before anything else is read */
+    bool inflates;       /* a WebSocket that may get compressed messages (RFC 7692) */
+    bool bare;           /* the diagnostic echo: Engine.IO messages go back as they came */
+    uint8_t encoding;    /* enum encoding: how messages are written to it */
+    bool paused;         /* not read for want of credit */
+    bool awaiting_pong;  /* the timer is for the pong */
+    bool pong_extended;  /* the pong's deadline was moved once, because something else came */
+    uint16_t room_count; /* memberships of all its sockets */
     struct output output;
 
     uint64_t number;      /* in the table; the poller's data */
@@ -94,13 +96,13 @@ struct connection {
     uint64_t heartbeat_due; /* Engine.IO: the next ping, or the pong's deadline */
     uint64_t connect_due;   /* when a namespace must have been joined; 0: no more */
 
-    struct buffer *held;       /* what came and must wait: the part of a request's head, or of what a paused
-                                  client sent; else NULL */
-    struct exchange *exchange; /* HTTP: the request that is not answered yet, or NULL */
-    struct session *session;   /* Engine.IO: known by its sid, or NULL */
+    struct buffer *held;         /* what came and must wait: the part of a request's head, or of what a paused
+                                    client sent; else NULL */
+    struct exchange *exchange;   /* HTTP: the request that is not answered yet, or NULL */
+    struct session *session;     /* Engine.IO: known by its sid, or NULL */
     struct handshake *handshake; /* Engine.IO: what the client told then; NULL before */
-    struct arrival *arrival;   /* a WebSocket on its way to a session, or NULL */
-    struct socket *sockets;    /* Socket.IO sockets, a list */
+    struct arrival *arrival;     /* a WebSocket on its way to a session, or NULL */
+    struct socket *sockets;      /* Socket.IO sockets, a list */
     struct pending_packet *pending; /* a packet whose attachments have not all come; else NULL */
     struct websocket_decoder decoder;
 };
@@ -166,8 +168,8 @@ void connection_append(struct gateway *gateway, struct connection *connection, s
 void connection_deliver(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
                         uint32_t offset, uint32_t length);
 
-/* Whoever takes what a connection without a descriptor sends is there, or is not: unblocked, its protocol's flush
-   is called at the end of the turn when something waits. */
+/* Whoever takes what a connection without a descriptor sends is there, or is not: unblocked, its protocol's
+   flush is called at the end of the turn when something waits. */
 void connection_unblock(struct gateway *gateway, struct connection *connection);
 void connection_block(struct connection *connection);
 

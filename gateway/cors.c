@@ -1,6 +1,6 @@
 /*
- * CORS fields; see cors.h.  engine_service.c calls it.  The surprising rule: with credentials "*" becomes the origin
- * of the request, since browsers take no wildcard then.
+ * CORS fields; see cors.h.  engine_service.c calls it.  The surprising rule: with credentials "*" becomes the
+ * origin of the request, since browsers take no wildcard then.
  */
 #include "gateway/cors.h"
 

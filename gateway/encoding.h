@@ -24,9 +24,9 @@ struct encoder;
 struct encoder *encoder_new(size_t threshold);
 void encoder_free(struct encoder *encoder);
 
-/* A message about to be written: its text in parts, joined, which starts with the packet's digit "4", or without
-   parts no text; and
-   what the placeholders in it stand for (a BLOBS field of proto/wire.h; length 0 for none). */
+/* A message about to be written: its text in parts, joined, which starts with the packet's digit "4", or
+   without parts no text; and what the placeholders in it stand for (a BLOBS field of proto/wire.h; length 0
+   for none). */
 struct encoding_message {
     const struct bytes *parts;
     size_t count;

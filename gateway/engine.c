@@ -1,8 +1,8 @@
 /*
- * Engine.IO sessions; see engine.h.  The transports (websocket_transport.c, polling.c) bring packets in and take
- * them out.  A connection's one timer is the next ping or the pong's deadline, or the connect timeout if that is
- * earlier.  The surprising rule: the heartbeat runs on connections of any transport, so an upgrade only has to
- * start the interval again.
+ * Engine.IO sessions; see engine.h.  The transports (websocket_transport.c, polling.c) bring packets in and
+ * take them out.  A connection's one timer is the next ping or the pong's deadline, or the connect timeout if
+ * that is earlier.  The surprising rule: the heartbeat runs on connections of any transport, so an upgrade
+ * only has to start the interval again.
  */
 #include "gateway/engine.h"
 
@@ -32,8 +32,8 @@ static void await_ping(struct gateway *gateway, struct connection *connection)
     await(gateway, connection, loop_now(gateway->loop) + gateway->settings->ping_interval, false);
 }
 
-/* A ping that was due is out.  The pong's time runs from when it was due: a session ends exactly both times after
- * the last pong, not the milliseconds later that each timer may take. */
+/* A ping that was due is out.  The pong's time runs from when it was due: a session ends exactly both times
+ * after the last pong, not the milliseconds later that each timer may take. */
 static void await_pong(struct gateway *gateway, struct connection *connection)
 {
     uint64_t now = loop_now(gateway->loop), due = connection->heartbeat_due;

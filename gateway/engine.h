@@ -20,15 +20,17 @@ struct gateway;
 /* Appends the open packet of a session. */
 void engine_append_open(struct gateway *gateway, struct bytes sid, bool upgrade, struct buffer *out);
 
-/* A new session begins on that connection: its heartbeat, and the time in which a namespace must be joined. */
+/* A new session begins on that connection: its heartbeat, and the time in which a namespace must be joined.
+ */
 void engine_start(struct gateway *gateway, struct connection *connection);
 
-/* The session goes on with what is left of that time (due on the loop's clock; 0: a namespace was joined); the
- * next ping is an interval away. */
+/* The session goes on with what is left of that time (due on the loop's clock; 0: a namespace was joined);
+ * the next ping is an interval away. */
 void engine_resume(struct gateway *gateway, struct connection *connection, uint64_t connect_due);
 
-/* Sends one message; its parts, which begin with the packet's digit, are joined; without parts there is no text.
- * attachments: a BLOBS field of proto/wire.h, whose binary messages follow the text; length 0 for none. */
+/* Sends one message; its parts, which begin with the packet's digit, are joined; without parts there is no
+ * text. attachments: a BLOBS field of proto/wire.h, whose binary messages follow the text; length 0 for none.
+ */
 void engine_send(struct gateway *gateway, struct connection *connection, const struct bytes *parts,
                  size_t count, struct bytes attachments);
 
@@ -49,8 +51,8 @@ void engine_on_timeout(struct gateway *gateway, struct connection *connection);
  * connection. */
 void engine_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 
-/* The same for what ends the Engine.IO session itself (a bad packet, no pong): a client that is not polling is not
- * told, but finds its session unknown, as with the reference server. */
+/* The same for what ends the Engine.IO session itself (a bad packet, no pong): a client that is not polling
+ * is not told, but finds its session unknown, as with the reference server. */
 void engine_fail(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 
 /* A namespace was joined: the connect timeout is over. */

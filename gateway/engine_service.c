@@ -1,7 +1,7 @@
 /*
- * Requests to Engine.IO's paths; see engine_service.h.  http_service.c brings them, polling.c and relay.c the answers.
- * The surprising rule: a request is judged when its head is here but answered only when its body is, too, so that
- * the connection can go on; what it is to be answered is kept in the exchange until then.
+ * Requests to Engine.IO's paths; see engine_service.h.  http_service.c brings them, polling.c and relay.c the
+ * answers. The surprising rule: a request is judged when its head is here but answered only when its body is,
+ * too, so that the connection can go on; what it is to be answered is kept in the exchange until then.
  */
 #include "gateway/engine_service.h"
 
@@ -33,7 +33,8 @@ static const char no_store[] = "cache-control: no-store\r\n";
 bool engine_serves(const struct gateway *gateway, struct bytes path)
 {
     return bytes_starts_with(path, SOCKETIO_PATH) ||
-           (gateway->settings->echo && (bytes_starts_with(path, ENGINEIO_PATH) || bytes_equal(path, ECHO_PATH)));
+           (gateway->settings->echo &&
+            (bytes_starts_with(path, ENGINEIO_PATH) || bytes_equal(path, ECHO_PATH)));
 }
 
 static bool query_is(const struct http_request *request, const char *name, const char *expected)
@@ -110,10 +111,10 @@ static void answer_payload(struct gateway *gateway, struct connection *connectio
         payload = buffer_bytes(&compressed);
         buffer_append_literal(&exchange->fields, "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n");
     }
-    answer(gateway, connection,
-           &(struct http_answer){
-               .status = 200, .content_type = plain_text, .body = payload, .keep_alive = true},
-           NULL);
+    answer(
+        gateway, connection,
+        &(struct http_answer){.status = 200, .content_type = plain_text, .body = payload, .keep_alive = true},
+        NULL);
     buffer_done(&compressed);
 }
 
@@ -130,18 +131,18 @@ void http_answer_poll(struct gateway *gateway, struct connection *connection, st
         return;
     }
     buffer_append_literal(&exchange->fields, no_store);
-    answer(gateway, connection,
-           &(struct http_answer){.status = 200,
-                                 .content_type = plain_text,
-                                 .content_length = output->bytes,
-                                 .keep_alive = true},
-           output);
+    answer(
+        gateway, connection,
+        &(struct http_answer){
+            .status = 200, .content_type = plain_text, .content_length = output->bytes, .keep_alive = true},
+        output);
 }
 
 /* The error that a digit names; what another gateway says may be anything. */
 static enum engineio_error error_of(struct bytes digit)
 {
-    bool known = digit.length == 1 && digit.data[0] >= '0' && digit.data[0] <= '0' + ENGINEIO_ERROR_VERSION_UNSUPPORTED;
+    bool known = digit.length == 1 && digit.data[0] >= '0' &&
+                 digit.data[0] <= '0' + ENGINEIO_ERROR_VERSION_UNSUPPORTED;
 
     return known ? (enum engineio_error)(digit.data[0] - '0') : ENGINEIO_ERROR_SESSION_UNKNOWN;
 }
@@ -291,8 +292,8 @@ static void refuse_body(struct gateway *gateway, struct connection *connection, 
         relay_tell(gateway, exchange->home, exchange->question, RELAY_FORGET, sid);
         relay_forget(gateway, exchange->question);
     }
-    answer(gateway, connection,
-           &(struct http_answer){.status = status, .reason = CLOSE_HTTP_BAD_REQUEST}, NULL);
+    answer(gateway, connection, &(struct http_answer){.status = status, .reason = CLOSE_HTTP_BAD_REQUEST},
+           NULL);
 }
 
 size_t engine_body(struct gateway *gateway, struct connection *connection, const char *data, size_t length)
@@ -366,8 +367,8 @@ static void begin_post(struct gateway *gateway, struct connection *connection)
     if (exchange->home == gateway->incarnation)
         polling_begin_post(gateway, sid, caller_of(gateway, connection));
     else
-        exchange->question = relay_ask(gateway, exchange->home, RELAY_BEGIN, sid, (struct bytes){0},
-                                       connection->number);
+        exchange->question =
+            relay_ask(gateway, exchange->home, RELAY_BEGIN, sid, (struct bytes){0}, connection->number);
 }
 
 static void request_session(struct gateway *gateway, struct connection *connection,
@@ -399,8 +400,7 @@ static void open_websocket(struct gateway *gateway, struct connection *connectio
     session_make_sid(gateway, sid);
     engine_append_open(gateway, bytes_make(sid, sizeof sid), false, &open);
     connection->bare = bytes_starts_with(request->path, ENGINEIO_PATH);
-    connection->handshake =
-        handshake_new(request, connection_address(connection, address), clock_wall_ms());
+    connection->handshake = handshake_new(request, connection_address(connection, address), clock_wall_ms());
     websocket_accept(gateway, connection, offer, &websocket_session, buffer_bytes(&open));
     engine_start(gateway, connection);
     buffer_done(&open);
@@ -446,9 +446,8 @@ static void request_echo(struct gateway *gateway, struct connection *connection,
                          const struct http_request *request)
 {
     struct websocket_offer offer;
-    int status = request->upgrade_websocket
-                     ? websocket_offer_make(gateway, request, (struct bytes){0}, &offer)
-                     : -426;
+    int status =
+        request->upgrade_websocket ? websocket_offer_make(gateway, request, (struct bytes){0}, &offer) : -426;
 
     if (status == -426)
         http_answer_status(gateway, connection, request, 426,
@@ -534,7 +533,8 @@ static void answer_preflight(struct gateway *gateway, struct connection *connect
                 (struct http_answer){.status = 204, .fields = buffer_bytes(fields)});
 }
 
-void engine_request(struct gateway *gateway, struct connection *connection, const struct http_request *request)
+void engine_request(struct gateway *gateway, struct connection *connection,
+                    const struct http_request *request)
 {
     struct buffer fields = {0};
 

@@ -37,7 +37,8 @@ static void append_connection(const struct gateway *gateway, bool keep_alive, st
         buffer_append_literal(out, "Connection: keep-alive\r\n\r\n");
 }
 
-static void send_head(struct gateway *gateway, struct connection *connection, const struct http_answer *answer)
+static void send_head(struct gateway *gateway, struct connection *connection,
+                      const struct http_answer *answer)
 {
     struct buffer *out = &gateway->scratch;
 

@@ -1,7 +1,8 @@
 /*
- * Requests, and the routes of those that are not Engine.IO's; see http_service.h.  Called by the listener and, as a
- * connection's protocol, by connection.c.  The surprising rule: only Engine.IO takes bodies, so a request to another
- * path that announces one is answered and its connection closed: its bytes are never read as another request.
+ * Requests, and the routes of those that are not Engine.IO's; see http_service.h.  Called by the listener
+ * and, as a connection's protocol, by connection.c.  The surprising rule: only Engine.IO takes bodies, so a
+ * request to another path that announces one is answered and its connection closed: its bytes are never read
+ * as another request.
  */
 #include "gateway/http_service.h"
 
@@ -33,9 +34,9 @@ static void answer_health(struct gateway *gateway, struct connection *connection
 
     http_answer(gateway, connection, request,
                 (struct http_answer){.status = serving ? 200 : 503,
-                                .content_type = "text/plain; charset=utf-8",
-                                .fields = BYTES("Cache-Control: no-store\r\n"),
-                                .body = serving ? BYTES("ok\n") : BYTES("the router is away\n")});
+                                     .content_type = "text/plain; charset=utf-8",
+                                     .fields = BYTES("Cache-Control: no-store\r\n"),
+                                     .body = serving ? BYTES("ok\n") : BYTES("the router is away\n")});
 }
 
 static void answer_method_not_allowed(struct gateway *gateway, struct connection *connection,
@@ -72,9 +73,9 @@ static void answer_asset(struct gateway *gateway, struct connection *connection,
                               "Referrer-Policy: no-referrer\r\n");
     http_answer(gateway, connection, request,
                 (struct http_answer){.status = fresh ? 304 : 200,
-                                .content_type = fresh ? NULL : asset->content_type,
-                                .fields = buffer_bytes(&fields),
-                                .body = fresh ? (struct bytes){0} : asset_body(asset)});
+                                     .content_type = fresh ? NULL : asset->content_type,
+                                     .fields = buffer_bytes(&fields),
+                                     .body = fresh ? (struct bytes){0} : asset_body(asset)});
     buffer_done(&fields);
 }
 

@@ -473,8 +473,16 @@ void polling_on_gone(struct gateway *gateway, uint64_t incarnation)
     free(sids);
 }
 
+/* A client that has not polled for so long would not answer a ping either. */
+static uint64_t close_waits(const struct gateway *gateway)
+{
+    uint64_t heartbeat = (uint64_t)gateway->settings->ping_interval + gateway->settings->ping_timeout;
+
+    return heartbeat < CLOSE_WAITS_MS ? heartbeat : CLOSE_WAITS_MS;
+}
+
 static const struct connection_protocol polling_transport = {
-    .linger = CLOSE_WAITS_MS,
+    .linger = close_waits,
     .input = on_input,
     .flush = on_flush,
     .timeout = engine_on_timeout,

@@ -1,8 +1,9 @@
 /*
- * The polling transport of Engine.IO (protocol 4): sessions whose packets travel in the bodies of HTTP requests.
+ * The polling transport of Engine.IO (protocol 4): sessions whose packets travel in the bodies of HTTP
+ * requests.
  *
- * One poll and one post at a time; each side's overlap, or a client that goes away while one is under way, ends the
- * session, as the reference server does it.
+ * One poll and one post at a time; each side's overlap, or a client that goes away while one is under way,
+ * ends the session, as the reference server does it.
  */
 #ifndef HUBBUB_GATEWAY_POLLING_H
 #define HUBBUB_GATEWAY_POLLING_H
@@ -48,8 +49,8 @@ void polling_end_poll(struct gateway *gateway, struct session *session, bool ref
 /* Reads what a post brought and a lack of credit kept back, now: what follows must come behind it. */
 void polling_finish_input(struct gateway *gateway, struct connection *connection);
 
-/* The session goes on elsewhere: its connection here is dropped, without an end for its sockets, which must have
- * been taken from it.  What waited for the client is the caller's. */
+/* The session goes on elsewhere: its connection here is dropped, without an end for its sockets, which must
+ * have been taken from it.  What waited for the client is the caller's. */
 struct output polling_detach(struct gateway *gateway, struct session *session);
 
 /* Another gateway is gone: so are the clients whose requests came through it. */

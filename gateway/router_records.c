@@ -7,8 +7,8 @@
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
-#include "gateway/upgrade.h"
 #include "gateway/handshake.h"
+#include "gateway/upgrade.h"
 #include "proto/socketio.h"
 
 /* A connection that missed what can't be replayed, or whose publishes have an unknown outcome. */

@@ -38,10 +38,12 @@ static const struct config_key keys[] = {
     {KEY(http_idle_timeout, DURATION), .minimum = 20, .maximum = 600000, .fallback = "5 s",
      .help = "how long a kept-alive connection may wait between requests"},
     {KEY(http_compression_threshold, SIZE), .maximum = 1 << 30, .fallback = "1024",
-     .help = "the answers to polls that are compressed (gzip) for clients that take it, from that size; 0 for "
-             "none"},
+     .help =
+         "the answers to polls that are compressed (gzip) for clients that take it, from that size; 0 for "
+         "none"},
     {KEY(cors_origins, STRING), .maximum = 4096, .fallback = "",
-     .help = "the origins whose pages may read answers (CORS), separated by blanks; * for all, empty for none"},
+     .help =
+         "the origins whose pages may read answers (CORS), separated by blanks; * for all, empty for none"},
     {KEY(cors_credentials, BOOL), .fallback = "false",
      .help = "let pages of these origins send cookies along"},
     {KEY(cookie, STRING), .maximum = 64, .fallback = "",

@@ -17,16 +17,16 @@ struct gateway_settings {
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
     uint32_t upgrade_timeout;                              /* ms */
     uint32_t http_head_timeout, http_body_timeout, http_idle_timeout; /* ms */
-    uint32_t http_compression_threshold;                   /* bytes; 0: polls are not compressed */
-    char *cors_origins;                                    /* "": CORS is off */
+    uint32_t http_compression_threshold;                              /* bytes; 0: polls are not compressed */
+    char *cors_origins;                                               /* "": CORS is off */
     bool cors_credentials;
     char *cookie; /* its name; "": none */
     bool echo;
-    uint32_t max_payload;                                  /* bytes */
-    uint32_t max_attachments;                              /* bytes: of a binary packet, its text included */
-    uint32_t max_http_head;                                /* bytes */
-    uint32_t max_auth;                                     /* bytes */
-    uint32_t max_connections;                              /* 0: what the file limit allows */
+    uint32_t max_payload;     /* bytes */
+    uint32_t max_attachments; /* bytes: of a binary packet, its text included */
+    uint32_t max_http_head;   /* bytes */
+    uint32_t max_auth;        /* bytes */
+    uint32_t max_connections; /* 0: what the file limit allows */
     uint32_t max_namespaces;
     uint32_t max_pattern_namespaces;
     uint32_t max_unanswered;

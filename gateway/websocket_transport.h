@@ -1,5 +1,6 @@
 /*
- * The WebSocket as a transport: the handshake's answer, frames in and out, and its close (RFC 6455, RFC 7692).
+ * The WebSocket as a transport: the handshake's answer, frames in and out, and its close (RFC 6455, RFC
+ * 7692).
  *
  * Who speaks on a WebSocket is a connection_protocol with input = websocket_input and a message function.
  */
@@ -21,9 +22,9 @@ struct http_request;
 
 /* The 101 that a checked handshake gets, and what was agreed on. */
 struct websocket_offer {
-    struct buffer head;  /* the whole answer; websocket_offer_done() frees it */
-    bool deflate;        /* permessage-deflate: RSV1 is allowed */
-    bool may_compress;   /* and we may use it, too */
+    struct buffer head; /* the whole answer; websocket_offer_done() frees it */
+    bool deflate;       /* permessage-deflate: RSV1 is allowed */
+    bool may_compress;  /* and we may use it, too */
 };
 
 /* Judges the handshake and writes the answer; fields, each with its CRLF, go into it.  0, or an HTTP status,
@@ -32,7 +33,8 @@ int websocket_offer_make(struct gateway *gateway, const struct http_request *req
                          struct websocket_offer *offer) MUST_CHECK;
 void websocket_offer_done(struct websocket_offer *offer);
 
-/* Sends 101 and goes over to the protocol.  first: a text message that leaves in the same write; may be empty. */
+/* Sends 101 and goes over to the protocol.  first: a text message that leaves in the same write; may be
+ * empty. */
 void websocket_accept(struct gateway *gateway, struct connection *connection,
                       const struct websocket_offer *offer, const struct connection_protocol *protocol,
                       struct bytes first);
@@ -41,7 +43,8 @@ void websocket_accept(struct gateway *gateway, struct connection *connection,
 void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length);
 
 /* Sends one message, not compressed. */
-void websocket_send(struct gateway *gateway, struct connection *connection, bool binary, struct bytes payload);
+void websocket_send(struct gateway *gateway, struct connection *connection, bool binary,
+                    struct bytes payload);
 
 /* Sends a Close frame (code 0: without one) and ends the connection. */
 void websocket_close(struct gateway *gateway, struct connection *connection, unsigned code,

@@ -428,7 +428,7 @@
       leave('The Socket.IO client could not be loaded.');
       return;
     }
-    socket = io({ transports: ['websocket'], reconnectionDelayMax: 4000, forceNew: true });
+    socket = io({ reconnectionDelayMax: 4000, forceNew: true });
     socket.on('connect', join);
     socket.on('disconnect', () => {
       if (!room)

@@ -30,7 +30,7 @@ class Handshake(unittest.TestCase):
                 self.assertEqual(list(peer.open), ['sid', 'upgrades', 'pingInterval', 'pingTimeout', 'maxPayload'])
                 self.assertEqual({**peer.open, 'sid': ''}, {'sid': '', 'upgrades': [], 'pingInterval': 300,
                                                             'pingTimeout': 200, 'maxPayload': 1000000})
-                self.assertRegex(peer.open['sid'], r'\A[A-Za-z0-9_-]{20}\Z')
+                self.assertRegex(peer.open['sid'], r'\A[A-Za-z0-9_-]{24}\Z')
                 seen.add(peer.open['sid'])
         self.assertEqual(len(seen), 50)
 
@@ -49,13 +49,13 @@ class Handshake(unittest.TestCase):
     # What is wrong, and the code that is said first when more than one thing is.
     REFUSED = (
         ('', 0, 'Transport unknown'), ('EIO=4', 0, 'Transport unknown'),
-        ('EIO=4&transport=polling', 0, 'Transport unknown'), ('EIO=4&transport=webtransport', 0, 'Transport unknown'),
+        ('EIO=4&transport=webtransport', 0, 'Transport unknown'),
         ('EIO=4&transport=abc', 0, 'Transport unknown'), ('EIO=3&transport=abc&sid=x', 0, 'Transport unknown'),
         ('EIO=4&transport=Websocket', 0, 'Transport unknown'), ('EIO=4&transport=%zz', 0, 'Transport unknown'),
         ('EIO=4&transport=websocket&sid=unknown', 1, 'Session ID unknown'),
         ('EIO=3&transport=websocket&sid=unknown', 1, 'Session ID unknown'),
     )
-    REFUSED_UPGRADES = (('EIO=3&transport=websocket', 5), ('transport=websocket', 5), ('EIO=5&transport=websocket', 5),
+    REFUSED_UPGRADES = (('EIO=4&transport=polling', 0), ('EIO=3&transport=websocket', 5), ('transport=websocket', 5), ('EIO=5&transport=websocket', 5),
                         ('EIO=44&transport=websocket', 5), ('EIO=&transport=websocket', 5))
 
     def test_refusals_and_their_order(self):

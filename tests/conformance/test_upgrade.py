@@ -55,6 +55,12 @@ class UpgradeTest(unittest.TestCase):
             pending.response()
         pending.socket.settimeout(PATIENCE)
 
+    def ends(self, session):
+        """It is no more, as soon as the gateway that was asked has the news."""
+        end = time.monotonic() + PATIENCE
+        while not session.gone():
+            self.assertLess(time.monotonic(), end)
+
     def upgraded(self, session):
         """Its WebSocket, after the switch."""
         websocket = session.probed()
@@ -191,9 +197,7 @@ class Upgrade(UpgradeTest):
             websocket.send(frame(CLOSE, b'\x03\xe8'))
             self.assertEqual(websocket.read_frame(), (CLOSE, b'\x03\xe8'))
             self.assertTrue(websocket.peer_ended())
-        end = time.monotonic() + PATIENCE
-        while not session.gone():
-            self.assertLess(time.monotonic(), end)
+        self.ends(session)
 
     def test_the_server_closes_afterwards(self, place):
         session = Polling(patient, place)
@@ -202,9 +206,7 @@ class Upgrade(UpgradeTest):
             self.echoes(websocket)
             websocket.send_text('42[]')
             self.assertIsNone(websocket.read_close())
-        end = time.monotonic() + PATIENCE
-        while not session.gone():
-            self.assertLess(time.monotonic(), end)
+        self.ends(session)
 
 
 @EVERYWHERE
@@ -376,13 +378,13 @@ class Failure(UpgradeTest):
         with session.probed() as websocket:
             session.post('1')
             self.assertIsNone(websocket.read_close())
-        self.assertTrue(session.gone())
+        self.ends(session)
 
     def test_the_session_times_out_meanwhile(self, place):
         session = Polling(hasty, place)
         with session.probed() as websocket:
             self.assertIsNone(websocket.read_close())
-        self.assertTrue(session.gone())
+        self.ends(session)
 
 
 @EVERYWHERE
@@ -433,7 +435,7 @@ class Heartbeat(UpgradeTest):
             self.assertEqual(websocket.read_text(), '2')
             self.assertIsNone(websocket.read_close())
             self.assertGreater(time.monotonic() - started, TIMEOUT)
-        self.assertTrue(session.gone())
+        self.ends(session)
 
 
 @EVERYWHERE
@@ -505,9 +507,7 @@ class Homes(UpgradeTest):
                 os.kill(server.pids['gateway-1'], signal.SIGKILL)
                 self.assertIn(websocket.read_close(), (None, 1012, 1013))
             server.wait_for('gateway-1')
-            end = time.monotonic() + PATIENCE
-            while not session.gone():  # another run of the gateway does not know it
-                self.assertLess(time.monotonic(), end)
+            self.ends(session)  # another run of the gateway does not know it
         finally:
             server.close()
 
