@@ -22,7 +22,7 @@
 
 enum {
     CLOSE_WAITS_MS = 30000, /* for a poll to tell the client, as in the reference */
-    LATE_MS = 100,          /* how long a poll behind the probe waits for the switch */
+    LATE_MS = 100,          /* how long a poll behind the probe waits for the switch at most */
 };
 
 static const struct connection_protocol polling_transport;
@@ -168,7 +168,8 @@ static void end_late_poll(struct gateway *gateway, struct session *session)
     session->late = true;
     if (!timer->callback)
         loop_timer_init(timer, gateway->loop, on_late, gateway);
-    loop_timer_start(timer, LATE_MS);
+    if (!wheel_timer_scheduled(&timer->wheel)) /* else others would put it off for ever */
+        loop_timer_start(timer, LATE_MS);
 }
 
 void polling_fail(struct gateway *gateway, struct connection *connection, enum close_reason reason)
@@ -261,7 +262,8 @@ void polling_finish_input(struct gateway *gateway, struct connection *connection
     struct session *session = connection->session;
     struct buffer held = connection_unhold(connection);
 
-    if (session->reading) { /* nothing is held then, and its packets come too late: it is refused when they do */
+    if (session
+            ->reading) { /* nothing is held then, and its packets come too late: it is refused when they do */
         session->post = (struct caller){0};
         session->reading = false;
     }

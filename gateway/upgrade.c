@@ -144,13 +144,27 @@ static void hand_over_queue(struct gateway *gateway, const struct session *sessi
     buffer_done(&all);
 }
 
+/* Takes in what this turn brought so far, which goes with the session.  false: that was too much, and has
+ * ended it. */
+static bool catch_up(struct gateway *gateway, struct session *session)
+{
+    struct connection *connection = session->connection;
+
+    rooms_catch_up(gateway, connection);
+    if (!connection->doomed)
+        return true;
+    connection_drop(gateway, connection, connection->doomed);
+    return false;
+}
+
 /* The session is the other gateway's from here on. */
 static void hand_over(struct gateway *gateway, struct session *session)
 {
     struct connection *connection = session->connection;
     struct output queue;
 
-    rooms_catch_up(gateway, connection); /* what this turn brought so far belongs to it */
+    if (!catch_up(gateway, session))
+        return;
     while (connection->sockets)
         socket_give_away(gateway, connection->sockets);
     session_set_state(session, SESSION_MOVED);
@@ -176,6 +190,8 @@ void upgrade_look(struct gateway *gateway)
             continue;
         }
         table->moving[i] = table->moving[--table->moving_count];
+        if (!catch_up(gateway, session))
+            continue;
         if (session->arrival.gateway == gateway->incarnation)
             arrival_take_here(gateway, session);
         else {
