@@ -12,6 +12,7 @@
 #include "gateway/engine.h"
 #include "gateway/engine_service.h"
 #include "gateway/gateway.h"
+#include "gateway/http_answer.h"
 #include "gateway/packet.h"
 #include "gateway/polling.h"
 #include "gateway/socket.h"
@@ -38,7 +39,8 @@ struct arrival {
     uint64_t question; /* to it; 0 when it is this one */
     uint64_t connect_due;
     struct websocket_offer offer; /* ASKED */
-    struct buffer front;          /* frames of what waited at the home */
+    struct buffer front; /* what waited here before the switch, then frames of what waited at the home */
+    size_t early;        /* the length of the former */
 };
 
 static struct bytes sid_of(const struct arrival *arrival)
@@ -98,12 +100,37 @@ static void on_switch(struct gateway *gateway, struct connection *connection)
     struct arrival *arrival = connection->arrival;
 
     set_state(arrival, ARRIVAL_SWITCHING);
-    connection_stop_reading(gateway, connection);
     connection_cork(connection);
+    output_gather(&connection->output, &arrival->front); /* the answer to a probe that came with the switch */
+    output_done(&connection->output);
+    arrival->early = arrival->front.length;
     if (is_here(gateway, arrival))
         upgrade_switch(gateway, sid_of(arrival), caller_of(gateway, connection));
     else
         relay_ask_further(gateway, arrival->question, RELAY_SWITCH, (struct bytes){0});
+    connection_stop_reading(gateway, connection); /* last: if it fails, the connection is gone */
+}
+
+void arrival_let_go(struct gateway *gateway, struct connection *connection)
+{
+    const struct arrival *arrival = connection->arrival;
+    struct output early = {0};
+
+    if (!connection->corked)
+        return;
+    sockets_close(gateway, connection, CLOSE_UPGRADE_FAILED); /* so that nothing comes behind this */
+    output_done(&connection->output);
+    if (arrival->early)
+        memcpy(output_reserve(&early, arrival->early), arrival->front.data, arrival->early);
+    connection_uncork(gateway, connection, &early);
+}
+
+void arrival_end(struct gateway *gateway, struct connection *connection, enum close_reason reason)
+{
+    if (connection->arrival->state == ARRIVAL_ASKED)
+        http_fail(gateway, connection, 503, reason);
+    else
+        websocket_close(gateway, connection, close_reason_code(reason), reason);
 }
 
 static void on_message(struct gateway *gateway, struct connection *connection, bool binary,
@@ -154,8 +181,7 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
     if (is_here(gateway, arrival))
         upgrade_cancel(gateway, sid_of(arrival), caller);
     else {
-        relay_tell(gateway, arrival->home, arrival->question, RELAY_CANCEL, sid_of(arrival));
-        relay_forget(gateway, arrival->question);
+        relay_ask_further(gateway, arrival->question, RELAY_CANCEL, (struct bytes){0});
     }
     arrival_free(connection);
 }

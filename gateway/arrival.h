@@ -35,6 +35,13 @@ void arrival_take_here(struct gateway *gateway, struct session *session);
 /* The router's answer to TAKE. */
 void arrival_on_taken(struct gateway *gateway, const struct wire_taken *record);
 
+/* It is about to be closed: what its rooms brought behind what it did not get is forgotten, and what waited
+ * before the switch may go out. */
+void arrival_let_go(struct gateway *gateway, struct connection *connection);
+
+/* This gateway stops. */
+void arrival_end(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+
 /* A new link: what was being taken over it is not known to the router any more. */
 void arrivals_on_live(struct gateway *gateway);
 

@@ -79,6 +79,7 @@ struct connection {
     bool blocked;        /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
     bool corked;         /* blocked until connection_uncork(), whatever the kernel says */
     bool stopped;        /* not read until connection_start_reading() */
+    bool waking;          /* what it holds becomes input before anything else is read */
     bool inflates;       /* a WebSocket that may get compressed messages (RFC 7692) */
     bool bare;           /* the diagnostic echo: Engine.IO messages go back as they came */
     uint8_t encoding;    /* enum encoding: how messages are written to it */

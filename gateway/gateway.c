@@ -6,6 +6,7 @@
 #include "gateway/gateway.h"
 
 #include "common/random.h"
+#include "gateway/arrival.h"
 #include "gateway/engine.h"
 #include "gateway/engine_service.h"
 #include "gateway/listener.h"
@@ -103,9 +104,11 @@ void gateway_done(struct gateway *gateway)
 
 static void end_connection(struct gateway *gateway, struct connection *connection)
 {
-    if (connection->exchange && !connection->exchange->reading)
-        return;                     /* it ends with its answer */
-    if (!connection->heartbeat_due) /* still HTTP */
+    if (connection->exchange)
+        return; /* it ends with its answer */
+    if (connection->arrival)
+        arrival_end(gateway, connection, CLOSE_DRAIN);
+    else if (!connection->heartbeat_due) /* still HTTP */
         connection_end(gateway, connection, CLOSE_DRAIN);
     else
         engine_close(gateway, connection, CLOSE_DRAIN);

@@ -258,8 +258,13 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
 
 void polling_finish_input(struct gateway *gateway, struct connection *connection)
 {
+    struct session *session = connection->session;
     struct buffer held = connection_unhold(connection);
 
+    if (session->reading) { /* nothing is held then, and its packets come too late: it is refused when they do */
+        session->post = (struct caller){0};
+        session->reading = false;
+    }
     if (held.length)
         read_payload(gateway, connection, buffer_bytes(&held), true);
     buffer_done(&held);
@@ -436,7 +441,7 @@ struct output polling_detach(struct gateway *gateway, struct session *session)
 static void forget_gateway(struct gateway *gateway, struct session *session, uint64_t incarnation)
 {
     if (session->state == SESSION_MOVED) {
-        if (session->holder == incarnation)
+        if (session->arrival.gateway == incarnation)
             session_free(gateway, session);
         return;
     }

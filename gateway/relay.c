@@ -63,6 +63,9 @@ static uint64_t deadline(const struct gateway *gateway, enum relay_kind kind)
     switch (kind) {
     case RELAY_POLL:
         return now + settings->ping_interval + settings->ping_timeout + POLL_SLACK;
+    case RELAY_CANCEL: /* until the home has heard of it, or is gone itself */
+    case RELAY_ENDED:
+        return UINT64_MAX;
     case RELAY_PROBE: /* the WebSocket has its own, shorter time for each step */
     case RELAY_SWITCH:
         return now + 2 * (uint64_t)settings->upgrade_timeout + POLL_SLACK;
@@ -76,8 +79,8 @@ uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind,
 {
     struct relay *relay;
 
-    if (gateway->relays.bytes > gateway->settings->pending_bytes)
-        return 0;
+    if (gateway->relays.bytes > gateway->settings->pending_bytes && kind != RELAY_ENDED)
+        return 0; /* of sessions that have ended there are no more than there were */
     relay = memory_zero(1, sizeof *relay);
     relay->home = home;
     relay->waiter = waiter;
@@ -168,8 +171,9 @@ static void on_answer(struct gateway *gateway, uint64_t number, enum relay_kind 
     if (!relay)
         return;
     connection = connections_find(gateway, relay->waiter);
-    relay->answered = true;
-    if (!is_interim(kind) || !connection)
+    if (connection)
+        relay->answered = true; /* else it was called off, of which the home has yet to hear */
+    if (!is_interim(kind))
         relay_forget(gateway, number);
     if (!connection)
         return;
@@ -221,6 +225,7 @@ static void on_question(struct gateway *gateway, struct caller caller, enum rela
         break;
     case RELAY_CANCEL:
         upgrade_cancel(gateway, sid, caller);
+        relay_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
         break;
     case RELAY_ENDED:
         upgrade_ended(gateway, sid, caller);

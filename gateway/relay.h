@@ -29,7 +29,7 @@
     X(PROBE, 14)     /* a WebSocket wants to become the transport: WELCOME, REFUSED or ERROR */              \
     X(PROBED, 15)    /* its probe was answered */                                                            \
     X(SWITCH, 16)    /* the client has gone over: OFFER, then PART and HANDOVER; or DROP */                  \
-    X(CANCEL, 17)    /* that WebSocket is gone */                                                            \
+    X(CANCEL, 17)    /* that WebSocket is gone: OK */                                                        \
     X(ENDED, 18)     /* a session that had moved is over: OK */                                              \
     X(RELEASE, 19)   /* the gateway of that poll stops: it is to be answered now */                          \
     X(BEGIN, 20) /* the head of a post, whose body is coming; POST follows under the same number, or ABORT,  \

@@ -31,10 +31,22 @@ void sessions_init(struct session_table *table)
     table_init(&table->by_sid, session_key);
 }
 
+static void release(struct session *session)
+{
+    buffer_done(&session->retained);
+    free(session);
+}
+
 void sessions_done(struct session_table *table)
 {
-    assert(table->by_sid.count == 0);
+    struct session *session;
+    uint32_t cursor = 0;
+
     loop_timer_stop(&table->late_timer);
+    while ((session = table_next(&table->by_sid, &cursor))) {
+        assert(session->state == SESSION_MOVED);
+        release(session);
+    }
     table_done(&table->by_sid);
     free(table->moving);
     *table = (struct session_table){0};
@@ -88,8 +100,7 @@ void session_free(struct gateway *gateway, struct session *session)
     if (session->connection)
         session->connection->session = NULL;
     table_remove(&table->by_sid, session);
-    buffer_done(&session->retained);
-    free(session);
+    release(session);
 }
 
 struct session *session_find(struct gateway *gateway, struct bytes sid)

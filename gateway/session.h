@@ -54,8 +54,7 @@ struct session {
     struct connection *connection; /* what holds its sockets; NULL when MOVED */
     struct caller poll;            /* the poll that waits */
     struct caller post;            /* the post that is being read, or whose packets wait for the router */
-    struct caller arrival;         /* the WebSocket that is on its way to this session */
-    uint64_t holder;               /* MOVED: the incarnation of the gateway that has it */
+    struct caller arrival;         /* the WebSocket that is on its way to this session; MOVED: that has it */
     /* The last questions of another gateway that were answered: asked again, they get the same answer. */
     struct caller answered_poll, answered_post;
     struct buffer retained; /* what answered_poll got; it may have been lost on the way */
@@ -69,7 +68,7 @@ struct session_table {
 };
 
 void sessions_init(struct session_table *table);
-/* Its sessions must be gone. */
+/* Its sessions must be gone, but for those that other gateways have. */
 void sessions_done(struct session_table *table);
 
 /* Writes a new sid. */

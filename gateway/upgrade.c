@@ -80,7 +80,7 @@ void upgrade_switch(struct gateway *gateway, struct bytes sid, struct caller cal
 {
     struct session *session = find_for(gateway, sid, caller);
 
-    if (!session) {
+    if (!session || session->state > SESSION_MOVING) {
         caller_answer(gateway, caller, RELAY_DROP, sid, (struct bytes){0});
         return;
     }
@@ -154,10 +154,9 @@ static void hand_over(struct gateway *gateway, struct session *session)
     while (connection->sockets)
         socket_give_away(gateway, connection->sockets);
     session_set_state(session, SESSION_MOVED);
-    session->holder = session->arrival.gateway;
     queue = polling_detach(gateway, session);
     hand_over_queue(gateway, session, &queue);
-    session->arrival = (struct caller){0};
+    buffer_done(&session->retained);
     gateway->counters.moved_out++;
 }
 
@@ -216,6 +215,10 @@ void upgrade_cancel(struct gateway *gateway, struct bytes sid, struct caller cal
 
     if (!session)
         return;
+    if (session->state == SESSION_MOVED) { /* it went before the session came */
+        session_free(gateway, session);
+        return;
+    }
     session->arrival = (struct caller){0};
     session->probed = false;
     if (session->state == SESSION_MOVING) /* the client has left the polls behind: it is gone */
@@ -226,7 +229,7 @@ void upgrade_ended(struct gateway *gateway, struct bytes sid, struct caller call
 {
     struct session *session = session_find(gateway, sid);
 
-    if (session && session->state == SESSION_MOVED && session->holder == caller.gateway)
+    if (session && session->state == SESSION_MOVED && session->arrival.gateway == caller.gateway)
         session_free(gateway, session);
     caller_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
 }

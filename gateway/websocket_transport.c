@@ -101,6 +101,8 @@ void websocket_close(struct gateway *gateway, struct connection *connection, uns
     char frame[WEBSOCKET_CLOSE_MAX];
     size_t length = websocket_close_frame(frame, code ? code : WEBSOCKET_CLOSE_NO_STATUS, (struct bytes){0});
 
+    if (connection->arrival)
+        arrival_let_go(gateway, connection);
     connection_send(gateway, connection, bytes_make(frame, length));
     connection_end(gateway, connection, reason);
 }
@@ -180,7 +182,7 @@ static void on_event(struct gateway *gateway, struct connection *connection,
     }
 }
 
-static void decode(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
 {
     struct websocket_limits limits = {.max_payload = message_limit(gateway, connection),
                                       .allowed_rsv1 = connection->inflates};
@@ -201,20 +203,6 @@ static void decode(struct gateway *gateway, struct connection *connection, char 
              !connection->stopped);
     if (length && connection->state == CONNECTION_OPEN)
         connection_hold(connection, data, length);
-}
-
-void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
-{
-    struct buffer joined = {0};
-
-    if (connection->held) { /* reading goes on at once, what was held in the next turn: it comes first */
-        joined = connection_unhold(connection);
-        buffer_append(&joined, data, length);
-        data = joined.data;
-        length = joined.length;
-    }
-    decode(gateway, connection, data, length);
-    buffer_done(&joined);
 }
 
 /* -- an Engine.IO session -------------------------------------------------------------------- */
