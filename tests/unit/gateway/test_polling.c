@@ -198,6 +198,40 @@ static void a_large_queue_is_split_between_packets(void **state)
     free(payload);
 }
 
+/* One packet that no record holds: whoever waits for it is told, and the session ends. */
+static void a_packet_that_no_record_holds_ends_the_session(void **state)
+{
+    size_t length = WIRE_TEXT_MAX - 1;
+    char *payload = malloc(length + 1);
+
+    (void)state;
+    fixture_settings(home)->outbound_queue = 64 << 20;
+    memset(payload, 'x', length);
+    memcpy(payload, "[\"", 2);
+    strcpy(payload + length - 2, "\"]");
+    for (int moves = 0; moves < 2; moves++) {
+        struct client client = client_open(other);
+
+        open_socket_session(home, sid);
+        played_join(home, played_socket(home), "room");
+        played_deliver(home, "room", payload);
+        if (moves) {
+            client_upgrade(&client, sid);
+            client_message(&client, "5");
+            played_settle();
+            assert_string_equal(client_messages(&client), "close 0");
+        } else {
+            client_poll(&client, sid);
+            played_settle();
+            assert_true(client_ended(&client));
+        }
+        client_close(&client);
+        played_settle();
+        assert_null(session());
+    }
+    free(payload);
+}
+
 /* -- posts ------------------------------------------------------------------------------------- */
 
 static void a_post_is_read_once_however_often_it_is_asked(void **state)
@@ -566,6 +600,7 @@ int main(void)
         TEST(a_poll_that_is_given_up_ends_the_session),
         TEST(a_poll_that_is_given_up_behind_its_answer_ends_the_session),
         TEST(a_large_queue_is_split_between_packets),
+        TEST(a_packet_that_no_record_holds_ends_the_session),
         TEST(a_post_is_read_once_however_often_it_is_asked),
         TEST(bad_packets_end_the_session_but_not_the_post),
         TEST(a_close_packet_ends_the_poll_with_a_noop),
