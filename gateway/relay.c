@@ -17,8 +17,8 @@
 
 enum {
     TICK_MS = 250,
-    AGAIN_MS = 500,    /* after the router said so */
-    POLL_SLACK = 5000, /* beyond what the heartbeat allows a poll to wait */
+    AGAIN_MS = 500, /* after the router said so */
+    SLACK = 5000,   /* beyond what limits the waiting itself */
 };
 
 /* A question of this gateway. */
@@ -62,13 +62,15 @@ static uint64_t deadline(const struct gateway *gateway, enum relay_kind kind)
 
     switch (kind) {
     case RELAY_POLL:
-        return now + settings->ping_interval + settings->ping_timeout + POLL_SLACK;
+        return now + settings->ping_interval + settings->ping_timeout + SLACK;
+    case RELAY_BEGIN: /* its body has its own, shorter time */
+        return now + settings->http_body_timeout + SLACK;
     case RELAY_CANCEL: /* until the home has heard of it, or is gone itself */
     case RELAY_ENDED:
         return UINT64_MAX;
     case RELAY_PROBE: /* the WebSocket has its own, shorter time for each step */
     case RELAY_SWITCH:
-        return now + 2 * (uint64_t)settings->upgrade_timeout + POLL_SLACK;
+        return now + 2 * (uint64_t)settings->upgrade_timeout + SLACK;
     default:
         return now + settings->request_timeout;
     }
