@@ -180,9 +180,8 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
     sockets_close(gateway, connection, reason);
     if (is_here(gateway, arrival))
         upgrade_cancel(gateway, sid_of(arrival), caller);
-    else {
+    else
         relay_ask_further(gateway, arrival->question, RELAY_CANCEL, (struct bytes){0});
-    }
     arrival_free(connection);
 }
 

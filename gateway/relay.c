@@ -45,6 +45,11 @@ static size_t cost(const struct relay *relay)
     return sizeof *relay + relay->body.length;
 }
 
+static bool is_full(const struct gateway *gateway)
+{
+    return gateway->relays.bytes > gateway->settings->pending_bytes;
+}
+
 static void send_question(struct gateway *gateway, struct relay *relay)
 {
     relay->again_at = 0;
@@ -81,7 +86,7 @@ uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind,
 {
     struct relay *relay;
 
-    if (gateway->relays.bytes > gateway->settings->pending_bytes && kind != RELAY_ENDED)
+    if (is_full(gateway) && kind != RELAY_ENDED)
         return 0; /* of sessions that have ended there are no more than there were */
     relay = memory_zero(1, sizeof *relay);
     relay->home = home;
@@ -97,18 +102,21 @@ uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind,
     return relay->number;
 }
 
-void relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body)
+bool relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body)
 {
     struct relay *relay = find(gateway, number);
 
     if (!relay)
-        return;
+        return true; /* it was answered */
+    if (body.length && is_full(gateway))
+        return false;
     buffer_append_bytes(&relay->body, body);
     gateway->relays.bytes += body.length;
     relay->kind = (uint8_t)kind;
     relay->answered = false;
     relay->due = deadline(gateway, kind);
     send_question(gateway, relay);
+    return true;
 }
 
 void relay_tell(struct gateway *gateway, uint64_t home, uint64_t number, enum relay_kind kind,
@@ -175,7 +183,7 @@ static void on_answer(struct gateway *gateway, uint64_t number, enum relay_kind 
     connection = connections_find(gateway, relay->waiter);
     if (connection)
         relay->answered = true; /* else it was called off, of which the home has yet to hear */
-    if (!is_interim(kind))
+    if (!is_interim(kind) || (connection && !connection->arrival))
         relay_forget(gateway, number);
     if (!connection)
         return;
