@@ -356,7 +356,7 @@ static enum relay_kind question_of(const struct http_request *request)
 {
     struct bytes type = http_request_field(request, "Content-Type");
 
-    if (query_is(request, "transport", "websocket"))
+    if (query_is(request, "transport", "websocket") || !query_is(request, "EIO", "4"))
         return RELAY_CHECK;
     if (request->method == HTTP_GET)
         return RELAY_POLL;
