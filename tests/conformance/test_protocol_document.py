@@ -76,6 +76,12 @@ class Records(unittest.TestCase):
             rows = table(section(title), 'bit', 'flag', 'meaning')
             self.assertEqual({int(bit): name for bit, name, _ in rows}, constants(text, prefix))
 
+    def test_kinds_of_pass(self):
+        text = source('gateway/relay.h')
+        expected = [[number, name] for macro in ('RELAY_QUESTIONS', 'RELAY_ANSWERS') for name, number in macro_rows(text, macro)]
+        rows = table(section('### Records from the gateway'), 'number', 'kind', 'meaning')
+        self.assertEqual([row[:2] for row in rows], expected)
+
     def test_the_version(self):
         version = re.search(r'WIRE_VERSION = (\d+)', source('proto/wire.h'))[1]
         rows = dict(table(section('### Batches'), 'field', 'meaning'))
