@@ -102,7 +102,7 @@ class Clients(unittest.TestCase):
     def test_errors_of_the_handshake(self):
         rows = macro_rows(source('proto/engineio.h'), 'ENGINEIO_ERROR_TABLE')
         messages = {code: text for _, code, _, text in rows}
-        documented = table(section('### Engine.IO v4, the websocket transport'), 'code', 'message', 'when')
+        documented = table(section('### Engine.IO v4'), 'code', 'message', 'when')
         self.assertEqual([code for code, _, _ in documented], ['0', '1', '2', '3', '5'])
         for code, message, _ in documented:
             self.assertEqual(message, messages[code])
