@@ -217,6 +217,7 @@ static void on_question(struct gateway *gateway, struct caller caller, enum rela
         break;
     case RELAY_FORGET:
         polling_refuse_post(gateway, sid, caller);
+        relay_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
         break;
     case RELAY_ABORT:
         polling_abort(gateway, sid, caller);
