@@ -181,8 +181,9 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
     if (is_here(gateway, arrival))
         upgrade_cancel(gateway, sid_of(arrival), caller);
     else {
-        relay_tell(gateway, arrival->home, arrival->question, RELAY_CANCEL, sid_of(arrival));
-        relay_forget(gateway, arrival->question);
+        /* Behind the switch the session may be ours already, though we have not heard of it. */
+        relay_ask_further(gateway, arrival->question,
+                          arrival->state < ARRIVAL_SWITCHING ? RELAY_CANCEL : RELAY_ENDED, (struct bytes){0});
     }
     arrival_free(connection);
 }

@@ -436,7 +436,7 @@ struct output polling_detach(struct gateway *gateway, struct session *session)
 static void forget_gateway(struct gateway *gateway, struct session *session, uint64_t incarnation)
 {
     if (session->state == SESSION_MOVED) {
-        if (session->holder == incarnation)
+        if (session->arrival.gateway == incarnation)
             session_free(gateway, session);
         return;
     }

@@ -61,6 +61,9 @@ static uint64_t deadline(const struct gateway *gateway, enum relay_kind kind)
     uint64_t now = loop_now(gateway->loop);
 
     switch (kind) {
+    case RELAY_ENDED: /* else the home would keep the session for ever */
+    case RELAY_PRESENT:
+        return UINT64_MAX;
     case RELAY_POLL:
         return now + settings->ping_interval + settings->ping_timeout + POLL_SLACK;
     case RELAY_PROBE: /* the WebSocket has its own, shorter time for each step */
@@ -76,7 +79,7 @@ uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind,
 {
     struct relay *relay;
 
-    if (gateway->relays.bytes > gateway->settings->pending_bytes)
+    if (gateway->relays.bytes > gateway->settings->pending_bytes && kind != RELAY_ENDED)
         return 0;
     relay = memory_zero(1, sizeof *relay);
     relay->home = home;
@@ -160,12 +163,19 @@ static bool is_interim(enum relay_kind kind)
     return kind == RELAY_WELCOME || kind == RELAY_OFFER || kind == RELAY_PART;
 }
 
+/* It was said before the home read how the question went on. */
+static bool is_stale(const struct relay *relay, enum relay_kind kind)
+{
+    return (relay->kind == RELAY_CANCEL || relay->kind == RELAY_ENDED) && kind != RELAY_OK &&
+           kind != RELAY_ERROR;
+}
+
 static void on_answer(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body)
 {
     struct relay *relay = find(gateway, number);
     struct connection *connection;
 
-    if (!relay)
+    if (!relay || is_stale(relay, kind))
         return;
     connection = connections_find(gateway, relay->waiter);
     relay->answered = true;
@@ -221,6 +231,10 @@ static void on_question(struct gateway *gateway, struct caller caller, enum rela
         break;
     case RELAY_CANCEL:
         upgrade_cancel(gateway, sid, caller);
+        relay_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
+        break;
+    case RELAY_PRESENT:
+        relay_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
         break;
     case RELAY_ENDED:
         upgrade_ended(gateway, sid, caller);
@@ -234,9 +248,14 @@ void relay_on_passed(struct gateway *gateway, const struct wire_passed *record)
 {
     uint64_t home;
 
-    if (record->kind == WIRE_PASS_UNKNOWN)
+    if (record->kind == WIRE_PASS_UNKNOWN) {
+        const struct relay *relay = find(gateway, record->number);
+        bool asked_for = relay && relay->kind == RELAY_PRESENT;
+
         on_unknown(gateway, record->number);
-    else if (record->kind == WIRE_PASS_AGAIN) {
+        if (asked_for)
+            relay_on_gone(gateway, record->from);
+    } else if (record->kind == WIRE_PASS_AGAIN) {
         struct relay *relay = find(gateway, record->number);
 
         if (relay)
@@ -276,10 +295,36 @@ void relay_on_back(struct gateway *gateway, uint64_t incarnation)
     ask_again(gateway, incarnation, false);
 }
 
+static bool asks_for(const struct gateway *gateway, uint64_t home)
+{
+    const struct relay *relay;
+    uint32_t cursor = 0;
+
+    while ((relay = slot_table_next(&gateway->relays.questions, &cursor)))
+        if (relay->kind == RELAY_PRESENT && relay->home == home)
+            return true;
+    return false;
+}
+
+/* A router that has just started does not know of those who went with the former one, and can't say so. */
+static void ask_for_partners(struct gateway *gateway)
+{
+    char sid[SESSION_SID_LENGTH];
+    uint32_t count;
+    uint64_t *partners = sessions_partners(gateway, &count);
+
+    session_make_sid(gateway, sid); /* any will do */
+    for (uint32_t i = 0; i < count; i++)
+        if (!asks_for(gateway, partners[i]))
+            relay_ask(gateway, partners[i], RELAY_PRESENT, bytes_make(sid, sizeof sid), (struct bytes){0}, 0);
+    free(partners);
+}
+
 void relay_on_live(struct gateway *gateway)
 {
     arrivals_on_live(gateway);
     ask_again(gateway, 0, true);
+    ask_for_partners(gateway);
 }
 
 static void on_tick(void *arg)

@@ -29,12 +29,13 @@
     X(PROBE, 14)     /* a WebSocket wants to become the transport: WELCOME, REFUSED or ERROR */              \
     X(PROBED, 15)    /* its probe was answered */                                                            \
     X(SWITCH, 16)    /* the client has gone over: OFFER, then PART and HANDOVER; or DROP */                  \
-    X(CANCEL, 17)    /* that WebSocket is gone */                                                            \
-    X(ENDED, 18)     /* a session that had moved is over: OK */                                              \
+    X(CANCEL, 17)    /* that WebSocket is gone: OK */                                                        \
+    X(ENDED, 18)     /* a session that had moved, or was moving, is over: OK.  Asked until it is answered */ \
     X(RELEASE, 19)   /* the gateway of that poll stops: it is to be answered now */                          \
     X(BEGIN, 20) /* the head of a post, whose body is coming; POST follows under the same number, or ABORT,  \
                     or FORGET when the body is too large */                                                  \
-    X(FORGET, 21)
+    X(FORGET, 21)                                                                                            \
+    X(PRESENT, 22) /* is there still such a gateway?  OK */
 
 #define RELAY_ANSWERS(X)                                                                                     \
     X(PAYLOAD, 32) /* body: a polling payload */                                                             \

@@ -54,8 +54,7 @@ struct session {
     struct connection *connection; /* what holds its sockets; NULL when MOVED */
     struct caller poll;            /* the poll that waits */
     struct caller post;            /* the post that is being read, or whose packets wait for the router */
-    struct caller arrival;         /* the WebSocket that is on its way to this session */
-    uint64_t holder;               /* MOVED: the incarnation of the gateway that has it */
+    struct caller arrival;         /* the WebSocket that is on its way to this session; MOVED: that has it */
     /* The last questions of another gateway that were answered: asked again, they get the same answer. */
     struct caller answered_poll, answered_post;
     struct buffer retained; /* what answered_poll got; it may have been lost on the way */
@@ -87,6 +86,10 @@ void session_free(struct gateway *gateway, struct session *session);
 
 /* NULL when there is none here. */
 struct session *session_find(struct gateway *gateway, struct bytes sid);
+
+/* The incarnations of the other gateways that sessions here have to do with, each once; *count is how many.
+ * The caller frees them. */
+uint64_t *sessions_partners(struct gateway *gateway, uint32_t *count) MUST_CHECK;
 
 /* Moves it on; only along the picture above. */
 void session_set_state(struct session *session, enum session_state state);

@@ -80,6 +80,10 @@ void upgrade_switch(struct gateway *gateway, struct bytes sid, struct caller cal
 {
     struct session *session = find_for(gateway, sid, caller);
 
+    if (session && session->state == SESSION_MOVED) { /* asked again: it was lost on its way there */
+        session_free(gateway, session);
+        session = NULL;
+    }
     if (!session) {
         caller_answer(gateway, caller, RELAY_DROP, sid, (struct bytes){0});
         return;
@@ -154,10 +158,8 @@ static void hand_over(struct gateway *gateway, struct session *session)
     while (connection->sockets)
         socket_give_away(gateway, connection->sockets);
     session_set_state(session, SESSION_MOVED);
-    session->holder = session->arrival.gateway;
     queue = polling_detach(gateway, session);
     hand_over_queue(gateway, session, &queue);
-    session->arrival = (struct caller){0};
     gateway->counters.moved_out++;
 }
 
@@ -214,7 +216,7 @@ void upgrade_cancel(struct gateway *gateway, struct bytes sid, struct caller cal
 {
     struct session *session = find_for(gateway, sid, caller);
 
-    if (!session)
+    if (!session || session->state == SESSION_MOVED)
         return;
     session->arrival = (struct caller){0};
     session->probed = false;
@@ -226,7 +228,9 @@ void upgrade_ended(struct gateway *gateway, struct bytes sid, struct caller call
 {
     struct session *session = session_find(gateway, sid);
 
-    if (session && session->state == SESSION_MOVED && session->holder == caller.gateway)
+    if (session && session->state == SESSION_MOVED && session->arrival.gateway == caller.gateway)
         session_free(gateway, session);
+    else /* the WebSocket ended before it had the session */
+        upgrade_cancel(gateway, sid, caller);
     caller_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
 }
