@@ -2,7 +2,7 @@
  * The loop's turns on libevent's event_base, for gateway, router and the supervisor.
  *
  * One event_base_loop(EVLOOP_ONCE) is the poll and its callbacks; our timers and the hooks follow.  The
- * surprise: libevent's own timers (a coarse clock) only end the sleep.  Our timers are judged by loop_now()
+ * surprise: libevent's own timers only end the sleep.  Our timers are judged by loop_now()
  * alone, so an early wake-up finds nothing due, and the sleep is set again.
  */
 #include "common/loop.h"
@@ -67,11 +67,24 @@ static void alarm_rang(evutil_socket_t fd, short events, void *arg)
     loop->alarm_due = TIMER_WHEEL_NEVER;
 }
 
+/* NULL when the system refuses.  With the coarse clock a sleep ends up to two ticks of the kernel late. */
+static struct event_base *precise_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+        base = event_base_new_with_config(config);
+    if (config)
+        event_config_free(config);
+    return base;
+}
+
 struct loop *loop_new(void)
 {
     struct loop *loop = memory_zero(1, sizeof *loop);
 
-    loop->base = event_base_new();
+    loop->base = precise_base();
     if (!loop->base)
         goto fail;
     loop->alarm = evtimer_new(loop->base, alarm_rang, loop);

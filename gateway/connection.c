@@ -242,10 +242,28 @@ void connections_on_timer(struct wheel_timer *timer, void *arg)
 
 /* -- reading --------------------------------------------------------------------------------- */
 
+/* Gives the protocol what was held. */
+static void take_held(struct gateway *gateway, struct connection *connection)
+{
+    struct buffer held = connection_unhold(connection);
+
+    connection->waking = false;
+    if (held.length && connection->state == CONNECTION_OPEN)
+        connection->protocol->input(gateway, connection, held.data, held.length);
+    buffer_done(&held);
+}
+
 static void read_input(struct gateway *gateway, struct connection *connection)
 {
     char *buffer = gateway->connections.read_buffer;
-    ssize_t n = recv(connection->fd, buffer, READ_BUFFER, 0);
+    ssize_t n;
+
+    if (connection->waking) { /* it came first */
+        take_held(gateway, connection);
+        if (connection->state == CONNECTION_CLOSED || connection->paused || connection->stopped)
+            return;
+    }
+    n = recv(connection->fd, buffer, READ_BUFFER, 0);
 
     if (n > 0) {
         gateway->counters.bytes_in += (uint64_t)n;
@@ -276,7 +294,8 @@ void connections_on_event(void *arg, uint64_t data, uint32_t events)
         return;
     if (!connection->paused && !connection->stopped)
         read_input(gateway, connection);
-    else if (events & (EPOLLHUP | EPOLLERR)) /* told unasked; what it sent before would overtake what is held */
+    else if (events &
+             (EPOLLHUP | EPOLLERR)) /* told unasked; what it sent before would overtake what is held */
         connection_drop(gateway, connection, CLOSE_PEER_GONE);
 }
 
@@ -314,20 +333,11 @@ void connection_wake(struct gateway *gateway, struct connection *connection)
 {
     struct connection_table *table = &gateway->connections;
 
-    if (!connection->held || connection->state != CONNECTION_OPEN)
+    if (!connection->held || connection->waking || connection->state != CONNECTION_OPEN)
         return;
+    connection->waking = true;
     PUSH(table->awake, table->awake_count, table->awake_capacity, connection->number);
     loop_wake_now(gateway->loop);
-}
-
-/* Gives the protocol what was held. */
-static void take_held(struct gateway *gateway, struct connection *connection)
-{
-    struct buffer held = connection_unhold(connection);
-
-    if (held.length && connection->state == CONNECTION_OPEN)
-        connection->protocol->input(gateway, connection, held.data, held.length);
-    buffer_done(&held);
 }
 
 void connections_wake(struct gateway *gateway)
@@ -340,8 +350,10 @@ void connections_wake(struct gateway *gateway)
     for (uint32_t i = 0; i < count; i++) {
         struct connection *connection = connections_find(gateway, table->awake[i]);
 
-        if (connection && !connection->paused && !connection->stopped)
+        if (connection && connection->waking && !connection->paused && !connection->stopped)
             take_held(gateway, connection);
+        else if (connection) /* reading goes on some time, and begins with what is held */
+            connection->waking = false;
     }
     table->awake_count -= count;
     memmove(table->awake, table->awake + count, table->awake_count * sizeof *table->awake);
@@ -406,7 +418,7 @@ static size_t output_limit(const struct gateway *gateway, const struct connectio
 {
     size_t limit = connection->protocol->output_limit;
 
-    return limit ? limit : gateway->settings->outbound_queue;
+    return limit > gateway->settings->outbound_queue ? limit : gateway->settings->outbound_queue;
 }
 
 char *connection_reserve(struct gateway *gateway, struct connection *connection, size_t length)

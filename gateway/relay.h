@@ -16,6 +16,7 @@
 #include "gateway/session.h"
 #include "proto/wire.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* X(NAME, number): kinds of PASS (proto/wire.h).  Numbers never change their meaning. */
@@ -30,7 +31,7 @@
     X(PROBED, 15)    /* its probe was answered */                                                            \
     X(SWITCH, 16)    /* the client has gone over: OFFER, then PART and HANDOVER; or DROP */                  \
     X(CANCEL, 17)    /* that WebSocket is gone: OK */                                                        \
-    X(ENDED, 18)     /* a session that had moved, or was moving, is over: OK.  Asked until it is answered */ \
+    X(ENDED, 18)     /* a session that had moved is over: OK */                                              \
     X(RELEASE, 19)   /* the gateway of that poll stops: it is to be answered now */                          \
     X(BEGIN, 20) /* the head of a post, whose body is coming; POST follows under the same number, or ABORT,  \
                     or FORGET when the body is too large */                                                  \
@@ -74,8 +75,9 @@ void relays_done(struct gateway *gateway);
 uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind, struct bytes sid,
                    struct bytes body, uint64_t waiter);
 
-/* The question goes on as another one, under its number, with another body. */
-void relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body);
+/* The question, which has none yet, goes on as another one, under its number, with that body.  false when
+ * there is a body and too much waits already; the question is as it was. */
+bool relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body);
 
 /* Says something about a question that needs no answer.  number 0: about none. */
 void relay_tell(struct gateway *gateway, uint64_t home, uint64_t number, enum relay_kind kind,

@@ -2,12 +2,13 @@
  * The home's side of an upgrade from polling to WebSocket (Engine.IO protocol 4): the WebSocket came here, or
  * to another gateway, to which the session then moves.
  *
- *   the gateway with the WebSocket (arrival.h)      the home
- *   PROBE   a WebSocket with this sid               WELCOME, REFUSED, ERROR
- *   PROBED  "2probe" was answered by "3probe"       ends the poll that waits, with a noop
- *   SWITCH  "5" came: the client has gone over      OFFER, when nothing is asked of the router any more
- *   (TAKE)  takes the sockets over, at the router   (GIVEN) PART, HANDOVER: what waited for the client
- *   ENDED   the session, or the attempt, is over    OK
+ *   the WebSocket's gateway (arrival.h)                the home
+ *   PROBE    a WebSocket with this sid                 WELCOME, REFUSED, ERROR
+ *   PROBED   "2probe" was answered by "3probe"         ends the poll that waits, with a noop
+ *   SWITCH   "5" came: the client has gone over        waits until nothing is asked of the router, then OFFER
+ *   (TAKE)   takes the sockets over, at the router     (GIVEN) PART, HANDOVER: what waited for the client
+ *   CANCEL   the WebSocket is gone                     OK
+ *   ENDED    the session is over                       OK
  *
  * Until SWITCH everything may be called off, and polling goes on; behind it the session is closed when a step
  * fails.

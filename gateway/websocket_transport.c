@@ -182,8 +182,7 @@ static void on_event(struct gateway *gateway, struct connection *connection,
     }
 }
 
-/* Reads frames until the end, or where the connection is not to be read further. */
-static void read_frames(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
 {
     struct websocket_limits limits = {.max_payload = message_limit(gateway, connection),
                                       .allowed_rsv1 = connection->inflates};
@@ -204,20 +203,6 @@ static void read_frames(struct gateway *gateway, struct connection *connection, 
              !connection->stopped);
     if (length && connection->state == CONNECTION_OPEN)
         connection_hold(connection, data, length);
-}
-
-/* What is held came first, though the turn may bring what is new before it wakes what was held. */
-void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
-{
-    struct buffer held = connection_unhold(connection);
-
-    if (held.length == 0) {
-        read_frames(gateway, connection, data, length);
-        return;
-    }
-    buffer_append(&held, data, length);
-    read_frames(gateway, connection, held.data, held.length);
-    buffer_done(&held);
 }
 
 /* -- an Engine.IO session -------------------------------------------------------------------- */

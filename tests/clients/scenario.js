@@ -12,9 +12,12 @@ async function scenario(io, url, transport, report, kill) {
     sockets.push(socket);
     return socket;
   };
-  const within = (what, promise) => Promise.race([promise, new Promise((_, reject) => {
-    setTimeout(() => reject(new Error(`no ${what}`)), LIMIT);
-  })]);
+  const within = (what, promise) => {
+    let timer;
+    return Promise.race([promise, new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no ${what}`)), LIMIT);
+    })]).finally(() => clearTimeout(timer));
+  };
   const once = (socket, event) => within(event, new Promise((resolve) => socket.once(event, (...args) => resolve(args))));
   const ask = (socket, ...args) => within(`answer to ${args[0]}`, socket.emitWithAck(...args));
   const check = (condition, ...shown) => {

@@ -203,8 +203,13 @@ for (const [name, way] of Object.entries(WAYS)) {
       const answers = [];
       let before = 0;
       for (let n = 0; n < NUMBERED; n++) {
-        if (n === NUMBERED * 0.2)
+        if (n === NUMBERED * 0.2) {
+          await within(LIMIT, 'the first messages', (async () => {
+            while (!received.here.length)
+              await new Promise((resolve) => setTimeout(resolve, 1));
+          })());
           release();
+        }
         if (n === NUMBERED * 0.9)
           await within(LIMIT, 'the upgrade', upgrade);
         answers.push(socket.emitWithAck('msg', { room, from: 'one', n }), other.emitWithAck('msg', { room, from: 'other', n }));

@@ -125,7 +125,7 @@ class GatewayMoves(unittest.TestCase):
 class Home(GatewayMoves):
     def test_a_handover_that_was_lost(self):
         """The other gateway asks again, or says that the attempt is over: in both cases nothing is left."""
-        for question in (SWITCH, ENDED):
+        for question in (SWITCH, CANCEL):
             with self.subTest(question=question):
                 session = self.moved()
                 self.lose_link()
@@ -192,7 +192,7 @@ class Arrival(GatewayMoves):
         self.next(TAKE)
         self.lose_link()
         websocket.read_close()
-        self.expect_until_answered(ENDED, number)
+        self.expect_until_answered(CANCEL, number)
 
     def test_a_session_that_ends_while_the_router_is_away(self):
         websocket, number = self.arriving()
