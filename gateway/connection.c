@@ -294,7 +294,8 @@ void connections_on_event(void *arg, uint64_t data, uint32_t events)
         return;
     if (!connection->paused && !connection->stopped)
         read_input(gateway, connection);
-    else if (events & (EPOLLHUP | EPOLLERR)) /* told unasked; what it sent before would overtake what is held */
+    else if (events &
+             (EPOLLHUP | EPOLLERR)) /* told unasked; what it sent before would overtake what is held */
         connection_drop(gateway, connection, CLOSE_PEER_GONE);
 }
 
@@ -417,7 +418,7 @@ static size_t output_limit(const struct gateway *gateway, const struct connectio
 {
     size_t limit = connection->protocol->output_limit;
 
-    return limit ? limit : gateway->settings->outbound_queue;
+    return limit > gateway->settings->outbound_queue ? limit : gateway->settings->outbound_queue;
 }
 
 char *connection_reserve(struct gateway *gateway, struct connection *connection, size_t length)

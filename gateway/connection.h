@@ -50,7 +50,7 @@ enum connection_state {
 
 /* What is spoken on a connection.  All of it is called while it is open only, but for flush and closed. */
 struct connection_protocol {
-    size_t output_limit; /* bytes that may wait for a slow reader; 0: the setting outbound_queue */
+    size_t output_limit; /* bytes that may wait for a slow reader, if more than the setting outbound_queue */
     /* ms that what is queued may take to go out after the end; NULL: two seconds */
     uint64_t (*linger)(const struct gateway *gateway);
     uint32_t message_limit; /* bytes of a WebSocket message; 0: the setting max_payload */
@@ -79,7 +79,7 @@ struct connection {
     bool blocked;        /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
     bool corked;         /* blocked until connection_uncork(), whatever the kernel says */
     bool stopped;        /* not read until connection_start_reading() */
-    bool waking;          /* what it holds becomes input before anything else is read */
+    bool waking;         /* what it holds becomes input before anything else is read */
     bool inflates;       /* a WebSocket that may get compressed messages (RFC 7692) */
     bool bare;           /* the diagnostic echo: Engine.IO messages go back as they came */
     uint8_t encoding;    /* enum encoding: how messages are written to it */

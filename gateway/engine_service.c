@@ -221,6 +221,15 @@ void http_refuse_upgrade(struct gateway *gateway, struct connection *connection,
 
 /* -- exchanges ------------------------------------------------------------------------------- */
 
+/* Its session, at another gateway, lives, but will not get the post that has begun. */
+static void forget_post(struct gateway *gateway, struct exchange *exchange)
+{
+    relay_tell(gateway, exchange->home, exchange->question, RELAY_FORGET,
+               bytes_make(exchange->sid, sizeof exchange->sid));
+    relay_forget(gateway, exchange->question);
+    exchange->question = 0;
+}
+
 /* The request is whole: its session is asked. */
 static void ask(struct gateway *gateway, struct connection *connection)
 {
@@ -237,9 +246,9 @@ static void ask(struct gateway *gateway, struct connection *connection)
         buffer_done(&body);
         return;
     }
-    if (exchange->question)
-        relay_ask_further(gateway, exchange->question, kind, content);
-    else
+    if (exchange->question && !relay_ask_further(gateway, exchange->question, kind, content))
+        forget_post(gateway, exchange);
+    else if (!exchange->question)
         exchange->question = relay_ask(gateway, exchange->home, kind, sid, content, connection->number);
     buffer_done(&exchange->content);
     if (!exchange->question) {
@@ -288,10 +297,8 @@ static void refuse_body(struct gateway *gateway, struct connection *connection, 
         tell_session(gateway, connection);
     else if (exchange->home == gateway->incarnation) /* the session lives */
         polling_refuse_post(gateway, sid, caller_of(gateway, connection));
-    else if (exchange->question) {
-        relay_tell(gateway, exchange->home, exchange->question, RELAY_FORGET, sid);
-        relay_forget(gateway, exchange->question);
-    }
+    else if (exchange->question)
+        forget_post(gateway, exchange);
     answer(gateway, connection, &(struct http_answer){.status = status, .reason = CLOSE_HTTP_BAD_REQUEST},
            NULL);
 }

@@ -16,8 +16,10 @@
 
 #include <cmocka.h>
 
-static struct gateway_settings settings;
-static struct gateway gateway;
+enum { GATEWAYS = 2 };
+
+static struct gateway_settings settings[GATEWAYS];
+static struct gateway gateways[GATEWAYS]; /* without a loop: not started */
 static char text[1 << 20];
 
 struct gateway *fixture_start(void)
@@ -27,22 +29,30 @@ struct gateway *fixture_start(void)
     char *argv[] = {program, router, port, queue, NULL};
     struct config_result result;
     struct loop *loop = loop_new();
+    unsigned at = gateways[0].loop ? 1 : 0;
 
     assert_non_null(loop);
-    settings = (struct gateway_settings){0};
-    assert_int_equal(config_load(&gateway_config, 4, argv, &settings, &result), 0);
-    assert_int_equal(gateway_prepare(&gateway, &settings, loop), 0);
-    assert_int_equal(link_new(&gateway, &gateway.link), 0);
-    return &gateway;
+    assert_null(gateways[at].loop);
+    settings[at] = (struct gateway_settings){0};
+    assert_int_equal(config_load(&gateway_config, 4, argv, &settings[at], &result), 0);
+    assert_int_equal(gateway_prepare(&gateways[at], &settings[at], loop), 0);
+    assert_int_equal(link_new(&gateways[at], &gateways[at].link), 0);
+    return &gateways[at];
 }
 
-void fixture_stop(struct gateway *stopped)
+void fixture_stop(struct gateway *gateway)
 {
-    struct loop *loop = stopped->loop;
+    struct loop *loop = gateway->loop;
 
-    gateway_done(stopped);
+    gateway_done(gateway);
     loop_free(loop);
-    gateway_settings_done(&settings);
+    gateway_settings_done(fixture_settings(gateway));
+    *gateway = (struct gateway){0};
+}
+
+struct gateway_settings *fixture_settings(const struct gateway *gateway)
+{
+    return &settings[gateway - gateways];
 }
 
 struct peer fixture_peer(struct gateway *owner)

@@ -10,9 +10,12 @@ struct peer {
     struct socket *socket; /* connected to "/" */
 };
 
-/* The settings have small limits: an outbound queue of 64 KB. */
+/* The settings have small limits: an outbound queue of 64 KB.  At most two at a time. */
 struct gateway *fixture_start(void);
 void fixture_stop(struct gateway *gateway);
+
+/* Those of a gateway, to change; it must not have been given others. */
+struct gateway_settings *fixture_settings(const struct gateway *gateway);
 
 /* A WebSocket session with a connected socket; the handshake's bytes are read already. */
 struct peer fixture_peer(struct gateway *gateway);

@@ -1,0 +1,121 @@
+/*
+ * Two gateways, a played router between them, and clients that speak HTTP and WebSocket over socket pairs.
+ *
+ * The functions of the link to the router that gateways talk through are replaced (the linker's --wrap): what
+ * one gateway passes waits in the played router until the test lets it on, so that a link may be lost at
+ * every step. So is loop_now(): time stands still but for played_skip().
+ */
+#ifndef HUBBUB_TESTS_GATEWAY_PLAYED_H
+#define HUBBUB_TESTS_GATEWAY_PLAYED_H
+
+#include "common/buffer.h"
+#include "gateway/relay.h"
+#include "tests/unit/gateway/fixture.h"
+
+#include <stdbool.h>
+
+/* Where sessions begin, and the other one.  Their links are up. */
+extern struct gateway *home, *other;
+
+/* cmocka's setup and teardown. */
+int played_start(void **state);
+int played_stop(void **state);
+
+/* -- time and turns ----------------------------------------------------------------------------- */
+
+/* One turn of a gateway's loop: what its connections are ready for, then the end of the turn, as gateway.c
+ * orders it. */
+void played_turn(struct gateway *gateway);
+
+/* Lets on whatever is passed, turn by turn, until nothing is. */
+void played_settle(void);
+
+/* Time passes; the timers of connections and the clock of the questions fire. */
+void played_skip(uint64_t ms);
+
+/* -- the router --------------------------------------------------------------------------------- */
+
+/* Lets the first record that waits on.  false when none does. */
+bool played_pass(void);
+
+/* The kind of the first record that waits; 0 for none, PLAYED_TAKE for a TAKE. */
+enum { PLAYED_TAKE = 1000 };
+unsigned played_next(void);
+
+/* Lets on what is in front of the first record of that kind, which must come. */
+void played_until(unsigned kind);
+
+/* Loses the first record that waits. */
+void played_lose(void);
+
+/* How many records of that kind were passed so far, and DISCONNECTs of that gateway. */
+unsigned played_count(unsigned kind);
+unsigned played_disconnects(const struct gateway *gateway);
+
+/* The link of a gateway is lost with what it had to say; and is live again, of which the other one hears. */
+void played_link_down(struct gateway *gateway);
+void played_link_up(struct gateway *gateway);
+
+/* The router tells the one that the other will not come back. */
+void played_gone(struct gateway *gateway, const struct gateway *gone);
+
+/* Answers every CONNECT that a gateway has asked for; returns how many. */
+unsigned played_connect(struct gateway *gateway);
+
+/* Makes a socket of "/" a member of a room, or delivers an event to it: payload is its JSON array. */
+void played_join(struct gateway *gateway, struct socket *socket, const char *room);
+void played_deliver(struct gateway *gateway, const char *room, const char *payload);
+
+/* The first connected socket of a gateway, or NULL. */
+struct socket *played_socket(struct gateway *gateway);
+
+/* -- clients ------------------------------------------------------------------------------------ */
+
+struct client {
+    struct gateway *gateway;
+    int fd; /* not blocking; -1: closed */
+    uint64_t number;
+    struct buffer in;
+};
+
+struct client client_open(struct gateway *gateway);
+void client_close(struct client *client);
+
+/* Its connection; NULL when it is gone. */
+struct connection *client_connection(const struct client *client);
+
+/* Sends bytes, without a turn. */
+void client_write(struct client *client, struct bytes bytes);
+
+/* Reads what has come, all of it, as text: valid until the next call. */
+const char *client_read(struct client *client);
+
+/* Whether the gateway has ended the connection. */
+bool client_ended(struct client *client);
+
+/* The status of the one answer that has come, and its body; 0 when nothing has.  body may be NULL. */
+int client_answer(struct client *client, const char **body);
+
+/* Requests about a session: a poll, and a post with that body.  Nothing is waited for. */
+void client_poll(struct client *client, const char *sid);
+void client_post(struct client *client, const char *sid, const char *body);
+
+/* A WebSocket handshake, and a message on it. */
+void client_upgrade(struct client *client, const char *sid);
+void client_message(struct client *client, const char *text);
+
+/* What has come as messages, joined by '|'; a Close frame is "close <code>".  Drops a 101 in front. */
+const char *client_messages(struct client *client);
+
+/* A polling session at a gateway, by its sid; and with a socket in "/" whose CONNECT the client has read. */
+void open_session(struct gateway *gateway, char sid[SESSION_SID_LENGTH + 1]);
+void open_socket_session(struct gateway *gateway, char sid[SESSION_SID_LENGTH + 1]);
+
+/* Polls once through that gateway, on a connection of its own, and settles: the body, or NULL when it waits,
+ * which ends the session then. */
+const char *poll_once(struct gateway *gateway, const char *sid);
+
+/* The same for a post: the status. */
+int post_once(struct gateway *gateway, const char *sid, const char *body);
+
+#endif
