@@ -84,8 +84,9 @@ class Response:
         self.fields = {}
         for line in head[1:]:
             name, _, value = line.partition(':')
-            assert name.lower() not in self.fields, f'{name} stands there twice'
-            self.fields[name.lower()] = value.strip()
+            name, value = name.lower(), value.strip()
+            assert name not in self.fields or name == 'vary', f'{name} stands there twice'
+            self.fields[name] = f'{self.fields[name]}, {value}' if name in self.fields else value
         if head_only or self.status in (101, 204, 304):
             self.body = b''
         elif self.fields.get('transfer-encoding') == 'chunked':
