@@ -602,7 +602,7 @@ const char *client_messages(struct client *client)
 void open_session(struct gateway *gateway, char sid[SESSION_SID_LENGTH + 1])
 {
     struct client client = client_open(gateway);
-    const char *body;
+    const char *body = "";
 
     client_write(&client, BYTES("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\n\r\n"));
     played_turn(gateway);

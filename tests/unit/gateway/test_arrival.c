@@ -175,7 +175,7 @@ static void too_much_before_its_101_is_too_much(void **state)
 static void unknown_sessions_are_refused(void **state)
 {
     const char *const sids[] = {"nonsense", "AAAAAAAAAAAAAAAAAAAAAAAA", NULL};
-    const char *body;
+    const char *body = "";
 
     (void)state;
     open_session(home, sid);
@@ -197,7 +197,7 @@ static void unknown_sessions_are_refused(void **state)
 
 static void one_that_asks_for_polling_is_refused(void **state)
 {
-    const char *body;
+    const char *body = "";
 
     (void)state;
     for (int far = 0; far < 2; far++) {

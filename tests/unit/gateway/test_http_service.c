@@ -139,7 +139,7 @@ static void a_body_that_is_too_large_is_refused_and_the_session_lives(void **sta
     for (int far = 0; far < 2; far++)
         for (unsigned i = 0; i < 2; i++) {
             struct client client = client_open(gateway_of(far));
-            const char *body;
+            const char *body = "";
 
             open_session(home, sid);
             write_format(&client, "POST /socket.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: h\r\n");

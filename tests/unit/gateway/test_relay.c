@@ -113,7 +113,7 @@ static void the_router_may_say_again_or_never(void **state)
 {
     const uint64_t incarnation = home->incarnation;
     struct client poll = client_open(other);
-    const char *body;
+    const char *body = "";
 
     (void)state;
     open_session(home, sid);

@@ -318,7 +318,7 @@ static void a_poll_that_waits_ends_with_the_probe_and_is_refused_behind_the_swit
     (void)state;
     for (int far = 0; far < 2; far++) {
         struct client client, poll;
-        const char *body;
+        const char *body = "";
 
         open_session(home, sid);
         poll = client_open(far ? other : home);
