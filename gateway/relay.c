@@ -72,6 +72,7 @@ static uint64_t deadline(const struct gateway *gateway, enum relay_kind kind)
         return now + settings->http_body_timeout + SLACK;
     case RELAY_CANCEL: /* until the home has heard of it, or is gone itself */
     case RELAY_ENDED:
+    case RELAY_PRESENT:
         return UINT64_MAX;
     case RELAY_PROBE: /* the WebSocket has its own, shorter time for each step */
     case RELAY_SWITCH:
@@ -173,12 +174,19 @@ static bool is_interim(enum relay_kind kind)
     return kind == RELAY_WELCOME || kind == RELAY_OFFER || kind == RELAY_PART;
 }
 
+/* It was said before the home read how the question went on. */
+static bool is_stale(const struct relay *relay, enum relay_kind kind)
+{
+    return (relay->kind == RELAY_CANCEL || relay->kind == RELAY_ENDED) && kind != RELAY_OK &&
+           kind != RELAY_ERROR;
+}
+
 static void on_answer(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body)
 {
     struct relay *relay = find(gateway, number);
     struct connection *connection;
 
-    if (!relay)
+    if (!relay || is_stale(relay, kind))
         return;
     connection = connections_find(gateway, relay->waiter);
     if (connection)
@@ -217,6 +225,7 @@ static void on_question(struct gateway *gateway, struct caller caller, enum rela
         break;
     case RELAY_FORGET:
         polling_refuse_post(gateway, sid, caller);
+        relay_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
         break;
     case RELAY_ABORT:
         polling_abort(gateway, sid, caller);
@@ -237,6 +246,9 @@ static void on_question(struct gateway *gateway, struct caller caller, enum rela
         upgrade_cancel(gateway, sid, caller);
         relay_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
         break;
+    case RELAY_PRESENT:
+        relay_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
+        break;
     case RELAY_ENDED:
         upgrade_ended(gateway, sid, caller);
         break;
@@ -249,9 +261,14 @@ void relay_on_passed(struct gateway *gateway, const struct wire_passed *record)
 {
     uint64_t home;
 
-    if (record->kind == WIRE_PASS_UNKNOWN)
+    if (record->kind == WIRE_PASS_UNKNOWN) {
+        const struct relay *relay = find(gateway, record->number);
+        bool asked_for = relay && relay->kind == RELAY_PRESENT;
+
         on_unknown(gateway, record->number);
-    else if (record->kind == WIRE_PASS_AGAIN) {
+        if (asked_for)
+            relay_on_gone(gateway, record->from);
+    } else if (record->kind == WIRE_PASS_AGAIN) {
         struct relay *relay = find(gateway, record->number);
 
         if (relay)
@@ -291,10 +308,36 @@ void relay_on_back(struct gateway *gateway, uint64_t incarnation)
     ask_again(gateway, incarnation, false);
 }
 
+static bool asks_for(const struct gateway *gateway, uint64_t home)
+{
+    const struct relay *relay;
+    uint32_t cursor = 0;
+
+    while ((relay = slot_table_next(&gateway->relays.questions, &cursor)))
+        if (relay->kind == RELAY_PRESENT && relay->home == home)
+            return true;
+    return false;
+}
+
+/* A router that has just started does not know of those who went with the former one, and can't say so. */
+static void ask_for_partners(struct gateway *gateway)
+{
+    char sid[SESSION_SID_LENGTH];
+    uint32_t count;
+    uint64_t *partners = sessions_partners(gateway, &count);
+
+    session_make_sid(gateway, sid); /* any will do */
+    for (uint32_t i = 0; i < count; i++)
+        if (!asks_for(gateway, partners[i]))
+            relay_ask(gateway, partners[i], RELAY_PRESENT, bytes_make(sid, sizeof sid), (struct bytes){0}, 0);
+    free(partners);
+}
+
 void relay_on_live(struct gateway *gateway)
 {
     arrivals_on_live(gateway);
     ask_again(gateway, 0, true);
+    ask_for_partners(gateway);
 }
 
 static void on_tick(void *arg)

@@ -108,6 +108,41 @@ struct session *session_find(struct gateway *gateway, struct bytes sid)
     return table_find(&gateway->sessions.by_sid, sid);
 }
 
+struct partners {
+    uint64_t *incarnations;
+    uint32_t count, capacity;
+};
+
+static void add_partner(struct gateway *gateway, struct partners *partners, struct caller caller)
+{
+    if (caller.number == 0 || caller.gateway == gateway->incarnation)
+        return;
+    for (uint32_t i = 0; i < partners->count; i++)
+        if (partners->incarnations[i] == caller.gateway)
+            return;
+    if (partners->count == partners->capacity) {
+        partners->capacity = partners->capacity ? partners->capacity * 2 : 8;
+        partners->incarnations =
+            memory_resize(partners->incarnations, partners->capacity * sizeof *partners->incarnations);
+    }
+    partners->incarnations[partners->count++] = caller.gateway;
+}
+
+uint64_t *sessions_partners(struct gateway *gateway, uint32_t *count)
+{
+    struct partners partners = {0};
+    const struct session *session;
+    uint32_t cursor = 0;
+
+    while ((session = table_next(&gateway->sessions.by_sid, &cursor))) {
+        add_partner(gateway, &partners, session->arrival);
+        add_partner(gateway, &partners, session->poll);
+        add_partner(gateway, &partners, session->post);
+    }
+    *count = partners.count;
+    return partners.incarnations;
+}
+
 void session_set_state(struct session *session, enum session_state state)
 {
     assert(session->state == SESSION_POLLING

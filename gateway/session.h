@@ -87,6 +87,10 @@ void session_free(struct gateway *gateway, struct session *session);
 /* NULL when there is none here. */
 struct session *session_find(struct gateway *gateway, struct bytes sid);
 
+/* The incarnations of the other gateways that sessions here have to do with, each once; *count is how many.
+ * The caller frees them. */
+uint64_t *sessions_partners(struct gateway *gateway, uint32_t *count) MUST_CHECK;
+
 /* Moves it on; only along the picture above. */
 void session_set_state(struct session *session, enum session_state state);
 

@@ -80,6 +80,10 @@ void upgrade_switch(struct gateway *gateway, struct bytes sid, struct caller cal
 {
     struct session *session = find_for(gateway, sid, caller);
 
+    if (session && session->state == SESSION_MOVED) { /* asked again: it was lost on its way there */
+        session_free(gateway, session);
+        session = NULL;
+    }
     if (!session || session->state > SESSION_MOVING) {
         caller_answer(gateway, caller, RELAY_DROP, sid, (struct bytes){0});
         return;

@@ -158,6 +158,33 @@ static void a_body_that_is_too_large_is_refused_and_the_session_lives(void **sta
         }
 }
 
+/* A client that has read its 413 may post at once, and straight to the session's home. */
+static void a_refused_body_is_forgotten_before_the_client_hears_of_it(void **state)
+{
+    struct client first = client_open(other), second = client_open(home);
+
+    (void)state;
+    open_session(home, sid);
+    write_format(&first, "POST /socket.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: h\r\n"
+                         "Content-Length: 1000001\r\n\r\n");
+    played_settle();
+    assert_true(session()->reading);
+    client_write(&first, BYTES("4"));
+    for (;;) {
+        played_turn(other);
+        if (client_answer(&first, NULL))
+            break;
+        assert_true(played_pass());
+    }
+    client_post(&second, sid, "40"); /* nothing is let on before it */
+    for (int i = 0; i < 3; i++)
+        played_turn(home);
+    assert_int_equal(client_answer(&second, NULL), 200);
+    assert_non_null(session());
+    client_close(&first);
+    client_close(&second);
+}
+
 static void a_body_as_large_as_allowed_is_read(void **state)
 {
     const size_t length = 1000000;
@@ -422,6 +449,7 @@ int main(void)
         TEST(requests_behind_a_poll_wait_for_it),
         TEST(too_much_behind_a_poll_ends_the_connection),
         TEST(a_body_that_is_too_large_is_refused_and_the_session_lives),
+        TEST(a_refused_body_is_forgotten_before_the_client_hears_of_it),
         TEST(a_body_as_large_as_allowed_is_read),
         TEST(a_body_that_is_none_ends_the_session),
         TEST(a_post_that_is_given_up_ends_the_session),

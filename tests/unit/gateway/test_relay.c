@@ -179,8 +179,7 @@ static void a_post_refused_here_is_forgotten_at_home(void **state)
     assert_int_not_equal(filler, 0);
     relay_tell(other, home->incarnation, 0, RELAY_METHOD, sid_bytes()); /* passed, and answered to nobody */
     client_write(&post, BYTES("0"));
-    for (int i = 0; i < 3; i++)
-        played_turn(other);
+    played_settle();
     assert_int_equal(client_answer(&post, NULL), 503);
     relay_forget(other, filler);
     client_close(&post);
