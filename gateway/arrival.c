@@ -59,16 +59,10 @@ static bool is_here(const struct gateway *gateway, const struct arrival *arrival
     return arrival->home == gateway->incarnation;
 }
 
-/* As the home knows this WebSocket. */
-static struct caller caller_of(const struct gateway *gateway, const struct connection *connection)
-{
-    return (struct caller){gateway->incarnation, connection->number};
-}
-
 static void fail(struct gateway *gateway, struct connection *connection)
 {
     if (connection->arrival->state == ARRIVAL_ASKED)
-        http_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_SESSION_UNKNOWN);
+        engine_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_SESSION_UNKNOWN);
     else
         websocket_close(gateway, connection, close_reason_code(CLOSE_UPGRADE_FAILED), CLOSE_UPGRADE_FAILED);
 }
@@ -93,7 +87,7 @@ static void on_probe(struct gateway *gateway, struct connection *connection)
     if (arrival->state == ARRIVAL_OPEN)
         set_state(arrival, ARRIVAL_PROBED);
     if (is_here(gateway, arrival))
-        upgrade_probed(gateway, sid_of(arrival), caller_of(gateway, connection));
+        upgrade_probed(gateway, sid_of(arrival), caller_here(gateway, connection));
     else
         relay_tell(gateway, arrival->home, arrival->question, RELAY_PROBED, sid_of(arrival));
 }
@@ -108,7 +102,7 @@ static void on_switch(struct gateway *gateway, struct connection *connection)
     output_done(&connection->output);
     arrival->early = arrival->front.length;
     if (is_here(gateway, arrival))
-        upgrade_switch(gateway, sid_of(arrival), caller_of(gateway, connection));
+        upgrade_switch(gateway, sid_of(arrival), caller_here(gateway, connection));
     else
         relay_ask_further(gateway, arrival->question, RELAY_SWITCH, (struct bytes){0});
     connection_stop_reading(gateway, connection); /* last: if it fails, the connection is gone */
@@ -172,7 +166,7 @@ static void on_timeout(struct gateway *gateway, struct connection *connection)
 static void on_ending(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
     struct arrival *arrival = connection->arrival;
-    struct caller caller = caller_of(gateway, connection);
+    struct caller caller = caller_here(gateway, connection);
 
     if (arrival->state != ARRIVAL_ASKED)
         gateway->counters.websockets--;
@@ -205,7 +199,7 @@ void arrival_begin(struct gateway *gateway, struct connection *connection, struc
     connection->protocol = &arrival_protocol;
     connection_set_timer(gateway, connection, loop_now(gateway->loop) + gateway->settings->upgrade_timeout);
     if (is_here(gateway, arrival)) {
-        upgrade_probe(gateway, sid, caller_of(gateway, connection));
+        upgrade_probe(gateway, sid, caller_here(gateway, connection));
         return;
     }
     arrival->question = relay_ask(gateway, home, RELAY_PROBE, sid, (struct bytes){0}, connection->number);
@@ -389,7 +383,7 @@ static void on_welcome(struct gateway *gateway, struct connection *connection, b
     if (arrival->state != ARRIVAL_ASKED)
         return;
     if (!arrival->wanted) {
-        http_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_TRANSPORT_UNKNOWN);
+        engine_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_TRANSPORT_UNKNOWN);
         return;
     }
     set_state(arrival, ARRIVAL_OPEN);

@@ -8,7 +8,6 @@
 #include "common/random.h"
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
-#include "gateway/engine_service.h"
 #include "gateway/listener.h"
 #include "gateway/upgrade.h"
 #include "proto/deflate.h"

@@ -11,6 +11,7 @@
 #include "gateway/asset.h"
 #include "gateway/connection.h"
 #include "gateway/engine_service.h"
+#include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/http_answer.h"
 #include "proto/http.h"
@@ -153,7 +154,7 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
         size_t taken = 0;
 
         if (reading)
-            taken = engine_body(gateway, connection, data, length);
+            taken = exchange_read(gateway, connection, data, length);
         else if (!connection->exchange)
             taken = read_request(gateway, connection, data, length);
         if (taken == 0)

@@ -11,7 +11,7 @@
 #include "gateway/arrival.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
-#include "gateway/engine_service.h"
+#include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/packet.h"
 #include "gateway/socket.h"
@@ -26,11 +26,6 @@ enum {
 };
 
 static const struct connection_protocol polling_transport;
-
-static struct bytes sid_of(const struct session *session)
-{
-    return bytes_make(session->sid, SESSION_SID_LENGTH);
-}
 
 static bool is_local(const struct gateway *gateway, struct caller caller)
 {
@@ -50,7 +45,7 @@ void caller_answer(struct gateway *gateway, struct caller caller, enum relay_kin
     if (connection && connection->arrival)
         arrival_answered(gateway, connection, kind, body);
     else if (connection)
-        http_answer_pending(gateway, connection, kind, body);
+        exchange_answer(gateway, connection, kind, body);
 }
 
 static void answer_error(struct gateway *gateway, struct caller caller, struct bytes sid,
@@ -96,7 +91,7 @@ static bool answer_far_poll(struct gateway *gateway, struct connection *connecti
     retained->length = length;
     buffer_consume(retained, 1); /* the first separator */
     session->answered_poll = session->poll;
-    relay_answer(gateway, session->poll, RELAY_PAYLOAD, sid_of(session), buffer_bytes(retained));
+    relay_answer(gateway, session->poll, RELAY_PAYLOAD, session_sid(session), buffer_bytes(retained));
     return true;
 }
 
@@ -110,7 +105,7 @@ static void on_flush(struct gateway *gateway, struct connection *connection)
         struct connection *http = connections_find(gateway, session->poll.number);
 
         output_consume(&connection->output, 1);
-        http_answer_poll(gateway, http, &connection->output);
+        exchange_answer_poll(gateway, http, &connection->output);
     } else if (!answer_far_poll(gateway, connection))
         return;
     session->poll = (struct caller){0};
@@ -128,14 +123,14 @@ void polling_end_poll(struct gateway *gateway, struct session *session, bool ref
     session->poll = (struct caller){0};
     connection_block(session->connection);
     if (refuse) {
-        answer_error(gateway, caller, sid_of(session), ENGINEIO_ERROR_BAD_REQUEST);
+        answer_error(gateway, caller, session_sid(session), ENGINEIO_ERROR_BAD_REQUEST);
         return;
     }
     if (!is_local(gateway, caller)) {
         session->answered_poll = caller;
         buffer_append_char(&session->retained, '6');
     }
-    caller_answer(gateway, caller, RELAY_PAYLOAD, sid_of(session), BYTES("6"));
+    caller_answer(gateway, caller, RELAY_PAYLOAD, session_sid(session), BYTES("6"));
 }
 
 static void on_late(void *arg)
@@ -176,7 +171,7 @@ void polling_fail(struct gateway *gateway, struct connection *connection, enum c
 /* A second poll while one waits. */
 static void overlap_poll(struct gateway *gateway, struct session *session, struct caller caller)
 {
-    caller_answer(gateway, caller, RELAY_STATUS, sid_of(session), BYTES("400"));
+    caller_answer(gateway, caller, RELAY_STATUS, session_sid(session), BYTES("400"));
     polling_fail(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
 }
 
@@ -187,7 +182,7 @@ static void on_poll(struct gateway *gateway, struct session *session, struct cal
     if (!is_local(gateway, caller) && caller_equal(caller, session->poll))
         return; /* asked again: it waits */
     if (!is_local(gateway, caller) && caller_equal(caller, session->answered_poll)) {
-        relay_answer(gateway, caller, RELAY_PAYLOAD, sid_of(session), buffer_bytes(&session->retained));
+        relay_answer(gateway, caller, RELAY_PAYLOAD, session_sid(session), buffer_bytes(&session->retained));
         return;
     }
     if (session->poll.number) {
@@ -239,7 +234,7 @@ static void finish_post(struct gateway *gateway, struct connection *connection)
         return;
     if (!is_local(gateway, session->post))
         session->answered_post = session->post;
-    caller_answer(gateway, session->post, RELAY_OK, sid_of(session), (struct bytes){0});
+    caller_answer(gateway, session->post, RELAY_OK, session_sid(session), (struct bytes){0});
     session->post = (struct caller){0};
 }
 
@@ -272,8 +267,8 @@ static void overlap_post(struct gateway *gateway, struct session *session, struc
     struct caller first = session->post;
 
     session->post = (struct caller){0};
-    caller_answer(gateway, caller, RELAY_STATUS, sid_of(session), BYTES("400"));
-    caller_answer(gateway, first, RELAY_DROP, sid_of(session), (struct bytes){0});
+    caller_answer(gateway, caller, RELAY_STATUS, session_sid(session), BYTES("400"));
+    caller_answer(gateway, first, RELAY_DROP, session_sid(session), (struct bytes){0});
     polling_fail(gateway, session->connection, CLOSE_TRANSPORT_ERROR);
 }
 
@@ -284,7 +279,7 @@ static void on_post(struct gateway *gateway, struct session *session, struct cal
     if (same && !begun)
         return; /* asked again: its packets wait */
     if (!is_local(gateway, caller) && caller_equal(caller, session->answered_post)) {
-        relay_answer(gateway, caller, RELAY_OK, sid_of(session), (struct bytes){0});
+        relay_answer(gateway, caller, RELAY_OK, session_sid(session), (struct bytes){0});
         return;
     }
     if (session->post.number && !begun) {
@@ -405,7 +400,7 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
     arrival = session->arrival;
     session->arrival = (struct caller){0}; /* it says that it is gone, too, when it hears of this */
     if (arrival.number)
-        caller_answer(gateway, arrival, RELAY_DROP, sid_of(session), (struct bytes){0});
+        caller_answer(gateway, arrival, RELAY_DROP, session_sid(session), (struct bytes){0});
 }
 
 static void on_closed(struct gateway *gateway, struct connection *connection)
@@ -415,9 +410,9 @@ static void on_closed(struct gateway *gateway, struct connection *connection)
     if (!session)
         return;
     if (session->post.number)
-        caller_answer(gateway, session->post, RELAY_OK, sid_of(session), (struct bytes){0});
+        caller_answer(gateway, session->post, RELAY_OK, session_sid(session), (struct bytes){0});
     if (session->poll.number)
-        caller_answer(gateway, session->poll, RELAY_DROP, sid_of(session), (struct bytes){0});
+        caller_answer(gateway, session->poll, RELAY_DROP, session_sid(session), (struct bytes){0});
     session_free(gateway, session);
 }
 
@@ -441,7 +436,7 @@ static void forget_gateway(struct gateway *gateway, struct session *session, uin
         return;
     }
     if (session->arrival.number && session->arrival.gateway == incarnation)
-        upgrade_cancel(gateway, sid_of(session), session->arrival);
+        upgrade_cancel(gateway, session_sid(session), session->arrival);
 }
 
 void polling_on_gone(struct gateway *gateway, uint64_t incarnation)

@@ -8,7 +8,7 @@
 #include "common/memory.h"
 #include "gateway/arrival.h"
 #include "gateway/connection.h"
-#include "gateway/engine_service.h"
+#include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/polling.h"
 #include "gateway/upgrade.h"
@@ -198,7 +198,7 @@ static void on_answer(struct gateway *gateway, uint64_t number, enum relay_kind 
     if (connection->arrival)
         arrival_answered(gateway, connection, kind, body);
     else if (connection->exchange)
-        http_answer_pending(gateway, connection, kind, body);
+        exchange_answer(gateway, connection, kind, body);
 }
 
 static void on_unknown(struct gateway *gateway, uint64_t number)

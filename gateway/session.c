@@ -20,9 +20,7 @@ static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 
 static struct bytes session_key(const void *entry)
 {
-    const struct session *session = entry;
-
-    return bytes_make(session->sid, SESSION_SID_LENGTH);
+    return session_sid(entry);
 }
 
 void sessions_init(struct session_table *table)
@@ -50,6 +48,11 @@ void sessions_done(struct session_table *table)
     table_done(&table->by_sid);
     free(table->moving);
     *table = (struct session_table){0};
+}
+
+struct caller caller_here(const struct gateway *gateway, const struct connection *connection)
+{
+    return (struct caller){gateway->incarnation, connection->number};
 }
 
 void session_make_sid(struct gateway *gateway, char sid[SESSION_SID_LENGTH])
@@ -158,7 +161,7 @@ void session_end(struct gateway *gateway, struct connection *connection)
 
     if (!session)
         return;
-    if (session_home(session_key(session), &home) == 0 && home != gateway->incarnation)
-        relay_ask(gateway, home, RELAY_ENDED, session_key(session), (struct bytes){0}, 0);
+    if (session_home(session_sid(session), &home) == 0 && home != gateway->incarnation)
+        relay_ask(gateway, home, RELAY_ENDED, session_sid(session), (struct bytes){0}, 0);
     session_free(gateway, session);
 }

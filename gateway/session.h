@@ -42,6 +42,9 @@ static inline bool caller_equal(struct caller a, struct caller b)
     return a.gateway == b.gateway && a.number == b.number;
 }
 
+/* A connection of this gateway that asks. */
+struct caller caller_here(const struct gateway *gateway, const struct connection *connection);
+
 enum session_state { SESSION_POLLING, SESSION_MOVING, SESSION_UPGRADED, SESSION_MOVED };
 
 struct session {
@@ -59,6 +62,11 @@ struct session {
     struct caller answered_poll, answered_post;
     struct buffer retained; /* what answered_poll got; it may have been lost on the way */
 };
+
+static inline struct bytes session_sid(const struct session *session)
+{
+    return bytes_make(session->sid, SESSION_SID_LENGTH);
+}
 
 struct session_table {
     struct table by_sid;

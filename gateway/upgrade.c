@@ -18,11 +18,6 @@
 
 #include <stdlib.h>
 
-static struct bytes sid_of(const struct session *session)
-{
-    return bytes_make(session->sid, SESSION_SID_LENGTH);
-}
-
 /* The session if that WebSocket is the one that it awaits. */
 static struct session *find_for(struct gateway *gateway, struct bytes sid, struct caller caller)
 {
@@ -121,7 +116,7 @@ static void offer(struct gateway *gateway, struct session *session)
         wire_list_put_text(&list, bytes_from_text(socket->auth));
     }
     session->offered = true;
-    caller_answer(gateway, session->arrival, RELAY_OFFER, sid_of(session), wire_list_finish(&list));
+    caller_answer(gateway, session->arrival, RELAY_OFFER, session_sid(session), wire_list_finish(&list));
     wire_list_done(&list);
     buffer_done(&pending);
 }
@@ -144,7 +139,7 @@ static bool hand_over_queue(struct gateway *gateway, const struct session *sessi
             kind = RELAY_HANDOVER;
         else if (part == 0)
             kind = RELAY_DROP;
-        caller_answer(gateway, session->arrival, kind, sid_of(session),
+        caller_answer(gateway, session->arrival, kind, session_sid(session),
                       bytes_make(rest.data, kind == RELAY_DROP ? 0 : part));
         at += part;
     } while (kind == RELAY_PART);
