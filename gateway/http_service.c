@@ -6,8 +6,6 @@
  */
 #include "gateway/http_service.h"
 
-#include "common/clock.h"
-#include "common/memory.h"
 #include "gateway/asset.h"
 #include "gateway/connection.h"
 #include "gateway/engine_service.h"
@@ -16,7 +14,6 @@
 #include "gateway/http_answer.h"
 #include "proto/http.h"
 
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
