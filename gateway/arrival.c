@@ -67,7 +67,10 @@ static struct caller caller_of(const struct gateway *gateway, const struct conne
 
 static void fail(struct gateway *gateway, struct connection *connection)
 {
-    websocket_close(gateway, connection, close_reason_code(CLOSE_UPGRADE_FAILED), CLOSE_UPGRADE_FAILED);
+    if (connection->arrival->state == ARRIVAL_ASKED)
+        http_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_SESSION_UNKNOWN);
+    else
+        websocket_close(gateway, connection, close_reason_code(CLOSE_UPGRADE_FAILED), CLOSE_UPGRADE_FAILED);
 }
 
 static void arrival_free(struct connection *connection)
@@ -163,10 +166,7 @@ static void on_input(struct gateway *gateway, struct connection *connection, cha
 
 static void on_timeout(struct gateway *gateway, struct connection *connection)
 {
-    if (connection->arrival->state == ARRIVAL_ASKED)
-        http_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_SESSION_UNKNOWN);
-    else
-        fail(gateway, connection);
+    fail(gateway, connection);
 }
 
 static void on_ending(struct gateway *gateway, struct connection *connection, enum close_reason reason)
@@ -180,9 +180,8 @@ static void on_ending(struct gateway *gateway, struct connection *connection, en
     sockets_close(gateway, connection, reason);
     if (is_here(gateway, arrival))
         upgrade_cancel(gateway, sid_of(arrival), caller);
-    else {
+    else
         relay_ask_further(gateway, arrival->question, RELAY_CANCEL, (struct bytes){0});
-    }
     arrival_free(connection);
 }
 
@@ -216,16 +215,19 @@ void arrival_begin(struct gateway *gateway, struct connection *connection, struc
 
 /* -- the session comes ----------------------------------------------------------------------- */
 
-/* Writes what waited at the home, a polling payload, as frames. */
-static void append_frames(struct buffer *out, struct bytes queue)
+/* Writes what waited at the home, a queue of packets, as frames.  0 or ERROR_MALFORMED. */
+static int append_frames(struct buffer *out, struct bytes queue)
 {
     struct engineio_payload payload;
     struct engineio_payload_packet packet;
     struct buffer decoded = {0};
     char header[WEBSOCKET_HEADER_MAX];
+    int result;
 
+    if (queue.length && queue.data[0] != ENGINEIO_PAYLOAD_SEPARATOR)
+        return ERROR_MALFORMED;
     engineio_payload_open_queue(&payload, queue);
-    while (engineio_payload_next(&payload, &decoded, &packet) > 0) {
+    while ((result = engineio_payload_next(&payload, &decoded, &packet)) > 0) {
         struct bytes bytes = packet.binary ? packet.packet.data : packet.text;
         unsigned opcode = packet.binary ? WEBSOCKET_OPCODE_BINARY : WEBSOCKET_OPCODE_TEXT;
 
@@ -233,6 +235,7 @@ static void append_frames(struct buffer *out, struct bytes queue)
         buffer_append_bytes(out, bytes);
     }
     buffer_done(&decoded);
+    return result;
 }
 
 /* The WebSocket is the session's transport from here on. */
@@ -274,7 +277,7 @@ void arrival_take_here(struct gateway *gateway, struct session *session)
     connection->session = session;
     output_gather(&output, &queue);
     output_done(&output);
-    append_frames(&connection->arrival->front, buffer_bytes(&queue));
+    (void)append_frames(&connection->arrival->front, buffer_bytes(&queue)); /* our own: it can be read */
     buffer_done(&queue);
     become_session(gateway, connection);
     if (paused)
@@ -335,16 +338,23 @@ static void on_offer(struct gateway *gateway, struct connection *connection, str
         fail(gateway, connection);
 }
 
+static void on_part(struct gateway *gateway, struct connection *connection, struct bytes body)
+{
+    struct arrival *arrival = connection->arrival;
+
+    if (arrival->state != ARRIVAL_TAKING || append_frames(&arrival->front, body) < 0)
+        fail(gateway, connection);
+}
+
 static void on_handover(struct gateway *gateway, struct connection *connection, struct bytes body)
 {
     struct arrival *arrival = connection->arrival;
     char sid[SESSION_SID_LENGTH];
 
-    if (arrival->state != ARRIVAL_TAKING) {
+    if (arrival->state != ARRIVAL_TAKING || append_frames(&arrival->front, body) < 0) {
         fail(gateway, connection);
         return;
     }
-    append_frames(&arrival->front, body);
     memcpy(sid, arrival->sid, sizeof sid);
     session_new(gateway, bytes_make(sid, sizeof sid), connection, SESSION_UPGRADED);
     become_session(gateway, connection);
@@ -405,15 +415,12 @@ void arrival_answered(struct gateway *gateway, struct connection *connection, en
         on_offer(gateway, connection, body);
         break;
     case RELAY_PART:
-        append_frames(&connection->arrival->front, body);
+        on_part(gateway, connection, body);
         break;
     case RELAY_HANDOVER:
         on_handover(gateway, connection, body);
         break;
     default:
-        if (connection->arrival->state == ARRIVAL_ASKED)
-            http_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_SESSION_UNKNOWN);
-        else
-            fail(gateway, connection);
+        fail(gateway, connection);
     }
 }

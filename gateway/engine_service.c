@@ -176,6 +176,14 @@ static void send_decided(struct gateway *gateway, struct connection *connection,
     }
 }
 
+/* Refuses the post, and what may be left of its body with it: nothing behind it is a request. */
+static void answer_refused(struct gateway *gateway, struct connection *connection, int status)
+{
+    enum close_reason reason = status == 503 ? CLOSE_ROUTER_SILENT : CLOSE_HTTP_BAD_REQUEST;
+
+    answer(gateway, connection, &(struct http_answer){.status = status, .reason = reason}, NULL);
+}
+
 void http_answer_pending(struct gateway *gateway, struct connection *connection, enum relay_kind kind,
                          struct bytes body)
 {
@@ -183,6 +191,10 @@ void http_answer_pending(struct gateway *gateway, struct connection *connection,
 
     if (!exchange || connection->state != CONNECTION_OPEN)
         return;
+    if (exchange->refused) {
+        answer_refused(gateway, connection, exchange->refused);
+        return;
+    }
     if (!exchange->reading || kind == RELAY_DROP) {
         send_decided(gateway, connection, kind, body);
         return;
@@ -221,6 +233,24 @@ void http_refuse_upgrade(struct gateway *gateway, struct connection *connection,
 
 /* -- exchanges ------------------------------------------------------------------------------- */
 
+/* The session lives, but will not get the post that has begun.  Another gateway's must know it first, or the
+ * client's next post, which may come there straight, would be a second one. */
+static void refuse_post(struct gateway *gateway, struct connection *connection, int status)
+{
+    struct exchange *exchange = connection->exchange;
+
+    if (exchange->home == gateway->incarnation)
+        polling_refuse_post(gateway, bytes_make(exchange->sid, sizeof exchange->sid),
+                            caller_of(gateway, connection));
+    else if (relay_waiter(gateway, exchange->question)) {
+        exchange->refused = (uint16_t)status;
+        exchange->reading = true; /* what still comes of it is passed over */
+        relay_ask_further(gateway, exchange->question, RELAY_FORGET, (struct bytes){0});
+        return;
+    }
+    answer_refused(gateway, connection, status);
+}
+
 /* The request is whole: its session is asked. */
 static void ask(struct gateway *gateway, struct connection *connection)
 {
@@ -237,10 +267,15 @@ static void ask(struct gateway *gateway, struct connection *connection)
         buffer_done(&body);
         return;
     }
-    if (exchange->question)
-        relay_ask_further(gateway, exchange->question, kind, content);
-    else
-        exchange->question = relay_ask(gateway, exchange->home, kind, sid, content, connection->number);
+    if (exchange->question) {
+        bool asked = relay_ask_further(gateway, exchange->question, kind, content);
+
+        buffer_done(&exchange->content);
+        if (!asked)
+            refuse_post(gateway, connection, 503);
+        return;
+    }
+    exchange->question = relay_ask(gateway, exchange->home, kind, sid, content, connection->number);
     buffer_done(&exchange->content);
     if (!exchange->question) {
         exchange_free(connection);
@@ -268,7 +303,7 @@ static void tell_session(struct gateway *gateway, struct connection *connection)
     const struct exchange *exchange = connection->exchange;
     struct bytes sid = bytes_make(exchange->sid, sizeof exchange->sid);
 
-    if (exchange->home == 0 || exchange->decided)
+    if (exchange->home == 0 || exchange->decided || exchange->refused)
         return;
     if (exchange->home == gateway->incarnation)
         polling_abort(gateway, sid, caller_of(gateway, connection));
@@ -281,27 +316,23 @@ static void tell_session(struct gateway *gateway, struct connection *connection)
 /* The body is over its limit, or none at all: nothing behind it is a request. */
 static void refuse_body(struct gateway *gateway, struct connection *connection, int status)
 {
-    struct exchange *exchange = connection->exchange;
-    struct bytes sid = bytes_make(exchange->sid, sizeof exchange->sid);
-
-    if (status != 413)
-        tell_session(gateway, connection);
-    else if (exchange->home == gateway->incarnation) /* the session lives */
-        polling_refuse_post(gateway, sid, caller_of(gateway, connection));
-    else if (exchange->question) {
-        relay_tell(gateway, exchange->home, exchange->question, RELAY_FORGET, sid);
-        relay_forget(gateway, exchange->question);
+    if (status == 413) {
+        refuse_post(gateway, connection, status);
+        return;
     }
-    answer(gateway, connection, &(struct http_answer){.status = status, .reason = CLOSE_HTTP_BAD_REQUEST},
-           NULL);
+    tell_session(gateway, connection);
+    answer_refused(gateway, connection, status);
 }
 
 size_t engine_body(struct gateway *gateway, struct connection *connection, const char *data, size_t length)
 {
     struct exchange *exchange = connection->exchange;
     size_t consumed;
-    int result = http_body_read(&exchange->body, data, length, &consumed, &exchange->content);
+    int result;
 
+    if (exchange->refused)
+        return length;
+    result = http_body_read(&exchange->body, data, length, &consumed, &exchange->content);
     if (result < 0) {
         refuse_body(gateway, connection, -result);
         return length;

@@ -28,6 +28,7 @@ struct exchange {
     uint64_t question; /* to it (relay.h); 0 when it is this one, or was not asked yet */
     uint8_t kind;      /* enum relay_kind: what is asked */
     bool reading;      /* the body is not complete */
+    uint16_t refused;  /* the status for a post that its session is to forget first; 0: none */
     uint8_t decided;   /* enum relay_kind: the answer that goes out when the body is here; 0: none */
     char decision[4];  /* its body */
     bool keep_alive, head, gzip;

@@ -78,20 +78,8 @@ struct connection *polling_open(struct gateway *gateway, bool bare, struct buffe
 
 /* -- polls ----------------------------------------------------------------------------------- */
 
-/* The length of as many whole packets as a record may carry. */
-static size_t record_part(struct bytes queue)
-{
-    size_t length = WIRE_TEXT_MAX;
-
-    if (queue.length <= WIRE_TEXT_MAX)
-        return queue.length;
-    while (queue.data[length] != ENGINEIO_PAYLOAD_SEPARATOR) /* no packet is that long: there is one */
-        length--;
-    return length;
-}
-
-/* To a poll of another gateway. */
-static void answer_far_poll(struct gateway *gateway, struct connection *connection)
+/* To a poll of another gateway.  false: that can't be, and the session has ended. */
+static bool answer_far_poll(struct gateway *gateway, struct connection *connection)
 {
     struct session *session = connection->session;
     struct buffer *retained = &session->retained;
@@ -99,12 +87,17 @@ static void answer_far_poll(struct gateway *gateway, struct connection *connecti
 
     buffer_clear(retained);
     output_gather(&connection->output, retained);
-    length = record_part(buffer_bytes(retained));
+    length = engineio_payload_part(buffer_bytes(retained), WIRE_TEXT_MAX);
+    if (length == 0) {
+        connection_drop(gateway, connection, CLOSE_SLOW_READER);
+        return false;
+    }
     output_consume(&connection->output, length);
     retained->length = length;
     buffer_consume(retained, 1); /* the first separator */
     session->answered_poll = session->poll;
     relay_answer(gateway, session->poll, RELAY_PAYLOAD, sid_of(session), buffer_bytes(retained));
+    return true;
 }
 
 static void on_flush(struct gateway *gateway, struct connection *connection)
@@ -118,8 +111,8 @@ static void on_flush(struct gateway *gateway, struct connection *connection)
 
         output_consume(&connection->output, 1);
         http_answer_poll(gateway, http, &connection->output);
-    } else
-        answer_far_poll(gateway, connection);
+    } else if (!answer_far_poll(gateway, connection))
+        return;
     session->poll = (struct caller){0};
     connection_block(connection);
     if (connection->state == CONNECTION_FLUSHING && !connection->output.first)

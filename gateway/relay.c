@@ -17,8 +17,8 @@
 
 enum {
     TICK_MS = 250,
-    AGAIN_MS = 500,    /* after the router said so */
-    POLL_SLACK = 5000, /* beyond what the heartbeat allows a poll to wait */
+    AGAIN_MS = 500, /* after the router said so */
+    SLACK = 5000,   /* beyond what limits the waiting itself */
 };
 
 /* A question of this gateway. */
@@ -45,6 +45,11 @@ static size_t cost(const struct relay *relay)
     return sizeof *relay + relay->body.length;
 }
 
+static bool is_full(const struct gateway *gateway)
+{
+    return gateway->relays.bytes > gateway->settings->pending_bytes;
+}
+
 static void send_question(struct gateway *gateway, struct relay *relay)
 {
     relay->again_at = 0;
@@ -62,13 +67,15 @@ static uint64_t deadline(const struct gateway *gateway, enum relay_kind kind)
 
     switch (kind) {
     case RELAY_POLL:
-        return now + settings->ping_interval + settings->ping_timeout + POLL_SLACK;
+        return now + settings->ping_interval + settings->ping_timeout + SLACK;
+    case RELAY_BEGIN: /* its body has its own, shorter time */
+        return now + settings->http_body_timeout + SLACK;
     case RELAY_CANCEL: /* until the home has heard of it, or is gone itself */
     case RELAY_ENDED:
         return UINT64_MAX;
     case RELAY_PROBE: /* the WebSocket has its own, shorter time for each step */
     case RELAY_SWITCH:
-        return now + 2 * (uint64_t)settings->upgrade_timeout + POLL_SLACK;
+        return now + 2 * (uint64_t)settings->upgrade_timeout + SLACK;
     default:
         return now + settings->request_timeout;
     }
@@ -79,7 +86,7 @@ uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind,
 {
     struct relay *relay;
 
-    if (gateway->relays.bytes > gateway->settings->pending_bytes && kind != RELAY_ENDED)
+    if (is_full(gateway) && kind != RELAY_ENDED)
         return 0; /* of sessions that have ended there are no more than there were */
     relay = memory_zero(1, sizeof *relay);
     relay->home = home;
@@ -95,18 +102,21 @@ uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind,
     return relay->number;
 }
 
-void relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body)
+bool relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body)
 {
     struct relay *relay = find(gateway, number);
 
     if (!relay)
-        return;
+        return true; /* it was answered */
+    if (body.length && is_full(gateway))
+        return false;
     buffer_append_bytes(&relay->body, body);
     gateway->relays.bytes += body.length;
     relay->kind = (uint8_t)kind;
     relay->answered = false;
     relay->due = deadline(gateway, kind);
     send_question(gateway, relay);
+    return true;
 }
 
 void relay_tell(struct gateway *gateway, uint64_t home, uint64_t number, enum relay_kind kind,
@@ -173,7 +183,7 @@ static void on_answer(struct gateway *gateway, uint64_t number, enum relay_kind 
     connection = connections_find(gateway, relay->waiter);
     if (connection)
         relay->answered = true; /* else it was called off, of which the home has yet to hear */
-    if (!is_interim(kind))
+    if (!is_interim(kind) || (connection && !connection->arrival))
         relay_forget(gateway, number);
     if (!connection)
         return;
@@ -207,6 +217,7 @@ static void on_question(struct gateway *gateway, struct caller caller, enum rela
         break;
     case RELAY_FORGET:
         polling_refuse_post(gateway, sid, caller);
+        relay_answer(gateway, caller, RELAY_OK, sid, (struct bytes){0});
         break;
     case RELAY_ABORT:
         polling_abort(gateway, sid, caller);

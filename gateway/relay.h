@@ -16,6 +16,7 @@
 #include "gateway/session.h"
 #include "proto/wire.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* X(NAME, number): kinds of PASS (proto/wire.h).  Numbers never change their meaning. */
@@ -34,7 +35,7 @@
     X(RELEASE, 19)   /* the gateway of that poll stops: it is to be answered now */                          \
     X(BEGIN, 20) /* the head of a post, whose body is coming; POST follows under the same number, or ABORT,  \
                     or FORGET when the body is too large */                                                  \
-    X(FORGET, 21)
+    X(FORGET, 21) /* that post will not come, and the session goes on: OK */
 
 #define RELAY_ANSWERS(X)                                                                                     \
     X(PAYLOAD, 32) /* body: a polling payload */                                                             \
@@ -73,8 +74,9 @@ void relays_done(struct gateway *gateway);
 uint64_t relay_ask(struct gateway *gateway, uint64_t home, enum relay_kind kind, struct bytes sid,
                    struct bytes body, uint64_t waiter);
 
-/* The question goes on as another one, under its number, with another body. */
-void relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body);
+/* The question, which has none yet, goes on as another one, under its number, with that body.  false when
+ * there is a body and too much waits already; the question is as it was. */
+bool relay_ask_further(struct gateway *gateway, uint64_t number, enum relay_kind kind, struct bytes body);
 
 /* Says something about a question that needs no answer.  number 0: about none. */
 void relay_tell(struct gateway *gateway, uint64_t home, uint64_t number, enum relay_kind kind,

@@ -122,26 +122,30 @@ static void offer(struct gateway *gateway, struct session *session)
     buffer_done(&pending);
 }
 
-/* What waited for the client, as payloads that each fit into a record. */
-static void hand_over_queue(struct gateway *gateway, const struct session *session, struct output *queue)
+/* What waited for the client, as payloads that each fit into a record.  false: a packet does not, and the
+ * arrival was told that nothing comes. */
+static bool hand_over_queue(struct gateway *gateway, const struct session *session, struct output *queue)
 {
+    enum relay_kind kind = RELAY_PART;
     struct buffer all = {0};
-    size_t at = 0;
+    size_t at = 0, part;
 
     output_gather(queue, &all);
     output_done(queue);
-    while (all.length - at > WIRE_TEXT_MAX) {
-        size_t end = at + WIRE_TEXT_MAX;
+    do {
+        struct bytes rest = bytes_make(all.data + at, all.length - at);
 
-        while (all.data[end] != ENGINEIO_PAYLOAD_SEPARATOR) /* no packet is that long: there is one */
-            end--;
-        caller_answer(gateway, session->arrival, RELAY_PART, sid_of(session),
-                      bytes_make(all.data + at, end - at));
-        at = end;
-    }
-    caller_answer(gateway, session->arrival, RELAY_HANDOVER, sid_of(session),
-                  bytes_make(all.data + at, all.length - at));
+        part = engineio_payload_part(rest, WIRE_TEXT_MAX);
+        if (part == rest.length)
+            kind = RELAY_HANDOVER;
+        else if (part == 0)
+            kind = RELAY_DROP;
+        caller_answer(gateway, session->arrival, kind, sid_of(session),
+                      bytes_make(rest.data, kind == RELAY_DROP ? 0 : part));
+        at += part;
+    } while (kind == RELAY_PART);
     buffer_done(&all);
+    return kind == RELAY_HANDOVER;
 }
 
 /* Takes in what this turn brought so far, which goes with the session.  false: that was too much, and has
@@ -169,9 +173,11 @@ static void hand_over(struct gateway *gateway, struct session *session)
         socket_give_away(gateway, connection->sockets);
     session_set_state(session, SESSION_MOVED);
     queue = polling_detach(gateway, session);
-    hand_over_queue(gateway, session, &queue);
-    buffer_done(&session->retained);
     gateway->counters.moved_out++;
+    if (hand_over_queue(gateway, session, &queue))
+        buffer_done(&session->retained);
+    else
+        session_free(gateway, session);
 }
 
 void upgrade_look(struct gateway *gateway)

@@ -77,6 +77,17 @@ void engineio_payload_append_binary(struct buffer *queue, struct bytes message)
     buffer_extend(queue, length);
 }
 
+size_t engineio_payload_part(struct bytes queue, size_t limit)
+{
+    size_t length = limit;
+
+    if (queue.length <= limit)
+        return queue.length;
+    while (length && queue.data[length] != ENGINEIO_PAYLOAD_SEPARATOR)
+        length--;
+    return length;
+}
+
 size_t engineio_payload_text_length(size_t packet_length)
 {
     return 1 + packet_length;

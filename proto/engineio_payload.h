@@ -51,6 +51,10 @@ int engineio_payload_next(struct engineio_payload *payload, struct buffer *decod
 void engineio_payload_append_text(struct buffer *queue, struct bytes packet);
 void engineio_payload_append_binary(struct buffer *queue, struct bytes message);
 
+/* The length of as many whole packets at the front of a queue as are no longer than the limit together: all
+ * of it, or 0 when the first one alone is longer. */
+size_t engineio_payload_part(struct bytes queue, size_t limit);
+
 /* How many bytes those append. */
 size_t engineio_payload_text_length(size_t packet_length);
 size_t engineio_payload_binary_length(size_t message_length);

@@ -76,6 +76,12 @@ class Records(unittest.TestCase):
             rows = table(section(title), 'bit', 'flag', 'meaning')
             self.assertEqual({int(bit): name for bit, name, _ in rows}, constants(text, prefix))
 
+    def test_kinds_of_pass(self):
+        text = source('gateway/relay.h')
+        expected = [[number, name] for macro in ('RELAY_QUESTIONS', 'RELAY_ANSWERS') for name, number in macro_rows(text, macro)]
+        rows = table(section('### Records from the gateway'), 'number', 'kind', 'meaning')
+        self.assertEqual([row[:2] for row in rows], expected)
+
     def test_the_version(self):
         version = re.search(r'WIRE_VERSION = (\d+)', source('proto/wire.h'))[1]
         rows = dict(table(section('### Batches'), 'field', 'meaning'))
@@ -96,7 +102,7 @@ class Clients(unittest.TestCase):
     def test_errors_of_the_handshake(self):
         rows = macro_rows(source('proto/engineio.h'), 'ENGINEIO_ERROR_TABLE')
         messages = {code: text for _, code, _, text in rows}
-        documented = table(section('### Engine.IO v4, the websocket transport'), 'code', 'message', 'when')
+        documented = table(section('### Engine.IO v4'), 'code', 'message', 'when')
         self.assertEqual([code for code, _, _ in documented], ['0', '1', '2', '3', '5'])
         for code, message, _ in documented:
             self.assertEqual(message, messages[code])

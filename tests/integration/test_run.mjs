@@ -56,8 +56,9 @@ test('serves the demo page, the stock client and a health check', async (t) => {
   assert.equal((await get('/socket.io/socket.io.js', { 'if-none-match': client.etag })).status, 304);
   assert.equal(JSON.parse((await get('/socket.io/socket.io.js.map')).text).version, 3);
   const polling = await get('/socket.io/?EIO=4&transport=polling');
-  assert.equal(polling.status, 400);
-  assert.equal(polling.text, '{"code":0,"message":"Transport unknown"}');
+  assert.equal(polling.status, 200);
+  assert.equal(polling.text[0], '0');
+  assert.deepEqual(JSON.parse(polling.text.slice(1)).upgrades, ['websocket']);
   await stack.stop();
 });
 

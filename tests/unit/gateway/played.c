@@ -34,6 +34,8 @@ static struct passed records[RECORDS_MAX];
 static unsigned first, last, counts[KINDS], disconnects[2];
 static bool down[2];
 static uint64_t now = 1000000;
+static struct loop_timer *timers[2]; /* those that run once: of late polls, one a gateway */
+static uint64_t timers_due[2];
 static uint64_t position = 1;
 
 static unsigned index_of(const struct gateway *gateway)
@@ -56,6 +58,8 @@ static struct gateway *of_incarnation(uint64_t incarnation)
 /* -- what is replaced ------------------------------------------------------------------------ */
 
 uint64_t __wrap_loop_now(const struct loop *loop);
+void __real_loop_timer_start(struct loop_timer *timer, uint64_t delay_ms);
+void __wrap_loop_timer_start(struct loop_timer *timer, uint64_t delay_ms);
 void __wrap_link_pass(struct router_link *link, const struct wire_pass *record);
 int __wrap_link_take(struct router_link *link, const struct wire_take *record);
 void __wrap_link_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason);
@@ -64,6 +68,17 @@ uint64_t __wrap_loop_now(const struct loop *loop)
 {
     (void)loop;
     return now;
+}
+
+void __wrap_loop_timer_start(struct loop_timer *timer, uint64_t delay_ms)
+{
+    unsigned at = timer->loop == other->loop;
+
+    __real_loop_timer_start(timer, delay_ms);
+    if (timer != &(at ? other : home)->sessions.late_timer)
+        return; /* the link's, which is not looked at */
+    timers[at] = timer;
+    timers_due[at] = now + delay_ms;
 }
 
 static struct passed *record_new(const struct router_link *link)
@@ -120,6 +135,7 @@ int played_start(void **state)
     memset(counts, 0, sizeof counts);
     memset(disconnects, 0, sizeof disconnects);
     memset(down, 0, sizeof down);
+    memset(timers, 0, sizeof timers);
     home = fixture_start();
     other = fixture_start();
     return 0;
@@ -206,10 +222,12 @@ void played_skip(uint64_t ms)
         struct gateway *gateway = i ? other : home;
 
         gateway->relays.tick.callback(gateway);
-        if (gateway->sessions.late_timer.callback &&
-            wheel_timer_scheduled(&gateway->sessions.late_timer.wheel) && ms >= 100) {
-            loop_timer_stop(&gateway->sessions.late_timer);
-            gateway->sessions.late_timer.callback(gateway);
+        if (timers[i] && now >= timers_due[i]) {
+            struct loop_timer *timer = timers[i];
+
+            timers[i] = NULL;
+            loop_timer_stop(timer);
+            timer->callback(timer->arg);
         }
         played_turn(gateway);
     }

@@ -155,12 +155,29 @@ static void a_queue_is_read_as_it_was_written(void **context)
     buffer_done(&transcript);
 }
 
+static void a_part_ends_between_packets(void **state)
+{
+    const struct bytes queue = BYTES("\x1e"
+                                     "4ab\x1e"
+                                     "4\x1e"
+                                     "bAAAA");
+    const size_t parts[] = {0, 0, 0, 0, 4, 4, 6, 6, 6, 6, 6, 6, 12, 12};
+
+    (void)state;
+    for (size_t limit = 0; limit < sizeof parts / sizeof *parts; limit++)
+        assert_int_equal(engineio_payload_part(queue, limit), parts[limit]);
+    assert_int_equal(engineio_payload_part((struct bytes){0}, 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(packets_are_separated_by_one_byte),     cmocka_unit_test(binary_messages_are_base64),
-        cmocka_unit_test(reading_stops_at_the_first_bad_packet), cmocka_unit_test(text_is_utf8),
+        cmocka_unit_test(packets_are_separated_by_one_byte),
+        cmocka_unit_test(binary_messages_are_base64),
+        cmocka_unit_test(reading_stops_at_the_first_bad_packet),
+        cmocka_unit_test(text_is_utf8),
         cmocka_unit_test(a_queue_is_read_as_it_was_written),
+        cmocka_unit_test(a_part_ends_between_packets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
