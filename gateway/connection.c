@@ -9,6 +9,7 @@
 #include "common/poller.h"
 #include "gateway/gateway.h"
 #include "gateway/room.h"
+#include "gateway/websocket_transport.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -149,7 +150,7 @@ static void leave_open(struct gateway *gateway, struct connection *connection, e
     gateway->counters.closed[reason]++;
     timer_wheel_cancel(&connection->timer);
     connection->protocol->ending(gateway, connection, reason);
-    websocket_decoder_done(&connection->decoder);
+    websocket_forget(connection);
     held = connection_unhold(connection);
     buffer_done(&held);
     handshake_free(connection->handshake);

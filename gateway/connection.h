@@ -27,8 +27,8 @@
 #include "gateway/encoding.h"
 #include "gateway/handshake.h"
 #include "gateway/output.h"
-#include "proto/websocket.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,6 +40,7 @@ struct handshake;
 struct pending_packet;
 struct session;
 struct socket;
+struct websocket_decoder;
 
 enum connection_state {
     CONNECTION_OPEN,
@@ -87,10 +88,10 @@ struct connection {
     bool awaiting_pong;  /* the timer is for the pong */
     bool pong_extended;  /* the pong's deadline was moved once, because something else came */
     uint16_t room_count; /* memberships of all its sockets */
+    uint32_t paused_slot; /* in the list of the paused, while it is */
     struct output output;
 
-    uint64_t number;      /* in the table; the poller's data */
-    uint32_t paused_slot; /* in the list of the paused, while it is */
+    uint64_t number; /* in the table; the poller's data */
     const struct connection_protocol *protocol;
     struct wheel_timer timer;
     uint64_t heartbeat_due; /* Engine.IO: the next ping, or the pong's deadline */
@@ -103,9 +104,10 @@ struct connection {
     struct handshake *handshake; /* Engine.IO: what the client told then; NULL before */
     struct arrival *arrival;     /* a WebSocket on its way to a session, or NULL */
     struct socket *sockets;      /* Socket.IO sockets, a list */
-    struct pending_packet *pending; /* a packet whose attachments have not all come; else NULL */
-    struct websocket_decoder decoder;
+    struct pending_packet *pending;    /* a packet whose attachments have not all come; else NULL */
+    struct websocket_decoder *decoder; /* a WebSocket's, while a message has come in part; else NULL */
 };
+static_assert(sizeof(struct connection) <= 168, "every idle connection pays for this");
 
 /* All connections, and the work left for the end of the turn. */
 struct connection_table {

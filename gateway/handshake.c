@@ -135,20 +135,22 @@ static void put_field(struct buffer *out, const struct http_field *field)
     put_text(out, field->value);
 }
 
-/* The buffer has room for the struct in front, and becomes it. */
-static struct handshake *seal(struct buffer *block)
+static struct handshake *copy(struct bytes block)
 {
-    struct handshake *handshake = memory_resize(block->data, block->length);
+    struct handshake *handshake = memory_new(sizeof *handshake + block.length);
 
-    handshake->length = (uint32_t)(block->length - sizeof *handshake);
+    handshake->length = (uint32_t)block.length;
+    memcpy(handshake->data, block.data, block.length);
     return handshake;
 }
 
-static void begin(struct buffer *block)
+/* Shrinking the buffer instead would leave a hole behind each of ten thousand handshakes. */
+static struct handshake *seal(struct buffer *block)
 {
-    static const struct handshake empty;
+    struct handshake *handshake = copy(buffer_bytes(block));
 
-    buffer_append(block, &empty, sizeof empty);
+    buffer_done(block);
+    return handshake;
 }
 
 struct handshake *handshake_new(const struct http_request *request, struct bytes address, uint64_t wall_ms)
@@ -156,7 +158,6 @@ struct handshake *handshake_new(const struct http_request *request, struct bytes
     struct buffer block = {0};
 
     assert(address.length <= HANDSHAKE_ADDRESS_MAX);
-    begin(&block);
     buffer_append_char(&block, VERSION);
     put_varint(&block, wall_ms < ISSUED_MAX ? wall_ms : ISSUED_MAX);
     put_text(&block, address);
@@ -284,7 +285,6 @@ static bool value_is_valid(struct bytes value)
 int handshake_from_bytes(struct bytes bytes, struct handshake **out)
 {
     struct handshake_content content;
-    struct buffer block = {0};
 
     if (bytes.length > HANDSHAKE_MAX || handshake_content_read(bytes, &content) < 0 ||
         content.issued > ISSUED_MAX || content.address.length > HANDSHAKE_ADDRESS_MAX ||
@@ -296,8 +296,6 @@ int handshake_from_bytes(struct bytes bytes, struct handshake **out)
         if ((field->literal && !name_is_valid(field->name)) || !value_is_valid(field->value))
             return ERROR_MALFORMED;
     }
-    begin(&block);
-    buffer_append_bytes(&block, bytes);
-    *out = seal(&block);
+    *out = copy(bytes);
     return 0;
 }

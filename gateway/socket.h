@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SID_LENGTH_MAX = 32 };
+enum { SID_LENGTH_MAX = 28 };
 
 struct connection;
 struct gateway;

@@ -5,6 +5,7 @@
  */
 #include "gateway/websocket_transport.h"
 
+#include "common/memory.h"
 #include "gateway/arrival.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
@@ -16,6 +17,8 @@
 #include "proto/deflate_offer.h"
 #include "proto/http.h"
 #include "proto/websocket.h"
+
+#include <stdlib.h>
 
 /* -- the handshake --------------------------------------------------------------------------- */
 
@@ -182,25 +185,58 @@ static void on_event(struct gateway *gateway, struct connection *connection,
     }
 }
 
+/* The decoder as the last input left it; it is the caller's until keep_decoder(). */
+static struct websocket_decoder take_decoder(struct connection *connection)
+{
+    struct websocket_decoder decoder = {0};
+
+    if (connection->decoder) {
+        decoder = *connection->decoder;
+        free(connection->decoder);
+        connection->decoder = NULL;
+    }
+    return decoder;
+}
+
+/* Most input ends with the end of a message: then nothing is kept. */
+static void keep_decoder(struct connection *connection, struct websocket_decoder *decoder)
+{
+    if (connection->state != CONNECTION_OPEN || websocket_decoder_is_empty(decoder)) {
+        websocket_decoder_done(decoder);
+        return;
+    }
+    connection->decoder = memory_new(sizeof *decoder);
+    *connection->decoder = *decoder;
+}
+
+void websocket_forget(struct connection *connection)
+{
+    struct websocket_decoder decoder = take_decoder(connection);
+
+    websocket_decoder_done(&decoder);
+}
+
 void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length)
 {
+    struct websocket_decoder decoder = take_decoder(connection);
     struct websocket_limits limits = {.max_payload = message_limit(gateway, connection),
                                       .allowed_rsv1 = connection->inflates};
     struct websocket_event event;
 
     do {
         size_t consumed;
-        int result = websocket_decode(&connection->decoder, &limits, data, length, &consumed, &event);
+        int result = websocket_decode(&decoder, &limits, data, length, &consumed, &event);
 
         if (result < 0) {
             close_for(gateway, connection, result);
-            return;
+            break;
         }
         data += consumed;
         length -= consumed;
         on_event(gateway, connection, &event);
     } while (event.type != WEBSOCKET_NONE && connection->state == CONNECTION_OPEN && !connection->paused &&
              !connection->stopped);
+    keep_decoder(connection, &decoder);
     if (length && connection->state == CONNECTION_OPEN)
         connection_hold(connection, data, length);
 }

@@ -42,6 +42,9 @@ void websocket_accept(struct gateway *gateway, struct connection *connection,
 /* The input of protocols on a WebSocket: answers pings and closes, and calls message() for the rest. */
 void websocket_input(struct gateway *gateway, struct connection *connection, char *data, size_t length);
 
+/* The connection leaves OPEN: what came of a message is no use any more.  Takes one that is no WebSocket. */
+void websocket_forget(struct connection *connection);
+
 /* Sends one message, not compressed. */
 void websocket_send(struct gateway *gateway, struct connection *connection, bool binary,
                     struct bytes payload);

@@ -7,6 +7,7 @@
  */
 #include "proto/websocket.h"
 
+#include <assert.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -334,6 +335,12 @@ void websocket_decoder_done(struct websocket_decoder *decoder)
 {
     drop_stored(decoder);
     *decoder = (struct websocket_decoder){0};
+}
+
+bool websocket_decoder_is_empty(const struct websocket_decoder *decoder)
+{
+    return decoder->state == STATE_HEADER && decoder->header_length == 0 && decoder->message == 0 &&
+           decoder->control_length == 0;
 }
 
 static int fail(struct websocket_decoder *decoder, int error)

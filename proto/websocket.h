@@ -1,9 +1,8 @@
 /*
  * The WebSocket codec (RFC 6455), server side: client frames in, messages out.
  *
- * The decoder is resumable at any byte and costs sizeof(struct
- * websocket_decoder) while nothing is half received: a frame that lies whole in
- * the caller's buffer is unmasked there and handed out without a copy.
+ * The decoder is resumable at any byte, and need not be kept while nothing is half received.  A frame that
+ * lies whole in the caller's buffer is unmasked there and handed out without a copy.
  */
 #ifndef HUBBUB_PROTO_WEBSOCKET_H
 #define HUBBUB_PROTO_WEBSOCKET_H
@@ -12,7 +11,7 @@
 #include "common/error.h"
 #include "proto/utf8.h"
 
-#include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum websocket_opcode {
@@ -70,7 +69,6 @@ struct websocket_decoder {
     uint8_t control_length; /* bytes of the control frame in stored */
     struct utf8_state utf8;
 };
-static_assert(sizeof(struct websocket_decoder) <= 48, "every idle connection pays for this");
 
 enum websocket_event_type {
     WEBSOCKET_NONE, /* nothing more in the data */
@@ -91,6 +89,9 @@ struct websocket_event {
 
 /* Frees what was half received.  The decoder is as new afterwards. */
 void websocket_decoder_done(struct websocket_decoder *decoder);
+
+/* Whether nothing is half received (and no close frame came): a new one would go on in its place. */
+bool websocket_decoder_is_empty(const struct websocket_decoder *decoder);
 
 /*
  * Takes in client bytes up to the end of one message or control frame, and

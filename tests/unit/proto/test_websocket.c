@@ -108,6 +108,9 @@ static bool play_part(struct websocket_decoder *decoder, const struct websocket_
     struct websocket_event event;
     size_t at = 0;
     int rc;
+    /* Callers keep none that is empty between reads. */
+    if (websocket_decoder_is_empty(decoder))
+        websocket_decoder_done(decoder);
     do {
         size_t consumed = SIZE_MAX;
         rc = websocket_decode(decoder, with, data + at, part.length - at, &consumed, &event);
@@ -146,7 +149,7 @@ static void assert_played(const struct websocket_limits *with, struct bytes stre
     buffer_append_char(&transcript, '\0');
     assert_string_equal(transcript.data, expected);
     /* Whatever was fed, nothing is held once messages are complete. */
-    if (!decoder.message && decoder.state == 0 && !decoder.remaining && !decoder.header_length)
+    if (websocket_decoder_is_empty(&decoder))
         assert_null(decoder.stored);
     websocket_decoder_done(&decoder);
     buffer_done(&transcript);
@@ -627,6 +630,36 @@ static void a_whole_frame_is_handed_out_where_it_lies(void **context)
     buffer_done(&stream);
 }
 
+static void a_decoder_is_empty_between_messages_only(void **context)
+{
+    (void)context;
+    struct websocket_decoder decoder = {0};
+    struct buffer stream = {0}, transcript = {0};
+    size_t ends[4];
+
+    append_frame(&stream, FIN_TEXT, BYTES("whole"));
+    ends[0] = stream.length;
+    append_frame(&stream, WEBSOCKET_OPCODE_TEXT, BYTES("first"));
+    append_frame(&stream, FIN_PING, BYTES("between"));
+    append_frame(&stream, FIN_CONTINUATION, BYTES("last"));
+    ends[1] = stream.length;
+    append_frame(&stream, FIN_PING, BYTES(""));
+    ends[2] = stream.length;
+    append_frame(&stream, FIN_CLOSE, BYTES(""));
+    ends[3] = SIZE_MAX; /* what follows a close frame is not to be read by another decoder */
+    assert_true(websocket_decoder_is_empty(&decoder));
+    for (size_t i = 0, next = 0; i < stream.length; i++) {
+        bool ended = i + 1 == ends[next];
+
+        assert_true(play_part(&decoder, &limits, bytes_make(stream.data + i, 1), &transcript));
+        assert_int_equal(websocket_decoder_is_empty(&decoder), ended);
+        next += ended;
+    }
+    websocket_decoder_done(&decoder);
+    buffer_done(&transcript);
+    buffer_done(&stream);
+}
+
 static void memory_follows_what_came_and_not_what_was_announced(void **context)
 {
     (void)context;
@@ -745,6 +778,7 @@ int main(void)
         cmocka_unit_test(close_frames_are_read_and_end_the_stream),
         cmocka_unit_test(nothing_is_read_after_an_error),
         cmocka_unit_test(a_whole_frame_is_handed_out_where_it_lies),
+        cmocka_unit_test(a_decoder_is_empty_between_messages_only),
         cmocka_unit_test(memory_follows_what_came_and_not_what_was_announced),
         cmocka_unit_test(no_memory_drops_the_peer),
         cmocka_unit_test(a_half_received_message_is_freed_with_its_decoder),
