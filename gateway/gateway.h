@@ -36,8 +36,9 @@ struct gateway {
     struct buffer inflated;  /* the message that is being handled */
     struct router_link *link;
     struct counters counters;
-    uint64_t incarnation;  /* 48 random bits: this run of the program */
-    struct buffer scratch; /* for texts that are built and sent at once */
+    uint64_t incarnation;      /* 48 random bits: this run of the program */
+    struct buffer scratch;     /* for texts that are built and sent at once */
+    struct chunk *answer_head; /* http_answer.c's; NULL before the first answer */
     struct loop_timer drain_timer;
     uint64_t drain_until;
     bool draining;
