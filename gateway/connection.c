@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -513,6 +514,14 @@ void connection_unblock(struct gateway *gateway, struct connection *connection)
 void connection_block(struct connection *connection)
 {
     connection->blocked = true;
+}
+
+void connection_expect_request(struct connection *connection)
+{
+    int off = 0;
+
+    /* Holds until the kernel had to acknowledge by itself; a refusal costs a segment. */
+    setsockopt(connection->fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
 }
 
 void connection_cork(struct connection *connection)

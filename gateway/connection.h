@@ -175,6 +175,10 @@ void connection_deliver(struct gateway *gateway, struct connection *connection, 
 void connection_unblock(struct gateway *gateway, struct connection *connection);
 void connection_block(struct connection *connection);
 
+/* What comes next need not be acknowledged (RFC 9293 3.8.6.3) before the answer to it goes out, which takes
+   the acknowledgement along; the system does not wait for long. */
+void connection_expect_request(struct connection *connection);
+
 /* Keeps all output back; lets it go, behind what is in front (which is empty afterwards). */
 void connection_cork(struct connection *connection);
 void connection_uncork(struct gateway *gateway, struct connection *connection, struct output *front);

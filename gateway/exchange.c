@@ -104,6 +104,7 @@ void exchange_answer_poll(struct gateway *gateway, struct connection *connection
                                  .content_length = output->bytes,
                                  .keep_alive = true},
            output);
+    connection_expect_request(connection); /* the next poll, whose acknowledgement alone is a fifth of it */
 }
 
 /* The error that a digit names; what another gateway says may be anything. */
