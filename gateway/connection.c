@@ -504,6 +504,33 @@ void connection_deliver(struct gateway *gateway, struct connection *connection, 
     block(gateway, connection);
 }
 
+void connection_send_output(struct gateway *gateway, struct connection *connection, struct output *output)
+{
+    int result;
+
+    if (connection->state != CONNECTION_OPEN || connection->doomed) {
+        output_done(output);
+        return;
+    }
+    if (connection->output.first || connection->blocked) {
+        output_prepend(output, &connection->output);
+        connection->output = *output;
+        *output = (struct output){0};
+        if (!connection->blocked)
+            mark_dirty(gateway, connection);
+        else if (connection->output.bytes > output_limit(gateway, connection))
+            doom(gateway, connection, CLOSE_SLOW_READER);
+        return;
+    }
+    result = output_write(output, connection->fd, &gateway->counters.bytes_out, &gateway->counters.writes);
+    connection->output = *output;
+    *output = (struct output){0};
+    if (result == ERROR_AGAIN)
+        block(gateway, connection);
+    else if (result < 0)
+        doom(gateway, connection, CLOSE_PEER_GONE);
+}
+
 void connection_unblock(struct gateway *gateway, struct connection *connection)
 {
     connection->blocked = false;

@@ -161,6 +161,10 @@ void connection_send(struct gateway *gateway, struct connection *connection, str
 void connection_send_chunk(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
                            uint32_t offset, uint32_t length);
 
+/* The same for everything that waits in output, which is empty afterwards.  Written at once when nothing
+   waits before it: a poll is answered while all that belongs to it is still at hand. */
+void connection_send_output(struct gateway *gateway, struct connection *connection, struct output *output);
+
 /*
  * For the fan-out: appends; and the same, but writes at once when nothing waits before it.  Neither ever
  * drops the connection: one that fails or is over its limit is dropped at the end of the turn.

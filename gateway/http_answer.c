@@ -58,11 +58,10 @@ static struct chunk *head_chunk(struct gateway *gateway, struct bytes text)
     return gateway->answer_head;
 }
 
-static void send_head(struct gateway *gateway, struct connection *connection,
-                      const struct http_answer *answer)
+/* The answer's head; the gateway's. */
+static struct chunk *make_head(struct gateway *gateway, const struct http_answer *answer)
 {
     struct buffer *out = &gateway->scratch;
-    struct chunk *chunk;
 
     gateway->counters.http_requests++;
     buffer_clear(out);
@@ -86,8 +85,7 @@ static void send_head(struct gateway *gateway, struct connection *connection,
         buffer_append_literal(out, "\r\n");
     }
     append_connection(gateway, answer->keep_alive, out);
-    chunk = head_chunk(gateway, buffer_bytes(out));
-    connection_send_chunk(gateway, connection, chunk, 0, chunk->length);
+    return head_chunk(gateway, buffer_bytes(out));
 }
 
 static void end_unless_kept(struct gateway *gateway, struct connection *connection,
@@ -99,7 +97,9 @@ static void end_unless_kept(struct gateway *gateway, struct connection *connecti
 
 void http_send(struct gateway *gateway, struct connection *connection, const struct http_answer *answer)
 {
-    send_head(gateway, connection, answer);
+    struct chunk *head = make_head(gateway, answer);
+
+    connection_send_chunk(gateway, connection, head, 0, head->length);
     if (answer->body.length)
         connection_send(gateway, connection, answer->body);
     end_unless_kept(gateway, connection, answer);
@@ -108,10 +108,12 @@ void http_send(struct gateway *gateway, struct connection *connection, const str
 void http_send_output(struct gateway *gateway, struct connection *connection,
                       const struct http_answer *answer, struct output *output)
 {
-    send_head(gateway, connection, answer);
-    for (const struct segment *segment = output->first; segment; segment = segment->next)
-        connection_append(gateway, connection, segment->chunk, segment->offset, segment->length);
-    output_done(output);
+    struct chunk *head = make_head(gateway, answer);
+    struct output front = {0};
+
+    output_append(&front, head, 0, head->length);
+    output_prepend(output, &front);
+    connection_send_output(gateway, connection, output);
     end_unless_kept(gateway, connection, answer);
 }
 
