@@ -175,6 +175,13 @@ void connection_deliver(struct gateway *gateway, struct connection *connection, 
 void connection_unblock(struct gateway *gateway, struct connection *connection);
 void connection_block(struct connection *connection);
 
+/* Whether it is blocked though its client may be quick: it is between two polls, or on its way to a
+ * WebSocket. */
+static inline bool connection_is_between(const struct connection *connection)
+{
+    return connection->fd < 0 || connection->corked;
+}
+
 /* Keeps all output back; lets it go, behind what is in front (which is empty afterwards). */
 void connection_cork(struct connection *connection);
 void connection_uncork(struct gateway *gateway, struct connection *connection, struct output *front);

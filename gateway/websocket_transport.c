@@ -162,6 +162,7 @@ static void on_message(struct gateway *gateway, struct connection *connection,
             return;
         }
     }
+    gateway->was_compressed = event->compressed;
     connection->protocol->message(gateway, connection, binary, payload);
 }
 
@@ -270,10 +271,23 @@ const struct connection_protocol websocket_session = {
 
 /* -- the echo -------------------------------------------------------------------------------- */
 
+/* Goes back as it came, whatever its length: compressed if it was. */
 static void on_echo_message(struct gateway *gateway, struct connection *connection, bool binary,
                             struct bytes payload)
 {
-    if (binary)
+    struct buffer compressed = {0};
+
+    if (gateway->was_compressed) {
+        if (connection->encoding == ENCODING_DEFLATE)
+            deflate_compress(gateway->deflate, &payload, 1, &compressed);
+        else
+            deflate_compress_any_window(gateway->deflate, &payload, 1, &compressed);
+        send_frame(gateway, connection,
+                   WEBSOCKET_FIN | WEBSOCKET_RSV1 |
+                       (binary ? WEBSOCKET_OPCODE_BINARY : WEBSOCKET_OPCODE_TEXT),
+                   buffer_bytes(&compressed));
+        buffer_done(&compressed);
+    } else if (binary)
         engine_send_binary(gateway, connection, payload);
     else
         engine_send(gateway, connection, &payload, 1, (struct bytes){0});

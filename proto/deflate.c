@@ -113,6 +113,21 @@ void deflate_compress(struct deflate *deflate, const struct bytes *parts, size_t
     out->length -= 4;
 }
 
+void deflate_compress_any_window(struct deflate *deflate, const struct bytes *parts, size_t count,
+                                 struct buffer *out)
+{
+    z_stream *stream = &deflate->compressor;
+    int rc;
+
+    deflateReset(stream);
+    rc = deflateParams(stream, LEVEL, Z_HUFFMAN_ONLY);
+    assert(rc == Z_OK);
+    deflate_compress(deflate, parts, count, out);
+    deflateReset(stream);
+    rc = deflateParams(stream, LEVEL, Z_DEFAULT_STRATEGY);
+    assert(rc == Z_OK);
+}
+
 static void append_little_endian(struct buffer *out, uLong value)
 {
     for (unsigned i = 0; i < 4; i++)

@@ -27,6 +27,10 @@ void deflate_free(struct deflate *deflate);
  */
 void deflate_compress(struct deflate *deflate, const struct bytes *parts, size_t count, struct buffer *out);
 
+/* The same for a peer whose window is smaller: nothing refers back at all, so any window will do. */
+void deflate_compress_any_window(struct deflate *deflate, const struct bytes *parts, size_t count,
+                                 struct buffer *out);
+
 /*
  * Appends what a message's payload (of less than 4 GB) holds; whether text is UTF-8 is still to be checked.
  * A block marked as the final one ends nothing but the references across it (RFC 7692 7.2.3.4), and a

@@ -237,6 +237,36 @@ static void gzip_is_what_zlib_reads(void **context)
     deflate_free(NULL);
 }
 
+/* What a decompressor with the smallest window of all takes. */
+static void for_any_window_nothing_refers_back(void **context)
+{
+    (void)context;
+    struct buffer text = {0}, packed = {0};
+    char out[20000];
+
+    while (text.length < 16000)
+        buffer_append_literal(&text, "the same words again and again, ");
+    struct bytes part = buffer_bytes(&text), hello = BYTES("Hello");
+    deflate_compress_any_window(deflate_shared, &part, 1, &packed);
+    buffer_append_literal(&packed, "\x00\x00\xff\xff");
+    z_stream stream = {.next_in = (Bytef *)packed.data,
+                       .avail_in = (uInt)packed.length,
+                       .next_out = (Bytef *)out,
+                       .avail_out = sizeof out};
+    assert_int_equal(inflateInit2(&stream, -8), Z_OK);
+    assert_int_equal(inflate(&stream, Z_SYNC_FLUSH), Z_OK);
+    inflateEnd(&stream);
+    assert_int_equal(stream.total_out, text.length);
+    assert_memory_equal(out, text.data, text.length);
+    assert_true(packed.length < text.length);
+    /* The next message is compressed as ever. */
+    buffer_clear(&packed);
+    deflate_compress(deflate_shared, &hello, 1, &packed);
+    assert_true(bytes_equal(buffer_bytes(&packed), BYTES("\xf2\x48\xcd\xc9\xc9\x07\x00")));
+    buffer_done(&packed);
+    buffer_done(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +278,7 @@ int main(void)
         cmocka_unit_test(parts_are_one_message_and_messages_know_nothing_of_each_other),
         cmocka_unit_test(a_bomb_is_stopped_at_the_limit),
         cmocka_unit_test(gzip_is_what_zlib_reads),
+        cmocka_unit_test(for_any_window_nothing_refers_back),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
