@@ -132,7 +132,9 @@ static void a_number_of_members_waits_for_the_next_poll(void **state)
     room_deliver(home, room, &record);
     played_settle();
     assert_int_equal(home->counters.dropped_slow_reader, 1);
-    poll = polling(home);
+    poll = client_open(home);
+    client_poll(&poll, sid);
+    played_settle();
     expect(&poll, 200, "42[\"hubbub:presence\",1]");
     client_close(&poll);
 }
