@@ -27,9 +27,12 @@ void deflate_free(struct deflate *deflate);
  */
 void deflate_compress(struct deflate *deflate, const struct bytes *parts, size_t count, struct buffer *out);
 
-/* The same for a peer whose window is smaller: nothing refers back at all, so any window will do. */
-void deflate_compress_any_window(struct deflate *deflate, const struct bytes *parts, size_t count,
-                                 struct buffer *out);
+/*
+ * The same for a peer with a window of that many bits, 8 to 15, at a worse ratio: no part of the message
+ * refers further back.
+ */
+void deflate_compress_within(struct deflate *deflate, struct bytes message, unsigned window_bits,
+                             struct buffer *out);
 
 /*
  * Appends what a message's payload (of less than 4 GB) holds; whether text is UTF-8 is still to be checked.
