@@ -35,6 +35,8 @@ enum {
     X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections")                                   \
     X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router (a gauge)")     \
     X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit")            \
+    X(connects_refused, "hubbub_connects_refused_total", "sockets that asked for an unknown namespace")      \
+    X(sockets_refused, "hubbub_sockets_refused_total", "sockets beyond the limit of one connection")         \
     X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \
       "sockets that asked for a namespace of a pattern beyond the limit")                                    \
     X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit")          \
