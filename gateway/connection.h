@@ -8,11 +8,12 @@
  * waits for a poll to answer, and its input comes from the bodies of posts.  So sockets, rooms, the heartbeat
  * and the limits on slow readers need not know on which transport a client is.
  *
- *   OPEN ------> FLUSHING ------> LINGERING ------> CLOSED        connection_end(): what is queued goes out,
- *     |              |                |                ^          then the write side is shut, then the
- * peer's
- *     +--------------+----------------+----------------+          end is awaited for a while
- *                                                                 connection_drop(): at once
+ *   OPEN ------> FLUSHING ------> LINGERING ------> CLOSED
+ *     |              |                |                ^
+ *     +--------------+----------------+----------------+
+ *
+ * connection_end() goes all the way: what is queued goes out, then the write side is shut, then the peer's
+ * end is awaited for a while.  connection_drop() closes at once.
  *
  * Deferred close is law: both may be called from anywhere, also from inside the connection's own
  * callbacks; the memory goes at the end of the loop's turn (connections_reap()).

@@ -37,12 +37,19 @@ static void append_connection(const struct gateway *gateway, bool keep_alive, st
         buffer_append_literal(out, "Connection: keep-alive\r\n\r\n");
 }
 
+static void count_refusal(struct counters *counters, int status)
+{
+    if (status >= HTTP_REFUSED_FIRST && status <= HTTP_REFUSED_LAST)
+        counters->http_refused[status - HTTP_REFUSED_FIRST]++;
+}
+
 static void send_head(struct gateway *gateway, struct connection *connection,
                       const struct http_answer *answer)
 {
     struct buffer *out = &gateway->scratch;
 
     gateway->counters.http_requests++;
+    count_refusal(&gateway->counters, answer->status);
     buffer_clear(out);
     buffer_append_literal(out, "HTTP/1.1 ");
     buffer_append_u64(out, (uint64_t)answer->status);

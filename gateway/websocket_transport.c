@@ -1,7 +1,7 @@
 /*
- * WebSockets; see websocket_transport.h.  http_service.c makes them of HTTP connections, connection.c calls
- * in. The surprising rule: one inflated message lives in the process's buffer while its message() runs, so
- * nothing in there may feed another message; whoever wants to waits for the next turn.
+ * WebSockets; see websocket_transport.h.  engine_service.c and arrival.c make them of HTTP connections,
+ * connection.c calls in.  The surprising rule: one inflated message lives in the process's buffer while its
+ * message() runs, so nothing in there may feed another message; whoever wants to waits for the next turn.
  */
 #include "gateway/websocket_transport.h"
 

@@ -10,6 +10,7 @@
     forged names of gateways          Forged.*
     a gateway that does not answer    Silent.*
     a gateway that is gone            Gone.*
+    refused requests, by reason       Counted.*
 """
 import base64
 import json
@@ -330,6 +331,39 @@ class Forged(BadInputTest):
                 for _ in range(50):
                     self.assertEqual(answer_of(connection.response()), UNKNOWN)
         self.assertLess(memory() - before, 20_000_000)
+
+
+@unittest.skipIf(REFERENCE, 'the reference counts nothing')
+class Counted(BadInputTest):
+    def counts(self, name, before, more):
+        server.wait_for_metric(lambda counted: counted.get(name, 0) - before.get(name, 0) >= more)
+        self.assertEqual(server.metrics()[name] - before.get(name, 0), more, name)
+
+    def test_errors_of_engine_io(self):
+        before = self.counted()
+        codes = {'EIO=4&transport=abc': 0, 'EIO=4&transport=polling&sid=nope': 1, 'EIO=4&transport=websocket': 3,
+                 'EIO=3&transport=polling': 5}
+        for port in server.ports:
+            for query in codes:
+                self.assertEqual(get(port, f'/socket.io/?{query}').status, 400)
+            self.assertEqual(get(port, '/socket.io/?EIO=4&transport=polling', method='PUT').status, 400)
+            with Connection(port) as connection:
+                connection.send(handshake('/socket.io/?EIO=3&transport=websocket'))
+                self.assertEqual(answer_of(connection.response()), (400, b'Unsupported protocol version'))
+        for code, more in ((0, 2), (1, 2), (2, 2), (3, 2), (5, 4)):
+            self.counts(f'hubbub_engine_refused_total{{code={code}}}', before, more)
+        self.counts('hubbub_http_refused_total{status=400}', before, 12)
+
+    def test_other_answers(self):
+        before = self.counted()
+        for place in (HOME, AWAY):
+            session = Polling(server, place)
+            self.assertEqual(session.ask('DELETE').status, 500)
+            self.assertEqual(session.post('4' * 20001).status, 413)
+            self.assertEqual(session.post('40', 'Content-Type: application/octet-stream').status, 400)
+            self.assertEqual(get(server.ports[0], '/none').status, 404)
+        for status in (400, 404, 413, 500):
+            self.counts(f'hubbub_http_refused_total{{status={status}}}', before, 2)
 
 
 @unittest.skipIf(REFERENCE, 'the reference has no gateways')
