@@ -29,11 +29,13 @@ static bool lists(const char *origins, struct bytes origin)
 void cors_append(const struct gateway_settings *settings, const struct http_request *request,
                  struct buffer *out)
 {
-    struct bytes origin = http_request_field(request, "Origin");
-    bool all = lists(settings->cors_origins, BYTES("*"));
+    struct bytes origin;
+    bool all;
 
     if (!cors_is_on(settings))
         return;
+    origin = http_request_field(request, "Origin");
+    all = lists(settings->cors_origins, BYTES("*"));
     if (all && !settings->cors_credentials) {
         buffer_append_literal(out, "Access-Control-Allow-Origin: *\r\n");
         return;

@@ -30,23 +30,13 @@ bool engine_serves(const struct gateway *gateway, struct bytes path)
             (bytes_starts_with(path, ENGINEIO_PATH) || bytes_equal(path, ECHO_PATH)));
 }
 
-static bool query_is(const struct http_request *request, const char *name, const char *expected)
-{
-    struct buffer value = {0};
-    bool equal = http_query_find(request->query, name, &value) == 0 &&
-                 bytes_equal_text(buffer_bytes(&value), expected);
-
-    buffer_done(&value);
-    return equal;
-}
-
 /* -- requests with a session ------------------------------------------------------------------ */
 
 static enum relay_kind question_of(const struct http_request *request)
 {
     struct bytes type = http_request_field(request, "Content-Type");
 
-    if (query_is(request, "transport", "websocket") || !query_is(request, "EIO", "4"))
+    if (http_query_is(request->query, "transport", "websocket") || !http_query_is(request->query, "EIO", "4"))
         return RELAY_CHECK;
     if (request->method == HTTP_GET)
         return RELAY_POLL;
@@ -115,11 +105,11 @@ static void request_websocket(struct gateway *gateway, struct connection *connec
         engine_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_SESSION_UNKNOWN);
         return;
     }
-    if (sid.length == 0 && !query_is(request, "transport", "websocket")) {
+    if (sid.length == 0 && !http_query_is(request->query, "transport", "websocket")) {
         engine_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_TRANSPORT_UNKNOWN);
         return;
     }
-    if (sid.length == 0 && !query_is(request, "EIO", "4")) {
+    if (sid.length == 0 && !http_query_is(request->query, "EIO", "4")) {
         engine_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_VERSION_UNSUPPORTED);
         return;
     }
@@ -133,7 +123,8 @@ static void request_websocket(struct gateway *gateway, struct connection *connec
     else if (status < 0)
         http_fail(gateway, connection, -status, CLOSE_HTTP_BAD_REQUEST);
     else if (sid.length)
-        arrival_begin(gateway, connection, &offer, sid, home, query_is(request, "transport", "websocket"));
+        arrival_begin(gateway, connection, &offer, sid, home,
+                      http_query_is(request->query, "transport", "websocket"));
     else
         open_websocket(gateway, connection, request, &offer);
 }
@@ -188,9 +179,9 @@ static void request_handshake(struct gateway *gateway, struct connection *connec
     exchange_new(gateway, connection, request, fields);
     if (request->method != HTTP_GET)
         exchange_refuse(gateway, connection, ENGINEIO_ERROR_BAD_METHOD);
-    else if (!query_is(request, "transport", "polling"))
+    else if (!http_query_is(request->query, "transport", "polling"))
         exchange_refuse(gateway, connection, ENGINEIO_ERROR_BAD_REQUEST);
-    else if (!query_is(request, "EIO", "4"))
+    else if (!http_query_is(request->query, "EIO", "4"))
         exchange_refuse(gateway, connection, ENGINEIO_ERROR_VERSION_UNSUPPORTED);
     else if (connection->exchange->reading) /* a GET with a body is none of any client */
         exchange_refuse(gateway, connection, ENGINEIO_ERROR_BAD_REQUEST);
@@ -202,11 +193,11 @@ static void request_engine(struct gateway *gateway, struct connection *connectio
                            const struct http_request *request, struct bytes fields)
 {
     struct buffer sid = {0}; /* empty when it names none: an empty sid counts as none */
-    bool polling = query_is(request, "transport", "polling");
+    bool polling = http_query_is(request->query, "transport", "polling");
 
     if (http_query_find(request->query, "sid", &sid) == ERROR_MALFORMED)
         buffer_append_char(&sid, '%');
-    if (!polling && !query_is(request, "transport", "websocket")) {
+    if (!polling && !http_query_is(request->query, "transport", "websocket")) {
         if (request->upgrade_websocket)
             engine_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_TRANSPORT_UNKNOWN);
         else {

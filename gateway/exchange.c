@@ -18,7 +18,6 @@
 #include <stdlib.h>
 
 static const char plain_text[] = "text/plain; charset=UTF-8";
-static const char no_store[] = "cache-control: no-store\r\n";
 
 /* -- answers --------------------------------------------------------------------------------- */
 
@@ -74,7 +73,6 @@ void exchange_answer_payload(struct gateway *gateway, struct connection *connect
     struct exchange *exchange = connection->exchange;
     struct buffer compressed = {0};
 
-    buffer_append_literal(&exchange->fields, no_store);
     if (exchange->gzip && payload.length >= gateway->settings->http_compression_threshold) {
         deflate_gzip(gateway->deflate, &payload, 1, &compressed);
         payload = buffer_bytes(&compressed);
@@ -82,7 +80,8 @@ void exchange_answer_payload(struct gateway *gateway, struct connection *connect
     }
     answer(
         gateway, connection,
-        &(struct http_answer){.status = 200, .content_type = plain_text, .body = payload, .keep_alive = true},
+        &(struct http_answer){
+            .status = 200, .content_type = plain_text, .no_store = true, .body = payload, .keep_alive = true},
         NULL);
     buffer_done(&compressed);
 }
@@ -99,12 +98,13 @@ void exchange_answer_poll(struct gateway *gateway, struct connection *connection
         buffer_done(&payload);
         return;
     }
-    buffer_append_literal(&exchange->fields, no_store);
-    answer(
-        gateway, connection,
-        &(struct http_answer){
-            .status = 200, .content_type = plain_text, .content_length = output->bytes, .keep_alive = true},
-        output);
+    answer(gateway, connection,
+           &(struct http_answer){.status = 200,
+                                 .content_type = plain_text,
+                                 .no_store = true,
+                                 .content_length = output->bytes,
+                                 .keep_alive = true},
+           output);
 }
 
 /* The error that a digit names; what another gateway says may be anything. */
@@ -123,10 +123,12 @@ static void send_decided(struct gateway *gateway, struct connection *connection,
         exchange_answer_payload(gateway, connection, body);
         break;
     case RELAY_OK:
-        buffer_append_literal(&connection->exchange->fields, no_store);
         answer(gateway, connection,
-               &(struct http_answer){
-                   .status = 200, .content_type = "text/html", .body = BYTES("ok"), .keep_alive = true},
+               &(struct http_answer){.status = 200,
+                                     .content_type = "text/html",
+                                     .no_store = true,
+                                     .body = BYTES("ok"),
+                                     .keep_alive = true},
                NULL);
         break;
     case RELAY_STATUS:

@@ -97,6 +97,8 @@ void gateway_done(struct gateway *gateway)
     fanout_done(&gateway->fanout);
     encoder_free(gateway->encoder);
     buffer_done(&gateway->scratch);
+    if (gateway->answer_head)
+        chunk_release(gateway->answer_head);
 }
 
 /* -- draining -------------------------------------------------------------------------------- */

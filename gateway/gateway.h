@@ -37,8 +37,9 @@ struct gateway {
     bool came_compressed;    /* that message: it is in inflated, then */
     struct router_link *link;
     struct counters counters;
-    uint64_t incarnation;  /* 48 random bits: this run of the program */
-    struct buffer scratch; /* for texts that are built and sent at once */
+    uint64_t incarnation;      /* 48 random bits: this run of the program */
+    struct buffer scratch;     /* for texts that are built and sent at once */
+    struct chunk *answer_head; /* http_answer.c's; NULL before the first answer */
     struct loop_timer drain_timer;
     uint64_t drain_until;
     bool draining;

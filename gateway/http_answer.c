@@ -1,4 +1,8 @@
-/* Writing HTTP answers; see http_answer.h.  Owns nothing but the text of the current second. */
+/*
+ * Writing HTTP answers; see http_answer.h.  Owns the text of the current second, and in the gateway the head
+ * that was written last.  The surprising rule: a head like the last one is that one, shared, since a
+ * broadcast answers a thousand polls in a turn and their heads are the same.
+ */
 #include "gateway/http_answer.h"
 
 #include "gateway/connection.h"
@@ -31,9 +35,11 @@ static void append_connection(const struct gateway *gateway, bool keep_alive, st
 
     if (!keep_alive)
         buffer_append_literal(out, "Connection: close\r\n\r\n");
-    else if (seconds)
-        buffer_printf(out, "Connection: keep-alive\r\nKeep-Alive: timeout=%u\r\n\r\n", seconds);
-    else
+    else if (seconds) {
+        buffer_append_literal(out, "Connection: keep-alive\r\nKeep-Alive: timeout=");
+        buffer_append_u64(out, seconds);
+        buffer_append_literal(out, "\r\n\r\n");
+    } else
         buffer_append_literal(out, "Connection: keep-alive\r\n\r\n");
 }
 
@@ -43,10 +49,26 @@ static void count_refusal(struct counters *counters, int status)
         counters->http_refused[status - HTTP_REFUSED_FIRST]++;
 }
 
+/* A chunk with that text: the last one when it is the same. */
+static struct chunk *head_chunk(struct gateway *gateway, struct bytes text)
+{
+    struct chunk *last = gateway->answer_head;
+
+    if (last && bytes_equal(bytes_make(last->data, last->length), text))
+        return last;
+    if (last)
+        chunk_release(last);
+    gateway->answer_head = chunk_new(text.length);
+    memcpy(gateway->answer_head->data, text.data, text.length);
+    gateway->answer_head->length = (uint32_t)text.length;
+    return gateway->answer_head;
+}
+
 static void send_head(struct gateway *gateway, struct connection *connection,
                       const struct http_answer *answer)
 {
     struct buffer *out = &gateway->scratch;
+    struct chunk *chunk;
 
     gateway->counters.http_requests++;
     count_refusal(&gateway->counters, answer->status);
@@ -63,13 +85,16 @@ static void send_head(struct gateway *gateway, struct connection *connection,
         buffer_append_literal(out, "\r\n");
     }
     buffer_append_bytes(out, answer->fields);
+    if (answer->no_store)
+        buffer_append_literal(out, "cache-control: no-store\r\n");
     if (answer->status != 304 && answer->status != 204) {
         buffer_append_literal(out, "Content-Length: ");
         buffer_append_u64(out, answer->content_length);
         buffer_append_literal(out, "\r\n");
     }
     append_connection(gateway, answer->keep_alive, out);
-    connection_send(gateway, connection, buffer_bytes(out));
+    chunk = head_chunk(gateway, buffer_bytes(out));
+    connection_send_chunk(gateway, connection, chunk, 0, chunk->length);
 }
 
 static void end_unless_kept(struct gateway *gateway, struct connection *connection,

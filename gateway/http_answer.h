@@ -17,6 +17,7 @@ struct http_answer {
     int status;
     const char *content_type; /* NULL for none */
     struct bytes fields;      /* further lines, each with its CRLF */
+    bool no_store;            /* no cache may keep it */
     struct bytes body;
     size_t content_length; /* differs from the body's for HEAD; not said with 204 and 304 */
     bool keep_alive;

@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/uio.h>
+#include <sys/socket.h>
 
 enum {
     PRIVATE_CHUNK = 512,
@@ -154,7 +154,7 @@ int output_write(struct output *output, int fd, uint64_t *written, uint64_t *cal
 {
     while (output->first) {
         struct iovec vectors[WRITE_VECTORS];
-        int count = 0;
+        size_t count = 0;
         size_t offered = 0;
 
         for (struct segment *s = output->first; s && count < WRITE_VECTORS; s = s->next) {
@@ -162,7 +162,7 @@ int output_write(struct output *output, int fd, uint64_t *written, uint64_t *cal
             offered += s->length;
         }
 
-        ssize_t n = writev(fd, vectors, count);
+        ssize_t n = sendmsg(fd, &(struct msghdr){.msg_iov = vectors, .msg_iovlen = count}, MSG_NOSIGNAL);
 
         ++*calls;
         if (n < 0) {

@@ -449,7 +449,8 @@ static int decode_value(struct bytes encoded, struct buffer *decoded)
     return 0;
 }
 
-int http_query_find(struct bytes query, const char *name, struct buffer *decoded)
+/* The value as it stands in the query, of the first parameter of that name; false when there is none. */
+static bool find_parameter(struct bytes query, const char *name, struct bytes *encoded)
 {
     struct bytes wanted = bytes_from_text(name);
     while (query.length) {
@@ -459,12 +460,27 @@ int http_query_find(struct bytes query, const char *name, struct buffer *decoded
         size_t name_length = equals ? (size_t)(equals - query.data) : length;
         if (decodes_to(bytes_make(query.data, name_length), wanted)) {
             size_t skip = equals ? name_length + 1 : length;
-            return decode_value(bytes_make(query.data + skip, length - skip), decoded);
+            *encoded = bytes_make(query.data + skip, length - skip);
+            return true;
         }
         size_t spent = ampersand ? length + 1 : length;
         query = bytes_make(query.data + spent, query.length - spent);
     }
-    return ERROR_NOT_FOUND;
+    return false;
+}
+
+int http_query_find(struct bytes query, const char *name, struct buffer *decoded)
+{
+    struct bytes encoded;
+    if (!find_parameter(query, name, &encoded))
+        return ERROR_NOT_FOUND;
+    return decode_value(encoded, decoded);
+}
+
+bool http_query_is(struct bytes query, const char *name, const char *value)
+{
+    struct bytes encoded;
+    return find_parameter(query, name, &encoded) && decodes_to(encoded, bytes_from_text(value));
 }
 
 /* The value of a field that stands exactly once. */

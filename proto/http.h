@@ -107,6 +107,9 @@ bool http_accepts_coding(struct bytes value, const char *coding);
  */
 int http_query_find(struct bytes query, const char *name, struct buffer *decoded) MUST_CHECK;
 
+/* Whether http_query_find() would give exactly that value. */
+bool http_query_is(struct bytes query, const char *name, const char *value);
+
 /*
  * The client's half of the WebSocket handshake (RFC 6455 4.2.1), on a request
  * whose upgrade_websocket is true or not.  Returns 0 and the key for

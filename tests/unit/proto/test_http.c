@@ -421,6 +421,10 @@ static void assert_query(const char *query, const char *name, int rc, const char
     assert_true(bytes_starts_with(buffer_bytes(&decoded), BYTES("before ")));
     assert_text(bytes_make(decoded.data + 7, decoded.length - 7), expected);
     buffer_done(&decoded);
+    assert_int_equal(http_query_is(bytes_from_text(query), name, expected), rc == 0);
+    assert_false(http_query_is(bytes_from_text(query), name, "another"));
+    if (*expected)
+        assert_false(http_query_is(bytes_from_text(query), name, ""));
 }
 
 static void query_parameters_are_found_and_decoded(void **context)
