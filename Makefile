@@ -53,7 +53,7 @@ test: test-tools
 	@tests/run $(TEST_OPTIONS)
 
 bench: build
-	@tests/bench/run --peer bun $(BENCH_OPTIONS)
+	@tests/bench/run --peer npm $(BENCH_OPTIONS)
 
 fuzz: test-tools
 	@tests/run --only fuzz --fuzz-seconds $(FUZZ_SECONDS)

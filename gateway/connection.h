@@ -78,17 +78,18 @@ struct connection {
     uint8_t close_reason; /* enum close_reason, once it is not OPEN */
     bool dirty;           /* in the list of those to write at the end of the turn */
     uint8_t doomed;       /* enum close_reason: is to be dropped at the end of the turn */
-    bool blocked;        /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
-    bool corked;         /* blocked until connection_uncork(), whatever the kernel says */
-    bool stopped;        /* not read until connection_start_reading() */
-    bool waking;         /* what it holds becomes input before anything else is read */
-    bool inflates;       /* a WebSocket that may get compressed messages (RFC 7692) */
-    bool bare;           /* the diagnostic echo: Engine.IO messages go back as they came */
-    uint8_t encoding;    /* enum encoding: how messages are written to it */
-    bool paused;         /* not read for want of credit */
-    bool awaiting_pong;  /* the timer is for the pong */
-    bool pong_extended;  /* the pong's deadline was moved once, because something else came */
-    uint16_t room_count; /* memberships of all its sockets */
+    bool blocked; /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
+    bool corked;  /* blocked until connection_uncork(), whatever the kernel says */
+    bool stopped; /* not read until connection_start_reading() */
+    bool waking;  /* what it holds becomes input before anything else is read */
+    uint8_t
+        window_bits;  /* permessage-deflate (RFC 7692): of what may be sent, 8 to 15; 0 when not agreed on */
+    bool bare;        /* the diagnostic echo: Engine.IO messages go back as they came */
+    uint8_t encoding; /* enum encoding: how messages are written to it */
+    bool paused;      /* not read for want of credit */
+    bool awaiting_pong;   /* the timer is for the pong */
+    bool pong_extended;   /* the pong's deadline was moved once, because something else came */
+    uint16_t room_count;  /* memberships of all its sockets */
     uint32_t paused_slot; /* in the list of the paused, while it is */
     struct output output;
 
@@ -175,6 +176,13 @@ void connection_deliver(struct gateway *gateway, struct connection *connection, 
    flush is called at the end of the turn when something waits. */
 void connection_unblock(struct gateway *gateway, struct connection *connection);
 void connection_block(struct connection *connection);
+
+/* Whether it is blocked though its client may be quick: it is between two polls, or on its way to a
+ * WebSocket. */
+static inline bool connection_is_between(const struct connection *connection)
+{
+    return connection->fd < 0 || connection->corked;
+}
 
 /* Keeps all output back; lets it go, behind what is in front (which is empty afterwards). */
 void connection_cork(struct connection *connection);

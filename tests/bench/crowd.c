@@ -1,17 +1,18 @@
 /*
- * The clients of the load generator: connections, frames, and as much of Socket.IO as they need.
+ * The clients of the load generator: their connections, and as much of Socket.IO as they need.
  *
- * load.c decides when who publishes.  The surprise: a publisher's masked frame is made once, and only the
- * mark in it is written anew for each message, so that the generator measures the server and not itself.
+ * load.c decides when who publishes; crowd_websocket.c and crowd_polling.c carry the texts.  The surprise: a
+ * publisher's message is made once, and only the mark in it is written anew each time, so that the generator
+ * measures the server and not itself.
  */
 #include "tests/bench/crowd.h"
 
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/memory.h"
+#include "tests/bench/crowd_transport.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <linux/tcp.h>
 #include <stdio.h>
@@ -21,7 +22,6 @@
 #include <unistd.h>
 
 enum {
-    READ_SIZE = 256 << 10,
     EVENTS = 512,
     SHOWN = 200,       /* bytes of what came unexpectedly */
     NUMBER_DIGITS = 8, /* hexadecimal, of the sender */
@@ -29,47 +29,36 @@ enum {
     MARK_LENGTH = NUMBER_DIGITS + 1 + TIME_DIGITS,
 };
 
-/* RFC 6455 section 5.2 */
-enum { OPCODE_TEXT = 1, OPCODE_CLOSE = 8, OPCODE_PING = 9, OPCODE_PONG = 10 };
-
-enum client_state { CONNECTING, UPGRADING, OPENING, ENTERING, JOINING, READY, FAILED, LOST };
-
-struct client {
-    int fd;
-    enum client_state state;
-    unsigned room;
-    unsigned mark_at;     /* where the mark stands in the frame */
-    struct buffer frame;  /* the message that a publisher sends */
-    struct buffer behind; /* the part of a frame that has come */
-};
-
-struct crowd {
-    struct crowd_plan plan;
-    struct sockaddr_in address;
-    int epoll;
-    struct client *clients;
-    unsigned size;
-    unsigned *ready_members; /* by room */
-    struct crowd_figures figures;
-    bool measuring;
-    struct crowd_samples samples;
-    uint64_t now; /* ns, of the read whose frames are handled */
-    char input[READ_SIZE];
-};
-
 static const char mark_key[] = "\"mark\":\"";
-static const unsigned char mask[4] = {0x5a, 0xc3, 0x1f, 0x96};
+
+static const struct crowd_transport *const transports[] = {
+    [CROWD_WEBSOCKET] = &crowd_websocket,
+    [CROWD_DEFLATE] = &crowd_websocket,
+    [CROWD_POLLING] = &crowd_polling,
+};
 
 static unsigned number_of(const struct crowd *crowd, const struct client *client)
 {
     return (unsigned)(client - crowd->clients);
 }
 
+/* -- links ----------------------------------------------------------------------------------- */
+
+static void close_link(struct link *link)
+{
+    if (link->fd >= 0)
+        close(link->fd);
+    link->fd = -1;
+    buffer_done(&link->behind);
+}
+
 /* Tells of the first one only: the others' reason is mostly the same. */
-static void give_up_at(struct crowd *crowd, struct client *client, const char *why, struct bytes got)
+void crowd_give_up(struct crowd *crowd, struct client *client, const char *why, struct bytes got)
 {
     bool was_ready = client->state == READY;
 
+    if (client_is_gone(client))
+        return;
     if (!crowd->figures.failed && !crowd->figures.lost)
         fprintf(stderr, "load: client %u: %s%s%.*s\n", number_of(crowd, client), why, got.length ? ": " : "",
                 (int)(got.length < SHOWN ? got.length : SHOWN), got.data);
@@ -81,76 +70,118 @@ static void give_up_at(struct crowd *crowd, struct client *client, const char *w
         crowd->figures.failed++;
     }
     client->state = was_ready ? LOST : FAILED;
-    close(client->fd);
-    client->fd = -1;
-    buffer_done(&client->behind);
+    for (unsigned i = 0; i < CROWD_LINKS_MAX; i++)
+        close_link(&client->links[i]);
 }
 
 static void give_up(struct crowd *crowd, struct client *client, const char *why)
 {
-    give_up_at(crowd, client, why, BYTES(""));
+    crowd_give_up(crowd, client, why, (struct bytes){"", 0});
 }
 
-static bool is_gone(const struct client *client)
+void crowd_send(struct crowd *crowd, struct client *client, unsigned link, struct bytes bytes)
 {
-    return client->state == FAILED || client->state == LOST;
-}
+    ssize_t sent = send(client->links[link].fd, bytes.data, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-/* Appends a masked frame; a mask of the same bytes each time is fine for a generator. */
-static void append_frame(struct buffer *out, unsigned opcode, struct bytes payload)
-{
-    char *to;
-
-    assert(payload.length < 65536);
-    buffer_append_char(out, (char)(0x80 | opcode));
-    if (payload.length < 126) {
-        buffer_append_char(out, (char)(0x80 | payload.length));
-    } else {
-        buffer_append_char(out, (char)(0x80 | 126));
-        buffer_append_char(out, (char)(payload.length >> 8));
-        buffer_append_char(out, (char)payload.length);
-    }
-    buffer_append(out, mask, sizeof mask);
-    to = buffer_reserve(out, payload.length);
-    for (size_t i = 0; i < payload.length; i++)
-        to[i] = (char)(payload.data[i] ^ mask[i % 4]);
-    buffer_extend(out, payload.length);
-}
-
-static void send_bytes(struct crowd *crowd, struct client *client, struct bytes bytes)
-{
-    ssize_t sent = send(client->fd, bytes.data, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-    /* The few bytes that a client has under way fit any socket: a server that takes them no more is stuck. */
     if (sent != (ssize_t)bytes.length)
         give_up(crowd, client, sent < 0 ? strerror(errno) : "the server does not read");
 }
 
-static void send_text(struct crowd *crowd, struct client *client, struct bytes text)
+/* What the poller is told of a link. */
+static uint64_t link_data(const struct crowd *crowd, const struct client *client, unsigned link)
 {
-    struct buffer frame = {0};
+    return (uint64_t)number_of(crowd, client) * CROWD_LINKS_MAX + link;
+}
 
-    append_frame(&frame, OPCODE_TEXT, text);
-    send_bytes(crowd, client, buffer_bytes(&frame));
-    buffer_done(&frame);
+void crowd_open_link(struct crowd *crowd, struct client *client, unsigned link)
+{
+    struct epoll_event connecting = {.events = EPOLLOUT, .data.u64 = link_data(crowd, client, link)};
+    int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    client->links[link].fd = fd;
+    client->links[link].connecting = true;
+    if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) ||
+        (connect(fd, (const struct sockaddr *)&crowd->address, sizeof crowd->address) &&
+         errno != EINPROGRESS) ||
+        epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, fd, &connecting))
+        give_up(crowd, client, strerror(errno));
+}
+
+static void finish_connecting(struct crowd *crowd, struct client *client, unsigned number)
+{
+    struct epoll_event reading = {.events = EPOLLIN, .data.u64 = link_data(crowd, client, number)};
+    struct link *link = &client->links[number];
+    int error = 0;
+    socklen_t length = sizeof error;
+
+    if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &length) || error ||
+        epoll_ctl(crowd->epoll, EPOLL_CTL_MOD, link->fd, &reading)) {
+        give_up(crowd, client, error ? strerror(error) : strerror(errno));
+        return;
+    }
+    link->connecting = false;
+    crowd->transport->connected(crowd, client, number);
+}
+
+static void receive(struct crowd *crowd, struct client *client, unsigned number)
+{
+    struct link *link = &client->links[number];
+    size_t have = link->behind.length, taken;
+    ssize_t received;
+
+    if (have)
+        memcpy(crowd->input, link->behind.data, have);
+    received = recv(link->fd, crowd->input + have, CROWD_READ_SIZE - have, MSG_DONTWAIT);
+    if (received < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (received == 0 && crowd->transport->may_end && crowd->transport->may_end(client, number)) {
+        close_link(link);
+        return;
+    }
+    if (received <= 0) {
+        give_up(crowd, client, received < 0 ? strerror(errno) : "the server closed the connection");
+        return;
+    }
+    have += (size_t)received;
+    if (crowd->measuring)
+        crowd->now = clock_monotonic_ns();
+    taken = crowd->transport->input(crowd, client, number, bytes_make(crowd->input, have));
+    if (client_is_gone(client))
+        return;
+    /* Ten thousand idle clients need no memory for what they may receive one day. */
+    buffer_done(&link->behind);
+    buffer_append(&link->behind, crowd->input + taken, have - taken);
+}
+
+/* -- messages -------------------------------------------------------------------------------- */
+
+/* Text that compresses about as well as a chat's: words of a few syllables, the same in each run. */
+static void append_words(struct buffer *out, unsigned length)
+{
+    uint32_t random = 1;
+    char *to = buffer_reserve(out, length);
+
+    for (unsigned i = 0; i < length; i++) {
+        random = random * 1664525 + 1013904223;
+        if (i % 2)
+            to[i] = "aeiou"[(random >> 16) % 5];
+        else
+            to[i] = (random >> 24) % 3 ? "bdfghklmnprstvwz"[(random >> 16) % 16] : ' ';
+    }
+    buffer_extend(out, length);
 }
 
 static void prepare_message(struct crowd *crowd, struct client *client)
 {
     static const char zeros[MARK_LENGTH + 1] = "0000000000000000000000000";
     bool plain = crowd->plan.language == CROWD_PLAIN;
-    struct buffer text = {0};
-    size_t mark_at;
+    struct buffer *text = &client->message;
 
-    buffer_printf(&text, "%s{\"room\":\"room-%u\",%s", plain ? "" : "42[\"msg\",", client->room, mark_key);
-    mark_at = text.length;
-    buffer_printf(&text, "%s\",\"text\":\"", zeros);
-    memset(buffer_reserve(&text, crowd->plan.text), 'x', crowd->plan.text);
-    buffer_extend(&text, crowd->plan.text);
-    buffer_printf(&text, "\"}%s", plain ? "" : "]");
-    append_frame(&client->frame, OPCODE_TEXT, buffer_bytes(&text));
-    client->mark_at = (unsigned)(client->frame.length - text.length + mark_at);
-    buffer_done(&text);
+    buffer_printf(text, "%s{\"room\":\"room-%u\",%s", plain ? "" : "42[\"msg\",", client->room, mark_key);
+    client->mark_at = (unsigned)text->length;
+    buffer_printf(text, "%s\",\"text\":\"", zeros);
+    append_words(text, crowd->plan.text);
+    buffer_printf(text, "\"}%s", plain ? "" : "]");
 }
 
 static void write_hexadecimal(char *to, unsigned digits, uint64_t value)
@@ -183,21 +214,16 @@ static int read_hexadecimal(const char *from, unsigned digits, uint64_t *out)
 void crowd_publish(struct crowd *crowd, unsigned number)
 {
     struct client *client = &crowd->clients[number];
-    char mark[MARK_LENGTH];
-    size_t payload_at;
+    char *mark = client->message.data + client->mark_at;
 
     if (client->state != READY)
         return;
     write_hexadecimal(mark, NUMBER_DIGITS, number);
     mark[NUMBER_DIGITS] = '.';
     write_hexadecimal(mark + NUMBER_DIGITS + 1, TIME_DIGITS, clock_monotonic_ns());
-    payload_at = (client->frame.data[1] & 127) < 126 ? 6 : 8;
-    for (size_t i = 0; i < MARK_LENGTH; i++)
-        client->frame.data[client->mark_at + i] =
-            (char)(mark[i] ^ mask[(client->mark_at + i - payload_at) % 4]);
     crowd->figures.published++;
     crowd->figures.expected += crowd->ready_members[client->room];
-    send_bytes(crowd, client, buffer_bytes(&client->frame));
+    crowd->transport->send_text(crowd, client, buffer_bytes(&client->message));
 }
 
 static void take_sample(struct crowd *crowd, uint64_t sent)
@@ -220,7 +246,7 @@ static void got_message(struct crowd *crowd, struct client *client, struct bytes
     if (!key || (size_t)(text.data + text.length - mark) < MARK_LENGTH ||
         read_hexadecimal(mark, NUMBER_DIGITS, &sender) ||
         read_hexadecimal(mark + NUMBER_DIGITS + 1, TIME_DIGITS, &sent)) {
-        give_up_at(crowd, client, "got a text that is no message", text);
+        crowd_give_up(crowd, client, "got a text that is no message", text);
         return;
     }
     crowd->figures.delivered++;
@@ -230,7 +256,7 @@ static void got_message(struct crowd *crowd, struct client *client, struct bytes
         crowd->plan.returned(crowd->plan.arg, number_of(crowd, client));
 }
 
-static void become_ready(struct crowd *crowd, struct client *client)
+void crowd_become_ready(struct crowd *crowd, struct client *client)
 {
     client->state = READY;
     crowd->figures.ready++;
@@ -245,170 +271,29 @@ static void ask_to_join(struct crowd *crowd, struct client *client)
 
     client->state = JOINING;
     buffer_printf(&text, "420[\"join\",\"room-%u\"]", client->room);
-    send_text(crowd, client, buffer_bytes(&text));
+    crowd->transport->send_text(crowd, client, buffer_bytes(&text));
     buffer_done(&text);
 }
 
-static void got_text(struct crowd *crowd, struct client *client, struct bytes text)
+void crowd_got_text(struct crowd *crowd, struct client *client, struct bytes text)
 {
     if (crowd->plan.language == CROWD_PLAIN || bytes_starts_with(text, BYTES("42["))) {
         got_message(crowd, client, text);
     } else if (bytes_equal(text, BYTES("2"))) {
-        send_text(crowd, client, BYTES("3"));
+        crowd->transport->send_text(crowd, client, BYTES("3"));
     } else if (client->state == OPENING && bytes_starts_with(text, BYTES("0{"))) {
         client->state = ENTERING;
-        send_text(crowd, client, BYTES("40"));
+        crowd->transport->send_text(crowd, client, BYTES("40"));
     } else if (client->state == ENTERING && bytes_starts_with(text, BYTES("40{"))) {
         ask_to_join(crowd, client);
     } else if (client->state == JOINING && bytes_starts_with(text, BYTES("430[{\"ok\":true"))) {
-        become_ready(crowd, client);
+        crowd_become_ready(crowd, client);
     } else {
-        give_up_at(crowd, client, "got something else than it waits for", text);
+        crowd_give_up(crowd, client, "got something else than it waits for", text);
     }
 }
 
-static void got_frame(struct crowd *crowd, struct client *client, unsigned opcode, struct bytes payload)
-{
-    struct buffer pong = {0};
-
-    switch (opcode) {
-    case OPCODE_TEXT:
-        got_text(crowd, client, payload);
-        return;
-    case OPCODE_PING:
-        append_frame(&pong, OPCODE_PONG, payload);
-        send_bytes(crowd, client, buffer_bytes(&pong));
-        buffer_done(&pong);
-        return;
-    case OPCODE_CLOSE:
-        give_up(crowd, client, "the server closed the WebSocket");
-        return;
-    default:
-        give_up(crowd, client, "got a frame of another kind");
-    }
-}
-
-/* Handles the frames that are whole; returns how many bytes they took. */
-static size_t take_frames(struct crowd *crowd, struct client *client, struct bytes input)
-{
-    size_t taken = 0;
-
-    while (!is_gone(client)) {
-        const unsigned char *at = (const unsigned char *)input.data + taken;
-        size_t left = input.length - taken, head = 2;
-        uint64_t length;
-
-        if (left < head)
-            break;
-        length = at[1];
-        if (length == 126)
-            head = 4;
-        else if (length == 127)
-            head = 10;
-        if (left < head)
-            break;
-        if (length >= 126) {
-            length = 0;
-            for (size_t i = 2; i < head; i++)
-                length = length << 8 | at[i];
-        }
-        if (length > READ_SIZE / 2) {
-            give_up(crowd, client, "got too large a frame, or a masked one");
-            break;
-        }
-        if (left - head < length)
-            break;
-        got_frame(crowd, client, at[0] & 15, bytes_make((const char *)at + head, length));
-        taken += head + length;
-    }
-    return taken;
-}
-
-/* Handles the answer to the upgrade when it is whole; returns how many bytes it took. */
-static size_t take_head(struct crowd *crowd, struct client *client, struct bytes input)
-{
-    const char *end = memmem(input.data, input.length, "\r\n\r\n", 4);
-
-    if (!end)
-        return 0;
-    if (!bytes_starts_with(input, BYTES("HTTP/1.1 101 "))) {
-        give_up_at(crowd, client, "the upgrade was refused", input);
-        return 0;
-    }
-    if (crowd->plan.language == CROWD_PLAIN)
-        become_ready(crowd, client);
-    else
-        client->state = OPENING;
-    return (size_t)(end + 4 - input.data);
-}
-
-static void receive(struct crowd *crowd, struct client *client)
-{
-    size_t have = client->behind.length, taken = 0;
-    ssize_t received;
-
-    if (have)
-        memcpy(crowd->input, client->behind.data, have);
-    received = recv(client->fd, crowd->input + have, READ_SIZE - have, MSG_DONTWAIT);
-    if (received < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (received <= 0) {
-        give_up(crowd, client, received < 0 ? strerror(errno) : "the server closed the connection");
-        return;
-    }
-    have += (size_t)received;
-    if (crowd->measuring)
-        crowd->now = clock_monotonic_ns();
-    if (client->state == UPGRADING)
-        taken = take_head(crowd, client, bytes_make(crowd->input, have));
-    if (!is_gone(client) && client->state != UPGRADING)
-        taken += take_frames(crowd, client, bytes_make(crowd->input + taken, have - taken));
-    if (is_gone(client))
-        return;
-    /* Ten thousand idle clients need no memory for what they may receive one day. */
-    buffer_done(&client->behind);
-    buffer_append(&client->behind, crowd->input + taken, have - taken);
-}
-
-static void ask_for_upgrade(struct crowd *crowd, struct client *client)
-{
-    struct epoll_event reading = {.events = EPOLLIN, .data.u32 = number_of(crowd, client)};
-    struct buffer head = {0};
-    int error = 0;
-    socklen_t length = sizeof error;
-
-    if (getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &length) || error ||
-        epoll_ctl(crowd->epoll, EPOLL_CTL_MOD, client->fd, &reading)) {
-        give_up(crowd, client, error ? strerror(error) : strerror(errno));
-        return;
-    }
-    client->state = UPGRADING;
-    if (crowd->plan.language == CROWD_PLAIN)
-        buffer_printf(&head, "GET /?room=room-%u HTTP/1.1\r\n", client->room);
-    else
-        buffer_append_literal(&head, "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n");
-    buffer_printf(&head,
-                  "Host: %s:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                  "Sec-WebSocket-Key: aHViYnViLWJlbmNoLXJ1bg==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                  crowd->plan.host, crowd->plan.port);
-    send_bytes(crowd, client, buffer_bytes(&head));
-    buffer_done(&head);
-}
-
-static void start_one(struct crowd *crowd, unsigned number)
-{
-    struct client *client = &crowd->clients[number];
-    struct epoll_event connecting = {.events = EPOLLOUT, .data.u32 = number};
-    int yes = 1;
-
-    client->room = number / crowd->plan.members;
-    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (client->fd < 0 || setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) ||
-        (connect(client->fd, (const struct sockaddr *)&crowd->address, sizeof crowd->address) &&
-         errno != EINPROGRESS) ||
-        epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, client->fd, &connecting))
-        give_up(crowd, client, strerror(errno));
-}
+/* -- the crowd ------------------------------------------------------------------------------- */
 
 bool crowd_start_some(struct crowd *crowd)
 {
@@ -416,7 +301,7 @@ bool crowd_start_some(struct crowd *crowd)
 
     while (figures->started < crowd->size &&
            figures->started - figures->ready - figures->failed - figures->lost < crowd->plan.opening)
-        start_one(crowd, figures->started++);
+        crowd_open_link(crowd, &crowd->clients[figures->started++], 0);
     return figures->started == crowd->size;
 }
 
@@ -426,14 +311,15 @@ void crowd_turn(struct crowd *crowd, int milliseconds)
     int count = epoll_wait(crowd->epoll, events, EVENTS, milliseconds);
 
     for (int i = 0; i < count; i++) {
-        struct client *client = &crowd->clients[events[i].data.u32];
+        struct client *client = &crowd->clients[events[i].data.u64 / CROWD_LINKS_MAX];
+        unsigned link = events[i].data.u64 % CROWD_LINKS_MAX;
 
-        if (is_gone(client))
+        if (client_is_gone(client) || client->links[link].fd < 0)
             continue;
-        if (client->state == CONNECTING)
-            ask_for_upgrade(crowd, client);
+        if (client->links[link].connecting)
+            finish_connecting(crowd, client, link);
         else
-            receive(crowd, client);
+            receive(crowd, client, link);
     }
 }
 
@@ -451,8 +337,14 @@ struct crowd *crowd_new(const struct crowd_plan *plan)
     crowd->clients = memory_zero(crowd->size, sizeof *crowd->clients);
     crowd->ready_members = memory_zero(plan->rooms, sizeof *crowd->ready_members);
     crowd->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(plan->port)};
-    for (unsigned i = 0; i < crowd->size; i++)
-        crowd->clients[i].fd = -1;
+    crowd->transport = transports[plan->transport];
+    if (plan->transport == CROWD_DEFLATE)
+        crowd->inflater = inflater_new();
+    for (unsigned i = 0; i < crowd->size; i++) {
+        crowd->clients[i].room = i / plan->members;
+        for (unsigned link = 0; link < CROWD_LINKS_MAX; link++)
+            crowd->clients[i].links[link].fd = -1;
+    }
     if (inet_pton(AF_INET, plan->host, &crowd->address.sin_addr) != 1) {
         crowd_free(crowd);
         errno = EINVAL;
@@ -466,15 +358,17 @@ void crowd_free(struct crowd *crowd)
     if (!crowd)
         return;
     for (unsigned i = 0; i < crowd->size; i++) {
-        if (crowd->clients[i].fd >= 0)
-            close(crowd->clients[i].fd);
-        buffer_done(&crowd->clients[i].frame);
-        buffer_done(&crowd->clients[i].behind);
+        for (unsigned link = 0; link < CROWD_LINKS_MAX; link++)
+            close_link(&crowd->clients[i].links[link]);
+        buffer_done(&crowd->clients[i].message);
+        buffer_done(&crowd->clients[i].unsent);
     }
     close(crowd->epoll);
     free(crowd->clients);
     free(crowd->ready_members);
     free(crowd->samples.values);
+    buffer_done(&crowd->scratch);
+    inflater_free(crowd->inflater);
     free(crowd);
 }
 
@@ -503,17 +397,26 @@ const struct crowd_figures *crowd_figures(const struct crowd *crowd)
     return &crowd->figures;
 }
 
+static uint64_t segments_of(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+
+    return fd >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 ? info.tcpi_data_segs_in : 0;
+}
+
+/* Of the first links: what comes on others is no delivery. */
 uint64_t crowd_segments(const struct crowd *crowd)
 {
     uint64_t total = 0;
 
-    for (unsigned i = 0; i < crowd->size; i++) {
-        struct tcp_info info = {0};
-        socklen_t length = sizeof info;
-
-        if (crowd->clients[i].state == READY &&
-            getsockopt(crowd->clients[i].fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0)
-            total += info.tcpi_data_segs_in;
-    }
+    for (unsigned i = 0; i < crowd->size; i++)
+        if (crowd->clients[i].state == READY)
+            total += segments_of(crowd->clients[i].links[0].fd);
     return total;
+}
+
+unsigned crowd_links(enum crowd_transport_kind transport)
+{
+    return transports[transport]->links;
 }

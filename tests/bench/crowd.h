@@ -1,6 +1,6 @@
 /*
- * Many WebSocket clients in rooms, as one epoll loop sees them: they connect, join, publish, and count what
- * comes back.
+ * Many clients in rooms, on WebSockets or on HTTP long-polling, as one epoll loop sees them: they connect,
+ * join, publish, and count what comes back.
  *
  * A message that they publish carries a mark: the number of its sender and the time it was sent.  Whatever
  * comes back with a mark is a delivery, and its sender's own copy is a return.
@@ -8,6 +8,7 @@
  * A client's life (each may also end in LOST from READY, in FAILED from the others):
  *
  *     CONNECTING -> UPGRADING -> OPENING -> ENTERING -> JOINING -> READY      Socket.IO
+ *     CONNECTING -------------> OPENING -> ENTERING -> JOINING -> READY      the same on polling
  *     CONNECTING -> UPGRADING ------------------------------------> READY      plain text frames
  */
 #ifndef HUBBUB_TESTS_BENCH_CROWD_H
@@ -21,10 +22,14 @@
 /* PLAIN: the room stands in the URL (/?room=R), a text frame is a message to it. */
 enum crowd_language { CROWD_SOCKETIO, CROWD_PLAIN };
 
+/* DEFLATE: WebSockets with permessage-deflate.  POLLING speaks Socket.IO only. */
+enum crowd_transport_kind { CROWD_WEBSOCKET, CROWD_DEFLATE, CROWD_POLLING };
+
 struct crowd_plan {
     const char *host; /* an IPv4 address */
     uint16_t port;
     enum crowd_language language;
+    enum crowd_transport_kind transport;
     unsigned rooms;
     unsigned members;    /* of each room */
     unsigned publishers; /* of each room, at most members */
@@ -38,8 +43,9 @@ struct crowd_plan {
 struct crowd_figures {
     unsigned started, ready, failed, lost;
     uint64_t published;
-    uint64_t expected;  /* deliveries that what was published must lead to */
-    uint64_t delivered; /* and that have come */
+    uint64_t expected;   /* deliveries that what was published must lead to */
+    uint64_t delivered;  /* and that have come */
+    uint64_t compressed; /* messages that came compressed */
 };
 
 /* How long deliveries took, in microseconds, while crowd_measure() was on. */
@@ -72,6 +78,9 @@ void crowd_measure(struct crowd *crowd, bool on);
 const struct crowd_samples *crowd_samples(const struct crowd *crowd);
 
 const struct crowd_figures *crowd_figures(const struct crowd *crowd);
+
+/* TCP connections that a client needs. */
+unsigned crowd_links(enum crowd_transport_kind transport);
 
 /* Data segments that the clients' TCP has received so far: on loopback one for each write of the server. */
 uint64_t crowd_segments(const struct crowd *crowd);

@@ -1,7 +1,7 @@
 /*
  * The load generator of the benchmark: makes a crowd of clients, lets them talk, prints one JSON object.
  *
- * Started by tests/bench/run, or by hand against any server that speaks Socket.IO over WebSocket.  Three
+ * Started by tests/bench/run, or by hand against any server that speaks Socket.IO.  Three
  * ways to load: a window (each publisher keeps so many messages under way and sends the next when one of its
  * own comes back, so the rate finds itself), a rate (messages a second over all publishers, whatever comes
  * back), or neither (idle connections).
@@ -33,12 +33,14 @@ struct load_settings {
     char *host;
     uint16_t port;
     enum crowd_language language;
+    enum crowd_transport_kind transport;
     unsigned rooms, members, publishers, window, rate, text, opening;
     uint32_t warm_up, measure, idle; /* ms */
     char *servers;
 };
 
 static const char *const languages[] = {"socketio", "plain", NULL};
+static const char *const transports[] = {"websocket", "deflate", "polling", NULL};
 
 #define KEY(key, kind)                                                                                       \
     .section = "load", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct load_settings, key)
@@ -48,6 +50,8 @@ static const struct config_key keys[] = {
     {KEY(port, INTEGER), .minimum = 1, .fallback = "3000", .help = "the server's port"},
     {KEY(language, CHOICE), .choices = languages, .fallback = "socketio",
      .help = "plain: text frames, the room in the URL"},
+    {KEY(transport, CHOICE), .choices = transports, .fallback = "websocket",
+     .help = "deflate: WebSockets with compressed messages"},
     {KEY(rooms, INTEGER), .minimum = 1, .maximum = 1000000, .fallback = "1", .help = "how many rooms"},
     {KEY(members, INTEGER), .minimum = 1, .maximum = 1000000, .fallback = "100",
      .help = "how many connections in each room"},
@@ -75,6 +79,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         wrong = "there are more publishers than members";
     else if (load->window && load->rate)
         wrong = "window and rate exclude each other";
+    else if (load->language == CROWD_PLAIN && load->transport == CROWD_POLLING)
+        wrong = "plain texts have no polling";
     else if ((load->window || load->rate) && !load->publishers)
         wrong = "there is nobody to publish";
     else if ((uint64_t)load->rooms * load->members > 1000000)
@@ -87,7 +93,7 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
 
 static const struct config_program program = {
     .name = "load",
-    .summary = "loads a server with a crowd of WebSocket clients and prints what it measured",
+    .summary = "loads a server with a crowd of clients and prints what it measured",
     .keys = keys,
     .key_count = sizeof keys / sizeof *keys,
     .finish = finish,
@@ -96,7 +102,7 @@ static const struct config_program program = {
 /* What was read at one moment. */
 struct reading {
     uint64_t time, cpu, memory, own_cpu; /* ns, ns, bytes, ns */
-    uint64_t delivered, published, segments;
+    uint64_t delivered, published, compressed, segments;
 };
 
 struct load {
@@ -111,8 +117,10 @@ static int read_all(const struct load *load, struct reading *out)
 {
     const struct crowd_figures *figures = crowd_figures(load->crowd);
     struct timespec own;
-    struct reading reading = {
-        .time = clock_monotonic_ns(), .delivered = figures->delivered, .published = figures->published};
+    struct reading reading = {.time = clock_monotonic_ns(),
+                              .delivered = figures->delivered,
+                              .published = figures->published,
+                              .compressed = figures->compressed};
 
     if (processes_cpu(&load->servers, &reading.cpu) || processes_memory(&load->servers, &reading.memory)) {
         fputs("load: a process of the server has ended\n", stderr);
@@ -245,12 +253,13 @@ static void print_talk(const struct load *load)
     qsort(samples->values, samples->count, sizeof *samples->values, compare_samples);
     printf(", \"published_per_s\": %.1f, \"deliveries_per_s\": %.1f, \"cpu_us_per_delivery\": %.4f, "
            "\"deliveries_per_write\": %.3f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"server_cpu_share\": %.3f, "
-           "\"generator_cpu_share\": %.3f",
+           "\"generator_cpu_share\": %.3f, \"compressed_share\": %.3f",
            ratio((double)(load->end.published - load->begin.published), seconds), ratio(deliveries, seconds),
            ratio((double)(load->end.cpu - load->begin.cpu) / 1e3, deliveries),
            ratio(deliveries, (double)(load->end.segments - load->begin.segments)), sample_ms(samples, .5),
            sample_ms(samples, .99), ratio((double)(load->end.cpu - load->begin.cpu) / 1e9, seconds),
-           ratio((double)(load->end.own_cpu - load->begin.own_cpu) / 1e9, seconds));
+           ratio((double)(load->end.own_cpu - load->begin.own_cpu) / 1e9, seconds),
+           ratio((double)(load->end.compressed - load->begin.compressed), deliveries));
 }
 
 /* Whether nothing failed and nothing was lost. */
@@ -325,13 +334,15 @@ int main(int argc, char **argv)
         exit_code = EXIT_USAGE;
         goto out;
     }
-    if (raise_file_limit(load.settings.rooms * load.settings.members)) {
+    if (raise_file_limit(load.settings.rooms * load.settings.members *
+                         crowd_links(load.settings.transport))) {
         perror("load: cannot open so many files");
         goto out;
     }
     struct crowd_plan plan = {.host = load.settings.host,
                               .port = load.settings.port,
                               .language = load.settings.language,
+                              .transport = load.settings.transport,
                               .rooms = load.settings.rooms,
                               .members = load.settings.members,
                               .publishers = load.settings.publishers,
