@@ -1,5 +1,5 @@
 /*
- * WebSockets on their way to a polling session; see arrival.h.  http_service.c begins them, upgrade.c and
+ * WebSockets on their way to a polling session; see arrival.h.  engine_service.c begins them, upgrade.c and
  * relay.c bring the home's word, router_records.c the router's.  The surprising rule: from the client's "5"
  * until the session is here the WebSocket is neither read nor written (corked): what the rooms bring already
  * stands behind what still waits at the home.
@@ -204,7 +204,7 @@ void arrival_begin(struct gateway *gateway, struct connection *connection, struc
     }
     arrival->question = relay_ask(gateway, home, RELAY_PROBE, sid, (struct bytes){0}, connection->number);
     if (!arrival->question)
-        connection_drop(gateway, connection, CLOSE_ROUTER_SILENT);
+        arrival_end(gateway, connection, CLOSE_ROUTER_SILENT);
 }
 
 /* -- the session comes ----------------------------------------------------------------------- */

@@ -13,8 +13,8 @@
     X(TRANSPORT_ERROR, 0, "transport_error")   /* a socket error, or a packet only servers send */           \
     X(HTTP_DONE, 0, "http_done")               /* answered, and no keep-alive */                             \
     X(HTTP_IDLE, 0, "http_idle")               /* a kept-alive connection without another request */         \
-    X(HTTP_TIMEOUT, 0, "http_timeout")         /* the request's head did not come in time */                 \
-    X(HTTP_BAD_REQUEST, 0, "http_bad_request") /* refused by the HTTP parser */                              \
+    X(HTTP_TIMEOUT, 0, "http_timeout")         /* a request's head or body did not come in time */           \
+    X(HTTP_BAD_REQUEST, 0, "http_bad_request") /* refused, and what follows it not read */                   \
     X(WEBSOCKET_PROTOCOL, 1002, "websocket_protocol_error")                                                  \
     X(WEBSOCKET_TEXT, 1007, "websocket_invalid_text")                                                        \
     X(WEBSOCKET_TOO_LARGE, 1009, "websocket_message_too_large")                                              \

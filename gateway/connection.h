@@ -8,11 +8,12 @@
  * waits for a poll to answer, and its input comes from the bodies of posts.  So sockets, rooms, the heartbeat
  * and the limits on slow readers need not know on which transport a client is.
  *
- *   OPEN ------> FLUSHING ------> LINGERING ------> CLOSED        connection_end(): what is queued goes out,
- *     |              |                |                ^          then the write side is shut, then the
- * peer's
- *     +--------------+----------------+----------------+          end is awaited for a while
- *                                                                 connection_drop(): at once
+ *   OPEN ------> FLUSHING ------> LINGERING ------> CLOSED
+ *     |              |                |                ^
+ *     +--------------+----------------+----------------+
+ *
+ * connection_end() goes all the way: what is queued goes out, then the write side is shut, then the peer's
+ * end is awaited for a while.  connection_drop() closes at once.
  *
  * Deferred close is law: both may be called from anywhere, also from inside the connection's own
  * callbacks; the memory goes at the end of the loop's turn (connections_reap()).
@@ -77,17 +78,18 @@ struct connection {
     uint8_t close_reason; /* enum close_reason, once it is not OPEN */
     bool dirty;           /* in the list of those to write at the end of the turn */
     uint8_t doomed;       /* enum close_reason: is to be dropped at the end of the turn */
-    bool blocked;        /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
-    bool corked;         /* blocked until connection_uncork(), whatever the kernel says */
-    bool stopped;        /* not read until connection_start_reading() */
-    bool waking;         /* what it holds becomes input before anything else is read */
-    bool inflates;       /* a WebSocket that may get compressed messages (RFC 7692) */
-    bool bare;           /* the diagnostic echo: Engine.IO messages go back as they came */
-    uint8_t encoding;    /* enum encoding: how messages are written to it */
-    bool paused;         /* not read for want of credit */
-    bool awaiting_pong;  /* the timer is for the pong */
-    bool pong_extended;  /* the pong's deadline was moved once, because something else came */
-    uint16_t room_count; /* memberships of all its sockets */
+    bool blocked; /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
+    bool corked;  /* blocked until connection_uncork(), whatever the kernel says */
+    bool stopped; /* not read until connection_start_reading() */
+    bool waking;  /* what it holds becomes input before anything else is read */
+    uint8_t
+        window_bits;  /* permessage-deflate (RFC 7692): of what may be sent, 8 to 15; 0 when not agreed on */
+    bool bare;        /* the diagnostic echo: Engine.IO messages go back as they came */
+    uint8_t encoding; /* enum encoding: how messages are written to it */
+    bool paused;      /* not read for want of credit */
+    bool awaiting_pong;   /* the timer is for the pong */
+    bool pong_extended;   /* the pong's deadline was moved once, because something else came */
+    uint16_t room_count;  /* memberships of all its sockets */
     uint32_t paused_slot; /* in the list of the paused, while it is */
     struct output output;
 
@@ -182,6 +184,13 @@ void connection_block(struct connection *connection);
 /* What comes next need not be acknowledged (RFC 9293 3.8.6.3) before the answer to it goes out, which takes
    the acknowledgement along; the system does not wait for long. */
 void connection_expect_request(struct connection *connection);
+
+/* Whether it is blocked though its client may be quick: it is between two polls, or on its way to a
+ * WebSocket. */
+static inline bool connection_is_between(const struct connection *connection)
+{
+    return connection->fd < 0 || connection->corked;
+}
 
 /* Keeps all output back; lets it go, behind what is in front (which is empty afterwards). */
 void connection_cork(struct connection *connection);

@@ -1,14 +1,23 @@
 /*
  * What a gateway counts: one row gives the field, the name under which the router's stats socket shows
- * the sum over all gateways, and what it means.  Closed connections are counted by reason beside it.
+ * the sum over all gateways, and what it means.  Beside it stand what is counted by reason: refused packets
+ * and requests, and closed connections.
  */
 #ifndef HUBBUB_GATEWAY_COUNTERS_H
 #define HUBBUB_GATEWAY_COUNTERS_H
 
 #include "gateway/close_reason.h"
+#include "proto/engineio.h"
 #include "proto/refusal.h"
 
 #include <stdint.h>
+
+/* The HTTP statuses that are counted, each by itself. */
+enum {
+    HTTP_REFUSED_FIRST = 400,
+    HTTP_REFUSED_LAST = 505,
+    HTTP_REFUSALS = HTTP_REFUSED_LAST - HTTP_REFUSED_FIRST + 1
+};
 
 /* X(field, name, meaning) */
 #define COUNTER_TABLE(X)                                                                                     \
@@ -26,6 +35,8 @@
     X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections")                                   \
     X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router (a gauge)")     \
     X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit")            \
+    X(connects_refused, "hubbub_connects_refused_total", "sockets that asked for an unknown namespace")      \
+    X(sockets_refused, "hubbub_sockets_refused_total", "sockets beyond the limit of one connection")         \
     X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \
       "sockets that asked for a namespace of a pattern beyond the limit")                                    \
     X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit")          \
@@ -45,8 +56,10 @@ struct counters {
 #define X(field, name, meaning) uint64_t field;
     COUNTER_TABLE(X)
 #undef X
-    uint64_t refused[REFUSAL_CODES];
-    uint64_t closed[CLOSE_REASONS];
+    uint64_t refused[REFUSAL_CODES];          /* hubbub_refused_total{code=...} */
+    uint64_t engine_refused[ENGINEIO_ERRORS]; /* hubbub_engine_refused_total{code=...} */
+    uint64_t http_refused[HTTP_REFUSALS];     /* hubbub_http_refused_total{status=...} */
+    uint64_t closed[CLOSE_REASONS];           /* hubbub_closed_total{reason=...} */
 };
 
 #endif

@@ -5,10 +5,10 @@
  */
 #include "gateway/encoding.h"
 
-#include "common/base64.h"
 #include "common/buffer.h"
 #include "common/memory.h"
 #include "proto/deflate.h"
+#include "proto/engineio_payload.h"
 #include "proto/websocket.h"
 #include "proto/wire.h"
 
@@ -18,8 +18,6 @@
 #include <string.h>
 
 enum { KEPT_CAPACITY = 1 << 20 }; /* what a larger message took is given back */
-
-#define PACKET_SEPARATOR '\x1e'
 
 struct encoder {
     struct deflate *deflate;
@@ -116,17 +114,15 @@ static char *write_frame(const struct piece *piece, char *at)
 
 static size_t packet_size(const struct piece *piece)
 {
-    return piece->binary ? 2 + base64_length(piece->length) : 1 + piece->length;
+    return piece->binary ? engineio_payload_binary_length(piece->length)
+                         : engineio_payload_text_length(piece->length);
 }
 
 static char *write_packet(const struct piece *piece, char *at)
 {
-    *at++ = PACKET_SEPARATOR;
-    if (!piece->binary)
-        return write_parts(piece, at);
-    *at++ = 'b';
-    base64_write(at, piece->parts[0]); /* an attachment is one part */
-    return at + base64_length(piece->length);
+    if (piece->binary)
+        return engineio_payload_write_binary(at, piece->parts[0]); /* an attachment is one part */
+    return engineio_payload_write_text(at, piece->parts, piece->count);
 }
 
 /* -- compressed frames ----------------------------------------------------------------------- */

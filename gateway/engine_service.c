@@ -68,6 +68,7 @@ void engine_refuse_upgrade(struct gateway *gateway, struct connection *connectio
 {
     struct bytes message = engineio_error_message(error); /* bare, and the end, as the reference does */
 
+    gateway->counters.engine_refused[error]++;
     http_send(gateway, connection,
               &(struct http_answer){.status = 400,
                                     .content_type = "text/html",

@@ -57,6 +57,7 @@ static void answer_error(struct gateway *gateway, struct connection *connection,
 {
     struct buffer body = {0};
 
+    gateway->counters.engine_refused[error]++;
     engineio_append_error(&body, error);
     answer(gateway, connection,
            &(struct http_answer){.status = engineio_error_status(error),
@@ -110,8 +111,7 @@ void exchange_answer_poll(struct gateway *gateway, struct connection *connection
 /* The error that a digit names; what another gateway says may be anything. */
 static enum engineio_error error_of(struct bytes digit)
 {
-    bool known = digit.length == 1 && digit.data[0] >= '0' &&
-                 digit.data[0] <= '0' + ENGINEIO_ERROR_VERSION_UNSUPPORTED;
+    bool known = digit.length == 1 && digit.data[0] >= '0' && digit.data[0] < '0' + ENGINEIO_ERRORS;
 
     return known ? (enum engineio_error)(digit.data[0] - '0') : ENGINEIO_ERROR_SESSION_UNKNOWN;
 }

@@ -34,6 +34,7 @@ struct gateway {
     struct relay_table relays;
     struct deflate *deflate; /* inflates messages of clients, compresses large answers */
     struct buffer inflated;  /* the message that is being handled */
+    bool came_compressed;    /* that message: it is in inflated, then */
     struct router_link *link;
     struct counters counters;
     uint64_t incarnation;      /* 48 random bits: this run of the program */

@@ -3,8 +3,8 @@
  * records and moves between gateways read it.  Its one surprising rule: the block is the format that travels,
  * so a name's number in the table never changes, and a new kind of block takes a new version.
  *
- *   version, issued (varint), address, target, then for each field: the name's number, or 0 and the name; the
- * value
+ *   version, issued (varint), address, target,
+ *   then for each field: the name's number, or 0 and the name; the value
  *
  * A text is its length as a varint (seven bits a byte, the lowest first), then its bytes.
  */

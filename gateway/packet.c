@@ -16,8 +16,7 @@
 enum {
     HISTORY_DEFAULT = 50,
     HISTORY_MAX = 200,
-    PAGE_WEIGHT =
-        64, /* unanswered, a page of history counts for so many other requests: its answer is large */
+    PAGE_WEIGHT = 64, /* a page of history counts for so many other requests: its answer is large */
 };
 
 /* -- requests -------------------------------------------------------------------------------- */
@@ -303,6 +302,7 @@ static void on_connect(struct gateway *gateway, struct connection *connection,
 
     switch (namespace_open(&gateway->namespaces, packet->nsp, &namespace)) {
     case ERROR_NOT_FOUND:
+        gateway->counters.connects_refused++;
         refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Invalid namespace\"}"));
         return;
     case ERROR_BUSY:
@@ -316,9 +316,10 @@ static void on_connect(struct gateway *gateway, struct connection *connection,
         gateway->counters.auths_refused++;
         refuse_connect(gateway, connection, packet->nsp,
                        BYTES("{\"message\":\"The auth payload is too large\"}"));
-    } else if (count >= gateway->settings->max_namespaces)
+    } else if (count >= gateway->settings->max_namespaces) {
+        gateway->counters.sockets_refused++;
         refuse_connect(gateway, connection, packet->nsp, BYTES("{\"message\":\"Too many namespaces\"}"));
-    else
+    } else
         connect_to(gateway, connection, namespace, packet->json.text);
     namespace_release(&gateway->namespaces, namespace);
 }

@@ -1,6 +1,6 @@
 /*
- * The polling transport; see polling.h.  http_service.c brings requests of clients, relay.c those of other
- * gateways. A session's packets wait in its connection's output, already as a payload; the end of a turn
+ * The polling transport; see polling.h.  exchange.c brings requests of clients, relay.c those of other
+ * gateways.  A session's packets wait in its connection's output, already as a payload; the end of a turn
  * gives them to the poll that waits.  The surprising rule: what a poll of another gateway was answered is
  * kept until the next one, since the answer may be lost with a link, and a client that missed packets would
  * not know.
@@ -250,8 +250,7 @@ void polling_finish_input(struct gateway *gateway, struct connection *connection
     struct session *session = connection->session;
     struct buffer held = connection_unhold(connection);
 
-    if (session
-            ->reading) { /* nothing is held then, and its packets come too late: it is refused when they do */
+    if (session->reading) { /* nothing is held then, and its packets come too late: they are refused */
         session->post = (struct caller){0};
         session->reading = false;
     }

@@ -1,5 +1,5 @@
 /*
- * Questions to other gateways, and the dispatch of theirs; see relay.h.  http_service.c and arrival.c ask,
+ * Questions to other gateways, and the dispatch of theirs; see relay.h.  exchange.c and arrival.c ask,
  * router_records.c brings what others say.  The surprising rule: nothing here knows whether the link is up; a
  * question that could not be sent goes out when the link is live, like one whose answer got lost.
  */

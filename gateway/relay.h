@@ -33,10 +33,9 @@
     X(CANCEL, 17)    /* that WebSocket is gone: OK */                                                        \
     X(ENDED, 18)     /* a session that had moved is over: OK */                                              \
     X(RELEASE, 19)   /* the gateway of that poll stops: it is to be answered now */                          \
-    X(BEGIN, 20)  /* the head of a post, whose body is coming; POST follows under the same number, or ABORT, \
-                     or FORGET when the body is too large */                                                 \
-    X(FORGET, 21) /* that post will not come, and the session goes on: OK */                                 \
-    X(PRESENT, 22) /* is there still such a gateway?  OK */
+    X(BEGIN, 20)     /* the head of a post; POST, ABORT or FORGET follows under the same number */           \
+    X(FORGET, 21)    /* that post will not come, and the session goes on (its body is too large): OK */      \
+    X(PRESENT, 22)   /* is there still such a gateway?  OK */
 
 #define RELAY_ANSWERS(X)                                                                                     \
     X(PAYLOAD, 32) /* body: a polling payload */                                                             \

@@ -420,6 +420,7 @@ static void append_event(struct gateway *gateway, struct room *room, unsigned en
 struct singles {
     struct event event;
     struct chunk *chunks[ENCODINGS];
+    bool keeps; /* volatile, but not dropped for a client that is only between two polls */
 };
 
 static void singles_done(struct singles *singles)
@@ -447,7 +448,8 @@ static void send_single(struct gateway *gateway, struct connection *connection, 
 {
     struct chunk *chunk;
 
-    if (singles->event.is_volatile && connection->blocked) {
+    if (singles->event.is_volatile && connection->blocked &&
+        !(singles->keeps && connection_is_between(connection))) {
         gateway->counters.dropped_slow_reader++;
         return;
     }
@@ -461,6 +463,8 @@ static void deliver_to_some(struct gateway *gateway, struct room *room, const st
     struct singles singles = {0};
 
     event_init(&singles.event, gateway, room->namespace, record);
+    /* A number that nobody tells again: at most one a second, so it may wait for the next poll. */
+    singles.keeps = record->flags & WIRE_DELIVER_WATCHERS;
     for (uint32_t i = 0; i < room->count; i++) {
         struct member *member = &room->members[i];
         struct socket *socket = sockets_at(gateway, member->socket);

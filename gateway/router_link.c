@@ -491,11 +491,28 @@ static void put_counter(struct router_link *link, const char *name, uint64_t val
     wire_list_put_u64(&link->list, value);
 }
 
+/* Only what has happened: most never does. */
+static void put_by_reason(struct router_link *link, const struct counters *counters)
+{
+    char name[96];
+
+#define EACH(field, format, label)                                                                           \
+    for (unsigned i = 0; i < sizeof counters->field / sizeof *counters->field; i++) {                        \
+        snprintf(name, sizeof name, format, label);                                                          \
+        if (counters->field[i])                                                                              \
+            put_counter(link, name, counters->field[i]);                                                     \
+    }
+    EACH(refused, "hubbub_refused_total{code=%s}", refusal_text(i))
+    EACH(engine_refused, "hubbub_engine_refused_total{code=%u}", i)
+    EACH(http_refused, "hubbub_http_refused_total{status=%u}", HTTP_REFUSED_FIRST + i)
+    EACH(closed, "hubbub_closed_total{reason=%s}", close_reason_text(i))
+#undef EACH
+}
+
 static void put_statistics(struct router_link *link)
 {
     struct gateway *gateway = link->gateway;
     struct counters *counters = &gateway->counters;
-    char name[96];
 
     counters->connections = gateway->connections.slots.count;
     counters->rooms = gateway->fanout.room_count;
@@ -504,16 +521,7 @@ static void put_statistics(struct router_link *link)
 #define X(field, title, meaning) put_counter(link, title, counters->field);
     COUNTER_TABLE(X)
 #undef X
-    for (unsigned i = 0; i < REFUSAL_CODES; i++) {
-        snprintf(name, sizeof name, "hubbub_refused_total{code=%s}", refusal_text(i));
-        if (counters->refused[i])
-            put_counter(link, name, counters->refused[i]);
-    }
-    for (unsigned i = 0; i < CLOSE_REASONS; i++) {
-        snprintf(name, sizeof name, "hubbub_closed_total{reason=%s}", close_reason_text(i));
-        if (counters->closed[i])
-            put_counter(link, name, counters->closed[i]);
-    }
+    put_by_reason(link, counters);
     wire_put_statistics(&link->batch, &(struct wire_statistics){.counters = wire_list_finish(&link->list)});
     link->last_statistics = now(link);
 }

@@ -1,7 +1,7 @@
 /*
- * WebSockets; see websocket_transport.h.  http_service.c makes them of HTTP connections, connection.c calls
- * in. The surprising rule: one inflated message lives in the process's buffer while its message() runs, so
- * nothing in there may feed another message; whoever wants to waits for the next turn.
+ * WebSockets; see websocket_transport.h.  engine_service.c and arrival.c make them of HTTP connections,
+ * connection.c calls in.  The surprising rule: one inflated message lives in the process's buffer while its
+ * message() runs, so nothing in there may feed another message; whoever wants to waits for the next turn.
  */
 #include "gateway/websocket_transport.h"
 
@@ -28,16 +28,16 @@ int websocket_offer_make(struct gateway *gateway, const struct http_request *req
     char accept[WEBSOCKET_ACCEPT_SIZE];
     struct bytes key, subprotocol;
     struct buffer extension = {0}, *head = &offer->head;
-    bool may_compress = false;
+    unsigned window_bits = 0;
     int deflate = 0, status = http_websocket_check(request, &key);
 
     if (status == 0)
         status = http_websocket_subprotocol(request, &subprotocol);
     if (status == 0 && gateway->settings->compression)
-        deflate = deflate_offer_accept(request, &extension, &may_compress);
+        deflate = deflate_offer_accept(request, &extension, &window_bits);
     if (status < 0 || deflate < 0)
         return status < 0 ? status : deflate;
-    *offer = (struct websocket_offer){.deflate = deflate > 0, .may_compress = may_compress};
+    *offer = (struct websocket_offer){.window_bits = (uint8_t)window_bits};
     websocket_accept_key(key, accept);
     buffer_append_literal(head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                                 "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
@@ -69,8 +69,8 @@ void websocket_accept(struct gateway *gateway, struct connection *connection,
 {
     connection_send(gateway, connection, buffer_bytes(&offer->head));
     connection->protocol = protocol;
-    connection->inflates = offer->deflate;
-    connection->encoding = offer->may_compress ? ENCODING_DEFLATE : ENCODING_WEBSOCKET;
+    connection->window_bits = offer->window_bits;
+    connection->encoding = offer->window_bits < DEFLATE_WINDOW_BITS ? ENCODING_WEBSOCKET : ENCODING_DEFLATE;
     gateway->counters.websockets++;
     if (first.length)
         websocket_send(gateway, connection, false, first);
@@ -162,6 +162,7 @@ static void on_message(struct gateway *gateway, struct connection *connection,
             return;
         }
     }
+    gateway->came_compressed = event->compressed;
     connection->protocol->message(gateway, connection, binary, payload);
 }
 
@@ -220,7 +221,7 @@ void websocket_input(struct gateway *gateway, struct connection *connection, cha
 {
     struct websocket_decoder decoder = take_decoder(connection);
     struct websocket_limits limits = {.max_payload = message_limit(gateway, connection),
-                                      .allowed_rsv1 = connection->inflates};
+                                      .allowed_rsv1 = connection->window_bits};
     struct websocket_event event;
 
     do {
@@ -270,10 +271,19 @@ const struct connection_protocol websocket_session = {
 
 /* -- the echo -------------------------------------------------------------------------------- */
 
+/* Goes back as it came, whatever its length: compressed if it was. */
 static void on_echo_message(struct gateway *gateway, struct connection *connection, bool binary,
                             struct bytes payload)
 {
-    if (binary)
+    struct buffer compressed = {0};
+
+    if (gateway->came_compressed) {
+        unsigned opcode = binary ? WEBSOCKET_OPCODE_BINARY : WEBSOCKET_OPCODE_TEXT;
+
+        deflate_compress_within(gateway->deflate, payload, connection->window_bits, &compressed);
+        send_frame(gateway, connection, WEBSOCKET_FIN | WEBSOCKET_RSV1 | opcode, buffer_bytes(&compressed));
+        buffer_done(&compressed);
+    } else if (binary)
         engine_send_binary(gateway, connection, payload);
     else
         engine_send(gateway, connection, &payload, 1, (struct bytes){0});

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct connection;
 struct connection_protocol;
@@ -22,9 +23,8 @@ struct http_request;
 
 /* The 101 that a checked handshake gets, and what was agreed on. */
 struct websocket_offer {
-    struct buffer head; /* the whole answer; websocket_offer_done() frees it */
-    bool deflate;       /* permessage-deflate: RSV1 is allowed */
-    bool may_compress;  /* and we may use it, too */
+    struct buffer head;  /* the whole answer; websocket_offer_done() frees it */
+    uint8_t window_bits; /* permessage-deflate: of what we may send, 8 to 15; 0 when it was not agreed on */
 };
 
 /* Judges the handshake and writes the answer; fields, each with its CRLF, go into it.  0, or an HTTP status,

@@ -113,6 +113,26 @@ void deflate_compress(struct deflate *deflate, const struct bytes *parts, size_t
     out->length -= 4;
 }
 
+void deflate_compress_within(struct deflate *deflate, struct bytes message, unsigned window_bits,
+                             struct buffer *out)
+{
+    size_t window = (size_t)1 << window_bits;
+
+    if (window_bits >= DEFLATE_WINDOW_BITS) {
+        deflate_compress(deflate, &message, 1, out);
+        return;
+    }
+    deflateReset(&deflate->compressor);
+    while (message.length > window) { /* a full flush forgets all that came before it */
+        set_input(&deflate->compressor, bytes_make(message.data, window));
+        compress_part(&deflate->compressor, Z_FULL_FLUSH, out);
+        message = bytes_make(message.data + window, message.length - window);
+    }
+    set_input(&deflate->compressor, message);
+    compress_part(&deflate->compressor, Z_SYNC_FLUSH, out);
+    out->length -= 4;
+}
+
 static void append_little_endian(struct buffer *out, uLong value)
 {
     for (unsigned i = 0; i < 4; i++)

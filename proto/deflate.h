@@ -28,6 +28,13 @@ void deflate_free(struct deflate *deflate);
 void deflate_compress(struct deflate *deflate, const struct bytes *parts, size_t count, struct buffer *out);
 
 /*
+ * The same for a peer with a window of that many bits, 8 to 15, at a worse ratio: no part of the message
+ * refers further back.
+ */
+void deflate_compress_within(struct deflate *deflate, struct bytes message, unsigned window_bits,
+                             struct buffer *out);
+
+/*
  * Appends what a message's payload (of less than 4 GB) holds; whether text is UTF-8 is still to be checked.
  * A block marked as the final one ends nothing but the references across it (RFC 7692 7.2.3.4), and a
  * payload may lack the empty block that should follow it.

@@ -173,7 +173,7 @@ static bool take_field(struct bytes rest, struct offer *found)
     }
 }
 
-int deflate_offer_accept(const struct http_request *request, struct buffer *answer, bool *may_compress)
+int deflate_offer_accept(const struct http_request *request, struct buffer *answer, unsigned *window_bits)
 {
     struct offer found = {.acceptable = false};
 
@@ -187,6 +187,6 @@ int deflate_offer_accept(const struct http_request *request, struct buffer *answ
                           "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
     if (found.server_window_bits)
         buffer_printf(answer, "; server_max_window_bits=%u", found.server_window_bits);
-    *may_compress = !found.server_window_bits || found.server_window_bits >= DEFLATE_WINDOW_BITS;
+    *window_bits = found.server_window_bits ? found.server_window_bits : DEFLATE_WINDOW_BITS;
     return 1;
 }

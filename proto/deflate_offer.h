@@ -11,13 +11,14 @@
  * of that field for the answer.  Other extensions are passed over; an offer with an unknown parameter,
  * or one twice, or a wrong value, is declined.  The answer has no context takeover in both directions.
  *
- * *may_compress: whether this side may send frames that deflate_compress() made.  A client that wants a
- * window smaller than DEFLATE_WINDOW_BITS is told that it gets one and may compress, but what it gets is not.
+ * *window_bits: the window of what this side may send, 8 to 15.  Below DEFLATE_WINDOW_BITS frames that
+ * deflate_compress() made are not for this client: it is told that it gets its window and may compress, but
+ * what it gets is not compressed, or by deflate_compress_within().
  *
  * Returns 1, or 0 when there is nothing to accept, or -400 when a field breaks the grammar of RFC 6455 9.1;
- * answer and *may_compress are touched only with 1.
+ * answer and *window_bits are touched only with 1.
  */
 int deflate_offer_accept(const struct http_request *request, struct buffer *answer,
-                         bool *may_compress) MUST_CHECK;
+                         unsigned *window_bits) MUST_CHECK;
 
 #endif

@@ -63,6 +63,7 @@ enum engineio_error {
 #define X(name, code, status, message) ENGINEIO_ERROR_##name = code,
     ENGINEIO_ERROR_TABLE(X)
 #undef X
+        ENGINEIO_ERRORS
 };
 
 /* The HTTP status that goes with it. */

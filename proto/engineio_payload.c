@@ -9,6 +9,7 @@
 #include "proto/utf8.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define BINARY_MARK 'b'
 
@@ -62,19 +63,23 @@ int engineio_payload_next(struct engineio_payload *payload, struct buffer *decod
     return 1;
 }
 
-void engineio_payload_append_text(struct buffer *queue, struct bytes packet)
+char *engineio_payload_write_text(char *at, const struct bytes *parts, size_t count)
 {
-    buffer_append_char(queue, ENGINEIO_PAYLOAD_SEPARATOR);
-    buffer_append_bytes(queue, packet);
+    *at++ = ENGINEIO_PAYLOAD_SEPARATOR;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].length)
+            memcpy(at, parts[i].data, parts[i].length);
+        at += parts[i].length;
+    }
+    return at;
 }
 
-void engineio_payload_append_binary(struct buffer *queue, struct bytes message)
+char *engineio_payload_write_binary(char *at, struct bytes message)
 {
-    size_t length = base64_length(message.length);
-    buffer_append_char(queue, ENGINEIO_PAYLOAD_SEPARATOR);
-    buffer_append_char(queue, BINARY_MARK);
-    base64_write(buffer_reserve(queue, length), message);
-    buffer_extend(queue, length);
+    *at++ = ENGINEIO_PAYLOAD_SEPARATOR;
+    *at++ = BINARY_MARK;
+    base64_write(at, message);
+    return at + base64_length(message.length);
 }
 
 size_t engineio_payload_part(struct bytes queue, size_t limit)

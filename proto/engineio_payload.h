@@ -46,17 +46,18 @@ void engineio_payload_open_queue(struct engineio_payload *payload, struct bytes 
 int engineio_payload_next(struct engineio_payload *payload, struct buffer *decoded,
                           struct engineio_payload_packet *out) MUST_CHECK;
 
-/* Appends a packet, digit included, or a binary message to a queue.  The body of an answer is the queue
- * without its first byte. */
-void engineio_payload_append_text(struct buffer *queue, struct bytes packet);
-void engineio_payload_append_binary(struct buffer *queue, struct bytes message);
+/* Writes a packet of a queue: its parts joined, of which the first begins with the digit, or a binary
+ * message. at has room for it; returns what is behind it.  The body of an answer is the queue without its
+ * first byte. */
+char *engineio_payload_write_text(char *at, const struct bytes *parts, size_t count);
+char *engineio_payload_write_binary(char *at, struct bytes message);
+
+/* How many bytes those write. */
+size_t engineio_payload_text_length(size_t packet_length);
+size_t engineio_payload_binary_length(size_t message_length);
 
 /* The length of as many whole packets at the front of a queue as are no longer than the limit together: all
  * of it, or 0 when the first one alone is longer. */
 size_t engineio_payload_part(struct bytes queue, size_t limit);
-
-/* How many bytes those append. */
-size_t engineio_payload_text_length(size_t packet_length);
-size_t engineio_payload_binary_length(size_t message_length);
 
 #endif

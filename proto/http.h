@@ -51,11 +51,10 @@ struct http_request {
     enum http_method method;
     struct bytes method_text;
     struct bytes target; /* as it was sent */
-    struct bytes
-        path; /* of the target, not decoded; "/" for an absolute target without one; "*" for OPTIONS * */
-    struct bytes query;     /* behind the '?', not decoded; {NULL, 0} without '?' */
-    struct bytes host;      /* of an absolute target, else of the field Host; {NULL, 0} when 1.0 sends none */
-    int minor_version;      /* 0 or 1; a later 1.x counts as 1 */
+    struct bytes path;  /* of the target, not decoded; "/" when an absolute one has none; "*" for OPTIONS * */
+    struct bytes query; /* behind the '?', not decoded; {NULL, 0} without '?' */
+    struct bytes host;  /* of an absolute target, else of the field Host; {NULL, 0} when 1.0 sends none */
+    int minor_version;  /* 0 or 1; a later 1.x counts as 1 */
     int64_t content_length; /* -1 when there is none */
     bool chunked;           /* Transfer-Encoding is exactly "chunked" */
     bool keep_alive;        /* the peer wants the connection to persist */

@@ -10,6 +10,7 @@
     forged names of gateways          Forged.*
     a gateway that does not answer    Silent.*
     a gateway that is gone            Gone.*
+    refused requests, by reason       Counted.*
 """
 import base64
 import json
@@ -20,7 +21,7 @@ import time
 import unittest
 
 from programs import PATIENCE, REFERENCE, sanitized, serve
-from raw_client import (AWAY, CLOSE, CROSSING, HOME, TEXT, Client, Closed, Connection, Polling, frame, get,
+from raw_client import (AWAY, CLOSE, CROSSING, HOME, TEXT, Client, Closed, Connection, Polling, WebSocket, frame, get,
                         handshake)
 
 UNKNOWN = (400, b'{"code":1,"message":"Session ID unknown"}')
@@ -330,6 +331,66 @@ class Forged(BadInputTest):
                 for _ in range(50):
                     self.assertEqual(answer_of(connection.response()), UNKNOWN)
         self.assertLess(memory() - before, 20_000_000)
+
+
+@unittest.skipIf(REFERENCE, 'the reference counts nothing')
+class Counted(unittest.TestCase):
+    """Each on gateways of its own, which count nothing else."""
+
+    def setUp(self):
+        self.server = serve({'http_head_timeout': 1000, 'max_payload': 20000})
+        self.addCleanup(self.server.close)
+
+    def counts(self, name, value):
+        self.server.wait_for_metric(lambda counted: counted.get(name, 0) >= value)
+        self.assertEqual(self.server.metrics()[name], value, name)
+
+    def test_errors_of_engine_io(self):
+        codes = {'EIO=4&transport=abc': 0, 'EIO=4&transport=polling&sid=nope': 1, 'EIO=4&transport=websocket': 3,
+                 'EIO=3&transport=polling': 5}
+        for port in self.server.ports:
+            for query in codes:
+                self.assertEqual(get(port, f'/socket.io/?{query}').status, 400)
+            self.assertEqual(get(port, '/socket.io/?EIO=4&transport=polling', method='PUT').status, 400)
+            with Connection(port) as connection:
+                connection.send(handshake('/socket.io/?EIO=3&transport=websocket'))
+                self.assertEqual(answer_of(connection.response()), (400, b'Unsupported protocol version'))
+        for code, more in ((0, 2), (1, 2), (2, 2), (3, 2), (5, 4)):
+            self.counts(f'hubbub_engine_refused_total{{code={code}}}', more)
+        self.counts('hubbub_http_refused_total{status=400}', 12)
+
+    def test_heads_and_frames(self):
+        for port in self.server.ports:
+            for text, status in (('nonsense\r\n\r\n', b'400'), ('GET / HTTP/1.1\r\nHo', b'408')):
+                with Connection(port) as connection:
+                    connection.send(text)
+                    self.assertEqual(connection.read_end()[9:12], status)
+            for bad, code in ((frame(TEXT, '2', rsv=1), 1002), (frame(TEXT, b'4\xff'), 1007), (frame(TEXT, 'x' * 20001), 1009)):
+                with WebSocket(port) as websocket:
+                    websocket.send(bad)
+                    self.assertEqual(websocket.read_close(), code)
+        for reason in ('http_bad_request', 'http_timeout', 'websocket_protocol_error', 'websocket_invalid_text',
+                       'websocket_message_too_large'):
+            self.counts(f'hubbub_closed_total{{reason={reason}}}', 2)
+
+    def test_a_second_websocket(self):
+        for place in (HOME, CROSSING):
+            session = Polling(self.server, place)
+            first = session.probed()
+            with session.websocket() as second:
+                self.assertIsNone(second.read_close())
+            first.socket.close()
+        self.counts('hubbub_closed_total{reason=upgrade_refused}', 2)
+
+    def test_other_answers(self):
+        for place in (HOME, AWAY):
+            session = Polling(self.server, place)
+            self.assertEqual(session.ask('DELETE').status, 500)
+            self.assertEqual(session.post('4' * 20001).status, 413)
+            self.assertEqual(session.post('40', 'Content-Type: application/octet-stream').status, 400)
+            self.assertEqual(get(self.server.ports[0], '/none').status, 404)
+        for status in (400, 404, 413, 500):
+            self.counts(f'hubbub_http_refused_total{{status={status}}}', 2)
 
 
 @unittest.skipIf(REFERENCE, 'the reference has no gateways')

@@ -231,6 +231,19 @@ class Limit(Names):
         self.connect(peer, '/orders-1')
         self.counted(bounded, 'hubbub_auths_refused_total', 1)
 
+    def test_namespaces_of_one_connection(self):
+        bounded = Stack({'max_namespaces': 2}, SERVED)
+        self.addCleanup(bounded.close)
+        peer = self.open(bounded.port)
+        self.connect(peer, '/')
+        self.connect(peer, '/orders-1')
+        self.says(peer, '40/orders-2,', f'44/orders-2,{TOO_MANY}')
+        self.says(peer, '40/random,', f'44/random,{INVALID}')
+        peer.send_text('41/orders-1,')
+        self.connect(peer, '/orders-2')
+        self.counted(bounded, 'hubbub_sockets_refused_total', 1)
+        self.counted(bounded, 'hubbub_connects_refused_total', 1)
+
     def counted(self, asked, name, value):
         """Waits for a report of the gateway (one comes every second) that says so."""
         end = time.monotonic() + PATIENCE

@@ -555,6 +555,17 @@ class Compression(unittest.TestCase):
         self.assertNotIn('content-encoding', response.fields)
         self.assertEqual(response.body, event)
 
+    @unittest.skipIf(REFERENCE, 'this is a key of the gateway')
+    def test_the_threshold(self):
+        for threshold, codings in ((200, {199: None, 200: 'gzip'}), (0, {200: None, 3000: None})):
+            server = serve({'http_compression_threshold': threshold})
+            self.addCleanup(server.close)
+            session = Polling(server)
+            session.connect()
+            for size, coding in codings.items():
+                _, response = self.big(session, size, 'Accept-Encoding: gzip')
+                self.assertEqual(response.fields.get('content-encoding'), coding, (threshold, size))
+
     @unittest.skipIf(REFERENCE, 'the reference has no gateways')
     def test_at_the_other_gateway(self):
         session = Polling(patient, AWAY)

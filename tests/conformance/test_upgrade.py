@@ -512,5 +512,24 @@ class Homes(UpgradeTest):
             server.close()
 
 
+@unittest.skipIf(REFERENCE, 'the reference counts nothing')
+class Counted(UpgradeTest):
+    def test_sessions_that_upgrade_and_move(self):
+        server = serve()
+        self.addCleanup(server.close)
+        for place in (HOME, CROSSING):
+            session = Polling(server, place)
+            session.connect()
+            with session.probed() as websocket:
+                websocket.send_text('5')
+                self.echoes(websocket)
+        wanted = {'hubbub_upgrades_total': 2, 'hubbub_sessions_moved_total{direction=in}': 1,
+                  'hubbub_sessions_moved_total{direction=out}': 1, 'hubbub_takes_total{result=taken}': 1,
+                  'hubbub_closed_total{reason=upgraded}': 2, 'hubbub_polling_sessions': 0, 'hubbub_websockets': 0}
+        # Each gateway reports at its own time.
+        server.wait_for_metric(lambda counted: all(counted.get(name) == value for name, value in wanted.items()))
+        self.assertGreaterEqual(server.metrics()['hubbub_relayed_total'], 2)
+
+
 if __name__ == '__main__':
     unittest.main()

@@ -23,6 +23,24 @@ static void check_text(const struct engineio_payload_packet *found)
     require(found->text.data[0] == '0' + (char)found->packet.type);
 }
 
+static void append_text(struct buffer *queue, struct bytes packet)
+{
+    size_t length = engineio_payload_text_length(packet.length);
+    char *at = buffer_reserve(queue, length);
+
+    require(engineio_payload_write_text(at, &packet, 1) == at + length);
+    buffer_extend(queue, length);
+}
+
+static void append_binary(struct buffer *queue, struct bytes message)
+{
+    size_t length = engineio_payload_binary_length(message.length);
+    char *at = buffer_reserve(queue, length);
+
+    require(engineio_payload_write_binary(at, message) == at + length);
+    buffer_extend(queue, length);
+}
+
 /* Walks to the end or the first bad packet; what was read stands in the transcript, and in the queue again.
  */
 static int walk(struct engineio_payload *payload, struct buffer *transcript, struct buffer *queue)
@@ -31,16 +49,13 @@ static int walk(struct engineio_payload *payload, struct buffer *transcript, str
     struct buffer decoded = {0};
     int rc;
     while ((rc = engineio_payload_next(payload, &decoded, &found)) == 1) {
-        size_t before = queue->length;
         note(transcript, &found);
         if (found.binary) {
             require(found.packet.type == ENGINEIO_MESSAGE && found.text.data[0] == 'b');
-            engineio_payload_append_binary(queue, found.packet.data);
-            require(queue->length - before == engineio_payload_binary_length(found.packet.data.length));
+            append_binary(queue, found.packet.data);
         } else {
             check_text(&found);
-            engineio_payload_append_text(queue, found.text);
-            require(queue->length - before == engineio_payload_text_length(found.text.length));
+            append_text(queue, found.text);
         }
     }
     require(engineio_payload_next(payload, &decoded, &found) == rc);
@@ -59,7 +74,7 @@ static void check_cover(struct bytes body)
     int rc;
     engineio_payload_open(&payload, body);
     while ((rc = engineio_payload_next(&payload, &decoded, &found)) == 1)
-        engineio_payload_append_text(&joined, found.text);
+        append_text(&joined, found.text);
     if (joined.length)
         buffer_consume(&joined, 1);
     require(bytes_starts_with(body, buffer_bytes(&joined)));

@@ -28,24 +28,45 @@ while True:
 
 
 class Bench(unittest.TestCase):
-    def test_a_scenario_runs_and_loses_nothing(self):
+    def run_scenarios(self, scenarios):
+        """Runs one short round of each; returns what was printed, and the figures."""
         with tempfile.TemporaryDirectory(prefix='hubbub-bench-') as folder:
             result = pathlib.Path(folder) / 'result.json'
-            done = subprocess.run([TOP / 'tests' / 'bench' / 'run', '--build', BUILD, '--scenario', 'chatty', '--rounds', '1',
+            done = subprocess.run([TOP / 'tests' / 'bench' / 'run', '--build', BUILD, '--scenario', scenarios, '--rounds', '1',
                                    '--seconds', '0.3', '--json', result], capture_output=True, text=True, timeout=HANG,
                                   check=False)
             if 'syncing costs nothing' in done.stdout:
                 self.skipTest('the build folder is in memory')
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-            figures = json.loads(result.read_text())
-        self.assertIn('chatty', done.stdout)
+            return done.stdout, json.loads(result.read_text())
+
+    def assert_complete(self, figures, connections):
+        self.assertEqual((figures['connections'], figures['ready']), (connections, connections))
+        self.assertEqual([figures[key] for key in ('failed', 'lost', 'missing', 'surplus')], [0, 0, 0, 0])
+
+    def test_a_scenario_runs_and_loses_nothing(self):
+        printed, figures = self.run_scenarios('chatty')
+        self.assertIn('chatty', printed)
         (only,) = figures['rounds']['chatty']['hubbub']
-        self.assertEqual((only['connections'], only['ready']), (500, 500))
-        self.assertEqual([only[key] for key in ('failed', 'lost', 'missing', 'surplus')], [0, 0, 0, 0])
+        self.assert_complete(only, 500)
         self.assertGreater(only['deliveries_per_s'], only['published_per_s'])
         for key in ('cpu_us_per_delivery', 'deliveries_per_write', 'p50_ms', 'connect_cpu_us'):
             self.assertGreater(only[key], 0, key)
         self.assertEqual(figures['medians']['chatty']['hubbub']['lost'], 0)
+
+    def test_polling_clients_get_everything(self):
+        _, figures = self.run_scenarios('polling')
+        (only,) = figures['rounds']['polling']['hubbub']
+        self.assert_complete(only, 1000)
+        self.assertGreater(only['deliveries_per_s'], only['published_per_s'])
+
+    def test_compressed_messages_are_compared_with_others(self):
+        printed, figures = self.run_scenarios('deflate')
+        (compressed,), (plain,) = (figures['rounds']['deflate'][name] for name in ('hubbub', 'uncompressed'))
+        for one in (compressed, plain):
+            self.assert_complete(one, 1000)
+        self.assertEqual((compressed['compressed_share'], plain['compressed_share']), (1, 0))
+        self.assertRegex(printed, r'deflate: \d+\.\d\d times the CPU a delivery of uncompressed: (NOT )?(below|BELOW) 2\n')
 
     def test_a_server_that_hangs_up_makes_it_fail(self):
         with subprocess.Popen(['python3', '-c', DEAF], stdout=subprocess.PIPE, text=True) as server:

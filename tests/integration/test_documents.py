@@ -74,6 +74,8 @@ def tables():
         'counters of the router': counters_table('router/counters.h'),
         'refusals': table(['code', 'usual message'], [[f'`{code}`', message] for _, code, message, _
                                                       in rows_of('proto/refusal.h', 'REFUSAL_TABLE')]),
+        'engine errors': table(['code', 'HTTP status', 'message'], [[f'`{code}`', status, message] for _, code, status, message, _
+                                                                    in rows_of('proto/engineio.h', 'ENGINEIO_ERROR_TABLE')]),
         'close reasons': table(['reason', 'Close code', ''], close_reasons),
         'exit codes': table(['code', ''], [[number, text] for _, number, text, _
                                            in rows_of('common/exit_code.h', 'EXIT_CODE_TABLE')]),

@@ -355,6 +355,100 @@ static void one_that_is_not_read_is_not_blamed_for_its_pong(void **state)
     fixture_stop(gateway);
 }
 
+/* -- output that was collected elsewhere ------------------------------------------------------- */
+
+static struct output collected(const char *first, const char *second)
+{
+    struct output output = {0}, front = {0};
+
+    memcpy(output_reserve(&output, strlen(second)), second, strlen(second));
+    memcpy(output_reserve(&front, strlen(first)), first, strlen(first));
+    output_prepend(&output, &front);
+    return output;
+}
+
+static void collected_output_goes_at_once_unless_something_waits(void **state)
+{
+    struct gateway *gateway = fixture_start();
+    struct connection *connection;
+    struct output output = collected("head ", "body ");
+    char bytes[64] = "";
+    int peer;
+
+    (void)state;
+    memset(&probe, 0, sizeof probe);
+    probe.where = CALLBACKS;
+    connection = connect_probe(gateway, &peer);
+    connection_send_output(gateway, connection, &output);
+    assert_null(output.first);
+    assert_int_equal(read(peer, bytes, sizeof bytes), 10);
+    assert_memory_equal(bytes, "head body ", 10);
+    assert_int_equal(gateway->counters.writes, 1);
+
+    connection_send(gateway, connection, BYTES("before "));
+    output = collected("head ", "body");
+    connection_send_output(gateway, connection, &output);
+    assert_null(output.first);
+    assert_int_equal(read(peer, bytes, sizeof bytes), -1);
+    fixture_flush(gateway);
+    assert_int_equal(read(peer, bytes, sizeof bytes), 16);
+    assert_memory_equal(bytes, "before head body", 16);
+
+    connection_drop(gateway, connection, CLOSE_PEER_GONE);
+    output = collected("too ", "late");
+    connection_send_output(gateway, connection, &output);
+    assert_null(output.first);
+    close(peer);
+    fixture_stop(gateway);
+}
+
+static void collected_output_of_a_slow_reader_has_a_limit(void **state)
+{
+    static const char block[] = "0123456789abcdef";
+    struct gateway *gateway = fixture_start();
+    struct connection *connection;
+    unsigned sent = 0, got = 0;
+    char bytes[4096];
+    uint64_t number;
+    ssize_t n;
+    int peer;
+
+    (void)state;
+    memset(&probe, 0, sizeof probe);
+    probe.where = CALLBACKS;
+    connection = connect_probe(gateway, &peer);
+    number = connection->number;
+    while (!connection->blocked) { /* the kernel takes no more */
+        struct output output = {0};
+        char *at = output_reserve(&output, sizeof bytes);
+
+        for (size_t i = 0; i < sizeof bytes; i++)
+            at[i] = block[(sent + i) % 16];
+        connection_send_output(gateway, connection, &output);
+        sent += sizeof bytes;
+    }
+    while ((n = read(peer, bytes, sizeof bytes)) > 0 || connection->output.first) {
+        for (ssize_t i = 0; i < n; i++)
+            assert_int_equal(bytes[i], block[(got + i) % 16]);
+        got += n > 0 ? (unsigned)n : 0;
+        connections_on_event(gateway, number, EPOLLOUT);
+        fixture_flush(gateway);
+    }
+    assert_int_equal(got, sent); /* in order, and nothing of what was cut in the middle twice */
+
+    for (unsigned i = 0; i < 1000 && connections_find(gateway, number); i++) {
+        struct output output = {0};
+
+        memset(output_reserve(&output, sizeof bytes), 'x', sizeof bytes);
+        connection_send_output(gateway, connection, &output);
+        fixture_flush(gateway);
+    }
+    assert_null(connections_find(gateway, number));
+    assert_int_equal(gateway->counters.closed[CLOSE_SLOW_READER], 1);
+    close(peer);
+    fixture_stop(gateway);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +456,8 @@ int main(void)
         cmocka_unit_test(a_slot_used_again_is_not_the_old_connection),
         cmocka_unit_test(answers_to_one_that_does_not_read_have_a_limit),
         cmocka_unit_test(one_that_reads_again_gets_everything_in_order),
+        cmocka_unit_test(collected_output_goes_at_once_unless_something_waits),
+        cmocka_unit_test(collected_output_of_a_slow_reader_has_a_limit),
         cmocka_unit_test(an_end_waits_while_the_peer_reads),
         cmocka_unit_test(an_end_does_not_wait_for_one_that_does_not_read),
         cmocka_unit_test(another_packet_moves_the_deadline_of_a_pong_once),

@@ -111,6 +111,34 @@ static void a_lost_question_is_asked_again(void **state)
     client_close(&poll);
 }
 
+/* Stock clients join before they poll again, or while they go over to their WebSocket. */
+static void a_number_of_members_waits_for_the_next_poll(void **state)
+{
+    struct wire_deliver record = {.pos = 1, .namespace = BYTES("/"), .room = BYTES("room")};
+    struct client poll;
+    struct room *room;
+
+    (void)state;
+    open_socket_session(home, sid);
+    room_add(home, played_socket(home), BYTES("room"), 0, true);
+    room = room_find(namespace_find(&home->namespaces, BYTES("/")), BYTES("room"));
+    record.flags = WIRE_DELIVER_VOLATILE | WIRE_DELIVER_WATCHERS;
+    record.payload = BYTES("[\"hubbub:presence\",1]");
+    room_deliver(home, room, &record);
+    assert_int_equal(home->counters.dropped_slow_reader, 0);
+    /* Other volatile events are for who can take them now. */
+    record.flags = WIRE_DELIVER_VOLATILE;
+    record.payload = BYTES("[\"typing\"]");
+    room_deliver(home, room, &record);
+    played_settle();
+    assert_int_equal(home->counters.dropped_slow_reader, 1);
+    poll = client_open(home);
+    client_poll(&poll, sid);
+    played_settle();
+    expect(&poll, 200, "42[\"hubbub:presence\",1]");
+    client_close(&poll);
+}
+
 static void a_second_poll_ends_the_session(void **state)
 {
     (void)state;
@@ -598,6 +626,7 @@ int main(void)
         TEST(a_poll_waits_for_packets),
         TEST(a_lost_answer_is_given_again),
         TEST(a_lost_question_is_asked_again),
+        TEST(a_number_of_members_waits_for_the_next_poll),
         TEST(a_second_poll_ends_the_session),
         TEST(a_poll_that_is_given_up_ends_the_session),
         TEST(a_poll_that_is_given_up_behind_its_answer_ends_the_session),

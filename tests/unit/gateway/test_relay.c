@@ -188,6 +188,30 @@ static void a_post_refused_here_is_forgotten_at_home(void **state)
     assert_int_equal(post_once(home, sid, "40"), 200);
 }
 
+/* A WebSocket for which nothing can be asked is told so, and not only hung up on. */
+static void a_websocket_beyond_the_limit_is_refused(void **state)
+{
+    struct client client = client_open(other);
+    uint64_t filler;
+
+    (void)state;
+    open_session(home, sid);
+    fixture_settings(other)->pending_bytes = 65536;
+    filler = relay_ask(other, home->incarnation + 1, RELAY_POLL, sid_bytes(),
+                       bytes_make(other->connections.read_buffer, 65536), 0);
+    assert_int_not_equal(filler, 0);
+    client_upgrade(&client, sid);
+    played_settle();
+    assert_int_equal(client_answer(&client, NULL), 503);
+    assert_true(client_ended(&client));
+    assert_int_equal(other->counters.http_refused[503 - HTTP_REFUSED_FIRST], 1);
+    assert_int_equal(other->counters.closed[CLOSE_ROUTER_SILENT], 1);
+    relay_forget(other, filler);
+    client_close(&client);
+    played_settle();
+    assert_int_equal(other->relays.bytes, 0);
+}
+
 /* -- what others say ------------------------------------------------------------------------------ */
 
 static void pass(struct gateway *gateway, uint64_t number, unsigned kind, struct bytes about,
@@ -270,10 +294,15 @@ static void every_answer_to_every_question_ends_well(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_of_kinds_are_apart),      TEST(a_post_may_take_its_time),
-        TEST(a_post_whose_body_does_not_come_is_given_up), TEST(questions_without_an_answer_end),
-        TEST(the_router_may_say_again_or_never),           TEST(what_is_kept_has_a_limit),
-        TEST(a_post_refused_here_is_forgotten_at_home),    TEST(nothing_that_is_said_does_harm),
+        cmocka_unit_test(numbers_of_kinds_are_apart),
+        TEST(a_post_may_take_its_time),
+        TEST(a_post_whose_body_does_not_come_is_given_up),
+        TEST(questions_without_an_answer_end),
+        TEST(the_router_may_say_again_or_never),
+        TEST(what_is_kept_has_a_limit),
+        TEST(a_post_refused_here_is_forgotten_at_home),
+        TEST(a_websocket_beyond_the_limit_is_refused),
+        TEST(nothing_that_is_said_does_harm),
         TEST(every_answer_to_every_question_ends_well),
     };
 

@@ -237,10 +237,54 @@ static void gzip_is_what_zlib_reads(void **context)
     deflate_free(NULL);
 }
 
+/* zlib's own reader with a window of that size refuses a reference that goes further back. */
+static void assert_within(struct bytes message, unsigned window_bits)
+{
+    struct buffer packed = {0};
+    z_stream reader = {0};
+    char *out = malloc(message.length + 1);
+
+    assert_non_null(out);
+    deflate_compress_within(deflate_shared, message, window_bits, &packed);
+    assert_inflated(buffer_bytes(&packed), message);
+    buffer_append(&packed, "\0\0\xff\xff", 4);
+    assert_int_equal(inflateInit2(&reader, -(int)window_bits), Z_OK);
+    reader.next_in = (Bytef *)packed.data;
+    reader.avail_in = (uInt)packed.length;
+    for (size_t length = 0;
+         length < message.length;) { /* piecemeal, so that what it looks back into is its window */
+        reader.next_out = (Bytef *)out + length;
+        reader.avail_out = message.length - length < 100 ? (uInt)(message.length - length) : 100;
+        assert_int_equal(inflate(&reader, Z_SYNC_FLUSH), Z_OK);
+        length = (size_t)((char *)reader.next_out - out);
+    }
+    assert_memory_equal(out, message.data, message.length);
+    inflateEnd(&reader);
+    buffer_done(&packed);
+    free(out);
+}
+
+static void a_small_window_is_kept(void **context)
+{
+    (void)context;
+    enum { LENGTH = 70000 };
+    char *text = malloc(LENGTH);
+    static const size_t lengths[] = {0, 1, 255, 256, 257, 511, 512, 513, 1024, 5000, LENGTH};
+
+    assert_non_null(text);
+    for (size_t i = 0; i < LENGTH; i++) /* what comes again does so after 3000 bytes */
+        text[i] = (char)((i % 3000 * 7919) >> 3);
+    for (unsigned bits = 8; bits <= DEFLATE_WINDOW_BITS; bits++)
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+            assert_within(bytes_make(text, lengths[i]), bits);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_examples_of_rfc_7692),
+        cmocka_unit_test(a_small_window_is_kept),
         cmocka_unit_test(no_message_looks_back_into_the_one_before),
         cmocka_unit_test(a_final_block_is_not_the_end),
         cmocka_unit_test(what_is_cut_short_or_no_deflate_is_refused),

@@ -12,17 +12,17 @@
 
 struct verdict {
     int rc;
-    bool may_compress;
+    unsigned window_bits;
     char answer[200];
 };
 
 /* Two fields of the name with another between them; the second is left out when NULL. */
 static struct verdict accept_offers(struct bytes first, const char *second)
 {
-    struct verdict verdict = {.may_compress = true};
+    struct verdict verdict = {0};
     struct http_request request = {0};
     struct buffer answer = {0};
-    bool untouched = true;
+    unsigned window_bits = 99;
     /* In memory of exactly its size, so that a sanitizer sees a read beyond it. */
     char *copy = malloc(first.length + !first.length);
     assert_non_null(copy);
@@ -34,28 +34,28 @@ static struct verdict accept_offers(struct bytes first, const char *second)
     if (second)
         request.fields[request.field_count++] =
             (struct http_field){BYTES("sec-websocket-extensions"), bytes_from_text(second)};
-    verdict.rc = deflate_offer_accept(&request, &answer, &untouched);
+    verdict.rc = deflate_offer_accept(&request, &answer, &window_bits);
     if (verdict.rc == 1) {
-        verdict.may_compress = untouched;
+        verdict.window_bits = window_bits;
         assert_true(answer.length < sizeof verdict.answer);
         memcpy(verdict.answer, answer.data, answer.length);
     } else {
         assert_int_equal(answer.length, 0);
-        assert_true(untouched);
+        assert_int_equal(window_bits, 99);
     }
     buffer_done(&answer);
     free(copy);
     return verdict;
 }
 
-static void assert_accepted(struct bytes first, const char *second, const char *answer, bool may_compress)
+static void assert_accepted(struct bytes first, const char *second, const char *answer, unsigned window_bits)
 {
     struct verdict verdict = accept_offers(first, second);
     if (verdict.rc != 1)
         print_error("%d for: %.*s\n", verdict.rc, BYTES_PRINTF(first));
     assert_int_equal(verdict.rc, 1);
     assert_string_equal(verdict.answer, answer);
-    assert_int_equal(verdict.may_compress, may_compress);
+    assert_int_equal(verdict.window_bits, window_bits);
 }
 
 static void assert_rc(struct bytes offers, int rc)
@@ -66,7 +66,7 @@ static void assert_rc(struct bytes offers, int rc)
     assert_int_equal(verdict.rc, rc);
 }
 
-#define ACCEPTED(offers)  assert_accepted(BYTES(offers), NULL, AGREED, true)
+#define ACCEPTED(offers)  assert_accepted(BYTES(offers), NULL, AGREED, 15)
 #define DECLINED(offers)  assert_rc(BYTES(offers), 0)
 #define MALFORMED(offers) assert_rc(BYTES(offers), -400)
 
@@ -90,15 +90,14 @@ static void the_first_acceptable_offer_is_taken(void **context)
     ACCEPTED("x-webkit-deflate-frame,,permessage-deflate,");
     ACCEPTED("permessage-deflate, permessage-deflate; server_max_window_bits=9");
     assert_accepted(BYTES("permessage-deflate; server_max_window_bits=10, permessage-deflate"), NULL,
-                    AGREED "; server_max_window_bits=10", false);
-    assert_accepted(BYTES("other"), "permessage-deflate", AGREED, true);
+                    AGREED "; server_max_window_bits=10", 10);
+    assert_accepted(BYTES("other"), "permessage-deflate", AGREED, 15);
     assert_accepted(BYTES(""), "permessage-deflate; server_max_window_bits=15",
-                    AGREED "; server_max_window_bits=15", true);
-    assert_accepted(BYTES("permessage-deflate"), "permessage-deflate; server_max_window_bits=9", AGREED,
-                    true);
+                    AGREED "; server_max_window_bits=15", 15);
+    assert_accepted(BYTES("permessage-deflate"), "permessage-deflate; server_max_window_bits=9", AGREED, 15);
 }
 
-static void a_smaller_window_is_agreed_to_and_not_used(void **context)
+static void a_smaller_window_is_agreed_to_and_told(void **context)
 {
     (void)context;
     char offer[80];
@@ -106,7 +105,7 @@ static void a_smaller_window_is_agreed_to_and_not_used(void **context)
     for (int bits = 8; bits <= 15; bits++) {
         snprintf(offer, sizeof offer, "permessage-deflate; server_max_window_bits=%d", bits);
         snprintf(answer, sizeof answer, AGREED "; server_max_window_bits=%d", bits);
-        assert_accepted(bytes_from_text(offer), NULL, answer, bits == 15);
+        assert_accepted(bytes_from_text(offer), NULL, answer, (unsigned)bits);
     }
 }
 
@@ -161,8 +160,8 @@ static void without_the_field_there_is_nothing_to_accept(void **context)
     (void)context;
     struct http_request request = {0};
     struct buffer answer = {0};
-    bool may_compress;
-    assert_int_equal(deflate_offer_accept(&request, &answer, &may_compress), 0);
+    unsigned window_bits;
+    assert_int_equal(deflate_offer_accept(&request, &answer, &window_bits), 0);
     assert_int_equal(answer.length, 0);
 }
 
@@ -171,7 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_clients_offer_is_accepted),
         cmocka_unit_test(the_first_acceptable_offer_is_taken),
-        cmocka_unit_test(a_smaller_window_is_agreed_to_and_not_used),
+        cmocka_unit_test(a_smaller_window_is_agreed_to_and_told),
         cmocka_unit_test(an_offer_that_is_not_understood_is_declined),
         cmocka_unit_test(what_breaks_the_grammar_refuses_the_handshake),
         cmocka_unit_test(without_the_field_there_is_nothing_to_accept),
