@@ -4,12 +4,9 @@
  */
 #include "common/base64.h"
 
-#include <stdint.h>
-
 static const char alphabet[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* A digit's value and one; 0 for what is no digit. */
-static const uint8_t digits[256] = {
+const uint8_t base64_digits[256] = {
     ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
     ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
     ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
@@ -51,10 +48,10 @@ size_t base64_read(char *out, struct bytes text)
     size_t length = 0;
 
     for (size_t i = 0; i < text.length && text.data[i] != '='; i++) {
-        unsigned digit = digits[(unsigned char)text.data[i]];
-        if (!digit)
+        int digit = base64_digit(text.data[i]);
+        if (digit < 0)
             continue;
-        bits = bits << 6 | (digit - 1);
+        bits = bits << 6 | (uint32_t)digit;
         if (++count < 4)
             continue;
         out[length++] = (char)(bits >> 16);

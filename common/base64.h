@@ -6,6 +6,8 @@
 
 #include "common/bytes.h"
 
+#include <stdint.h>
+
 /* How long so many bytes become, padding included.  length is below SIZE_MAX / 2. */
 static inline size_t base64_length(size_t length)
 {
@@ -15,6 +17,15 @@ static inline size_t base64_length(size_t length)
 /* Writes base64_length(bytes.length) characters, padded, without a terminator; out lies apart from the bytes.
  */
 void base64_write(char *out, struct bytes bytes);
+
+/* A digit's value and one; 0 for what is no digit. */
+extern const uint8_t base64_digits[256];
+
+/* The value of a digit of either alphabet, or -1. */
+static inline int base64_digit(char c)
+{
+    return base64_digits[(unsigned char)c] - 1;
+}
 
 /* No text of that length holds more bytes. */
 static inline size_t base64_decoded_max(size_t length)

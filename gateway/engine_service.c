@@ -30,13 +30,43 @@ bool engine_serves(const struct gateway *gateway, struct bytes path)
             (bytes_starts_with(path, ENGINEIO_PATH) || bytes_equal(path, ECHO_PATH)));
 }
 
+/* What a request's query says. */
+struct query {
+    bool polling, websocket; /* the transport; neither: another, or none */
+    bool version_4;
+    struct bytes sid; /* empty when it names none: an empty one counts as none */
+    struct buffer space;
+};
+
+static void query_read(const struct http_request *request, struct query *query)
+{
+    enum { TRANSPORT, VERSION, SID, NAMES };
+    static const struct bytes names[NAMES] = {{"transport", 9}, {"EIO", 3}, {"sid", 3}};
+    struct bytes values[NAMES];
+
+    http_query_read(request->query, names, NAMES, values);
+    *query = (struct query){.polling = http_value_is(values[TRANSPORT], "polling"),
+                            .websocket = http_value_is(values[TRANSPORT], "websocket"),
+                            .version_4 = http_value_is(values[VERSION], "4"),
+                            .sid = values[SID]};
+    /* One that cannot be decoded stays as it is, and is as unknown as any other. */
+    if (query->sid.length && memchr(query->sid.data, '%', query->sid.length) &&
+        http_value_decode(query->sid, &query->space) == 0)
+        query->sid = buffer_bytes(&query->space);
+}
+
+static void query_done(struct query *query)
+{
+    buffer_done(&query->space);
+}
+
 /* -- requests with a session ------------------------------------------------------------------ */
 
-static enum relay_kind question_of(const struct http_request *request)
+static enum relay_kind question_of(const struct http_request *request, const struct query *query)
 {
     struct bytes type = http_request_field(request, "Content-Type");
 
-    if (http_query_is(request->query, "transport", "websocket") || !http_query_is(request->query, "EIO", "4"))
+    if (query->websocket || !query->version_4)
         return RELAY_CHECK;
     if (request->method == HTTP_GET)
         return RELAY_POLL;
@@ -46,16 +76,17 @@ static enum relay_kind question_of(const struct http_request *request)
 }
 
 static void request_session(struct gateway *gateway, struct connection *connection,
-                            const struct http_request *request, struct bytes sid, struct bytes fields)
+                            const struct http_request *request, const struct query *query,
+                            struct bytes fields)
 {
     struct exchange *exchange = exchange_new(gateway, connection, request, fields);
 
-    exchange->kind = (uint8_t)question_of(request);
-    if (session_home(sid, &exchange->home) < 0) {
+    exchange->kind = (uint8_t)question_of(request, query);
+    if (session_home(query->sid, &exchange->home) < 0) {
         exchange_refuse(gateway, connection, ENGINEIO_ERROR_SESSION_UNKNOWN);
         return;
     }
-    memcpy(exchange->sid, sid.data, sizeof exchange->sid);
+    memcpy(exchange->sid, query->sid.data, sizeof exchange->sid);
     if (!exchange->reading)
         exchange_ask(gateway, connection);
     else if (exchange->kind == RELAY_POST)
@@ -95,8 +126,10 @@ static void open_websocket(struct gateway *gateway, struct connection *connectio
 }
 
 static void request_websocket(struct gateway *gateway, struct connection *connection,
-                              const struct http_request *request, struct bytes sid, struct bytes fields)
+                              const struct http_request *request, const struct query *query,
+                              struct bytes fields)
 {
+    struct bytes sid = query->sid;
     struct websocket_offer offer;
     uint64_t home;
     int status;
@@ -105,11 +138,11 @@ static void request_websocket(struct gateway *gateway, struct connection *connec
         engine_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_SESSION_UNKNOWN);
         return;
     }
-    if (sid.length == 0 && !http_query_is(request->query, "transport", "websocket")) {
+    if (sid.length == 0 && !query->websocket) {
         engine_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_TRANSPORT_UNKNOWN);
         return;
     }
-    if (sid.length == 0 && !http_query_is(request->query, "EIO", "4")) {
+    if (sid.length == 0 && !query->version_4) {
         engine_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_VERSION_UNSUPPORTED);
         return;
     }
@@ -123,8 +156,7 @@ static void request_websocket(struct gateway *gateway, struct connection *connec
     else if (status < 0)
         http_fail(gateway, connection, -status, CLOSE_HTTP_BAD_REQUEST);
     else if (sid.length)
-        arrival_begin(gateway, connection, &offer, sid, home,
-                      http_query_is(request->query, "transport", "websocket"));
+        arrival_begin(gateway, connection, &offer, sid, home, query->websocket);
     else
         open_websocket(gateway, connection, request, &offer);
 }
@@ -174,14 +206,15 @@ static void open_polling(struct gateway *gateway, struct connection *connection,
 }
 
 static void request_handshake(struct gateway *gateway, struct connection *connection,
-                              const struct http_request *request, struct bytes fields)
+                              const struct http_request *request, const struct query *query,
+                              struct bytes fields)
 {
     exchange_new(gateway, connection, request, fields);
     if (request->method != HTTP_GET)
         exchange_refuse(gateway, connection, ENGINEIO_ERROR_BAD_METHOD);
-    else if (!http_query_is(request->query, "transport", "polling"))
+    else if (!query->polling)
         exchange_refuse(gateway, connection, ENGINEIO_ERROR_BAD_REQUEST);
-    else if (!http_query_is(request->query, "EIO", "4"))
+    else if (!query->version_4)
         exchange_refuse(gateway, connection, ENGINEIO_ERROR_VERSION_UNSUPPORTED);
     else if (connection->exchange->reading) /* a GET with a body is none of any client */
         exchange_refuse(gateway, connection, ENGINEIO_ERROR_BAD_REQUEST);
@@ -192,12 +225,10 @@ static void request_handshake(struct gateway *gateway, struct connection *connec
 static void request_engine(struct gateway *gateway, struct connection *connection,
                            const struct http_request *request, struct bytes fields)
 {
-    struct buffer sid = {0}; /* empty when it names none: an empty sid counts as none */
-    bool polling = http_query_is(request->query, "transport", "polling");
+    struct query query;
 
-    if (http_query_find(request->query, "sid", &sid) == ERROR_MALFORMED)
-        buffer_append_char(&sid, '%');
-    if (!polling && !http_query_is(request->query, "transport", "websocket")) {
+    query_read(request, &query);
+    if (!query.polling && !query.websocket) {
         if (request->upgrade_websocket)
             engine_refuse_upgrade(gateway, connection, ENGINEIO_ERROR_TRANSPORT_UNKNOWN);
         else {
@@ -205,12 +236,12 @@ static void request_engine(struct gateway *gateway, struct connection *connectio
             exchange_refuse(gateway, connection, ENGINEIO_ERROR_TRANSPORT_UNKNOWN);
         }
     } else if (request->upgrade_websocket)
-        request_websocket(gateway, connection, request, buffer_bytes(&sid), fields);
-    else if (sid.length)
-        request_session(gateway, connection, request, buffer_bytes(&sid), fields);
+        request_websocket(gateway, connection, request, &query, fields);
+    else if (query.sid.length)
+        request_session(gateway, connection, request, &query, fields);
     else
-        request_handshake(gateway, connection, request, fields);
-    buffer_done(&sid);
+        request_handshake(gateway, connection, request, &query, fields);
+    query_done(&query);
 }
 
 static void answer_preflight(struct gateway *gateway, struct connection *connection,

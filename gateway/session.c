@@ -5,6 +5,7 @@
  */
 #include "gateway/session.h"
 
+#include "common/base64.h"
 #include "common/memory.h"
 #include "common/random.h"
 #include "gateway/connection.h"
@@ -69,12 +70,13 @@ int session_home(struct bytes sid, uint64_t *incarnation)
     if (sid.length != SESSION_SID_LENGTH)
         return ERROR_MALFORMED;
     for (int i = 0; i < SESSION_SID_LENGTH; i++) {
-        const char *digit = memchr(alphabet, sid.data[i], sizeof alphabet - 1);
+        char c = sid.data[i];
+        int digit = base64_digit(c);
 
-        if (!digit)
+        if (digit < 0 || c == '+' || c == '/') /* they have no place in a URL */
             return ERROR_MALFORMED;
         if (i < HOME_LENGTH)
-            home = home << 6 | (uint64_t)(digit - alphabet);
+            home = home << 6 | (uint64_t)digit;
     }
     *incarnation = home;
     return 0;

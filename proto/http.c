@@ -53,12 +53,13 @@ struct cursor {
 /* The run of octets of a class up to one that is not; that one is not taken. */
 static int take_run(struct cursor *cursor, enum http_octet class, struct bytes *out)
 {
-    const char *start = cursor->at;
-    while (cursor->at < cursor->end && http_octet_is(*cursor->at, class))
-        cursor->at++;
-    if (cursor->at == cursor->end)
+    const char *start = cursor->at, *at = start;
+    while (at < cursor->end && http_octet_is(*at, class))
+        at++;
+    cursor->at = at;
+    if (at == cursor->end)
         return NEED_MORE;
-    *out = bytes_make(start, (size_t)(cursor->at - start));
+    *out = bytes_make(start, (size_t)(at - start));
     return 0;
 }
 
@@ -435,12 +436,17 @@ static bool decodes_to(struct bytes encoded, struct bytes plain)
     return at == encoded.length;
 }
 
-static int decode_value(struct bytes encoded, struct buffer *decoded)
+bool http_value_is(struct bytes value, const char *text)
 {
-    char *to = buffer_reserve(decoded, encoded.length);
+    return value.data && decodes_to(value, bytes_from_text(text));
+}
+
+int http_value_decode(struct bytes value, struct buffer *decoded)
+{
+    char *to = buffer_reserve(decoded, value.length);
     size_t length = 0;
-    for (size_t at = 0; at < encoded.length;) {
-        int octet = decode_octet(encoded, &at);
+    for (size_t at = 0; at < value.length;) {
+        int octet = decode_octet(value, &at);
         if (octet < 0)
             return ERROR_MALFORMED;
         to[length++] = (char)octet;
@@ -449,38 +455,23 @@ static int decode_value(struct bytes encoded, struct buffer *decoded)
     return 0;
 }
 
-/* The value as it stands in the query, of the first parameter of that name; false when there is none. */
-static bool find_parameter(struct bytes query, const char *name, struct bytes *encoded)
+void http_query_read(struct bytes query, const struct bytes *names, size_t count, struct bytes *values)
 {
-    struct bytes wanted = bytes_from_text(name);
+    memset(values, 0, count * sizeof *values);
     while (query.length) {
         const char *ampersand = memchr(query.data, '&', query.length);
         size_t length = ampersand ? (size_t)(ampersand - query.data) : query.length;
         const char *equals = length ? memchr(query.data, '=', length) : NULL;
-        size_t name_length = equals ? (size_t)(equals - query.data) : length;
-        if (decodes_to(bytes_make(query.data, name_length), wanted)) {
-            size_t skip = equals ? name_length + 1 : length;
-            *encoded = bytes_make(query.data + skip, length - skip);
-            return true;
-        }
+        struct bytes name = bytes_make(query.data, equals ? (size_t)(equals - query.data) : length);
+        size_t skip = equals ? name.length + 1 : length;
+        for (size_t i = 0; i < count; i++)
+            if (!values[i].data && decodes_to(name, names[i])) {
+                values[i] = bytes_make(query.data + skip, length - skip);
+                break;
+            }
         size_t spent = ampersand ? length + 1 : length;
         query = bytes_make(query.data + spent, query.length - spent);
     }
-    return false;
-}
-
-int http_query_find(struct bytes query, const char *name, struct buffer *decoded)
-{
-    struct bytes encoded;
-    if (!find_parameter(query, name, &encoded))
-        return ERROR_NOT_FOUND;
-    return decode_value(encoded, decoded);
-}
-
-bool http_query_is(struct bytes query, const char *name, const char *value)
-{
-    struct bytes encoded;
-    return find_parameter(query, name, &encoded) && decodes_to(encoded, bytes_from_text(value));
 }
 
 /* The value of a field that stands exactly once. */

@@ -97,18 +97,22 @@ bool http_field_has_token(struct bytes value, const char *token);
 bool http_accepts_coding(struct bytes value, const char *coding);
 
 /*
- * Finds a parameter of a query and appends its value, percent-decoded, to the
- * buffer.  The first of several wins.  '+' is a blank, as URLSearchParams and
- * other form encoders write it; encoders that do not use it write %2B for a
- * plus, so all of them come through.  A value may hold any byte, NUL as well.
- *
- * Returns 0, or ERROR_NOT_FOUND, or ERROR_MALFORMED when a '%' in the value
- * lacks its two digits; the buffer is untouched then.
+ * Finds the parameters of those names, which are different and not empty, in one pass over a query.  A value
+ * is what stands there, still percent-encoded, of the first parameter of its name; {NULL, 0} when there is
+ * none, and not NULL for one that is empty or has no '='.
  */
-int http_query_find(struct bytes query, const char *name, struct buffer *decoded) MUST_CHECK;
+void http_query_read(struct bytes query, const struct bytes *names, size_t count, struct bytes *values);
 
-/* Whether http_query_find() would give exactly that value. */
-bool http_query_is(struct bytes query, const char *name, const char *value);
+/*
+ * Appends what a value of a query stands for.  '+' is a blank, as URLSearchParams and other form encoders
+ * write it; encoders that do not use it write %2B for a plus, so all of them come through.  It may be any
+ * byte, NUL as well.  Returns 0, or ERROR_MALFORMED when a '%' lacks its two digits; the buffer is untouched
+ * then.
+ */
+int http_value_decode(struct bytes value, struct buffer *decoded) MUST_CHECK;
+
+/* Whether a value of a query stands for exactly that text; {NULL, 0} never does. */
+bool http_value_is(struct bytes value, const char *text);
 
 /*
  * The client's half of the WebSocket handshake (RFC 6455 4.2.1), on a request

@@ -15,7 +15,8 @@ static void check_within(struct bytes part, const char *data, int length)
 
 static void check_request(const struct http_request *request, const char *data, int length)
 {
-    struct bytes key;
+    static const struct bytes names[] = {{"sid", 3}, {"EIO", 3}};
+    struct bytes key, values[2];
     struct buffer decoded = {0};
 
     check_within(request->method_text, data, length);
@@ -31,8 +32,13 @@ static void check_request(const struct http_request *request, const char *data, 
     require(!request->chunked || request->content_length < 0);
     if (http_websocket_check(request, &key) == 0)
         require(key.length == 24 && request->upgrade_websocket);
-    if (http_query_find(request->query, "sid", &decoded) == 0)
-        require(decoded.length <= request->query.length);
+    http_query_read(request->query, names, 2, values);
+    for (size_t i = 0; i < 2; i++) {
+        check_within(values[i], data, length);
+        if (http_value_decode(values[i], &decoded) == 0)
+            require(decoded.length <= request->query.length);
+        buffer_clear(&decoded);
+    }
     buffer_done(&decoded);
 }
 

@@ -412,19 +412,28 @@ static void a_refused_request_leaves_the_output_alone(void **context)
     assert_int_equal(request.content_length, 5);
 }
 
-/* Finding appends the value; a failure appends nothing. */
+/* Decoding appends the value; a failure appends nothing. */
 static void assert_query(const char *query, const char *name, int rc, const char *expected)
 {
+    struct bytes names[] = {BYTES("another"), bytes_from_text(name), BYTES("a third")};
     struct buffer decoded = {0};
+    struct bytes values[3];
+
     buffer_append_text(&decoded, "before ");
-    assert_int_equal(http_query_find(bytes_from_text(query), name, &decoded), rc);
+    http_query_read(bytes_from_text(query), names, 3, values);
+    assert_null(values[0].data);
+    assert_null(values[2].data);
+    if (values[1].data)
+        assert_int_equal(http_value_decode(values[1], &decoded), rc);
+    else
+        assert_int_equal(ERROR_NOT_FOUND, rc);
     assert_true(bytes_starts_with(buffer_bytes(&decoded), BYTES("before ")));
     assert_text(bytes_make(decoded.data + 7, decoded.length - 7), expected);
     buffer_done(&decoded);
-    assert_int_equal(http_query_is(bytes_from_text(query), name, expected), rc == 0);
-    assert_false(http_query_is(bytes_from_text(query), name, "another"));
+    assert_int_equal(http_value_is(values[1], expected), rc == 0);
+    assert_false(http_value_is(values[1], "another"));
     if (*expected)
-        assert_false(http_query_is(bytes_from_text(query), name, ""));
+        assert_false(http_value_is(values[1], ""));
 }
 
 static void query_parameters_are_found_and_decoded(void **context)
@@ -454,11 +463,29 @@ static void query_parameters_are_found_and_decoded(void **context)
     assert_query("a=%+1", "a", ERROR_MALFORMED, "");
 }
 
+static void several_parameters_are_read_in_any_order(void **context)
+{
+    (void)context;
+    static const struct bytes names[] = {{"a", 1}, {"bc", 2}, {"d", 1}};
+    struct bytes values[3];
+
+    http_query_read(BYTES("d=4&e=5&%62c=2%20&a=1&a=9&bc=9"), names, 3, values);
+    assert_text(values[0], "1");
+    assert_text(values[1], "2%20"); /* as it stands there */
+    assert_text(values[2], "4");
+    http_query_read(BYTES("bc&d="), names, 3, values);
+    assert_null(values[0].data);
+    assert_non_null(values[1].data);
+    assert_int_equal(values[1].length, 0);
+    assert_non_null(values[2].data);
+    assert_int_equal(values[2].length, 0);
+}
+
 static void a_decoded_value_may_hold_nul(void **context)
 {
     (void)context;
     struct buffer decoded = {0};
-    assert_int_equal(http_query_find(BYTES("a=x%00y"), "a", &decoded), 0);
+    assert_int_equal(http_value_decode(BYTES("x%00y"), &decoded), 0);
     assert_int_equal(decoded.length, 3);
     assert_memory_equal(decoded.data, "x\0y", 3);
     buffer_done(&decoded);
@@ -638,6 +665,7 @@ int main(void)
         cmocka_unit_test(the_default_limits_are_the_documented_ones),
         cmocka_unit_test(a_refused_request_leaves_the_output_alone),
         cmocka_unit_test(query_parameters_are_found_and_decoded),
+        cmocka_unit_test(several_parameters_are_read_in_any_order),
         cmocka_unit_test(a_decoded_value_may_hold_nul),
         cmocka_unit_test(websocket_handshakes_are_checked),
         cmocka_unit_test(statuses_have_their_phrases),
