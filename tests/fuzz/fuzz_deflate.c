@@ -1,6 +1,7 @@
 /*
  * Fuzzes proto/deflate.h: any bytes as a compressed message stay within the limit, and what they hold comes
- * back when it is compressed again; any bytes as a message, in parts, are read back, and by zlib from gzip.
+ * back when it is compressed again; any bytes as a message, in parts, are read back, by zlib from gzip, and
+ * by zlib with the small window that they were compressed for.
  *
  * The first byte chooses the limit, the second the parts.
  */
@@ -61,6 +62,26 @@ static void check_inflate(struct deflate *deflate, struct bytes message, size_t 
     buffer_done(&out);
 }
 
+/* By a peer that keeps no more than this window: a reference beyond it is an error there. */
+static void check_within(struct deflate *deflate, struct bytes content, unsigned window_bits)
+{
+    struct buffer packed = {0};
+    deflate_compress_within(deflate, content, window_bits, &packed);
+    buffer_append_literal(&packed, "\0\0\xff\xff");
+
+    Bytef *out = memory_new(content.length + 1);
+    z_stream stream = {.next_in = (Bytef *)packed.data,
+                       .avail_in = (uInt)packed.length,
+                       .next_out = out,
+                       .avail_out = (uInt)content.length + 1};
+    require(inflateInit2(&stream, -(int)window_bits) == Z_OK);
+    require(inflate(&stream, Z_SYNC_FLUSH) == Z_OK && stream.avail_in == 0);
+    require(bytes_equal(bytes_make((char *)out, content.length + 1 - stream.avail_out), content));
+    inflateEnd(&stream);
+    free(out);
+    buffer_done(&packed);
+}
+
 static void check_gzip(struct bytes member, struct bytes content)
 {
     Bytef *out = memory_new(content.length + 1);
@@ -108,5 +129,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes rest = bytes_make((const char *)data + 2, size - 2);
     check_inflate(deflate, rest, limits[data[0] & 3]);
     check_round_trip(deflate, rest, 1 + data[1]);
+    check_within(deflate, rest, 8 + data[1] % 8);
     return 0;
 }

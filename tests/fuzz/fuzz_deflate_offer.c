@@ -4,6 +4,7 @@
  * is offered, and an answer is itself an offer that gets that answer.
  */
 #include "fuzz.h"
+#include "proto/deflate.h"
 #include "proto/deflate_offer.h"
 
 #define ANSWER "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -15,32 +16,40 @@ static void add_field(struct http_request *request, struct bytes value)
             (struct http_field){BYTES("Sec-WebSocket-Extensions"), value};
 }
 
-static int accept_offers(const struct http_request *request, struct buffer *answer, bool *may_compress)
+static int accept_offers(const struct http_request *request, struct buffer *answer, unsigned *window_bits)
 {
-    int rc = deflate_offer_accept(request, answer, may_compress);
+    unsigned before = *window_bits;
+    int rc = deflate_offer_accept(request, answer, window_bits);
     require(rc == 1 || rc == 0 || rc == -400);
+    require(rc == 1 ? *window_bits >= 8 && *window_bits <= DEFLATE_WINDOW_BITS : *window_bits == before);
     require(rc == 1 ? bytes_starts_with(buffer_bytes(answer), BYTES(ANSWER)) : answer->length == 0);
     return rc;
 }
 
 /* Of one field, or of the one that is put in front of the others. */
-static int accept_one(struct bytes value, struct buffer *answer, bool *may_compress)
+static int accept_one(struct bytes value, struct buffer *answer, unsigned *window_bits)
 {
     struct http_request request = {0};
     add_field(&request, value);
-    return accept_offers(&request, answer, may_compress);
+    return accept_offers(&request, answer, window_bits);
 }
 
-static void check_answer(struct buffer *answer, bool may_compress)
+static void check_answer(struct buffer *answer, unsigned window_bits)
 {
     struct buffer again = {0};
-    bool may_again = !may_compress;
-    struct bytes window = bytes_make(answer->data + sizeof ANSWER - 1, answer->length - sizeof ANSWER + 1);
-    require(accept_one(buffer_bytes(answer), &again, &may_again) == 1);
-    require(bytes_equal(buffer_bytes(&again), buffer_bytes(answer)) && may_again == may_compress);
-    require(may_compress ==
-            (window.length == 0 || bytes_equal(window, BYTES("; server_max_window_bits=15"))));
+    struct buffer expected = {0};
+    unsigned bits_again = 0;
+    buffer_append_literal(&expected, ANSWER);
+    /* A window that is not named is the whole one. */
+    if (answer->length != expected.length)
+        buffer_printf(&expected, "; server_max_window_bits=%u", window_bits);
+    else
+        require(window_bits == DEFLATE_WINDOW_BITS);
+    require(bytes_equal(buffer_bytes(answer), buffer_bytes(&expected)));
+    require(accept_one(buffer_bytes(answer), &again, &bits_again) == 1);
+    require(bytes_equal(buffer_bytes(&again), buffer_bytes(answer)) && bits_again == window_bits);
     buffer_done(&again);
+    buffer_done(&expected);
 }
 
 static void check_fields(struct bytes rest)
@@ -49,8 +58,8 @@ static void check_fields(struct bytes rest)
     struct buffer joined = {0};
     struct buffer answer = {0};
     struct buffer other = {0};
-    bool may_compress = false;
-    bool may_other = false;
+    unsigned window_bits = 0;
+    unsigned bits_other = 0;
 
     while (rest.length && request.field_count < 5) {
         const char *end = memchr(rest.data, '\n', rest.length);
@@ -61,14 +70,14 @@ static void check_fields(struct bytes rest)
             buffer_append_literal(&joined, " , ");
         buffer_append_bytes(&joined, line);
     }
-    int rc = accept_offers(&request, &answer, &may_compress);
-    require(accept_one(buffer_bytes(&joined), &other, &may_other) == rc);
-    require(bytes_equal(buffer_bytes(&answer), buffer_bytes(&other)) && may_compress == may_other);
+    int rc = accept_offers(&request, &answer, &window_bits);
+    require(accept_one(buffer_bytes(&joined), &other, &bits_other) == rc);
+    require(bytes_equal(buffer_bytes(&answer), buffer_bytes(&other)) && window_bits == bits_other);
     if (rc == 1)
-        check_answer(&answer, may_compress);
+        check_answer(&answer, window_bits);
     buffer_clear(&other);
     add_field(&request, BYTES("permessage-deflate"));
-    require(accept_offers(&request, &other, &may_other) == (rc < 0 ? rc : 1));
+    require(accept_offers(&request, &other, &bits_other) == (rc < 0 ? rc : 1));
     if (rc == 1)
         require(bytes_equal(buffer_bytes(&answer), buffer_bytes(&other)));
     buffer_done(&joined);
