@@ -79,9 +79,13 @@ enum {
 #define WIRE_TOLD(F) F(U64, ask) F(TEXT, handshake)
 
 /* router -> gateway.  resume 1: replay follows; 0: the gateway closes the connections that can't go on. */
-#define WIRE_WELCOME(F)   F(TEXT, epoch) F(U64, head) F(U64, resume) F(U64, rules_digest)
-#define WIRE_LIVE(F)      F(U64, pos)
-#define WIRE_CONNECTED(F) F(U64, request) F(U64, socket) F(TEXT, sid) F(TEXT, from) F(U64, generation)
+#define WIRE_WELCOME(F) F(TEXT, epoch) F(U64, head) F(U64, resume) F(U64, rules_digest)
+#define WIRE_LIVE(F)    F(U64, pos)
+/* pid: what the client names to recover, or "" when it can't; recovered 1: the socket goes on as a former
+ * one, and the EMITs before this record are what it missed. */
+#define WIRE_CONNECTED(F)                                                                                    \
+    F(U64, request)                                                                                          \
+    F(U64, socket) F(TEXT, sid) F(TEXT, from) F(U64, generation) F(TEXT, pid) F(U64, recovered)
 /* error: the JSON object of CONNECT_ERROR */
 #define WIRE_REFUSED(F) F(U64, request) F(U64, socket) F(TEXT, error)
 /* request 0: a join that came with CONNECT; answer: the acknowledgement's one argument as JSON text */

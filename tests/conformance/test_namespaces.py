@@ -320,7 +320,7 @@ class PlayedRouter(Names):
         peer.send_text(f'40{name},')
         request, number, namespace, auth, address = self.take(self.CONNECT)
         self.assertEqual((namespace, auth, address), (name, '', '127.0.0.1'))
-        self.put([self.CONNECTED, request, number, 's' * 20, 'anon:' + 's' * 20, 1])
+        self.put([self.CONNECTED, request, number, 's' * 20, 'anon:' + 's' * 20, 1, '', 0])
         self.assertTrue(peer.read_text().endswith('{"sid":"' + 's' * 20 + '"}'))
         return number
 

@@ -44,7 +44,7 @@ RECORDS = {
     "TOLD": (16, "ask handshake"),
     "WELCOME": (32, "epoch head resume rules_digest"),
     "LIVE": (33, "pos"),
-    "CONNECTED": (34, "request socket sid sender generation"),
+    "CONNECTED": (34, "request socket sid sender generation pid recovered"),
     "REFUSED": (35, "request socket error"),
     "JOINED": (36, "request socket room joined_pos watch answer attachments"),
     "LEFT": (37, "request socket room answer"),
