@@ -9,12 +9,13 @@
 #include "router/listing.h"
 #include "router/membership.h"
 #include "router/reply.h"
+#include "router/rows.h"
 
 #include <stdlib.h>
 
 enum {
     PAGE_DEFAULT = 50,
-    READS_MAX = 192, /* with the journal at once; its other places are for replay */
+    READS_MAX = 160, /* with the journal at once; its other places are for replay and recovery */
     PAGES_MAX = 65536,
 };
 
@@ -27,6 +28,7 @@ struct page {
     struct gateway_link *link; /* held */
     struct room *room;         /* held */
     uint64_t socket, serial, request;
+    uint64_t asked_pos; /* of a join: where its ticket came back */
     bool join, watch;
     bool newest;     /* the newest of what the bounds allow */
     bool from_start; /* the oldest of all, which the journal knows as the newest before limit + 1 */
@@ -136,7 +138,11 @@ static void refuse_join(struct router *router, struct session *session, struct r
     membership->pending--;
     if (!membership->member && membership->pending == 0)
         membership->wanted = false;
-    session_tidy(session, membership);
+    if (!membership->wanted)
+        session->unsaved = true; /* the row came with the ticket */
+    session_tidy(&router->sessions, session, membership);
+    if (session->unsaved)
+        rows_save(router, session);
 }
 
 /* -- reads ------------------------------------------------------------------------------------ */
@@ -215,8 +221,12 @@ static void finish_page(struct page *page, struct session *session)
         return;
     }
     if (page->join) {
+        bool joins = !membership->member;
+
         list_for_join(&listing, page);
         answer_join(router, session, membership, page->request, page->watch, &listing);
+        if (joins && membership->joined_pos != page->asked_pos)
+            rows_move(router, session, membership);
     } else {
         list_from_page(&listing, page);
         answer_page(router, page->link, page->request, page->room, &listing, page->newest);
@@ -374,11 +384,13 @@ void history_join(struct router *router, struct session *session, struct members
         answer_join(router, session, membership, request, watch, &listing);
         return;
     }
-    if (start_page(
-            router, session,
-            &(struct page){
-                .room = room, .request = request, .join = true, .watch = watch, .read = {.limit = count}}) <
-        0)
+    if (start_page(router, session,
+                   &(struct page){.room = room,
+                                  .request = request,
+                                  .asked_pos = router->released,
+                                  .join = true,
+                                  .watch = watch,
+                                  .read = {.limit = count}}) < 0)
         refuse_join(router, session, room, request, REFUSAL_BUSY);
 }
 
@@ -399,5 +411,22 @@ void history_abandon_joins(struct router *router, struct session *session, const
         buffer_append_u64(scratch, room->members);
         buffer_append_literal(scratch, ",\"history\":[],\"more\":true}");
         reply_answer(page->link, page->request, buffer_bytes(scratch));
+    }
+}
+
+void history_settle_joins(struct router *router, struct session *session)
+{
+    for (struct page *page = session->reads ? router->pages : NULL; page; page = page->next) {
+        struct membership *membership;
+
+        if (page->serial != session->serial || page->link != session->link || page->socket != session->socket)
+            continue;
+        session->reads--;
+        if (!page->join || page->abandoned)
+            continue;
+        page->abandoned = true;
+        membership = session_membership(session, room_name(page->room));
+        membership->pending--;
+        session_enter(&router->sessions, session, membership, page->asked_pos, page->watch);
     }
 }

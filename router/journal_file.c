@@ -4,10 +4,11 @@
  * file is made whole in a transaction of the old rollback kind and turned to WAL only then, so a crash leaves
  * either an empty file or a complete one, and one header says whose it is.
  *
- * message   the log itself, in pos order; nothing else is written with it.
+ * message   the log itself, in pos order; only sessions are written with it.
  * room      a room's counters and, in recent, the run (journal_run.h) of its newest archived messages.
  * segment   older archived messages of a room, one run a row.
  * dedup     ids of clients that count once, by the day (bucket) of their message; id is a keyed hash.
+ * session   who may come back, and in session_room their rooms: written with the commits, as messages are.
  * meta      epoch; dedup_keys, the keys of those hashes; indexed, the position up to which room, segment and
  *           dedup hold what message says.  Beyond it they are brought up to date from message alone, which
  *           is why a row keeps its dedup_scope.  Rows at or below it may be removed, never ones beyond it.
@@ -29,7 +30,7 @@
 
 enum {
     APPLICATION_ID = 0x48756262, /* "Hubb" */
-    SCHEMA_VERSION = 1,
+    SCHEMA_VERSION = 2,
     WRITER_CACHE_KIB = 2048,
     BUSY_TIMEOUT_MS = 5000,           /* somebody writes to the file by hand */
     WHOLE_CHECK_BYTES_MAX = 64 << 20, /* a check of every page reads about 1 GB a second */
@@ -41,6 +42,7 @@ enum {
    would cost time on every row, and the one writer knows what it writes. */
 static const struct {
     const char *name, *sql;
+    unsigned since; /* that schema; 0: the first */
 } tables[] = {
     {"message", "CREATE TABLE message(pos INTEGER PRIMARY KEY, namespace TEXT, room TEXT, seq INTEGER,"
                 " class INTEGER, deliver INTEGER, meta INTEGER, at INTEGER, publish_id TEXT, event TEXT,"
@@ -51,6 +53,14 @@ static const struct {
                 " PRIMARY KEY(room_id, first_seq)) WITHOUT ROWID"},
     {"dedup", "CREATE TABLE dedup(bucket INTEGER, id BLOB, pos INTEGER, seq INTEGER, at INTEGER,"
               " PRIMARY KEY(bucket, id)) WITHOUT ROWID"},
+    {"session",
+     "CREATE TABLE session(id INTEGER PRIMARY KEY, sid TEXT, secret TEXT, namespace TEXT, sender TEXT,"
+     " generation INTEGER, connected_pos INTEGER)",
+     2},
+    {"session_room",
+     "CREATE TABLE session_room(session INTEGER, room TEXT, joined_pos INTEGER, watch INTEGER,"
+     " PRIMARY KEY(session, room)) WITHOUT ROWID",
+     2},
     {"meta", "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID"},
 };
 
@@ -289,6 +299,20 @@ static int create(struct journal_file *file, char *message, size_t message_size)
     return result;
 }
 
+/* Adds what a file of an older schema lacks: tables, so that what it has stays as it is. */
+static int upgrade(struct journal_file *file, unsigned version, char *message, size_t message_size)
+{
+    static const char what[] = "cannot be upgraded";
+    char header[64];
+    int result = execute(file, "BEGIN EXCLUSIVE", what, message, message_size);
+
+    for (int i = 0; i < TABLES && !result; i++)
+        if (tables[i].since > version)
+            result = execute(file, tables[i].sql, what, message, message_size);
+    snprintf(header, sizeof header, "PRAGMA user_version = %d; COMMIT", SCHEMA_VERSION);
+    return result ? result : execute(file, header, what, message, message_size);
+}
+
 /* Whose file it is, by the header. */
 static int identify(struct journal_file *file, char *message, size_t message_size)
 {
@@ -305,6 +329,8 @@ static int identify(struct journal_file *file, char *message, size_t message_siz
                  file->path, (unsigned)application, (unsigned)APPLICATION_ID);
         return ERROR_FOREIGN;
     }
+    if (version < SCHEMA_VERSION)
+        return upgrade(file, (unsigned)version, message, message_size);
     if (version != SCHEMA_VERSION) {
         snprintf(message, message_size, "%s: a Hubbub journal of schema %llu; this program knows schema %d",
                  file->path, (unsigned long long)version, SCHEMA_VERSION);

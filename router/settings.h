@@ -28,6 +28,10 @@ struct router_settings {
     uint64_t max_waiting;        /* bytes of messages that wait for the journal */
     uint64_t resync_max;         /* bytes */
     uint64_t recent_max;         /* bytes */
+    uint32_t recovery_window;    /* ms */
+    uint32_t recovery_max_messages;
+    uint32_t recovery_max_bytes;
+    uint32_t max_away_sessions;
     enum log_level log_level;
     struct namespace_list namespaces;
     /* What stands in the files of keys. */

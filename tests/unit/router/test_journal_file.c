@@ -115,8 +115,8 @@ static void a_newer_schema_is_foreign(void **state)
     struct fixture *fixture = *state;
 
     make_journal(fixture);
-    fixture_sql(fixture, "PRAGMA user_version = 2");
-    assert_refused(fixture, ERROR_FOREIGN, "schema 2; this program knows schema 1");
+    fixture_sql(fixture, "PRAGMA user_version = 3");
+    assert_refused(fixture, ERROR_FOREIGN, "schema 3; this program knows schema 2");
 }
 
 static void tables_that_are_not_ours_are_damage(void **state)
