@@ -160,8 +160,9 @@ void journal_statistics(const struct journal *journal, struct journal_statistics
  * Reads of what memory no longer has, by a thread of their own with a connection of their own.
  *
  * A page: archived messages of one room with after < seq < before (exclusive, 0: no bound), the newest
- * `limit` of them when `before` is set or neither is, the oldest `limit` when only `after` is; always handed
- * out in ascending order.
+ * `limit` of them when `before` is set or neither is, the oldest `limit` when only `after` is or `forward`
+ * says so; always handed out in ascending order.  It ends early, with the message that takes the bytes of its
+ * texts beyond max_bytes (0: no bound), and then `more` is true.
  * A range: all messages with first <= pos <= last, until the bytes of their texts exceed max_bytes
  * (then `complete` is false).
  */
@@ -170,9 +171,10 @@ struct journal_read {
     enum { JOURNAL_READ_PAGE, JOURNAL_READ_RANGE } kind;
     struct bytes namespace, room; /* PAGE; valid until done */
     uint64_t before, after;       /* PAGE */
+    bool forward;                 /* PAGE: from the oldest on, whatever the bounds are */
     unsigned limit;               /* PAGE: at most 200 */
     uint64_t first, last;         /* RANGE */
-    uint64_t max_bytes;           /* RANGE */
+    uint64_t max_bytes;
     void (*done)(struct journal_read *read, void *argument);
     void *argument;
 
@@ -180,7 +182,7 @@ struct journal_read {
     int result; /* 0, or ERROR_IO, ERROR_CLOSED */
     struct journal_message *messages;
     size_t count;
-    bool more;     /* PAGE: the bounds hold further messages beyond the limit */
+    bool more;     /* PAGE: the bounds hold further messages beyond the limits */
     bool complete; /* RANGE */
     void *memory;  /* the journal's: what the messages' bytes point into */
 };
