@@ -74,17 +74,18 @@ struct journal_entry {
     /* For WRITE: all but pos, seq, at.  For PASS: namespace and room, or room.length 0 for none. */
     struct journal_message message;
 
-    /* WRITE only: message.publish_id is the client's own and counts once within this scope for
+    /* WRITE: message.publish_id is the client's own and counts once within this scope for
        JOURNAL_DEDUP_HOURS; length 0 when the id is not the client's.  Scopes of a sender's name and
-       of a room are kept apart by the caller. */
+       of a room are kept apart by the caller.
+       PASS: what was published with that id is asked for; length 0 when nothing is. */
     struct bytes dedup_scope;
 
     /*
      * Comes back.  For WRITE 0: committed, message.{pos,seq,at} are its own.
      *   ERROR_EXISTS: the same id was committed before; pos, seq and at are of that first one.
      *   ERROR_NO_SPACE: the disk is full; nothing of it was kept, and it took no number.
-     * For PASS always 0; message.pos is the last position given out before it, message.seq the last
-     * number of its room (0 for a room without messages).
+     * For PASS 0; message.pos is the last position given out before it, message.seq the last
+     * number of its room (0 for a room without messages).  Or ERROR_EXISTS, as above, to what asks for an id.
      */
     int result;
 };
