@@ -103,9 +103,10 @@ struct journal_entry *fixture_publish(struct fixture *fixture, struct text text)
     entry->message.publish_id = place(&to, text.id ? text.id : "made-by-gateway");
     entry->message.event = place(&to, "msg");
     entry->message.arguments = place(&to, arguments);
-    entry->message.sender_sid = place(&to, "sid-of-sender");
+    entry->message.sender_sid = place(&to, text.sender_sid ? text.sender_sid : "sid-of-sender");
     entry->message.sender_name = place(&to, "alice");
     entry->message.class = text.class ? text.class : MESSAGE_ARCHIVED;
+    entry->message.deliver = text.deliver;
     entry->message.meta = true;
     if (text.scope)
         entry->dedup_scope = place(&to, text.scope);
@@ -170,7 +171,7 @@ static void note_done(struct journal_read *read, void *argument)
     *(bool *)argument = true;
 }
 
-static void read_and_wait(struct fixture *fixture, struct journal_read *read)
+void fixture_read(struct fixture *fixture, struct journal_read *read)
 {
     bool done = false;
 
@@ -179,6 +180,13 @@ static void read_and_wait(struct fixture *fixture, struct journal_read *read)
     assert_int_equal(journal_read(fixture->journal, read), 0);
     while (!done)
         collect(fixture);
+    if (read->result != ERROR_NOT_FOUND)
+        assert_int_equal(read->result, 0);
+}
+
+static void read_and_wait(struct fixture *fixture, struct journal_read *read)
+{
+    fixture_read(fixture, read);
     assert_int_equal(read->result, 0);
 }
 

@@ -25,8 +25,9 @@ struct fixture {
 
 /* What a test says of a message; texts left NULL get a default. */
 struct text {
-    const char *room, *id, *scope, *arguments, *namespace;
+    const char *room, *id, *scope, *arguments, *namespace, *sender_sid;
     enum message_class class;
+    enum deliver_mode deliver;
 };
 
 /* cmocka's setup and teardown: a new folder, nothing opened; everything closed and removed. */
@@ -53,6 +54,8 @@ void fixture_fill(struct fixture *fixture, const char *room, unsigned count);
 /* Reads and waits; journal_read_free() is the test's. */
 struct journal_read fixture_page(struct fixture *fixture, const char *room, uint64_t before, uint64_t after,
                                  unsigned limit);
+/* The read's kind and bounds are set; what comes back is 0 or ERROR_NOT_FOUND. */
+void fixture_read(struct fixture *fixture, struct journal_read *read);
 struct journal_read fixture_range(struct fixture *fixture, uint64_t first, uint64_t last, uint64_t max_bytes);
 
 /* The file must be closed for these, and must be an SQLite file. */
