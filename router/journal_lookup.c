@@ -290,6 +290,16 @@ void journal_lookup_add(struct journal_lookup *lookup, struct journal_read *read
     message->sender_name = keep(read, row->sender_name);
 }
 
+static void reverse(struct journal_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count / 2; i++) {
+        struct journal_message swapped = messages[i];
+
+        messages[i] = messages[count - 1 - i];
+        messages[count - 1 - i] = swapped;
+    }
+}
+
 static int read_page(struct journal_lookup *lookup, struct journal_read *read)
 {
     size_t limit = read->limit < PAGE_MAX ? read->limit : PAGE_MAX;
@@ -297,8 +307,9 @@ static int read_page(struct journal_lookup *lookup, struct journal_read *read)
         .after = read->after,
         .before = read->before && read->before < INT64_MAX ? read->before : INT64_MAX,
         .enough = limit + 1,
-        .backward = read->before || !read->after,
+        .backward = !read->forward && (read->before || !read->after),
     };
+    uint64_t bytes = 0;
     int result;
 
     if (read->after >= INT64_MAX)
@@ -310,15 +321,19 @@ static int read_page(struct journal_lookup *lookup, struct journal_read *read)
     if (read->more)
         lookup->pairs.count = limit;
     for (size_t i = 0; i < lookup->pairs.count && !result; i++) {
-        const struct journal_pair *pair =
-            &lookup->pairs.items[bounds.backward ? lookup->pairs.count - 1 - i : i];
+        const struct journal_pair *pair = &lookup->pairs.items[i];
         struct journal_message row;
 
+        if (read->max_bytes && bytes > read->max_bytes) {
+            read->more = true;
+            break;
+        }
         sqlite3_bind_int64(lookup->message, 1, (sqlite3_int64)pair->pos);
         result = sqlite3_step(lookup->message) == SQLITE_ROW ? 0 : ERROR_IO;
         if (!result) {
             lookup->looked_at++;
             journal_row(lookup->message, &row);
+            bytes += journal_message_bytes(&row);
             if (row.seq == pair->seq)
                 journal_lookup_add(lookup, read, &row);
             else
@@ -326,6 +341,8 @@ static int read_page(struct journal_lookup *lookup, struct journal_read *read)
         }
         sqlite3_reset(lookup->message);
     }
+    if (bounds.backward)
+        reverse(read->messages, read->count);
     return result;
 }
 

@@ -184,12 +184,6 @@ void fixture_read(struct fixture *fixture, struct journal_read *read)
         assert_int_equal(read->result, 0);
 }
 
-static void read_and_wait(struct fixture *fixture, struct journal_read *read)
-{
-    fixture_read(fixture, read);
-    assert_int_equal(read->result, 0);
-}
-
 struct journal_read fixture_page(struct fixture *fixture, const char *room, uint64_t before, uint64_t after,
                                  unsigned limit)
 {
@@ -200,7 +194,8 @@ struct journal_read fixture_page(struct fixture *fixture, const char *room, uint
                                 .after = after,
                                 .limit = limit};
 
-    read_and_wait(fixture, &read);
+    fixture_read(fixture, &read);
+    assert_int_equal(read.result, 0);
     return read;
 }
 
@@ -209,7 +204,8 @@ struct journal_read fixture_range(struct fixture *fixture, uint64_t first, uint6
     struct journal_read read = {
         .kind = JOURNAL_READ_RANGE, .first = first, .last = last, .max_bytes = max_bytes};
 
-    read_and_wait(fixture, &read);
+    fixture_read(fixture, &read);
+    assert_int_equal(read.result, 0);
     return read;
 }
 

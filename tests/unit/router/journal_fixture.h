@@ -51,11 +51,11 @@ void fixture_wait(struct fixture *fixture);
 /* Publishes that many "N" (1, 2, ...) to a room and waits. */
 void fixture_fill(struct fixture *fixture, const char *room, unsigned count);
 
-/* Reads and waits; journal_read_free() is the test's. */
+/* Reads and waits; the result is 0 or, of fixture_read(), ERROR_NOT_FOUND.  journal_read_free() is the
+ * test's. */
+void fixture_read(struct fixture *fixture, struct journal_read *read);
 struct journal_read fixture_page(struct fixture *fixture, const char *room, uint64_t before, uint64_t after,
                                  unsigned limit);
-/* The read's kind and bounds are set; what comes back is 0 or ERROR_NOT_FOUND. */
-void fixture_read(struct fixture *fixture, struct journal_read *read);
 struct journal_read fixture_range(struct fixture *fixture, uint64_t first, uint64_t last, uint64_t max_bytes);
 
 /* The file must be closed for these, and must be an SQLite file. */
