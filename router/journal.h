@@ -74,17 +74,18 @@ struct journal_entry {
     /* For WRITE: all but pos, seq, at.  For PASS: namespace and room, or room.length 0 for none. */
     struct journal_message message;
 
-    /* WRITE only: message.publish_id is the client's own and counts once within this scope for
+    /* WRITE: message.publish_id is the client's own and counts once within this scope for
        JOURNAL_DEDUP_HOURS; length 0 when the id is not the client's.  Scopes of a sender's name and
-       of a room are kept apart by the caller. */
+       of a room are kept apart by the caller.
+       PASS: what was published with that id is asked for; length 0 when nothing is. */
     struct bytes dedup_scope;
 
     /*
      * Comes back.  For WRITE 0: committed, message.{pos,seq,at} are its own.
      *   ERROR_EXISTS: the same id was committed before; pos, seq and at are of that first one.
      *   ERROR_NO_SPACE: the disk is full; nothing of it was kept, and it took no number.
-     * For PASS always 0; message.pos is the last position given out before it, message.seq the last
-     * number of its room (0 for a room without messages).
+     * For PASS 0; message.pos is the last position given out before it, message.seq the last
+     * number of its room (0 for a room without messages).  Or ERROR_EXISTS, as above, to what asks for an id.
      */
     int result;
 };
@@ -160,8 +161,9 @@ void journal_statistics(const struct journal *journal, struct journal_statistics
  * Reads of what memory no longer has, by a thread of their own with a connection of their own.
  *
  * A page: archived messages of one room with after < seq < before (exclusive, 0: no bound), the newest
- * `limit` of them when `before` is set or neither is, the oldest `limit` when only `after` is; always handed
- * out in ascending order.
+ * `limit` of them when `before` is set or neither is, the oldest `limit` when only `after` is or `forward`
+ * says so; always handed out in ascending order.  It ends early, with the message that takes the bytes of its
+ * texts beyond max_bytes (0: no bound), and then `more` is true.
  * A range: all messages with first <= pos <= last, until the bytes of their texts exceed max_bytes
  * (then `complete` is false).
  */
@@ -170,9 +172,10 @@ struct journal_read {
     enum { JOURNAL_READ_PAGE, JOURNAL_READ_RANGE } kind;
     struct bytes namespace, room; /* PAGE; valid until done */
     uint64_t before, after;       /* PAGE */
+    bool forward;                 /* PAGE: from the oldest on, whatever the bounds are */
     unsigned limit;               /* PAGE: at most 200 */
     uint64_t first, last;         /* RANGE */
-    uint64_t max_bytes;           /* RANGE */
+    uint64_t max_bytes;
     void (*done)(struct journal_read *read, void *argument);
     void *argument;
 
@@ -180,7 +183,7 @@ struct journal_read {
     int result; /* 0, or ERROR_IO, ERROR_CLOSED */
     struct journal_message *messages;
     size_t count;
-    bool more;     /* PAGE: the bounds hold further messages beyond the limit */
+    bool more;     /* PAGE: the bounds hold further messages beyond the limits */
     bool complete; /* RANGE */
     void *memory;  /* the journal's: what the messages' bytes point into */
 };

@@ -226,8 +226,9 @@ int journal_index_init(struct journal_index *index, struct journal_store *store,
 
     *index = (struct journal_index){.store = store, .indexed = store->file->indexed};
     result = journal_prepare(db,
-                             "INSERT INTO room VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (room_id) DO "
-                             "UPDATE SET last_seq = ?4, last_at = ?5, recent = ?6",
+                             "INSERT INTO room(room_id, namespace, name, last_seq, last_at, recent) "
+                             "VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (room_id) DO UPDATE "
+                             "SET last_seq = ?4, last_at = ?5, recent = ?6",
                              &index->write_room);
     if (!result)
         result = journal_prepare(db, "INSERT INTO segment VALUES (?1, ?2, ?3, ?4)", &index->write_segment);

@@ -270,6 +270,16 @@ static void add_message(struct journal_read *read, size_t *capacity, const struc
     message->sender_name = keep(read, row->sender_name);
 }
 
+static void reverse(struct journal_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count / 2; i++) {
+        struct journal_message swapped = messages[i];
+
+        messages[i] = messages[count - 1 - i];
+        messages[count - 1 - i] = swapped;
+    }
+}
+
 static int read_page(struct journal_reader *reader, struct journal_read *read)
 {
     size_t limit = read->limit < PAGE_MAX ? read->limit : PAGE_MAX;
@@ -277,8 +287,9 @@ static int read_page(struct journal_reader *reader, struct journal_read *read)
         .after = read->after,
         .before = read->before && read->before < INT64_MAX ? read->before : INT64_MAX,
         .enough = limit + 1,
-        .backward = read->before || !read->after,
+        .backward = !read->forward && (read->before || !read->after),
     };
+    uint64_t bytes = 0;
     size_t capacity = 0;
     int result;
 
@@ -291,14 +302,19 @@ static int read_page(struct journal_reader *reader, struct journal_read *read)
     if (read->more)
         reader->pairs.count = limit;
     for (size_t i = 0; i < reader->pairs.count && !result; i++) {
-        const struct pair *pair = &reader->pairs.items[bounds.backward ? reader->pairs.count - 1 - i : i];
+        const struct pair *pair = &reader->pairs.items[i];
         struct journal_message row;
 
+        if (read->max_bytes && bytes > read->max_bytes) {
+            read->more = true;
+            break;
+        }
         sqlite3_bind_int64(reader->message, 1, (sqlite3_int64)pair->pos);
         result = sqlite3_step(reader->message) == SQLITE_ROW ? 0 : ERROR_IO;
         if (!result) {
             reader->looked_at++;
             journal_row(reader->message, &row);
+            bytes += journal_message_bytes(&row);
             if (row.seq == pair->seq)
                 add_message(read, &capacity, &row);
             else
@@ -306,6 +322,8 @@ static int read_page(struct journal_reader *reader, struct journal_read *read)
         }
         sqlite3_reset(reader->message);
     }
+    if (bounds.backward)
+        reverse(read->messages, read->count);
     return result;
 }
 

@@ -32,7 +32,7 @@ const char *router_epoch_for(const struct router *router, const struct namespace
 
 static size_t ticket_bytes(const struct ticket *ticket)
 {
-    return ticket->kind == TICKET_PUBLISH || ticket->kind == TICKET_VOLATILE
+    return ticket->kind == TICKET_PUBLISH || ticket->kind == TICKET_VOLATILE || ticket->kind == TICKET_REPEAT
                ? ((const struct message *)ticket)->size
                : sizeof *ticket;
 }
@@ -79,6 +79,7 @@ static void release_message(struct router *router, struct ticket *ticket)
 static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket *ticket) = {
     [TICKET_PUBLISH] = release_message,
     [TICKET_VOLATILE] = release_message,
+    [TICKET_REPEAT] = release_message,
     [TICKET_JOIN] = membership_release_join,
     [TICKET_LEAVE] = membership_release_leave,
     [TICKET_PRESENCE] = membership_release_presence,

@@ -15,6 +15,7 @@
 
 struct ask;
 struct page;
+struct page_request;
 struct stats;
 struct stats_socket;
 
@@ -35,9 +36,9 @@ struct router {
     uint64_t released;                       /* the position up to which everything has been released */
     uint64_t waiting;                        /* tickets with the journal */
     uint64_t waiting_bytes;                  /* of their memory */
-    struct page *pages;                      /* of history, on their way from the journal; list by next */
-    struct page *queued_first, *queued_last; /* those among them that it does not have yet */
-    uint32_t page_count, page_reads;
+    struct page_request *page_requests;      /* sockets that wait for a page of history; list by next */
+    struct page *queued_first, *queued_last; /* pages that the journal does not have yet */
+    uint32_t page_count, page_reads;         /* pages on their way; those with the journal */
     struct ask *asks; /* questions to gateways; list by next */
     uint64_t last_ask;
     uint32_t replays; /* reads for replay on their way */

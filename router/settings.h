@@ -28,6 +28,13 @@ struct router_settings {
     uint64_t max_waiting;        /* bytes of messages that wait for the journal */
     uint64_t resync_max;         /* bytes */
     uint64_t recent_max;         /* bytes */
+    char *archive;               /* a MongoDB connection string, and so a secret; empty: no archive */
+    char *archive_database;      /* NULL: see archive_client.h */
+    char *archive_collection;
+    uint32_t archive_timeout;     /* ms */
+    uint32_t archive_retry_max;   /* ms */
+    uint32_t archive_batch;       /* messages */
+    uint32_t archive_batch_bytes; /* of messages */
     enum log_level log_level;
     struct namespace_list namespaces;
     /* What stands in the files of keys. */
@@ -36,6 +43,10 @@ struct router_settings {
 };
 
 extern const struct config_program router_config;
+
+/* Where the archive is, borrowed from the settings; false when there is none. */
+struct archive_place;
+bool router_settings_archive(const struct router_settings *settings, struct archive_place *out);
 
 /* Frees what the loading put there. */
 void router_settings_done(struct router_settings *settings);

@@ -170,7 +170,7 @@ static void note_done(struct journal_read *read, void *argument)
     *(bool *)argument = true;
 }
 
-static void read_and_wait(struct fixture *fixture, struct journal_read *read)
+void fixture_read(struct fixture *fixture, struct journal_read *read)
 {
     bool done = false;
 
@@ -192,7 +192,7 @@ struct journal_read fixture_page(struct fixture *fixture, const char *room, uint
                                 .after = after,
                                 .limit = limit};
 
-    read_and_wait(fixture, &read);
+    fixture_read(fixture, &read);
     return read;
 }
 
@@ -201,7 +201,7 @@ struct journal_read fixture_range(struct fixture *fixture, uint64_t first, uint6
     struct journal_read read = {
         .kind = JOURNAL_READ_RANGE, .first = first, .last = last, .max_bytes = max_bytes};
 
-    read_and_wait(fixture, &read);
+    fixture_read(fixture, &read);
     return read;
 }
 

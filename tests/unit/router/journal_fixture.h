@@ -51,6 +51,7 @@ void fixture_wait(struct fixture *fixture);
 void fixture_fill(struct fixture *fixture, const char *room, unsigned count);
 
 /* Reads and waits; journal_read_free() is the test's. */
+void fixture_read(struct fixture *fixture, struct journal_read *read);
 struct journal_read fixture_page(struct fixture *fixture, const char *room, uint64_t before, uint64_t after,
                                  unsigned limit);
 struct journal_read fixture_range(struct fixture *fixture, uint64_t first, uint64_t last, uint64_t max_bytes);
