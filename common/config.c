@@ -112,11 +112,17 @@ static int load_setting(const struct config_key *key, const config_setting_t *se
     return ERROR_CONFIG;
 }
 
+static bool stands_in_files(const struct config_key *key)
+{
+    return key->type != CONFIG_KEY_SWITCH;
+}
+
 static const struct config_key *find_key(const struct config_program *program, const char *section,
                                          const char *name)
 {
     for (size_t i = 0; i < program->key_count; i++)
-        if (same_section(&program->keys[i], section) && strcmp(program->keys[i].name, name) == 0)
+        if (same_section(&program->keys[i], section) && strcmp(program->keys[i].name, name) == 0 &&
+            stands_in_files(&program->keys[i]))
             return &program->keys[i];
     return NULL;
 }
@@ -183,6 +189,8 @@ static void complain_top(const struct config_program *program, const config_sett
         const struct config_key *key = &program->keys[i];
         const char *name = key->section ? key->section : key->name;
 
+        if (!stands_in_files(key))
+            continue;
         if (last && strcmp(last, name) == 0)
             continue;
         buffer_printf(error, "%s%s", separator, name);
@@ -278,9 +286,12 @@ static const struct config_key *find_option(const struct config_program *program
     return NULL;
 }
 
-/* The value behind "=", or else the next argument; NULL when there is none. */
-static const char *option_value(struct arguments *arguments, const struct argument *argument)
+/* The value behind "=", or else the next argument, but for a switch; NULL when there is none. */
+static const char *option_value(struct arguments *arguments, const struct argument *argument,
+                                const struct config_key *key)
 {
+    if (key && key->type == CONFIG_KEY_SWITCH)
+        return argument->value ? NULL : "true";
     if (argument->value)
         return argument->value;
     return arguments->at < arguments->count ? arguments->values[arguments->at++] : NULL;
@@ -311,10 +322,17 @@ static int read_arguments(const struct config_program *program, struct arguments
         } else if (!argument.value && option_is(&argument, "check-config")) {
             *request = REQUEST_CHECK;
         } else if (option_is(&argument, "config") || find_option(program, &argument)) {
-            const char *value = option_value(&arguments, &argument);
+            const struct config_key *key = find_option(program, &argument);
+            const char *value = option_value(&arguments, &argument, key);
 
             if (!value) {
-                buffer_printf(error, "%s: %s needs a value", program->name, argument.whole);
+                if (argument.value) {
+                    buffer_printf(error, "%s: ", program->name);
+                    append_option(error, key->name);
+                    buffer_append_literal(error, " takes no value");
+                } else {
+                    buffer_printf(error, "%s: %s needs a value", program->name, argument.whole);
+                }
                 return ERROR_USAGE;
             }
             if (option_is(&argument, "config"))
@@ -340,8 +358,8 @@ static int apply_options(const struct config_program *program, struct arguments 
 
         if (!argument.name || option_is(&argument, "check-config"))
             continue;
-        value = option_value(&arguments, &argument);
         key = find_option(program, &argument);
+        value = option_value(&arguments, &argument, key);
         if (!key || config_value_store(key, value, settings) == 0)
             continue;
         buffer_printf(error, "%s: ", program->name);
@@ -370,6 +388,10 @@ static void append_help(struct buffer *out, const struct config_program *program
 
         buffer_append_literal(out, "  ");
         append_option(out, key->name);
+        if (key->type == CONFIG_KEY_SWITCH) {
+            buffer_printf(out, "\n        %s\n", key->help);
+            continue;
+        }
         buffer_printf(out, " %s\n        %s\n        key %s%s%s, ", config_value_placeholder(key), key->help,
                       key->section ? key->section : "", key->section ? "." : "", key->name);
         config_value_append_expected(out, key);

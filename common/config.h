@@ -33,6 +33,7 @@
  *   STRING    text of minimum..maximum bytes, no control characters           char *, owned
  *   PATH      the same, and shown as a path in --help                         char *, owned
  *   CHOICE    one of the texts in choices                                     enum: the index
+ *   SWITCH    an option that stands alone and means true; no key of the file  bool
  */
 enum config_key_type {
     CONFIG_KEY_BOOL,
@@ -42,6 +43,7 @@ enum config_key_type {
     CONFIG_KEY_STRING,
     CONFIG_KEY_PATH,
     CONFIG_KEY_CHOICE,
+    CONFIG_KEY_SWITCH,
 };
 
 struct config_key {

@@ -41,6 +41,7 @@ static const struct {
     [CONFIG_KEY_STRING] = {"TEXT", FILE_TYPE(STRING), NULL},
     [CONFIG_KEY_PATH] = {"PATH", FILE_TYPE(STRING), NULL},
     [CONFIG_KEY_CHOICE] = {"CHOICE", FILE_TYPE(STRING), NULL},
+    [CONFIG_KEY_SWITCH] = {"", 0, NULL},
 };
 
 bool config_value_is_text(const struct config_key *key)
@@ -71,6 +72,7 @@ void config_value_append_expected(struct buffer *out, const struct config_key *k
 {
     switch (key->type) {
     case CONFIG_KEY_BOOL:
+    case CONFIG_KEY_SWITCH:
         buffer_append_literal(out, "true or false");
         return;
     case CONFIG_KEY_INTEGER:
@@ -154,6 +156,7 @@ int config_value_store(const struct config_key *key, const char *text, void *set
 
     switch (key->type) {
     case CONFIG_KEY_BOOL:
+    case CONFIG_KEY_SWITCH:
         if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
             return ERROR_MALFORMED;
         *(bool *)field = text[0] == 't';

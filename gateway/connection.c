@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "common/poller.h"
 #include "gateway/gateway.h"
+#include "gateway/replay.h"
 #include "gateway/room.h"
 #include "gateway/websocket_transport.h"
 
@@ -420,7 +421,9 @@ static size_t output_limit(const struct gateway *gateway, const struct connectio
 {
     size_t limit = connection->protocol->output_limit;
 
-    return limit > gateway->settings->outbound_queue ? limit : gateway->settings->outbound_queue;
+    if (limit < gateway->settings->outbound_queue)
+        limit = gateway->settings->outbound_queue;
+    return limit + replay_allowance(connection);
 }
 
 char *connection_reserve(struct gateway *gateway, struct connection *connection, size_t length)

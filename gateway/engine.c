@@ -11,6 +11,7 @@
 #include "gateway/handshake.h"
 #include "gateway/packet.h"
 #include "gateway/polling.h"
+#include "gateway/replay.h"
 #include "gateway/websocket_transport.h"
 #include "proto/engineio.h"
 
@@ -147,6 +148,7 @@ void engine_receive(struct gateway *gateway, struct connection *connection, stru
         break;
     case ENGINEIO_PONG: /* an unasked one restarts the interval too, as in the reference */
         await_ping(gateway, connection);
+        replays_end(gateway, connection);
         break;
     case ENGINEIO_PING: /* the heartbeat's direction is from the server */
         engine_fail(gateway, connection, CLOSE_TRANSPORT_ERROR);

@@ -417,7 +417,7 @@ void packet_receive(struct gateway *gateway, struct connection *connection, stru
             on_event(gateway, socket, &packet, (struct bytes){0});
         break;
     case SOCKETIO_DISCONNECT:
-        socket_close(gateway, socket, CLOSE_CLIENT_CLOSE);
+        socket_close(gateway, socket, CLOSE_CLIENT_DISCONNECT);
         break;
     default: /* an acknowledgement: nothing that this gateway sends asks for one */
         break;

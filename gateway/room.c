@@ -23,7 +23,7 @@ enum {
 };
 
 #define NOT_DIRTY   UINT32_MAX
-#define SOCKET_MASK 0x1fffffffU /* of struct member */
+#define SOCKET_MASK 0x0fffffffU /* of struct member */
 
 /* Runs of a turn's chunk. */
 struct volatile_runs {
@@ -97,6 +97,8 @@ static void room_free(struct gateway *gateway, struct room *room)
     assert(room->websocket.members == 0 && !room->others);
     if (room->dirty_slot != NOT_DIRTY)
         gateway->fanout.dirty[room->dirty_slot] = NULL;
+    if (gateway->fanout.latest == room)
+        gateway->fanout.latest = NULL;
     table_remove(&room->namespace->rooms, room);
     gateway->fanout.room_count--;
     free(room->members);
@@ -226,6 +228,25 @@ static void leave_stream(struct gateway *gateway, struct room *room, struct memb
 
 /* -- members --------------------------------------------------------------------------------- */
 
+static void set_several(const struct membership *membership, bool several)
+{
+    struct room *room = membership->room;
+    struct member *member = &room->members[membership->slot];
+
+    room->several += (uint32_t)several;
+    room->several -= member->several;
+    member->several = several;
+}
+
+/* Notes who is in several rooms: the socket has entered one (which stands last) or left one. */
+static void count_several(const struct socket *socket, bool entered)
+{
+    if (entered && socket->room_count > 1)
+        set_several(&socket->rooms[socket->room_count - 1], true);
+    if (socket->room_count && socket->room_count <= 2)
+        set_several(&socket->rooms[0], socket->room_count > 1);
+}
+
 void room_add(struct gateway *gateway, struct socket *socket, struct bytes name, uint64_t joined_pos,
               bool watch)
 {
@@ -251,6 +272,9 @@ void room_add(struct gateway *gateway, struct socket *socket, struct bytes name,
     room->members[room->count] = (struct member){
         .connection = socket->connection, .watch = watch, .socket = (uint32_t)socket->number & SOCKET_MASK};
     enter_stream(room, &room->members[room->count++]);
+    if (socket->room_count > 1)
+        rooms_catch_up(gateway, socket->connection); /* what comes in this room stands behind it */
+    count_several(socket, true);
 }
 
 void room_remove(struct gateway *gateway, struct socket *socket, struct membership *membership)
@@ -259,6 +283,7 @@ void room_remove(struct gateway *gateway, struct socket *socket, struct membersh
     uint32_t slot = membership->slot;
 
     leave_stream(gateway, room, &room->members[slot]);
+    room->several -= room->members[slot].several;
     room->count--;
     if (slot != room->count) {
         struct socket *moved;
@@ -268,6 +293,7 @@ void room_remove(struct gateway *gateway, struct socket *socket, struct membersh
         socket_membership_in(moved, room)->slot = slot;
     }
     socket_membership_drop(socket, membership);
+    count_several(socket, false);
     if (room->count == 0)
         room_free(gateway, room);
 }
@@ -301,6 +327,7 @@ void rooms_flush(struct gateway *gateway)
                 flush_stream(gateway, room, encoding);
     }
     fanout->dirty_count = 0;
+    fanout->latest = NULL;
 }
 
 void rooms_catch_up(struct gateway *gateway, struct connection *connection)
@@ -482,6 +509,18 @@ static void deliver_to_some(struct gateway *gateway, struct room *room, const st
 
 /* -- records --------------------------------------------------------------------------------- */
 
+/* The room is about to get an event: its members have what their other rooms got before. */
+static void order_rooms(struct gateway *gateway, const struct room *room)
+{
+    if (room->several == 0 || gateway->fanout.latest == room)
+        return;
+    if (gateway->fanout.dirty_count > (room->dirty_slot == NOT_DIRTY ? 0 : 1))
+        for (uint32_t i = 0; i < room->count; i++)
+            if (room->members[i].several)
+                rooms_catch_up(gateway, room->members[i].connection);
+    gateway->fanout.latest = room;
+}
+
 void room_deliver(struct gateway *gateway, struct room *room, const struct wire_deliver *record)
 {
     struct member *excepted = NULL;
@@ -498,6 +537,7 @@ void room_deliver(struct gateway *gateway, struct room *room, const struct wire_
         if (membership)
             excepted = &room->members[membership->slot];
     }
+    order_rooms(gateway, room);
     event_init(&event, gateway, room->namespace, record);
     for (unsigned encoding = 0; encoding < stream_count(room); encoding++) {
         struct member *without = excepted && excepted->encoding == encoding ? excepted : NULL;

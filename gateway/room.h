@@ -4,7 +4,9 @@
  * What one turn brings for one room is encoded once for each encoding (gateway/encoding.h) that has members
  * in it: a stream, whose bytes of the turn are one chunk; at the end of the turn it is handed to every
  * member of that encoding.  Each member remembers how much of the chunk is not for it (what came before it
- * joined) or has been handed to it already (because something of its own had to follow).
+ * joined) or has been handed to it already (because something of its own, or of another room, had to follow).
+ * So what reaches a socket is in the order in which it came, whatever the rooms: its last event is the offset
+ * from which it recovers (docs/protocol.md, section 1), and nothing before it may come behind it.
  */
 #ifndef HUBBUB_GATEWAY_ROOM_H
 #define HUBBUB_GATEWAY_ROOM_H
@@ -36,7 +38,8 @@ struct member {
     uint32_t skip;         /* bytes of the stream's turn that are not for it */
     uint32_t watch : 1;    /* wants hubbub:presence */
     uint32_t encoding : 2; /* enum encoding, of its connection */
-    uint32_t socket : 29;  /* its index */
+    uint32_t several : 1;  /* its socket is in other rooms, too */
+    uint32_t socket : 28;  /* its index */
 };
 
 struct volatile_runs;
@@ -56,6 +59,7 @@ struct room {
     struct stream websocket;
     struct stream *others; /* of the encodings behind WEBSOCKET; NULL while they have no members */
     uint32_t dirty_slot;   /* in the fan-out's list */
+    uint32_t several;      /* members whose sockets are in other rooms, too */
     uint16_t name_length;
     char name[];
 };
@@ -71,7 +75,8 @@ struct membership {
 struct fanout {
     struct room **dirty; /* those with a chunk of this turn */
     uint32_t dirty_count, dirty_capacity;
-    struct chunk **spare; /* empty chunks for the next turn */
+    const struct room *latest; /* of those with members in several rooms: what got this turn's last event */
+    struct chunk **spare;      /* empty chunks for the next turn */
     uint32_t spare_count;
     uint32_t room_count;
     struct buffer head; /* what an event with attachments starts with */

@@ -252,6 +252,7 @@ static void say_hello(struct router_link *link)
     uint32_t cursor = 0, walk = 0;
     uint64_t count = 0;
 
+    sockets_begin_again(gateway);
     wire_put_hello(&link->batch,
                    &(struct wire_hello){.name = bytes_from_text(settings->name),
                                         .incarnation = gateway->incarnation,

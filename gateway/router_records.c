@@ -8,8 +8,21 @@
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
 #include "gateway/handshake.h"
+#include "gateway/replay.h"
 #include "gateway/upgrade.h"
 #include "proto/socketio.h"
+
+/* Whether events reach it that are for no room: the rules of its namespace say so. */
+static bool is_reached_alone(const struct socket *socket)
+{
+    const struct rule_set *rules = &socket->namespace->config->rules;
+
+    for (size_t i = 0; i < rules->count; i++)
+        if (rules->rules[i].class != RULE_VOLATILE && (rules->rules[i].deliver == RULE_DELIVER_SELF ||
+                                                       rules->rules[i].deliver == RULE_DELIVER_NAMESPACE))
+            return true;
+    return false;
+}
 
 /* A connection that missed what can't be replayed, or whose publishes have an unknown outcome. */
 static void close_unresumable(struct gateway *gateway)
@@ -20,7 +33,7 @@ static void close_unresumable(struct gateway *gateway)
     uint32_t cursor = 0;
 
     while ((socket = sockets_next(gateway, &cursor)))
-        if (socket->room_count)
+        if (socket->connected && (socket->room_count || is_reached_alone(socket)))
             engine_close(gateway, socket->connection, CLOSE_NOT_RESUMABLE);
     while ((request = requests_walk(&gateway->requests, &walk))) {
         socket =
@@ -187,7 +200,9 @@ static int on_emit(struct gateway *gateway, struct wire_reader *reader)
     socket = sockets_find(gateway, record.socket);
     if (!socket)
         return 0;
-    if (record.flags & WIRE_DELIVER_VOLATILE && socket->connection->blocked)
+    if (!socket->connected)
+        replay_keep(socket, &record);
+    else if (record.flags & WIRE_DELIVER_VOLATILE && socket->connection->blocked)
         gateway->counters.dropped_slow_reader++;
     else
         socket_emit(gateway, socket, record.payload, record.attachments);

@@ -8,6 +8,7 @@
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/replay.h"
 #include "proto/json_text.h"
 #include "proto/socketio.h"
 
@@ -30,15 +31,21 @@ struct socket *socket_new(struct gateway *gateway, struct connection *connection
     return socket;
 }
 
+static void leave_rooms(struct gateway *gateway, struct socket *socket)
+{
+    while (socket->room_count)
+        room_remove(gateway, socket, &socket->rooms[socket->room_count - 1]);
+}
+
 static void socket_free(struct gateway *gateway, struct socket *socket)
 {
     struct socket **link = &socket->connection->sockets;
 
-    while (socket->room_count)
-        room_remove(gateway, socket, &socket->rooms[socket->room_count - 1]);
+    leave_rooms(gateway, socket);
     while (*link != socket)
         link = &(*link)->next;
     *link = socket->next;
+    replay_free(socket);
     slot_table_remove(&gateway->sockets, socket->number);
     namespace_release(&gateway->namespaces, socket->namespace);
     free(socket->rooms);
@@ -205,11 +212,12 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
     if (socket->connection->arrival)
         return; /* it has moved here, and its client knows */
     buffer_clear(out);
-    socketio_append_connect(out, socket->namespace->name, record->sid, (struct bytes){0});
+    socketio_append_connect(out, socket->namespace->name, record->sid, record->pid);
 
     struct bytes packet = buffer_bytes(out);
 
     engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
+    replay_send(gateway, socket);
 }
 
 /* Forgets the socket, and tells the router unless it knows. */
@@ -267,6 +275,18 @@ void sockets_move(struct gateway *gateway, struct connection *from, struct conne
     }
     to->sockets = from->sockets;
     from->sockets = NULL;
+}
+
+void sockets_begin_again(struct gateway *gateway)
+{
+    struct socket *socket;
+    uint32_t cursor = 0;
+
+    while ((socket = sockets_next(gateway, &cursor)))
+        if (!socket->connected) {
+            replay_free(socket);
+            leave_rooms(gateway, socket);
+        }
 }
 
 void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason)

@@ -22,6 +22,7 @@ enum { SID_LENGTH_MAX = 28 };
 
 struct connection;
 struct gateway;
+struct replay;
 struct request;
 
 struct socket {
@@ -29,7 +30,8 @@ struct socket {
     struct connection *connection;
     struct namespace_rooms *namespace;
     struct membership *rooms;
-    uint64_t number; /* on the link, and in the gateway's table */
+    struct replay *replay; /* what it missed while it was away; NULL for nothing */
+    uint64_t number;       /* on the link, and in the gateway's table */
     uint16_t room_count, room_capacity;
     uint32_t unanswered; /* the weights of its requests to the router */
     bool connected;
@@ -61,6 +63,9 @@ struct socket *socket_new(struct gateway *gateway, struct connection *connection
 
 /* Forgets one socket and tells the router; the connection lives. */
 void socket_close(struct gateway *gateway, struct socket *socket, enum close_reason reason);
+
+/* A new link begins: what the former one began for sockets that are still connecting will be said again. */
+void sockets_begin_again(struct gateway *gateway);
 
 /* The connection ends: its sockets go, and the router is told. */
 void sockets_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);

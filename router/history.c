@@ -1,13 +1,13 @@
 /*
- * Pages of history; see history.h.  It owns the reads on their way.  Its one surprising rule: the journal may
- * show a committed message that has not been released yet; such a one is left out, since it is still to be
- * delivered.
+ * Pages of history for sockets; see history.h.  It owns their requests on their way.  Its one surprising
+ * rule: a join counts from the moment its page is there, so what was released while the page was read comes
+ * out of memory; when memory has lost some of that already, the page is read again.
  */
 #include "router/history.h"
 
 #include "common/memory.h"
-#include "router/listing.h"
 #include "router/membership.h"
+#include "router/page.h"
 #include "router/reply.h"
 #include "router/rows.h"
 
@@ -15,79 +15,33 @@
 
 enum {
     PAGE_DEFAULT = 50,
-    READS_MAX = 160, /* with the journal at once; its other places are for replay and recovery */
-    PAGES_MAX = 65536,
+    JOIN_READS_MAX = 5, /* of one join, whose room outruns memory while its page is read */
 };
 
-/* A read on its way.  For a join it takes the newest messages. */
-struct page {
-    struct journal_read read;     /* must stay first */
-    struct page *previous, *next; /* of all */
-    struct page *next_queued;     /* of those that the journal does not have yet */
+/* Somebody waits for a page.  For a join it takes the newest messages. */
+struct page_request {
+    struct page page;                     /* must stay first */
+    struct page_request *previous, *next; /* of all */
     struct router *router;
     struct gateway_link *link; /* held */
     struct room *room;         /* held */
     uint64_t socket, serial, request;
     uint64_t asked_pos; /* of a join: where its ticket came back */
     bool join, watch;
-    bool newest;     /* the newest of what the bounds allow */
-    bool from_start; /* the oldest of all, which the journal knows as the newest before limit + 1 */
-    bool abandoned;  /* answered already */
+    bool abandoned; /* answered already */
+    uint8_t reads;
 };
 
 /* Who asked; NULL when it is gone, even when its gateway has given its number to another. */
-static struct session *page_session(const struct page *page)
+static struct session *request_session(const struct page_request *request)
 {
-    return session_find_same(&page->link->sessions, page->socket, page->serial);
+    return session_find_same(&request->link->sessions, request->socket, request->serial);
 }
-
-/* Numbers of the messages asked for: none when first > last. */
-struct range {
-    uint64_t first, last;
-    bool newest; /* the newest of what the bounds allow */
-    bool more;
-};
 
 /* SQLite's numbers end there; no room gets that far. */
 static uint64_t clamp(uint64_t seq)
 {
     return seq < INT64_MAX ? seq : INT64_MAX;
-}
-
-static struct range plan(uint64_t last_seq, uint64_t before, bool has_after, uint64_t after, unsigned limit)
-{
-    struct range range = {.newest = !has_after};
-
-    if (has_after) {
-        if (after >= last_seq)
-            return (struct range){.first = 1};
-        range.first = after + 1;
-        range.last = last_seq - after > limit ? after + limit : last_seq;
-        range.more = range.last < last_seq;
-        return range;
-    }
-    range.last = before && before - 1 < last_seq ? before - 1 : last_seq;
-    range.first = range.last > limit ? range.last - limit + 1 : 1;
-    range.more = range.first > 1;
-    return range;
-}
-
-static bool in_memory(const struct room *room, const struct range *range)
-{
-    uint64_t oldest = recent_room_oldest(room);
-
-    return range->first > range->last || (oldest && oldest <= range->first);
-}
-
-static void list_from_memory(struct listing *listing, const struct room *room, uint64_t first, uint64_t last)
-{
-    for (uint64_t seq = first; seq <= last && listing->count < LISTING_MAX; seq++) {
-        const struct message *message = recent_room_find(room, seq);
-
-        if (!message)
-            return;
-        listing->items[listing->count++] = &message->ticket.entry.message;
-    }
 }
 
 static void answer_page(struct router *router, struct gateway_link *link, uint64_t request,
@@ -147,177 +101,142 @@ static void refuse_join(struct router *router, struct session *session, struct r
 
 /* -- reads ------------------------------------------------------------------------------------ */
 
-static void end_page(struct page *page)
+static void end_request(struct page_request *request)
 {
-    struct router *router = page->router;
+    struct router *router = request->router;
 
-    if (page->previous)
-        page->previous->next = page->next;
+    if (request->previous)
+        request->previous->next = request->next;
     else
-        router->pages = page->next;
-    if (page->next)
-        page->next->previous = page->previous;
-    router->page_count--;
-    room_release(&router->rooms, page->room);
-    link_release(page->link);
-    journal_read_free(&page->read);
-    free(page);
+        router->page_requests = request->next;
+    if (request->next)
+        request->next->previous = request->previous;
+    room_release(&router->rooms, request->room);
+    link_release(request->link);
+    page_free(&request->page);
+    free(request);
 }
 
-/* What the page shows and has been released. */
-static void list_from_page(struct listing *listing, const struct page *page)
+/*
+ * The newest messages up to now: the page, and behind it what was released while it was read.  False when
+ * memory does not have all of that.
+ */
+static bool list_for_join(struct listing *listing, const struct page_request *request)
 {
-    for (size_t i = 0; i < page->read.count && listing->count < LISTING_MAX; i++) {
-        const struct journal_message *fields = &page->read.messages[i];
+    uint64_t last = request->room->last_seq;
+    unsigned limit = request->page.bounds.limit;
+    struct listing added = {0};
+    uint64_t shown, first;
+    unsigned kept;
 
-        if (!page->room->seq_known || fields->seq <= page->room->last_seq)
-            listing->items[listing->count++] = fields;
-    }
-    listing->more = page->read.more;
-    if (page->from_start)
-        listing->more = page->room->seq_known ? page->room->last_seq > page->read.limit
-                                              : listing->count == page->read.limit;
-}
-
-/* The newest messages up to now: the page, and behind it what was released while it was read. */
-static void list_for_join(struct listing *listing, const struct page *page)
-{
-    uint64_t last = page->room->last_seq;
-    uint64_t shown;
-
-    list_from_page(listing, page);
+    page_list(&request->page, listing);
     shown = listing->count ? listing->items[listing->count - 1]->seq : 0;
-    if (shown < last) {
-        unsigned limit = page->read.limit;
-        uint64_t first = last - shown >= limit ? last - limit + 1 : shown + 1;
-        struct listing added = {0};
-        unsigned kept;
-
-        list_from_memory(&added, page->room, first, last);
-        kept = shown && first == shown + 1 && added.count == last - shown ? limit - added.count : 0;
-        if (kept > listing->count)
-            kept = listing->count;
-        listing->more |= kept < listing->count || first > 1;
-        memmove(listing->items, listing->items + listing->count - kept, kept * sizeof *listing->items);
-        memcpy(listing->items + kept, added.items, added.count * sizeof *listing->items);
-        listing->count = kept + added.count;
-    }
+    if (shown >= last)
+        return true;
+    first = last - shown >= limit ? last - limit + 1 : shown + 1;
+    page_list_memory(&added, request->room, first, last);
+    if (added.count != last - first + 1)
+        return false;
+    kept = first == shown + 1 ? limit - added.count : 0;
+    if (kept > listing->count)
+        kept = listing->count;
+    listing->more |= kept < listing->count || first > shown + 1;
+    memmove(listing->items, listing->items + listing->count - kept, kept * sizeof *listing->items);
+    memcpy(listing->items + kept, added.items, added.count * sizeof *listing->items);
+    listing->count = kept + added.count;
+    return true;
 }
 
-static void finish_page(struct page *page, struct session *session)
+static void refuse_page(struct page_request *request, struct session *session, enum refusal_code code)
 {
-    struct router *router = page->router;
-    struct membership *membership = session_membership(session, room_name(page->room));
+    if (request->join)
+        refuse_join(request->router, session, request->room, request->request, code);
+    else
+        reply_refuse(request->router, request->link, request->request, code, NULL);
+}
+
+/* False when the page is to be read again. */
+static bool answer_request(struct page_request *request, struct session *session)
+{
     struct listing listing = {0};
+    struct membership *membership;
+    bool joins;
 
-    session->reads--;
-    if (page->abandoned)
-        return;
-    if (page->read.result) {
-        if (page->join)
-            refuse_join(router, session, page->room, page->request, REFUSAL_UNAVAILABLE);
-        else
-            reply_refuse(router, page->link, page->request, REFUSAL_UNAVAILABLE, NULL);
-        return;
+    if (!request->join) {
+        page_list(&request->page, &listing);
+        answer_page(request->router, request->link, request->request, request->room, &listing,
+                    !request->page.bounds.has_after);
+        return true;
     }
-    if (page->join) {
-        bool joins = !membership->member;
+    if (!list_for_join(&listing, request))
+        return false;
+    membership = session_membership(session, room_name(request->room));
+    joins = !membership->member;
+    answer_join(request->router, session, membership, request->request, request->watch, &listing);
+    if (joins && membership->joined_pos != request->asked_pos)
+        rows_move(request->router, session, membership);
+    return true;
+}
 
-        list_for_join(&listing, page);
-        answer_join(router, session, membership, page->request, page->watch, &listing);
-        if (joins && membership->joined_pos != page->asked_pos)
-            rows_move(router, session, membership);
-    } else {
-        list_from_page(&listing, page);
-        answer_page(router, page->link, page->request, page->room, &listing, page->newest);
+/* Whether it is on its way once more. */
+static bool read_again(struct page_request *request, struct session *session)
+{
+    page_free(&request->page);
+    if (++request->reads < JOIN_READS_MAX && page_start(request->router, &request->page) == 0)
+        return true;
+    refuse_page(request, session, REFUSAL_BUSY);
+    return false;
+}
+
+static bool is_wanted(const struct page *page)
+{
+    const struct page_request *request = (const struct page_request *)page;
+
+    return !request->abandoned && request_session(request);
+}
+
+static void on_page(struct page *page, int result)
+{
+    struct page_request *request = (struct page_request *)page;
+    struct session *session = request_session(request);
+
+    if (session && !request->abandoned) {
+        if (result)
+            refuse_page(request, session, result == ERROR_BUSY ? REFUSAL_BUSY : REFUSAL_UNAVAILABLE);
+        else if (!answer_request(request, session) && read_again(request, session))
+            return;
     }
-}
-
-static void read_queued(struct router *router);
-
-static void page_read(struct journal_read *read, void *argument)
-{
-    struct page *page = argument;
-    struct router *router = page->router;
-    struct session *session = page_session(page);
-
-    (void)read;
-    router->page_reads--;
-    if (session)
-        finish_page(page, session);
-    end_page(page);
-    read_queued(router);
-}
-
-/* Nobody waits for it any more. */
-static bool pointless(const struct page *page)
-{
-    return page->abandoned || !page_session(page);
-}
-
-static void forget_page(struct page *page)
-{
-    struct session *session = page_session(page);
-
     if (session)
         session->reads--;
-    end_page(page);
-}
-
-/* Hands over to the journal what it may have. */
-static void read_queued(struct router *router)
-{
-    struct page *page;
-
-    while ((page = router->queued_first) && router->page_reads < READS_MAX) {
-        bool skip = pointless(page);
-
-        if (!skip && journal_read(router->journal, &page->read))
-            return;
-        router->queued_first = page->next_queued;
-        if (skip)
-            forget_page(page);
-        else
-            router->page_reads++;
-    }
-}
-
-static void enqueue(struct router *router, struct page *page)
-{
-    page->next = router->pages;
-    if (page->next)
-        page->next->previous = page;
-    router->pages = page;
-    router->page_count++;
-    if (router->queued_first)
-        router->queued_last->next_queued = page;
-    else
-        router->queued_first = page;
-    router->queued_last = page;
+    end_request(request);
 }
 
 /* Asks for the page that is described but for its owner; ERROR_BUSY when too many are on their way. */
-static int start_page(struct router *router, struct session *session, const struct page *description)
+static int start_page(struct router *router, struct session *session, const struct page_request *description)
 {
-    struct page *page;
+    struct page_request *request;
 
-    if (router->page_count >= PAGES_MAX || session->reads >= SESSION_READS_MAX)
+    if (session->reads >= SESSION_READS_MAX)
         return ERROR_BUSY;
-    page = memory_new(sizeof *page);
-    *page = *description;
-    page->router = router;
-    page->link = link_hold(session->link);
-    page->socket = session->socket;
-    page->serial = session->serial;
-    page->read.kind = JOURNAL_READ_PAGE;
-    page->read.namespace = page->room->namespace->name;
-    page->read.room = room_name(room_hold(page->room));
-    page->read.done = page_read;
-    page->read.argument = page;
+    request = memory_new(sizeof *request);
+    *request = *description;
+    request->router = router;
+    request->link = link_hold(session->link);
+    request->socket = session->socket;
+    request->serial = session->serial;
+    request->page.namespace = request->room->namespace->name;
+    request->page.room = room_name(room_hold(request->room));
+    request->page.done = on_page;
+    request->page.wanted = is_wanted;
+    request->next = router->page_requests;
+    if (request->next)
+        request->next->previous = request;
+    router->page_requests = request;
+    if (page_start(router, &request->page) < 0) {
+        end_request(request);
+        return ERROR_BUSY;
+    }
     session->reads++;
-    enqueue(router, page);
-    router->counters.pages_disk++;
-    read_queued(router);
     return 0;
 }
 
@@ -328,14 +247,12 @@ void history_request(struct router *router, struct gateway_link *link, const str
     struct session *session = session_find(&link->sessions, record->socket);
     struct membership *membership = session ? session_membership(session, record->room) : NULL;
     uint64_t limit = record->limit ? record->limit : PAGE_DEFAULT;
-    uint64_t before = clamp(record->before), after = record->has_after ? clamp(record->after) : 0;
+    struct page_bounds bounds = {
+        .has_after = record->has_after, .before = clamp(record->before), .after = clamp(record->after)};
     struct listing listing = {0};
-    struct range range;
     struct room *room;
-    bool from_start;
 
-    if (limit > router->settings->max_history)
-        limit = router->settings->max_history;
+    bounds.limit = (unsigned)(limit < router->settings->max_history ? limit : router->settings->max_history);
     if (session && !room_name_valid(record->room)) {
         reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
         return;
@@ -344,29 +261,20 @@ void history_request(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_NOT_JOINED, NULL);
         return;
     }
-    if (before && record->has_after) {
+    if (bounds.before && bounds.has_after) {
         reply_refuse(router, link, record->request, REFUSAL_BAD_REQUEST,
                      "history takes before or after, not both");
         return;
     }
     room = membership->room;
-    range = plan(room->last_seq, before, record->has_after, after, (unsigned)limit);
-    if (room->seq_known && in_memory(room, &range)) {
-        list_from_memory(&listing, room, range.first, range.last);
-        listing.more = range.more;
+    if (room->seq_known && page_from_memory(room, &bounds, &listing)) {
         router->counters.pages_memory++;
-        answer_page(router, link, record->request, room, &listing, range.newest);
+        answer_page(router, link, record->request, room, &listing, !bounds.has_after);
         return;
     }
-    from_start = record->has_after && after == 0;
-    if (start_page(router, session,
-                   &(struct page){.room = room,
-                                  .request = record->request,
-                                  .newest = !record->has_after,
-                                  .from_start = from_start,
-                                  .read = {.before = from_start ? limit + 1 : before,
-                                           .after = after,
-                                           .limit = (unsigned)limit}}) < 0)
+    if (start_page(
+            router, session,
+            &(struct page_request){.room = room, .request = record->request, .page = {.bounds = bounds}}) < 0)
         reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
 }
 
@@ -374,34 +282,33 @@ void history_join(struct router *router, struct session *session, struct members
                   uint64_t request, bool watch, unsigned count)
 {
     struct room *room = membership->room;
-    struct range range = plan(room->last_seq, 0, false, 0, count);
+    struct page_bounds bounds = {.limit = count};
     struct listing listing = {0};
 
-    if (in_memory(room, &range)) {
-        list_from_memory(&listing, room, range.first, range.last);
-        listing.more = range.more;
+    if (page_from_memory(room, &bounds, &listing)) {
         router->counters.pages_memory++;
         answer_join(router, session, membership, request, watch, &listing);
         return;
     }
     if (start_page(router, session,
-                   &(struct page){.room = room,
-                                  .request = request,
-                                  .asked_pos = router->released,
-                                  .join = true,
-                                  .watch = watch,
-                                  .read = {.limit = count}}) < 0)
+                   &(struct page_request){.room = room,
+                                          .request = request,
+                                          .asked_pos = router->released,
+                                          .join = true,
+                                          .watch = watch,
+                                          .page = {.bounds = bounds}}) < 0)
         refuse_join(router, session, room, request, REFUSAL_BUSY);
 }
 
 void history_abandon_joins(struct router *router, struct session *session, const struct room *room)
 {
-    for (struct page *page = router->pages; page; page = page->next) {
+    for (struct page_request *request = router->page_requests; request; request = request->next) {
         struct buffer *scratch = &router->scratch;
 
-        if (!page->join || page->abandoned || page->serial != session->serial || page->room != room)
+        if (!request->join || request->abandoned || request->serial != session->serial ||
+            request->room != room)
             continue;
-        page->abandoned = true;
+        request->abandoned = true;
         session_membership(session, room_name(room))->pending--;
         buffer_clear(scratch);
         membership_append_ok(scratch, room);
@@ -410,23 +317,24 @@ void history_abandon_joins(struct router *router, struct session *session, const
         buffer_append_literal(scratch, ",\"members\":");
         buffer_append_u64(scratch, room->members);
         buffer_append_literal(scratch, ",\"history\":[],\"more\":true}");
-        reply_answer(page->link, page->request, buffer_bytes(scratch));
+        reply_answer(request->link, request->request, buffer_bytes(scratch));
     }
 }
 
 void history_settle_joins(struct router *router, struct session *session)
 {
-    for (struct page *page = session->reads ? router->pages : NULL; page; page = page->next) {
+    for (struct page_request *request = session->reads ? router->page_requests : NULL; request;
+         request = request->next) {
         struct membership *membership;
 
-        if (page->serial != session->serial || page->link != session->link || page->socket != session->socket)
+        if (request_session(request) != session)
             continue;
         session->reads--;
-        if (!page->join || page->abandoned)
+        if (!request->join || request->abandoned)
             continue;
-        page->abandoned = true;
-        membership = session_membership(session, room_name(page->room));
+        request->abandoned = true;
+        membership = session_membership(session, room_name(request->room));
         membership->pending--;
-        session_enter(&router->sessions, session, membership, page->asked_pos, page->watch);
+        session_enter(&router->sessions, session, membership, request->asked_pos, request->watch);
     }
 }

@@ -109,18 +109,20 @@ struct journal_entry {
     struct journal_message message;
     const struct journal_change *change; /* CHANGE only */
 
-    /* WRITE only: message.publish_id is the client's own and counts once within this scope for
+    /* WRITE: message.publish_id is the client's own and counts once within this scope for
        JOURNAL_DEDUP_HOURS; length 0 when the id is not the client's.  Scopes of a sender's name and
-       of a room are kept apart by the caller. */
+       of a room are kept apart by the caller.
+       PASS: what was published with that id is asked for; length 0 when nothing is. */
     struct bytes dedup_scope;
 
     /*
      * Comes back.  For WRITE 0: committed, message.{pos,seq,at} are its own.
      *   ERROR_EXISTS: the same id was committed before; pos, seq and at are of that first one.
      *   ERROR_NO_SPACE: the disk is full; nothing of it was kept, and it took no number.
-     * For PASS always 0; message.pos is the last position given out before it, message.seq the last
-     * number of its room (0 for a room without messages).  The same for CHANGE, with result 0 when it is
-     * committed, and ERROR_NO_SPACE when the disk is full and the rows stay as they were.
+     * For PASS 0; message.pos is the last position given out before it, message.seq the last
+     * number of its room (0 for a room without messages).  Or ERROR_EXISTS, as above, to what asks for an id.
+     * For CHANGE as for PASS, with 0 when it is committed, and ERROR_NO_SPACE when the disk is full and the
+     * rows stay as they were.
      */
     int result;
 };
@@ -196,33 +198,54 @@ const char *journal_failure(const struct journal *journal);
 
 void journal_statistics(const struct journal *journal, struct journal_statistics *out);
 
+struct journal_missed_room {
+    struct bytes room;
+    uint64_t from; /* missed is what comes after this position */
+};
+
 /*
  * Reads of what memory no longer has, by a thread of their own with a connection of their own.
  *
  * A page: archived messages of one room with after < seq < before (exclusive, 0: no bound), the newest
- * `limit` of them when `before` is set or neither is, the oldest `limit` when only `after` is; always handed
- * out in ascending order.
+ * `limit` of them when `before` is set or neither is, the oldest `limit` when only `after` is or `forward`
+ * says so; always handed out in ascending order.  It ends early, with the message that takes the bytes of its
+ * texts beyond max_bytes (0: no bound), and then `more` is true.  The journal may have removed a room's older
+ * messages: first_seq says from which number on it has them.
  * A range: all messages with first <= pos <= last, until the bytes of their texts exceed max_bytes
  * (then `complete` is false).
+ * What was missed: for a client that was away, the messages of both classes that were for its rooms and its
+ * namespace, in pos order: each with from < pos <= last, where from is that of the room, or namespace_from
+ * for a message to the whole namespace (DELIVER_NAMESPACE, whichever room it names).  All or nothing: more
+ * than `limit` of them, or more than max_bytes of texts, give `complete` false and no message;
+ * ERROR_NOT_FOUND when one may have been removed.  DELIVER_OTHERS and archived DELIVER_SELF messages of a
+ * room are among them whoever sent them; a logged DELIVER_SELF message is found under its sender's sid
+ * instead of its room: name that as one of the rooms.
  */
 struct journal_read {
     struct journal_read *next; /* the journal's */
-    enum { JOURNAL_READ_PAGE, JOURNAL_READ_RANGE } kind;
-    struct bytes namespace, room; /* PAGE; valid until done */
-    uint64_t before, after;       /* PAGE */
-    unsigned limit;               /* PAGE: at most 200 */
-    uint64_t first, last;         /* RANGE */
-    uint64_t max_bytes;           /* RANGE */
+    enum { JOURNAL_READ_PAGE, JOURNAL_READ_RANGE, JOURNAL_READ_MISSED } kind;
+    struct bytes namespace;                  /* PAGE, MISSED; as all that is pointed to, valid until done */
+    struct bytes room;                       /* PAGE */
+    uint64_t before, after;                  /* PAGE */
+    bool forward;                            /* PAGE: from the oldest on, whatever the bounds are */
+    const struct journal_missed_room *rooms; /* MISSED: each once, in any order */
+    size_t room_count;                       /* MISSED */
+    uint64_t namespace_from;                 /* MISSED */
+    unsigned limit;                          /* PAGE: at most 200; MISSED */
+    uint64_t first;                          /* RANGE */
+    uint64_t last;                           /* RANGE, MISSED */
+    uint64_t max_bytes;
     void (*done)(struct journal_read *read, void *argument);
     void *argument;
 
     /* Valid in done() and until journal_read_free(). */
-    int result; /* 0, or ERROR_IO, ERROR_CLOSED */
+    int result; /* 0, or ERROR_IO, ERROR_CLOSED; MISSED: ERROR_NOT_FOUND */
     struct journal_message *messages;
     size_t count;
-    bool more;     /* PAGE: the bounds hold further messages beyond the limit */
-    bool complete; /* RANGE */
-    void *memory;  /* the journal's: what the messages' bytes point into */
+    bool more;          /* PAGE: the bounds hold further messages beyond the limits that the journal has */
+    uint64_t first_seq; /* PAGE: the oldest of the room that the journal has; 0 for none */
+    bool complete;      /* RANGE, MISSED */
+    void *memory;       /* the journal's: what the messages' bytes point into */
 };
 
 enum { JOURNAL_READS_WAITING_MAX = 256 };

@@ -1,23 +1,14 @@
 /*
- * The journal's file on disk: lock, schema, checks, connections.  It owns what the file looks like; journal.c
- * opens and closes it, the store, the index and the reader use its helpers.  Its one surprising rule: a new
- * file is made whole in a transaction of the old rollback kind and turned to WAL only then, so a crash leaves
- * either an empty file or a complete one, and one header says whose it is.
- *
- * message   the log itself, in pos order; only sessions are written with it.
- * room      a room's counters and, in recent, the run (journal_run.h) of its newest archived messages.
- * segment   older archived messages of a room, one run a row.
- * dedup     ids of clients that count once, by the day (bucket) of their message; id is a keyed hash.
- * session   who may come back, and in session_room their rooms: written with the commits, as messages are.
- * meta      epoch; dedup_keys, the keys of those hashes; indexed, the position up to which room, segment and
- *           dedup hold what message says.  Beyond it they are brought up to date from message alone, which
- *           is why a row keeps its dedup_scope.  Rows at or below it may be removed, never ones beyond it.
+ * The journal's file on disk: lock, checks, connections, rows.  It owns the file as a whole, journal_schema.c
+ * knows its tables; journal.c opens and closes it, the store, the index and the reader use its helpers.  Its
+ * one surprising rule: a new file is made whole in a transaction of the old rollback kind and turned to WAL
+ * only then, so a crash leaves either an empty file or a complete one, and one header says whose it is.
  */
 #include "router/journal_file.h"
 
 #include "common/buffer.h"
 #include "common/memory.h"
-#include "common/random.h"
+#include "router/journal_schema.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,42 +20,12 @@
 #include <unistd.h>
 
 enum {
-    APPLICATION_ID = 0x48756262, /* "Hubb" */
-    SCHEMA_VERSION = 2,
     WRITER_CACHE_KIB = 2048,
     BUSY_TIMEOUT_MS = 5000,           /* somebody writes to the file by hand */
     WHOLE_CHECK_BYTES_MAX = 64 << 20, /* a check of every page reads about 1 GB a second */
     INDEX_RESERVED_BYTES = 1 << 20,   /* of the -shm file: serves a WAL of 500 MB */
     WAL_KEPT_BYTES = 64 << 20,        /* what a longer WAL is cut back to when it starts over */
 };
-
-/* The texts must stay as SQLite stores them: they are compared at the start.  No NOT NULL and no CHECK: they
-   would cost time on every row, and the one writer knows what it writes. */
-static const struct {
-    const char *name, *sql;
-    unsigned since; /* that schema; 0: the first */
-} tables[] = {
-    {"message", "CREATE TABLE message(pos INTEGER PRIMARY KEY, namespace TEXT, room TEXT, seq INTEGER,"
-                " class INTEGER, deliver INTEGER, meta INTEGER, at INTEGER, publish_id TEXT, event TEXT,"
-                " sender_sid TEXT, sender_name TEXT, dedup_scope TEXT, attachments BLOB, arguments TEXT)"},
-    {"room", "CREATE TABLE room(room_id INTEGER PRIMARY KEY, namespace TEXT, name TEXT, last_seq INTEGER,"
-             " last_at INTEGER, recent BLOB, UNIQUE(namespace, name))"},
-    {"segment", "CREATE TABLE segment(room_id INTEGER, first_seq INTEGER, last_seq INTEGER, positions BLOB,"
-                " PRIMARY KEY(room_id, first_seq)) WITHOUT ROWID"},
-    {"dedup", "CREATE TABLE dedup(bucket INTEGER, id BLOB, pos INTEGER, seq INTEGER, at INTEGER,"
-              " PRIMARY KEY(bucket, id)) WITHOUT ROWID"},
-    {"session",
-     "CREATE TABLE session(id INTEGER PRIMARY KEY, sid TEXT, secret TEXT, namespace TEXT, sender TEXT,"
-     " generation INTEGER, connected_pos INTEGER)",
-     2},
-    {"session_room",
-     "CREATE TABLE session_room(session INTEGER, room TEXT, joined_pos INTEGER, watch INTEGER,"
-     " PRIMARY KEY(session, room)) WITHOUT ROWID",
-     2},
-    {"meta", "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID"},
-};
-
-enum { TABLES = sizeof tables / sizeof *tables };
 
 static bool lacks_space(int code)
 {
@@ -184,16 +145,15 @@ uint64_t journal_message_bytes(const struct journal_message *message)
            message->sender_sid.length + message->sender_name.length;
 }
 
-static int execute(struct journal_file *file, const char *sql, const char *what, char *message,
-                   size_t message_size)
+int journal_file_execute(struct journal_file *file, const char *sql, const char *what, char *message,
+                         size_t message_size)
 {
     if (sqlite3_exec(file->db, sql, NULL, NULL, NULL) == SQLITE_OK)
         return 0;
     return journal_error_describe(file->db, file->path, what, message, message_size);
 }
 
-/* One number from a statement without parameters. */
-static int query_number(struct journal_file *file, const char *sql, uint64_t *out, char *message,
+int journal_file_number(struct journal_file *file, const char *sql, uint64_t *out, char *message,
                         size_t message_size)
 {
     sqlite3_stmt *statement = NULL;
@@ -262,112 +222,6 @@ static int take_lock(struct journal_file *file, char *message, size_t message_si
     return result;
 }
 
-static int insert_meta(struct journal_file *file)
-{
-    sqlite3_stmt *statement = NULL;
-    int result = journal_prepare(file->db,
-                                 "INSERT INTO meta VALUES ('epoch', ?1), ('dedup_keys', ?2), "
-                                 "('indexed', 0)",
-                                 &statement);
-
-    if (!result) {
-        random_id(file->epoch, JOURNAL_EPOCH_LENGTH);
-        random_bytes(file->dedup_keys, sizeof file->dedup_keys);
-        journal_bind_text(statement, 1, bytes_make(file->epoch, JOURNAL_EPOCH_LENGTH));
-        journal_bind_blob(statement, 2, bytes_make((const char *)file->dedup_keys, sizeof file->dedup_keys));
-        result = journal_step(statement);
-    }
-    sqlite3_finalize(statement);
-    return result;
-}
-
-static int create(struct journal_file *file, char *message, size_t message_size)
-{
-    static const char what[] = "cannot be made";
-    char header[128];
-    int result;
-
-    snprintf(header, sizeof header, "BEGIN EXCLUSIVE; PRAGMA application_id = %d; PRAGMA user_version = %d",
-             APPLICATION_ID, SCHEMA_VERSION);
-    result = execute(file, header, what, message, message_size);
-    for (int i = 0; i < TABLES && !result; i++)
-        result = execute(file, tables[i].sql, what, message, message_size);
-    if (!result && insert_meta(file))
-        result = journal_error_describe(file->db, file->path, what, message, message_size);
-    if (!result)
-        result = execute(file, "COMMIT", what, message, message_size);
-    return result;
-}
-
-/* Adds what a file of an older schema lacks: tables, so that what it has stays as it is. */
-static int upgrade(struct journal_file *file, unsigned version, char *message, size_t message_size)
-{
-    static const char what[] = "cannot be upgraded";
-    char header[64];
-    int result = execute(file, "BEGIN EXCLUSIVE", what, message, message_size);
-
-    for (int i = 0; i < TABLES && !result; i++)
-        if (tables[i].since > version)
-            result = execute(file, tables[i].sql, what, message, message_size);
-    snprintf(header, sizeof header, "PRAGMA user_version = %d; COMMIT", SCHEMA_VERSION);
-    return result ? result : execute(file, header, what, message, message_size);
-}
-
-/* Whose file it is, by the header. */
-static int identify(struct journal_file *file, char *message, size_t message_size)
-{
-    uint64_t application = 0, version = 0;
-    int result = query_number(file, "PRAGMA application_id", &application, message, message_size);
-
-    if (!result)
-        result = query_number(file, "PRAGMA user_version", &version, message, message_size);
-    if (result)
-        return result;
-    if ((uint32_t)application != APPLICATION_ID) {
-        snprintf(message, message_size,
-                 "%s: not a Hubbub journal: an SQLite file with application id 0x%08x, not 0x%08x",
-                 file->path, (unsigned)application, (unsigned)APPLICATION_ID);
-        return ERROR_FOREIGN;
-    }
-    if (version < SCHEMA_VERSION)
-        return upgrade(file, (unsigned)version, message, message_size);
-    if (version != SCHEMA_VERSION) {
-        snprintf(message, message_size, "%s: a Hubbub journal of schema %llu; this program knows schema %d",
-                 file->path, (unsigned long long)version, SCHEMA_VERSION);
-        return ERROR_FOREIGN;
-    }
-    return 0;
-}
-
-static int check_schema(struct journal_file *file, char *message, size_t message_size)
-{
-    sqlite3_stmt *statement = NULL;
-    int result = journal_prepare(file->db, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1",
-                                 &statement);
-
-    for (int i = 0; i < TABLES && !result; i++) {
-        int rc;
-
-        journal_bind_text(statement, 1, bytes_from_text(tables[i].name));
-        rc = sqlite3_step(statement);
-        if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
-            result = journal_error(file->db);
-            break;
-        }
-        if (rc == SQLITE_DONE || !bytes_equal_text(journal_column(statement, 0), tables[i].sql)) {
-            snprintf(message, message_size, "%s: damaged: table %s is %s", file->path, tables[i].name,
-                     rc == SQLITE_DONE ? "missing" : "not the one that this program makes");
-            sqlite3_finalize(statement);
-            return ERROR_CORRUPT;
-        }
-        sqlite3_reset(statement);
-    }
-    if (result)
-        journal_error_describe(file->db, file->path, "its schema cannot be read", message, message_size);
-    sqlite3_finalize(statement);
-    return result;
-}
-
 /* Every page of a small file; of a large one what the start reads anyway: the schema, the head, the rows that
    the index lacks. */
 static int check_pages(struct journal_file *file, char *message, size_t message_size)
@@ -433,10 +287,12 @@ static int load_meta(struct journal_file *file, char *message, size_t message_si
 static int load_bounds(struct journal_file *file, char *message, size_t message_size)
 {
     uint64_t first = 0, last = 0;
-    int result = query_number(file, "SELECT ifnull(max(pos), 0) FROM message", &last, message, message_size);
+    int result =
+        journal_file_number(file, "SELECT ifnull(max(pos), 0) FROM message", &last, message, message_size);
 
     if (!result)
-        result = query_number(file, "SELECT ifnull(min(pos), 0) FROM message", &first, message, message_size);
+        result = journal_file_number(file, "SELECT ifnull(min(pos), 0) FROM message", &first, message,
+                                     message_size);
     if (result)
         return result;
     file->head = last > file->indexed ? last : file->indexed;
@@ -481,6 +337,7 @@ static int to_wal(struct journal_file *file, char *message, size_t message_size)
 int journal_file_open(struct journal_file *file, const char *path, char *message, size_t message_size)
 {
     uint64_t pages = 0;
+    unsigned version = 0;
     int result;
 
     /* SQLite's statistics of its memory cost a lock in every allocation.  Refused when it runs already: fine.
@@ -491,17 +348,17 @@ int journal_file_open(struct journal_file *file, const char *path, char *message
     if (!result)
         result = journal_file_connect(path, WRITER_CACHE_KIB, &file->db, message, message_size);
     if (!result)
-        result = query_number(file, "PRAGMA page_count", &pages, message, message_size);
+        result = journal_file_number(file, "PRAGMA page_count", &pages, message, message_size);
     if (!result && pages == 0)
-        result = create(file, message, message_size);
+        result = journal_schema_create(file, message, message_size);
     if (!result)
-        result = identify(file, message, message_size);
-    if (!result)
-        result = check_schema(file, message, message_size);
+        result = journal_schema_check(file, &version, message, message_size);
     if (!result)
         result = to_wal(file, message, message_size);
     if (!result)
         result = check_pages(file, message, message_size);
+    if (!result)
+        result = journal_schema_upgrade(file, version, message, message_size);
     if (!result)
         result = load_meta(file, message, message_size);
     if (!result)

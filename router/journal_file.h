@@ -48,6 +48,14 @@ int journal_error(sqlite3 *db);
 int journal_error_describe(sqlite3 *db, const char *path, const char *what, char *message,
                            size_t message_size);
 
+/* Runs statements; `what` was not possible when one fails.  0, or journal_error() with a message. */
+int journal_file_execute(struct journal_file *file, const char *sql, const char *what, char *message,
+                         size_t message_size) MUST_CHECK;
+
+/* One number from a statement without parameters; there must be a row. */
+int journal_file_number(struct journal_file *file, const char *sql, uint64_t *out, char *message,
+                        size_t message_size) MUST_CHECK;
+
 /* Prepares a statement that is kept.  0 or journal_error(). */
 int journal_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out) MUST_CHECK;
 

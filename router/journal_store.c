@@ -145,12 +145,39 @@ static int find_room(struct journal_store *store, const struct journal_message *
     return result;
 }
 
-static int pass(struct journal_store *store, struct journal_entry *entry, uint64_t pos)
+/* Looks the entry's id up.  0, whether it is known or not; then the entry's result is ERROR_EXISTS. */
+static int find_first(struct journal_store *store, struct journal_entry *entry, uint64_t now,
+                      char key[JOURNAL_DEDUP_KEY_LENGTH])
 {
+    struct journal_message *message = &entry->message;
+    struct journal_first first;
+    int result = journal_dedup_find(&store->dedup, message->namespace, entry->dedup_scope,
+                                    message->publish_id, now, key, &first);
+
+    if (result == ERROR_EXISTS) {
+        entry->result = ERROR_EXISTS;
+        message->pos = first.pos;
+        message->seq = first.seq;
+        message->at = first.at;
+        return 0;
+    }
+    if (result)
+        journal_store_failed(store, "an id could not be looked up");
+    return result;
+}
+
+static int pass(struct journal_store *store, struct journal_entry *entry, uint64_t pos, uint64_t now)
+{
+    char key[JOURNAL_DEDUP_KEY_LENGTH];
     struct journal_room *room;
     int result;
 
     entry->result = 0;
+    if (entry->dedup_scope.length > 0) {
+        result = find_first(store, entry, now, key);
+        if (result || entry->result)
+            return result;
+    }
     entry->message.pos = pos;
     entry->message.seq = 0;
     if (entry->message.room.length == 0)
@@ -161,7 +188,7 @@ static int pass(struct journal_store *store, struct journal_entry *entry, uint64
     return result;
 }
 
-static int change(struct journal_store *store, struct journal_entry *entry, uint64_t pos)
+static int change(struct journal_store *store, struct journal_entry *entry, uint64_t pos, uint64_t now)
 {
     int result = begin_if_needed(store);
 
@@ -169,7 +196,7 @@ static int change(struct journal_store *store, struct journal_entry *entry, uint
         return result;
     if (journal_sessions_apply(&store->sessions, entry->change, pos))
         return journal_store_failed(store, "a session could not be written");
-    return pass(store, entry, pos);
+    return pass(store, entry, pos, now);
 }
 
 /* Numbers and inserts one message.  ERROR_EXISTS is a result of the entry, not of the call. */
@@ -179,25 +206,14 @@ static int write(struct journal_store *store, struct journal_entry *entry, uint6
     bool counts_once = entry->dedup_scope.length > 0;
     bool archived = message->class == MESSAGE_ARCHIVED;
     char key[JOURNAL_DEDUP_KEY_LENGTH];
-    struct journal_first first;
     struct journal_room *room;
     int result;
 
     entry->result = 0;
     if (counts_once) {
-        result = journal_dedup_find(&store->dedup, message->namespace, entry->dedup_scope,
-                                    message->publish_id, now, key, &first);
-        if (result == ERROR_EXISTS) {
-            entry->result = ERROR_EXISTS;
-            message->pos = first.pos;
-            message->seq = first.seq;
-            message->at = first.at;
-            return 0;
-        }
-        if (result) {
-            journal_store_failed(store, "an id could not be looked up");
+        result = find_first(store, entry, now, key);
+        if (result || entry->result)
             return result;
-        }
     }
     result = find_room(store, message, &room);
     if (result)
@@ -208,7 +224,11 @@ static int write(struct journal_store *store, struct journal_entry *entry, uint6
     result = insert(store, entry);
     if (result)
         return result;
-    journal_rooms_count(&store->rooms, room, pos, message->at, archived);
+    result = journal_rooms_count(&store->rooms, room, message);
+    if (result) {
+        journal_store_failed(store, "a room's counters could not be read");
+        return result;
+    }
     if (counts_once)
         journal_dedup_add(&store->dedup, key,
                           &(struct journal_first){message->pos, message->seq, message->at});
@@ -216,13 +236,14 @@ static int write(struct journal_store *store, struct journal_entry *entry, uint6
 }
 
 /* After the batch was undone: passes see the numbers as they were, messages and changes are refused. */
-static int refuse(struct journal_store *store, struct journal_entry *entries, struct journal_outcome *out)
+static int refuse(struct journal_store *store, struct journal_entry *entries, uint64_t now,
+                  struct journal_outcome *out)
 {
     int result = 0;
 
     for (struct journal_entry *entry = entries; entry && !result; entry = entry->next) {
         if (entry->kind != JOURNAL_WRITE) {
-            result = pass(store, entry, store->head);
+            result = pass(store, entry, store->head, now);
             if (entry->kind == JOURNAL_CHANGE)
                 entry->result = ERROR_NO_SPACE;
         } else if (entry->result == ERROR_EXISTS && entry->message.pos <= store->head) {
@@ -248,11 +269,11 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
         entry->result = 0;
     for (struct journal_entry *entry = entries; entry && !result; entry = entry->next) {
         if (entry->kind == JOURNAL_PASS) {
-            result = pass(store, entry, pos);
+            result = pass(store, entry, pos, now);
             continue;
         }
         if (entry->kind == JOURNAL_CHANGE) {
-            result = change(store, entry, pos);
+            result = change(store, entry, pos, now);
             outcome.changes++;
             continue;
         }
@@ -273,7 +294,7 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
         journal_rooms_undo(&store->rooms);
         journal_dedup_undo(&store->dedup);
         outcome = (struct journal_outcome){.storage_full = true};
-        result = refuse(store, entries, &outcome);
+        result = refuse(store, entries, now, &outcome);
     } else if (!result) {
         store->head = pos;
         journal_rooms_keep(&store->rooms);

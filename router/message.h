@@ -15,6 +15,7 @@
 enum ticket_kind {
     TICKET_PUBLISH,  /* struct message */
     TICKET_VOLATILE, /* struct message that is not written */
+    TICKET_REPEAT,   /* struct message that may be answered, but not be published any more */
     TICKET_JOIN,     /* struct ticket_join */
     TICKET_LEAVE,
     TICKET_PRESENCE,

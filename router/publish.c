@@ -220,17 +220,17 @@ void publish_release(struct router *router, struct message *message)
         free(message);
         return;
     }
-    switch (ticket->entry.result) {
-    case 0:
+    if (ticket->entry.result == 0 && ticket->kind == TICKET_PUBLISH) {
         release_written(router, message);
         return;
-    case ERROR_EXISTS:
+    }
+    if (ticket->entry.result == ERROR_EXISTS) {
         router->counters.repeated++;
         answer_sender(router, message);
-        break;
-    default:
+    } else {
         reply_refuse_event(router, ticket->link, session_find(&ticket->link->sessions, ticket->socket),
-                           ticket->request, message->acknowledge, fields->event, REFUSAL_STORAGE_FULL, NULL);
+                           ticket->request, message->acknowledge, fields->event,
+                           ticket->kind == TICKET_REPEAT ? REFUSAL_NOT_JOINED : REFUSAL_STORAGE_FULL, NULL);
     }
     free(message);
 }
@@ -307,6 +307,28 @@ static struct bytes dedup_scope(const struct session *session, struct bytes room
     space[1] = ':';
     memcpy(space + 2, scope.data, scope.length);
     return bytes_make(space, scope.length + 2);
+}
+
+/*
+ * An event of somebody who is not in the room, but has sent it before: a stock client sends what it has no
+ * answer to at once when it is connected again, before anyone can have it join.
+ */
+static void ask_for_first(struct router *router, struct gateway_link *link, const struct session *session,
+                          const struct wire_event *event, const struct event_rule *rule)
+{
+    char scope_space[SESSION_NAME_MAX + 2];
+    struct room *room = rooms_get(&router->rooms, session->namespace, event->room);
+    struct journal_message fields = {
+        .event = rule->name, .publish_id = event->id, .class = message_class_of(rule)};
+    struct message *message;
+
+    room_hold(room);
+    message = message_new(&fields, room, dedup_scope(session, event->room, scope_space));
+    message->acknowledge = event->flags & WIRE_EVENT_ACK;
+    message->ticket.kind = TICKET_REPEAT;
+    message->ticket.entry.kind = JOURNAL_PASS;
+    router_submit_message(router, message, link, event->socket, event->request);
+    room_release(&router->rooms, room);
 }
 
 /* A volatile event with nothing before it in its room: no ticket, no memory of its own. */
@@ -398,8 +420,12 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
         code = REFUSAL_BUSY;
         goto refused;
     }
-    if (find_room(router, session, rule, event->room, &room, &code) < 0)
-        goto refused;
+    if (find_room(router, session, rule, event->room, &room, &code) < 0) {
+        if (code != REFUSAL_NOT_JOINED || !event->id.length || rule->class == RULE_VOLATILE)
+            goto refused;
+        ask_for_first(router, link, session, event, rule);
+        return;
+    }
     take(router, link, session, event, rule, room);
     return;
 

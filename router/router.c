@@ -7,6 +7,7 @@
 
 #include "common/exit_code.h"
 #include "common/memory.h"
+#include "router/archive_reader.h"
 #include "router/ask.h"
 #include "router/away.h"
 #include "router/dispatch.h"
@@ -35,7 +36,7 @@ const char *router_epoch_for(const struct router *router, const struct namespace
 
 static size_t ticket_bytes(const struct ticket *ticket)
 {
-    return ticket->kind == TICKET_PUBLISH || ticket->kind == TICKET_VOLATILE
+    return ticket->kind == TICKET_PUBLISH || ticket->kind == TICKET_VOLATILE || ticket->kind == TICKET_REPEAT
                ? ((const struct message *)ticket)->size
                : sizeof *ticket;
 }
@@ -92,6 +93,7 @@ static void release_message(struct router *router, struct ticket *ticket)
 static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket *ticket) = {
     [TICKET_PUBLISH] = release_message,
     [TICKET_VOLATILE] = release_message,
+    [TICKET_REPEAT] = release_message,
     [TICKET_JOIN] = membership_release_join,
     [TICKET_LEAVE] = membership_release_leave,
     [TICKET_PRESENCE] = membership_release_presence,
@@ -152,6 +154,10 @@ static void on_turn_end(void *arg)
         }
         journal_flush(router->journal);
     }
+    if (router->archive_pages_ready) {
+        router->archive_pages_ready = false;
+        archive_reader_collect(router->archive_reader);
+    }
     rooms_advance(&router->rooms, loop_now(router->loop), announce, router);
     loop_set_deadline(router->loop, rooms_next_due(&router->rooms));
     links_flush(&router->links, router->released);
@@ -166,6 +172,15 @@ static void on_journal(void *arg, int fd, unsigned ready)
     (void)fd;
     (void)ready;
     router->journal_ready = true;
+}
+
+static void on_archive_pages(void *arg, int fd, unsigned ready)
+{
+    struct router *router = arg;
+
+    (void)fd;
+    (void)ready;
+    router->archive_pages_ready = true;
 }
 
 /* -- start and end ---------------------------------------------------------------------------- */
@@ -256,6 +271,24 @@ static int open_journal(struct router *router)
     return 0;
 }
 
+static int open_archive_reader(struct router *router)
+{
+    struct archive_place place;
+    int result;
+
+    if (!router_settings_archive(router->settings, &place))
+        return 0;
+    result = archive_reader_start(&place, router->settings->archive_pages, &router->archive_reader);
+    if (!result) {
+        router->archive_reader_watch = loop_watch_new(router->loop, archive_reader_fd(router->archive_reader),
+                                                      LOOP_READ, on_archive_pages, router);
+        result = router->archive_reader_watch ? 0 : ERROR_SYSTEM;
+    }
+    if (result)
+        log_error("can't read the archive", "error=%s", strerror(errno));
+    return result;
+}
+
 static void hello(void *argument, struct gateway_link *link, const struct wire_hello *record)
 {
     resync_hello(argument, link, record);
@@ -312,6 +345,8 @@ int router_start(struct router *router, const struct router_settings *settings, 
     result = make_folder(settings->data);
     if (!result)
         result = open_journal(router);
+    if (!result)
+        result = open_archive_reader(router);
     if (result)
         return result;
     result = links_open(&router->links, settings, loop, &link_events, router, &router->counters, message,
@@ -338,6 +373,9 @@ void router_done(struct router *router)
     away_done(router);
     rows_done(router);
     recovery_done(router);
+    loop_watch_free(router->archive_reader_watch);
+    archive_reader_stop(router->archive_reader);
+    router->archive_reader = NULL;
     loop_watch_free(router->journal_watch);
     journal_close(router->journal);
     stats_free(router->stats);

@@ -13,8 +13,10 @@
 #include "router/link.h"
 #include "router/recent.h"
 
+struct archive_reader;
 struct ask;
 struct page;
+struct page_request;
 struct recovery;
 struct rows_ticket;
 struct stats;
@@ -25,6 +27,8 @@ struct router {
     struct loop *loop;
     struct journal *journal;
     struct loop_watch *journal_watch;
+    struct archive_reader *archive_reader; /* NULL: there is no archive */
+    struct loop_watch *archive_reader_watch;
     struct links links;
     struct namespace_table namespaces;
     struct rooms rooms;
@@ -33,13 +37,13 @@ struct router {
     struct counters counters;
     struct stats *stats;
     struct stats_socket *stats_socket;
-    struct buffer scratch;                   /* a payload or an answer that is put at once */
-    uint64_t released;                       /* the position up to which everything has been released */
-    uint64_t waiting;                        /* tickets with the journal */
-    uint64_t waiting_bytes;                  /* of their memory */
-    struct page *pages;                      /* of history, on their way from the journal; list by next */
-    struct page *queued_first, *queued_last; /* those among them that it does not have yet */
-    uint32_t page_count, page_reads;
+    struct buffer scratch;                       /* a payload or an answer that is put at once */
+    uint64_t released;                           /* the position up to which everything has been released */
+    uint64_t waiting;                            /* tickets with the journal */
+    uint64_t waiting_bytes;                      /* of their memory */
+    struct page_request *page_requests;          /* sockets that wait for a page of history; list by next */
+    struct page *queued_first, *queued_last;     /* pages that the journal does not have yet */
+    uint32_t page_count, page_reads;             /* pages on their way; those with the journal */
     struct recovery *recoveries, *last_recovery; /* that wait for a read; list by next */
     uint32_t recovery_reads, recoveries_waiting;
     uint32_t *former;                 /* of sessions whose window has passed; away.c has it */
@@ -54,6 +58,7 @@ struct router {
     uint64_t started; /* ms */
     struct loop_timer drain_timer;
     bool journal_ready;
+    bool archive_pages_ready;
     bool draining;
     int exit_code;
 };

@@ -5,6 +5,7 @@
 #include "router/settings.h"
 
 #include "proto/wire.h"
+#include "router/archive_client.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -58,6 +59,22 @@ static const struct config_key keys[] = {
      .help = "how large they may be together; the gateways' outbound_queue has to hold them"},
     {KEY(max_away_sessions, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "sessions",
      .fallback = "200000", .help = "how many sessions without a socket are kept; beyond it the oldest go"},
+    {KEY(archive, STRING), .fallback = "",
+     .help = "the MongoDB connection string of the archive; empty: there is none"},
+    {KEY(archive_database, STRING), .minimum = 1, .maximum = 63,
+     .help = "the archive's database; the connection string's when it is not given, else hubbub"},
+    {KEY(archive_collection, STRING), .minimum = 1, .maximum = 200, .fallback = "messages",
+     .help = "the archive's collection of messages"},
+    {KEY(archive_timeout, DURATION), .minimum = 100, .maximum = 600000, .fallback = "5 s",
+     .help = "how long MongoDB may take to answer before it counts as away"},
+    {KEY(archive_retry_max, DURATION), .minimum = 10, .maximum = 600000, .fallback = "10 s",
+     .help = "the longest pause before MongoDB is tried again"},
+    {KEY(archive_batch, INTEGER), .minimum = 1, .maximum = 10000, .unit = "messages", .fallback = "1000",
+     .help = "how many messages one write to MongoDB may carry"},
+    {KEY(archive_batch_bytes, SIZE), .minimum = 1024, .maximum = 32 << 20, .fallback = "4 MB",
+     .help = "how large the messages of one write to MongoDB may be, but for a single one"},
+    {KEY(archive_pages, INTEGER), .minimum = 1, .maximum = 10000, .unit = "pages", .fallback = "64",
+     .help = "how many pages of history may wait for MongoDB before others are refused"},
     {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
      .help = "the least grave lines to log"},
 };
@@ -104,6 +121,24 @@ static int load_keys(struct router_settings *router, struct buffer *error)
     return result ? result : key_file_read_list(router->curve_gateways, &router->gateway_keys, error);
 }
 
+bool router_settings_archive(const struct router_settings *settings, struct archive_place *out)
+{
+    if (!settings->archive || !*settings->archive)
+        return false;
+    *out = (struct archive_place){.uri = settings->archive,
+                                  .database = settings->archive_database,
+                                  .collection = settings->archive_collection,
+                                  .timeout = settings->archive_timeout};
+    return true;
+}
+
+static int check_archive(const struct router_settings *router, struct buffer *error)
+{
+    struct archive_place place;
+
+    return router_settings_archive(router, &place) ? archive_place_check(&place, error) : 0;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct router_settings *router = settings;
@@ -116,7 +151,7 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         buffer_append_text(error, "key resync_max must not be larger than max_unacknowledged");
         return ERROR_CONFIG;
     }
-    if (load_keys(router, error) < 0)
+    if (load_keys(router, error) < 0 || check_archive(router, error) < 0)
         return ERROR_CONFIG;
     return namespaces_load(file, &router->namespaces, error);
 }

@@ -30,8 +30,16 @@ struct router_settings {
     uint64_t recent_max;         /* bytes */
     uint32_t recovery_window;    /* ms */
     uint32_t recovery_max_messages;
-    uint32_t recovery_max_bytes;
+    uint32_t recovery_max_bytes; /* of messages */
     uint32_t max_away_sessions;
+    char *archive;          /* a MongoDB connection string, and so a secret; empty: no archive */
+    char *archive_database; /* NULL: see archive_client.h */
+    char *archive_collection;
+    uint32_t archive_timeout;     /* ms */
+    uint32_t archive_retry_max;   /* ms */
+    uint32_t archive_batch;       /* messages */
+    uint32_t archive_batch_bytes; /* of messages */
+    uint32_t archive_pages;       /* that may wait for it */
     enum log_level log_level;
     struct namespace_list namespaces;
     /* What stands in the files of keys. */
@@ -40,6 +48,10 @@ struct router_settings {
 };
 
 extern const struct config_program router_config;
+
+/* Where the archive is, borrowed from the settings; false when there is none. */
+struct archive_place;
+bool router_settings_archive(const struct router_settings *settings, struct archive_place *out);
 
 /* Frees what the loading put there. */
 void router_settings_done(struct router_settings *settings);

@@ -2,8 +2,9 @@
  * The clients of the load generator: their connections, and as much of Socket.IO as they need.
  *
  * load.c decides when who publishes; crowd_websocket.c and crowd_polling.c carry the texts.  The surprise: a
- * publisher's message is made once, and only the mark in it is written anew each time, so that the generator
- * measures the server and not itself.
+ * publisher's message is made once, and only the mark and the ack id in it are written anew each time, and
+ * what it sends for the acknowledgements of one read leaves in one write, so that the generator measures the
+ * server and not itself.
  */
 #include "tests/bench/crowd.h"
 
@@ -27,9 +28,10 @@ enum {
     NUMBER_DIGITS = 8, /* hexadecimal, of the sender */
     TIME_DIGITS = 16,  /* and of its clock in ns */
     MARK_LENGTH = NUMBER_DIGITS + 1 + TIME_DIGITS,
+    ACK_AT = 2, /* where the ack id stands: 42100000[... */
+    ACK_DIGITS = 6,
+    ACK_FIRST = 100000, /* all have as many digits */
 };
-
-static const char mark_key[] = "\"mark\":\"";
 
 static const struct crowd_transport *const transports[] = {
     [CROWD_WEBSOCKET] = &crowd_websocket,
@@ -72,6 +74,7 @@ void crowd_give_up(struct crowd *crowd, struct client *client, const char *why, 
     client->state = was_ready ? LOST : FAILED;
     for (unsigned i = 0; i < CROWD_LINKS_MAX; i++)
         close_link(&client->links[i]);
+    buffer_clear(&client->held);
 }
 
 static void give_up(struct crowd *crowd, struct client *client, const char *why)
@@ -79,12 +82,28 @@ static void give_up(struct crowd *crowd, struct client *client, const char *why)
     crowd_give_up(crowd, client, why, (struct bytes){"", 0});
 }
 
-void crowd_send(struct crowd *crowd, struct client *client, unsigned link, struct bytes bytes)
+static void send_now(struct crowd *crowd, struct client *client, unsigned link, struct bytes bytes)
 {
     ssize_t sent = send(client->links[link].fd, bytes.data, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT);
 
     if (sent != (ssize_t)bytes.length)
         give_up(crowd, client, sent < 0 ? strerror(errno) : "the server does not read");
+}
+
+void crowd_send(struct crowd *crowd, struct client *client, unsigned link, struct bytes bytes)
+{
+    if (client->asked_at)
+        buffer_append_bytes(&client->held, bytes);
+    else
+        send_now(crowd, client, link, bytes);
+}
+
+static void send_held(struct crowd *crowd, struct client *client)
+{
+    if (client->held.length == 0)
+        return;
+    send_now(crowd, client, 0, buffer_bytes(&client->held));
+    buffer_clear(&client->held);
 }
 
 /* What the poller is told of a link. */
@@ -171,13 +190,26 @@ static void append_words(struct buffer *out, unsigned length)
     buffer_extend(out, length);
 }
 
+/* What stands before the mark.  The blank tells it from an id that the server adds. */
+static struct bytes mark_key(const struct crowd *crowd)
+{
+    return crowd->plan.ids ? BYTES("\"id\": \"") : BYTES("\"mark\":\"");
+}
+
 static void prepare_message(struct crowd *crowd, struct client *client)
 {
     static const char zeros[MARK_LENGTH + 1] = "0000000000000000000000000";
     bool plain = crowd->plan.language == CROWD_PLAIN;
     struct buffer *text = &client->message;
 
-    buffer_printf(text, "%s{\"room\":\"room-%u\",%s", plain ? "" : "42[\"msg\",", client->room, mark_key);
+    if (crowd->plan.acknowledged) {
+        client->asked_at = memory_zero(CROWD_ASKS_MAX, sizeof *client->asked_at);
+        buffer_printf(text, "42%d[\"msg\",", ACK_FIRST);
+    } else if (!plain) {
+        buffer_append_literal(text, "42[\"msg\",");
+    }
+    buffer_printf(text, "{\"room\":\"room-%u\",", client->room);
+    buffer_append_bytes(text, mark_key(crowd));
     client->mark_at = (unsigned)text->length;
     buffer_printf(text, "%s\",\"text\":\"", zeros);
     append_words(text, crowd->plan.text);
@@ -211,16 +243,32 @@ static int read_hexadecimal(const char *from, unsigned digits, uint64_t *out)
     return 0;
 }
 
+/* Writes the next ack id into the message; false when too many are without an answer. */
+static bool ask(struct client *client, uint64_t now)
+{
+    unsigned slot = client->asks % CROWD_ASKS_MAX;
+    unsigned rest = ACK_FIRST + slot;
+
+    if (client->asked_at[slot])
+        return false;
+    client->asked_at[slot] = now;
+    client->asks++;
+    for (unsigned i = ACK_DIGITS; i-- > 0; rest /= 10)
+        client->message.data[ACK_AT + i] = (char)('0' + rest % 10);
+    return true;
+}
+
 void crowd_publish(struct crowd *crowd, unsigned number)
 {
     struct client *client = &crowd->clients[number];
     char *mark = client->message.data + client->mark_at;
+    uint64_t now = clock_monotonic_ns();
 
-    if (client->state != READY)
+    if (client->state != READY || (client->asked_at && !ask(client, now)))
         return;
     write_hexadecimal(mark, NUMBER_DIGITS, number);
     mark[NUMBER_DIGITS] = '.';
-    write_hexadecimal(mark + NUMBER_DIGITS + 1, TIME_DIGITS, clock_monotonic_ns());
+    write_hexadecimal(mark + NUMBER_DIGITS + 1, TIME_DIGITS, now);
     crowd->figures.published++;
     crowd->figures.expected += crowd->ready_members[client->room];
     crowd->transport->send_text(crowd, client, buffer_bytes(&client->message));
@@ -239,8 +287,9 @@ static void take_sample(struct crowd *crowd, uint64_t sent)
 
 static void got_message(struct crowd *crowd, struct client *client, struct bytes text)
 {
-    const char *key = memmem(text.data, text.length, mark_key, sizeof mark_key - 1);
-    const char *mark = key + sizeof mark_key - 1;
+    struct bytes before = mark_key(crowd);
+    const char *key = memmem(text.data, text.length, before.data, before.length);
+    const char *mark = key + before.length;
     uint64_t sender, sent;
 
     if (!key || (size_t)(text.data + text.length - mark) < MARK_LENGTH ||
@@ -250,9 +299,48 @@ static void got_message(struct crowd *crowd, struct client *client, struct bytes
         return;
     }
     crowd->figures.delivered++;
+    if (crowd->plan.acknowledged)
+        return;
     if (crowd->measuring)
         take_sample(crowd, sent);
     if (sender == number_of(crowd, client) && crowd->plan.returned)
+        crowd->plan.returned(crowd->plan.arg, number_of(crowd, client));
+}
+
+/* Where the question with the ack id of an answer stands, or NULL. */
+static uint64_t *find_asked(const struct client *client, struct bytes answer)
+{
+    unsigned id = 0;
+
+    if (!client->asked_at || answer.length < ACK_AT + ACK_DIGITS)
+        return NULL;
+    for (unsigned i = ACK_AT; i < ACK_AT + ACK_DIGITS; i++)
+        id = id * 10 + (unsigned)(answer.data[i] - '0');
+    if (id - ACK_FIRST >= CROWD_ASKS_MAX || !client->asked_at[id - ACK_FIRST])
+        return NULL;
+    return &client->asked_at[id - ACK_FIRST];
+}
+
+static void got_answer(struct crowd *crowd, struct client *client, struct bytes text)
+{
+    static const char accepted[] = "[{\"ok\":true,";
+    uint64_t *asked_at = find_asked(client, text);
+
+    if (!asked_at) {
+        crowd_give_up(crowd, client, "got an answer to nothing", text);
+        return;
+    }
+    if (memmem(text.data, text.length, accepted, sizeof accepted - 1)) {
+        crowd->figures.acknowledged++;
+    } else {
+        if (crowd->figures.refused++ == 0)
+            fprintf(stderr, "load: refused: %.*s\n", (int)text.length, text.data);
+        crowd->figures.expected -= crowd->ready_members[client->room];
+    }
+    if (crowd->measuring)
+        take_sample(crowd, *asked_at);
+    *asked_at = 0;
+    if (crowd->plan.returned)
         crowd->plan.returned(crowd->plan.arg, number_of(crowd, client));
 }
 
@@ -288,6 +376,8 @@ void crowd_got_text(struct crowd *crowd, struct client *client, struct bytes tex
         ask_to_join(crowd, client);
     } else if (client->state == JOINING && bytes_starts_with(text, BYTES("430[{\"ok\":true"))) {
         crowd_become_ready(crowd, client);
+    } else if (client->state == READY && bytes_starts_with(text, BYTES("43"))) {
+        got_answer(crowd, client, text);
     } else {
         crowd_give_up(crowd, client, "got something else than it waits for", text);
     }
@@ -308,8 +398,11 @@ bool crowd_start_some(struct crowd *crowd)
 void crowd_turn(struct crowd *crowd, int milliseconds)
 {
     struct epoll_event events[EVENTS];
-    int count = epoll_wait(crowd->epoll, events, EVENTS, milliseconds);
+    int count;
 
+    for (unsigned i = 0; i < crowd->size && crowd->plan.acknowledged; i++)
+        send_held(crowd, &crowd->clients[i]);
+    count = epoll_wait(crowd->epoll, events, EVENTS, milliseconds);
     for (int i = 0; i < count; i++) {
         struct client *client = &crowd->clients[events[i].data.u64 / CROWD_LINKS_MAX];
         unsigned link = events[i].data.u64 % CROWD_LINKS_MAX;
@@ -320,6 +413,7 @@ void crowd_turn(struct crowd *crowd, int milliseconds)
             finish_connecting(crowd, client, link);
         else
             receive(crowd, client, link);
+        send_held(crowd, client);
     }
 }
 
@@ -362,6 +456,8 @@ void crowd_free(struct crowd *crowd)
             close_link(&crowd->clients[i].links[link]);
         buffer_done(&crowd->clients[i].message);
         buffer_done(&crowd->clients[i].unsent);
+        buffer_done(&crowd->clients[i].held);
+        free(crowd->clients[i].asked_at);
     }
     close(crowd->epoll);
     free(crowd->clients);

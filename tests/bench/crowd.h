@@ -3,7 +3,8 @@
  * join, publish, and count what comes back.
  *
  * A message that they publish carries a mark: the number of its sender and the time it was sent.  Whatever
- * comes back with a mark is a delivery, and its sender's own copy is a return.
+ * comes back with a mark is a delivery, and its sender's own copy is a return.  Where publishers ask for
+ * acknowledgements it is these that return.
  *
  * A client's life (each may also end in LOST from READY, in FAILED from the others):
  *
@@ -25,6 +26,8 @@ enum crowd_language { CROWD_SOCKETIO, CROWD_PLAIN };
 /* DEFLATE: WebSockets with permessage-deflate.  POLLING speaks Socket.IO only. */
 enum crowd_transport_kind { CROWD_WEBSOCKET, CROWD_DEFLATE, CROWD_POLLING };
 
+enum { CROWD_ASKS_MAX = 1024 }; /* without an answer, of one publisher */
+
 struct crowd_plan {
     const char *host; /* an IPv4 address */
     uint16_t port;
@@ -34,8 +37,10 @@ struct crowd_plan {
     unsigned members;    /* of each room */
     unsigned publishers; /* of each room, at most members */
     unsigned text;       /* bytes of the text in a message */
+    bool acknowledged;   /* publishers ask for acknowledgements: Socket.IO on WebSockets only */
+    bool ids;            /* the mark is the message's own id */
     unsigned opening;    /* how many may be on their way to READY at once */
-    /* Called for a publisher's own message that came back; NULL for none. */
+    /* Called for a publisher's own message that came back, or was answered; NULL for none. */
     void (*returned)(void *arg, unsigned client);
     void *arg;
 };
@@ -46,9 +51,10 @@ struct crowd_figures {
     uint64_t expected;   /* deliveries that what was published must lead to */
     uint64_t delivered;  /* and that have come */
     uint64_t compressed; /* messages that came compressed */
+    uint64_t acknowledged, refused;
 };
 
-/* How long deliveries took, in microseconds, while crowd_measure() was on. */
+/* How long deliveries, or acknowledgements, took, in microseconds, while crowd_measure() was on. */
 struct crowd_samples {
     uint32_t *values;
     uint64_t count, capacity;
@@ -70,7 +76,9 @@ void crowd_turn(struct crowd *crowd, int milliseconds);
 unsigned crowd_size(const struct crowd *crowd);
 bool crowd_is_publisher(const struct crowd *crowd, unsigned client);
 
-/* One message to the client's room; nothing when it is not ready. */
+/* One message to the client's room; nothing when it is not ready, or has CROWD_ASKS_MAX without an answer.
+   One that asks for an acknowledgement leaves with the next crowd_turn(), or, when it is published in one,
+   with all that its client publishes for what it has just read. */
 void crowd_publish(struct crowd *crowd, unsigned client);
 
 /* Begins or ends the taking of samples. */

@@ -33,6 +33,10 @@ struct client {
     struct link links[CROWD_LINKS_MAX];
     struct buffer message; /* what a publisher sends, but for the mark in it */
     unsigned mark_at;
+    /* Acknowledgements. */
+    uint64_t *asked_at; /* ns, 0 for none, by ack id: a ring of CROWD_ASKS_MAX; NULL: does not ask */
+    unsigned asks;
+    struct buffer held; /* frames that leave together */
     /* Polling. */
     char sid[CROWD_SID_MAX + 1];
     bool posting;         /* a post is not answered yet */
@@ -76,7 +80,8 @@ void inflater_free(struct inflater *inflater);
 /* Opens a link; connected() follows. */
 void crowd_open_link(struct crowd *crowd, struct client *client, unsigned link);
 
-/* Writes to a link.  The few bytes that a client has under way fit any socket: else it gives up. */
+/* Writes to a link, or holds it back to leave with more.  The few bytes that a client has under way fit any
+   socket: else it gives up. */
 void crowd_send(struct crowd *crowd, struct client *client, unsigned link, struct bytes bytes);
 
 /* A text came. */

@@ -35,6 +35,7 @@ struct load_settings {
     enum crowd_language language;
     enum crowd_transport_kind transport;
     unsigned rooms, members, publishers, window, rate, text, opening;
+    bool acknowledged, ids;
     uint32_t warm_up, measure, idle; /* ms */
     char *servers;
 };
@@ -61,6 +62,9 @@ static const struct config_key keys[] = {
     {KEY(rate, INTEGER), .maximum = 1000000, .fallback = "0",
      .help = "messages a second over all publishers, instead of a window"},
     {KEY(text, INTEGER), .maximum = 60000, .fallback = "100", .help = "bytes of a message's text"},
+    {KEY(acknowledged, BOOL), .fallback = "false",
+     .help = "publishers ask for acknowledgements, and these are counted and timed"},
+    {KEY(ids, BOOL), .fallback = "false", .help = "each message carries an id of its own"},
     {KEY(opening, INTEGER), .minimum = 1, .maximum = 100000, .fallback = "100",
      .help = "how many connections may be opening at once"},
     {KEY(warm_up, DURATION), .maximum = 600000, .fallback = "1 s", .help = "load before the measured time"},
@@ -81,6 +85,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         wrong = "window and rate exclude each other";
     else if (load->language == CROWD_PLAIN && load->transport == CROWD_POLLING)
         wrong = "plain texts have no polling";
+    else if (load->acknowledged && (load->language == CROWD_PLAIN || load->transport == CROWD_POLLING))
+        wrong = "only Socket.IO on WebSockets is acknowledged";
     else if ((load->window || load->rate) && !load->publishers)
         wrong = "there is nobody to publish";
     else if ((uint64_t)load->rooms * load->members > 1000000)
@@ -102,7 +108,7 @@ static const struct config_program program = {
 /* What was read at one moment. */
 struct reading {
     uint64_t time, cpu, memory, own_cpu; /* ns, ns, bytes, ns */
-    uint64_t delivered, published, compressed, segments;
+    uint64_t delivered, published, compressed, acknowledged, segments;
 };
 
 struct load {
@@ -120,7 +126,8 @@ static int read_all(const struct load *load, struct reading *out)
     struct reading reading = {.time = clock_monotonic_ns(),
                               .delivered = figures->delivered,
                               .published = figures->published,
-                              .compressed = figures->compressed};
+                              .compressed = figures->compressed,
+                              .acknowledged = figures->acknowledged};
 
     if (processes_cpu(&load->servers, &reading.cpu) || processes_memory(&load->servers, &reading.memory)) {
         fputs("load: a process of the server has ended\n", stderr);
@@ -212,13 +219,21 @@ static int talk(struct load *load)
     return read_all(load, &load->end);
 }
 
+static uint64_t unanswered(const struct load *load)
+{
+    const struct crowd_figures *figures = crowd_figures(load->crowd);
+
+    return load->settings.acknowledged ? figures->published - figures->acknowledged - figures->refused : 0;
+}
+
 /* Waits for what was published to reach everyone, as long as anything comes. */
 static void drain(struct load *load)
 {
     const struct crowd_figures *figures = crowd_figures(load->crowd);
     uint64_t delivered = figures->delivered, last = clock_monotonic_ms();
 
-    while (figures->delivered < figures->expected && clock_monotonic_ms() - last < DRAIN_SILENCE_MS) {
+    while ((figures->delivered < figures->expected || unanswered(load)) &&
+           clock_monotonic_ms() - last < DRAIN_SILENCE_MS) {
         crowd_turn(load->crowd, 50);
         if (figures->delivered != delivered) {
             delivered = figures->delivered;
@@ -249,6 +264,7 @@ static void print_talk(const struct load *load)
     const struct crowd_samples *samples = crowd_samples(load->crowd);
     double seconds = (double)(load->end.time - load->begin.time) / 1e9;
     double deliveries = (double)(load->end.delivered - load->begin.delivered);
+    double acknowledged = (double)(load->end.acknowledged - load->begin.acknowledged);
 
     qsort(samples->values, samples->count, sizeof *samples->values, compare_samples);
     printf(", \"published_per_s\": %.1f, \"deliveries_per_s\": %.1f, \"cpu_us_per_delivery\": %.4f, "
@@ -260,6 +276,14 @@ static void print_talk(const struct load *load)
            sample_ms(samples, .99), ratio((double)(load->end.cpu - load->begin.cpu) / 1e9, seconds),
            ratio((double)(load->end.own_cpu - load->begin.own_cpu) / 1e9, seconds),
            ratio((double)(load->end.compressed - load->begin.compressed), deliveries));
+    if (load->settings.acknowledged)
+        printf(", \"acknowledged\": %" PRIu64 ", \"refused\": %" PRIu64 ", \"unanswered\": %" PRIu64
+               ", \"acknowledged_per_s\": %.1f, \"cpu_us_per_acknowledged\": %.4f, "
+               "\"generator_cpu_us_per_acknowledged\": %.4f",
+               crowd_figures(load->crowd)->acknowledged, crowd_figures(load->crowd)->refused,
+               unanswered(load), ratio(acknowledged, seconds),
+               ratio((double)(load->end.cpu - load->begin.cpu) / 1e3, acknowledged),
+               ratio((double)(load->end.own_cpu - load->begin.own_cpu) / 1e3, acknowledged));
 }
 
 /* Whether nothing failed and nothing was lost. */
@@ -283,7 +307,8 @@ static bool print_all(const struct load *load)
     if (load->end.time)
         print_talk(load);
     puts("}");
-    return !figures->failed && !figures->lost && !missing && !surplus;
+    return !figures->failed && !figures->lost && !missing && !surplus && !figures->refused &&
+           !unanswered(load);
 }
 
 static int raise_file_limit(unsigned files)
@@ -347,6 +372,8 @@ int main(int argc, char **argv)
                               .members = load.settings.members,
                               .publishers = load.settings.publishers,
                               .text = load.settings.text,
+                              .acknowledged = load.settings.acknowledged,
+                              .ids = load.settings.ids,
                               .opening = load.settings.opening,
                               .returned = message_returned,
                               .arg = &load};

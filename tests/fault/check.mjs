@@ -1,88 +1,79 @@
-// What must be true after a load, whatever happened meanwhile.  Everything that is not stands in a list.
-
-import { ask } from '../support/client.mjs';
+// What must be true after a load, whatever happened meanwhile: a function of records alone, so that it can be
+// shown that it finds what it is there to find (test_checker.mjs).  Everything that is not so stands in a list.
 
 const SHOWN = 10; // of each kind
 
-/** Checks a load whose stack still runs, stops the stack, and checks the journal.  Gives {problems, figures}. */
-export async function check(load, { kills }) {
-  const problems = [...load.wrong];
+/**
+ * The problems that a record shows, as lines.  A record is
+ *
+ *   messages   [{room, tag, intent, id, attempts, answer, refused}]: all that was published; answer is the acknowledgement
+ *   clients    [{number, room, joined, stays, gaps, losses, returns}], as in load.mjs
+ *   wrong      lines: what clients saw at once that can't be
+ *   journal    [{pos, room, seq, id, at, tag}] in order of pos: the messages for good
+ *   archive    [{room, seq, id, tag}] in order of seq, from MongoDB; null for none
+ *   histories  {room: [{seq, id, tag}]}: what the broker itself shows of the whole room
+ *   losses     null, or {gateway: n}: more connections of one client may not end there
+ */
+export function check(record) {
+  const problems = [...record.wrong];
   const problem = (text) => problems.push(text);
-  const rooms = new Map(); // room -> a client in it
-  for (const client of load.clients) {
-    if (client.joined)
-      rooms.set(client.room, client);
+  const rooms = byRoom(record.journal, problem);
+  const tags = byTag(record.journal, 'journal', problem);
+  checkOutcomes(record, tags, problem);
+  checkMembers(record, rooms, problem);
+  for (const room of new Set(record.clients.map((client) => client.room))) {
+    if (!record.histories[room])
+      problem(`${room}: nobody was there to ask for its history`);
     else
-      problem(`a client of ${client.room} has not come back`);
+      compare(`${room}: history`, record.histories[room], roomOf(rooms, room), problem);
   }
-  const histories = new Map();
-  await Promise.all([...rooms].map(async ([room, client]) => histories.set(room, await wholeHistory(client))));
-  const { code, signal } = await load.stack.stop();
-  if (code !== 0)
-    problem(`hubbub run ended with ${code ?? signal}`);
-
-  const rows = await load.stack.journal(
-    `select pos, room, seq, publish_id as id, at, json_extract(arguments, '$.tag') as tag from message order by pos`);
-  const journal = byRoom(rows, problem);
-  checkAcknowledged(load, journal, problem);
-  checkMembers(load, journal, problem);
-  for (const [room, history] of histories) {
-    const list = (messages) => messages.map(({ seq, id }) => `${seq} ${id}`).join('\n');
-    if (list(history) !== list([...roomOf(journal, room).bySeq.values()]))
-      problem(`${room}: history is not what the journal holds`);
-  }
-  for (const client of load.clients) {
-    if (client.disconnects > (kills.get(client.gateway) || 0))
-      problem(`a client of ${client.gateway} was disconnected ${client.disconnects} times, `
-        + `its gateway was killed ${kills.get(client.gateway) || 0} times`);
-  }
-  return { problems: shorten(problems), figures: figures(load, rows) };
+  if (record.archive)
+    checkArchive(record.archive, rooms, problem);
+  if (record.losses)
+    checkLosses(record, problem);
+  return shorten(problems);
 }
 
-async function wholeHistory(client) {
-  const messages = [];
-  for (;;) {
-    const answer = await ask(client.socket, 'history',
-      { room: client.room, after: messages.length ? messages.at(-1).seq : 0, limit: 200 });
-    if (!answer.ok)
-      throw new Error(`history of ${client.room}: ${JSON.stringify(answer)}`);
-    messages.push(...answer.messages);
-    if (!answer.more)
-      return messages;
-  }
-}
-
-// No hole in seq, nothing twice, in the journal itself.
+// No hole in seq, none twice, in the journal itself.
 function byRoom(rows, problem) {
-  const journal = { rooms: new Map(), tags: new Map() };
+  const rooms = new Map();
   let position = 0;
   for (const row of rows) {
-    if (row.pos !== position + 1)
+    if (row.pos <= position)
       problem(`journal: position ${row.pos} follows ${position}`);
     position = row.pos;
-    const room = roomOf(journal, row.room);
+    const room = roomOf(rooms, row.room);
     if (row.seq !== room.last + 1)
       problem(`journal: ${row.room}: ${row.seq} follows ${room.last}`);
     if (row.at < room.at)
       problem(`journal: ${row.room}: at goes back at ${row.seq}`);
     Object.assign(room, { last: row.seq, at: row.at });
     room.bySeq.set(row.seq, row);
-    if (journal.tags.has(row.tag))
-      problem(`journal: ${row.tag} stands twice`);
-    journal.tags.set(row.tag, row);
   }
-  return journal;
+  return rooms;
 }
 
-function roomOf(journal, name) {
-  if (!journal.rooms.has(name))
-    journal.rooms.set(name, { last: 0, at: 0, bySeq: new Map() });
-  return journal.rooms.get(name);
+function roomOf(rooms, name) {
+  if (!rooms.has(name))
+    rooms.set(name, { last: 0, at: 0, bySeq: new Map() });
+  return rooms.get(name);
 }
 
-function checkAcknowledged(load, journal, problem) {
-  for (const { room, tag, id, answer, refused } of load.messages.values()) {
-    const row = journal.tags.get(tag);
+function byTag(rows, place, problem) {
+  const tags = new Map();
+  for (const row of rows) {
+    if (tags.has(row.tag))
+      problem(`${place}: ${row.tag} stands twice`);
+    tags.set(row.tag, row);
+  }
+  return tags;
+}
+
+function checkOutcomes(record, tags, problem) {
+  const sent = new Map();
+  for (const { room, tag, id, answer, refused } of record.messages) {
+    const row = tags.get(tag);
+    sent.set(tag, room);
     if (refused && row)
       problem(`journal: ${tag} of ${room} was refused (${refused}) and is there as ${row.seq}`);
     if (answer && !row)
@@ -92,72 +83,147 @@ function checkAcknowledged(load, journal, problem) {
     if (answer && id && answer.id !== id)
       problem(`${tag} was acknowledged under the id ${answer.id}`);
   }
-  for (const { tag, room } of journal.tags.values()) {
-    if (load.messages.get(tag)?.room !== room)
+  for (const { tag, room } of tags.values()) {
+    if (sent.get(tag) !== room)
       problem(`journal: ${tag} in ${room} was never sent there`);
   }
 }
 
-// Each stay saw, from the number of its join on, what the journal holds: in order, once, without a hole.
-function checkMembers(load, journal, problem) {
+// From its first join on a client saw, or asked for, what the journal holds: in order, once, without a hole.
+function checkMembers(record, rooms, problem) {
   const epochs = new Set();
-  for (const client of load.clients) {
-    const room = roomOf(journal, client.room);
-    for (const stay of client.stays) {
-      let seq = stay.from;
-      let position = 0;
-      for (const heard of stay.heard) {
-        seq++;
-        if (heard.seq !== seq) {
-          problem(`${client.room}: a member that joined at ${stay.from} got ${heard.seq} where ${seq} belongs`);
-          seq = heard.seq;
-        }
-        const row = room.bySeq.get(heard.seq);
-        if (!row || row.tag !== heard.tag || row.id !== heard.id || heard.room !== client.room)
-          problem(`${client.room}: a member got ${JSON.stringify(heard)}, the journal has ${JSON.stringify(row)}`);
-        const [epoch, pos] = String(heard.offset).split('.');
-        epochs.add(epoch);
-        if (row && Number(pos) !== row.pos)
-          problem(`${client.room}: ${heard.seq} came with the offset ${heard.offset}, its position is ${row.pos}`);
-        if (Number(pos) <= position)
-          problem(`${client.room}: offsets go back at ${heard.seq}`);
-        position = Number(pos);
-      }
-      if (stay.open && seq !== room.last)
-        problem(`${client.room}: a member that stayed has up to ${seq}, the room has ${room.last}`);
-    }
+  for (const client of record.clients) {
+    const room = roomOf(rooms, client.room);
+    if (!client.joined)
+      problem(`a client of ${client.room} has not come back`);
+    client.stays.forEach((stay, number) => {
+      const last = checkStay(client, stay, room, epochs, problem);
+      if (stay.open && last !== room.last)
+        problem(`${client.room}: a member that ${stay.recoveries ? 'recovered' : 'stayed'} has up to ${last}, the room has ${room.last}`);
+      const next = client.stays[number + 1];
+      const gap = client.gaps[number];
+      if (next && (!gap || gap.after !== last || gap.upTo !== next.from))
+        problem(`${client.room}: a member that had ${last} and joined anew at ${next.from} asked for ${JSON.stringify(gap)}`);
+    });
+    for (const gap of client.gaps)
+      checkGap(client, gap, room, problem);
   }
-  if (epochs.size !== 1)
+  if (epochs.size > 1)
     problem(`${epochs.size} epochs were seen: ${[...epochs].join(' ')}`);
 }
 
-function figures(load, rows) {
-  const messages = [...load.messages.values()];
+/** Gives the number up to which the member was told. */
+function checkStay(client, stay, room, epochs, problem) {
+  let seq = stay.from;
+  let position = 0;
+  for (const heard of stay.heard) {
+    if (heard.seq !== ++seq)
+      problem(`${client.room}: a member that joined at ${stay.from} and recovered ${stay.recoveries} times got ${heard.seq} where ${seq} belongs`);
+    seq = heard.seq;
+    const row = room.bySeq.get(heard.seq);
+    if (!row || row.tag !== heard.tag || row.id !== heard.id || heard.room !== client.room)
+      problem(`${client.room}: a member got ${JSON.stringify(heard)}, the journal has ${JSON.stringify(row)}`);
+    const [epoch, pos] = String(heard.offset).split('.');
+    epochs.add(epoch);
+    if (row && Number(pos) !== row.pos)
+      problem(`${client.room}: ${heard.seq} came with the offset ${heard.offset}, its position is ${row.pos}`);
+    if (Number(pos) <= position)
+      problem(`${client.room}: offsets go back at ${heard.seq}`);
+    position = Number(pos);
+  }
+  return seq;
+}
+
+function checkGap(client, { after, upTo, messages }, room, problem) {
+  if (!messages) {
+    problem(`${client.room}: a member could not fill its gap from ${after} to ${upTo}`);
+    return;
+  }
+  const expected = [];
+  for (let seq = after + 1; seq <= upTo; seq++)
+    expected.push(room.bySeq.get(seq));
+  if (list(messages) !== list(expected))
+    problem(`${client.room}: a member filled its gap from ${after} to ${upTo} with ${messages.map(({ seq }) => seq)}`);
+}
+
+function list(messages) {
+  return messages.map((message) => (message ? `${message.seq} ${message.id} ${message.tag}` : '-')).join('\n');
+}
+
+function compare(what, messages, room, problem) {
+  if (list(messages) !== list([...room.bySeq.values()]))
+    problem(`${what} is not what the journal holds: ${messages.length} messages and ${room.bySeq.size}`);
+}
+
+function checkArchive(archive, rooms, problem) {
+  const copies = new Map();
+  byTag(archive, 'archive', problem);
+  for (const document of archive) {
+    if (!copies.has(document.room))
+      copies.set(document.room, []);
+    copies.get(document.room).push(document);
+  }
+  for (const name of new Set([...rooms.keys(), ...copies.keys()])) {
+    const room = roomOf(rooms, name);
+    const copied = copies.get(name) ?? [];
+    const numbers = new Set(copied.map(({ seq }) => seq));
+    for (const seq of room.bySeq.keys()) {
+      if (!numbers.has(seq))
+        problem(`archive: ${name}: ${seq} is missing`);
+    }
+    compare(`archive: ${name}`, copied, room, problem);
+  }
+}
+
+function checkLosses({ clients, losses }, problem) {
+  for (const client of clients) {
+    for (const gateway of new Set(client.losses.map((loss) => loss.gateway))) {
+      const own = client.losses.filter((loss) => loss.gateway === gateway);
+      if (own.length > (losses[gateway] ?? 0))
+        problem(`a client of ${gateway} lost its connection ${own.length} times (${own.map(({ reason }) => reason)}), `
+          + `${losses[gateway] ?? 0} were to be expected`);
+    }
+  }
+}
+
+/** What happened, in numbers. */
+export function figures(record) {
+  const { messages, clients } = record;
   const acknowledged = messages.filter((message) => message.answer);
+  const intents = new Set(messages.map(({ intent }) => intent)).size;
   const waits = acknowledged.map((message) => message.answeredAt - message.sentAt).sort((a, b) => a - b);
   const at = (part) => Math.round(waits[Math.min(waits.length - 1, Math.floor(waits.length * part))] ?? 0);
-  const sum = (list) => list.reduce((total, number) => total + number, 0);
+  const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+  const returns = clients.flatMap((client) => client.returns);
+  const gaps = clients.flatMap((client) => client.gaps);
   return {
-    sent: messages.length,
+    intents,
+    published: messages.length,
     acknowledged: acknowledged.length,
-    part: acknowledged.length / messages.length,
     refused: messages.filter((message) => message.refused).length,
     unanswered: messages.filter((message) => !message.answer && !message.refused).length,
-    stored: rows.length,
+    part: acknowledged.length / intents,
+    stored: record.journal.length,
     'sent again': sum(messages.map((message) => Math.max(0, message.attempts - 1))),
-    delivered: sum(load.clients.flatMap((client) => client.stays.map((stay) => stay.heard.length))),
-    disconnects: sum(load.clients.map((client) => client.disconnects)),
-    'stayed all the time': load.clients.filter((client) => client.disconnects === 0).length,
-    'answer ms p50/p99/max': `${at(0.5)}/${at(0.99)}/${at(1)}`,
+    delivered: sum(clients.flatMap((client) => client.stays.map((stay) => stay.heard.length))),
+    losses: sum(clients.map((client) => client.losses.length)),
+    'lost none': clients.filter((client) => client.losses.length === 0).length,
+    returns: returns.length,
+    recovered: returns.filter((back) => back.recovered).length,
+    gaps: gaps.length,
+    'messages in gaps': sum(gaps.map((gap) => gap.messages?.length ?? 0)),
+    p50: at(0.5),
+    p99: at(0.99),
+    slowest: at(1), // ms from publishing to the answer
   };
 }
 
 function shorten(problems) {
-  const shown = new Map();
+  const kinds = new Map();
   for (const text of problems) {
     const kind = text.replace(/[0-9a-f-]{36}|\d+|\{.*/g, '#');
-    shown.set(kind, [...(shown.get(kind) || []), text]);
+    kinds.set(kind, [...(kinds.get(kind) || []), text]);
   }
-  return [...shown.values()].flatMap((list) => (list.length > SHOWN
-    ? [...list.slice(0, SHOWN), `... and ${list.length - SHOWN} more of that kind`] : list));
+  return [...kinds.values()].flatMap((lines) => (lines.length > SHOWN
+    ? [...lines.slice(0, SHOWN), `... and ${lines.length - SHOWN} more of that kind`] : lines));
 }

@@ -1,28 +1,45 @@
-// The load that faults happen under, and a record of everything that was sent, acknowledged and seen.
+// The load that faults happen under, and a record of everything that was sent, answered and seen.
 //
-// A message is known by its tag.  Three of four carry an id of the client's own as well and are sent again with
-// it after a reconnect or a long silence; the fourth is sent once, so only the link between gateway and router
-// can have sent it twice.  A stay is one connection's membership: it begins behind the number that the answer to
-// its join names, and from there on nothing may be missing.
+// A client has something to say (an intent) and publishes it under a tag.  Nine of ten messages carry an id of the
+// client's own as well and are sent again with it after a reconnect or a long silence; the tenth is sent once, so
+// only the link between gateway and router can have sent it twice.  What is refused is published anew, as another
+// message under another tag, until the intent is acknowledged.
+//
+// A stay is one membership.  It begins behind the number that the answer to its join names, outlives connections
+// that were recovered, and from its beginning on nothing may be missing.  A client that got a fresh session joins
+// again and asks for the gap between its stays with history {after}.
 
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask, open } from '../support/client.mjs';
+import { ask, LIMIT, open } from '../support/client.mjs';
 import { undo } from '../support/stack.mjs';
 
 const ANSWER_LIMIT = 10_000; // ms without an answer before a message is sent again
+const AGAIN = 300; // ms until what was refused is tried again
 const TICK = 4; // ms; short, so that messages come one by one and commits are many
+const WITHOUT_ID = 10; // one in so many messages
+const FORGETFUL = 10; // one in so many clients never asks for its session
+const POLLING = 25; // one in so many clients stays on polling
+const PAGE = 200;
+
+const NO_SESSION = 'none'; // what a forgetful client names instead of its pid
 
 export class Load {
-  constructor(t, stack, { clients = 200, rooms = 20, rate = 200 } = {}) {
+  /** Options: clients, rooms, rate (messages a second), roving (every other client comes back to the next gateway). */
+  constructor(t, stack, { clients = 200, rooms = 20, rate = 200, roving = true } = {}) {
     this.stack = stack;
     this.rate = rate;
-    this.messages = new Map(); // tag -> {room, tag, id, attempts, answer, refused, sentAt, answeredAt}
+    this.intents = 0;
+    this.messages = new Map(); // tag -> see Client.publish()
     this.wrong = []; // what a client saw that can't be
-    this.clients = Array.from({ length: clients }, (_, number) => {
-      const gateway = Math.floor(number / rooms) % stack.ports.length;
-      return new Client(t, this, stack.url(gateway), `gateway-${gateway + 1}`, `room ${number % rooms}`);
-    });
+    this.clients = Array.from({ length: clients }, (_, number) => new Client(t, this, {
+      number,
+      gateway: Math.floor(number / rooms) % stack.ports.length,
+      room: `room ${number % rooms}`,
+      roves: roving && number % 2 === 1,
+      forgetful: number % FORGETFUL === FORGETFUL - 1,
+      transport: number % POLLING === POLLING - 1 ? 'polling' : 'websocket',
+    }));
   }
 
   /** Comes back when all are members of their rooms. */
@@ -30,21 +47,21 @@ export class Load {
     await Promise.all(this.clients.map((client) => client.joinedOnce));
   }
 
-  /** Sends at the rate for that time. */
+  /** Publishes at the rate for that time. */
   async run(seconds) {
     const start = performance.now();
     let sent = 0;
     for (let passed = 0; passed < seconds; passed = (performance.now() - start) / 1000) {
       for (const due = Math.floor(passed * this.rate); sent < due; sent++)
-        this.clients[sent % this.clients.length].say();
+        this.clients[sent % this.clients.length].publish(this.intents++);
       await sleep(TICK);
     }
   }
 
   /** Waits until all that can still be answered is, at most `limit` ms; then every client is up to date. */
-  async end(limit = 30_000) {
+  async end(limit = 60_000) {
     const deadline = performance.now() + limit;
-    while (this.clients.some((client) => !client.joined || client.waiting.size) && performance.now() < deadline)
+    while (this.clients.some((client) => !client.settled) && performance.now() < deadline)
       await sleep(TICK);
     for (const client of this.clients)
       client.stopped = true;
@@ -55,13 +72,30 @@ export class Load {
 }
 
 class Client {
-  constructor(t, load, url, gateway, room) {
-    Object.assign(this, { load, gateway, room, stays: [], stay: null, waiting: new Map(), disconnects: 0 });
-    this.socket = open(t, url, { reconnection: true, reconnectionDelay: 100, reconnectionDelayMax: 500 });
+  constructor(t, load, { number, gateway, room, roves, forgetful, transport }) {
+    Object.assign(this, { load, number, gateway, room, roves, forgetful });
+    this.stays = []; // {sid, from, open, recoveries, heard: [{seq, tag, id, room, offset}]}
+    this.gaps = []; // {after, upTo, messages: [{seq, tag, id, room}]}, null while not known
+    this.filling = false;
+    this.stay = null; // the open one
+    this.away = null; // the stay whose connection was lost
+    this.waiting = new Map(); // tag -> message without an outcome
+    this.soon = 0; // refused ones that will be tried again
+    this.losses = []; // {gateway: its name, reason, at}
+    this.returns = []; // {away: ms, recovered}, only of those that asked for their session
+    this.socket = open(t, load.stack.url(gateway), {
+      transports: [transport],
+      reconnection: true,
+      reconnectionDelay: 100,
+      reconnectionDelayMax: 500,
+      auth: forgetful ? { pid: NO_SESSION } : undefined,
+    });
     this.joinedOnce = new Promise((resolve) => { this.firstJoin = resolve; });
-    this.socket.on('connect', () => this.join());
-    this.socket.on('disconnect', () => this.lost());
+    this.socket.on('connect', () => this.connected());
+    this.socket.on('disconnect', (reason) => this.lost(reason));
     this.socket.on('msg', (...args) => this.hear(...args));
+    if (roves)
+      this.socket.io.on('reconnect_attempt', () => this.goElsewhere());
     undo(t, () => clearInterval(this.patience));
     this.patience = setInterval(() => this.retry(), 1000);
   }
@@ -70,29 +104,103 @@ class Client {
     return this.stay !== null;
   }
 
+  get settled() {
+    return this.joined && !this.waiting.size && !this.soon && !this.unfilled;
+  }
+
+  /** The stock client's manager reads its address at each attempt. */
+  goElsewhere() {
+    this.gateway = (this.gateway + 1) % this.load.stack.ports.length;
+    this.socket.io.uri = this.load.stack.url(this.gateway);
+  }
+
+  connected() {
+    if (this.losses.length && this.stays.length && !this.forgetful)
+      this.returns.push({ away: performance.now() - this.losses.at(-1).at, recovered: this.socket.recovered });
+    if (!this.socket.recovered)
+      this.join();
+    else if (this.resume())
+      this.sendWaiting();
+    else if (!this.stay)
+      this.join(); // its former connection ended before it was a member
+  }
+
+  /** Goes on with the stay that was interrupted; missed events come before `connect`.  False when there is none. */
+  resume() {
+    if (!this.away)
+      return this.stay !== null;
+    if (this.forgetful)
+      this.load.wrong.push(`${this.room}: a client that named no session was given one`);
+    if (this.socket.id !== this.away.sid)
+      this.load.wrong.push(`${this.room}: recovered as ${this.socket.id}, it was ${this.away.sid}`);
+    this.stay = this.away;
+    this.stay.open = true;
+    this.stay.recoveries++;
+    this.away = null;
+    return true;
+  }
+
   join() {
     const sid = this.socket.id;
     this.socket.emit('join', this.room, (answer) => {
       if (this.socket.id !== sid)
         return;
       if (!answer.ok) {
-        setTimeout(() => this.socket.id === sid && this.join(), 200);
+        setTimeout(() => this.socket.id === sid && !this.joined && this.join(), AGAIN);
         return;
       }
-      this.stay = { sid, from: answer.seq, heard: [], open: true };
+      const last = this.stays.at(-1);
+      if (last)
+        this.gaps.push({ after: last.heard.at(-1)?.seq ?? last.from, upTo: answer.seq, messages: null });
+      this.stay = { sid, from: answer.seq, heard: [], open: true, recoveries: 0 };
+      this.away = null;
       this.stays.push(this.stay);
       this.firstJoin();
-      for (const message of this.waiting.values())
-        this.send(message);
+      this.sendWaiting();
+      this.fill();
     });
   }
 
-  lost() {
+  get unfilled() {
+    return this.gaps.find(({ messages }) => !messages);
+  }
+
+  /** Asks for what came between stays.  A gap whose pages a further loss interrupts is begun anew. */
+  async fill() {
+    if (this.filling)
+      return;
+    this.filling = true;
+    for (let gap; !this.stopped && this.joined && (gap = this.unfilled);) {
+      gap.messages = await this.pages(gap);
+      if (!gap.messages)
+        await sleep(AGAIN);
+    }
+    this.filling = false;
+  }
+
+  /** The messages of a gap; null when they can't be had now. */
+  async pages({ after, upTo }) {
+    const messages = [];
+    for (let more = true; more && (messages.at(-1)?.seq ?? after) < upTo;) {
+      const answer = await this.socket.timeout(LIMIT)
+        .emitWithAck('history', { room: this.room, after: messages.at(-1)?.seq ?? after, limit: PAGE })
+        .catch(() => null);
+      if (!answer?.ok || (answer.more && !answer.messages.length))
+        return null;
+      messages.push(...answer.messages.map(({ seq, id, args }) => ({ seq, id, tag: args[0].tag, room: this.room })));
+      more = answer.more;
+    }
+    return messages.filter(({ seq }) => seq <= upTo);
+  }
+
+  lost(reason) {
     if (this.stopped)
       return; // the stack is being stopped
-    this.disconnects++;
-    if (this.stay)
+    this.losses.push({ gateway: `gateway-${this.gateway + 1}`, reason, at: performance.now() });
+    if (this.stay) {
       this.stay.open = false;
+      this.away = this.stay;
+    }
     this.stay = null;
     // What has no id can't be sent again: nobody will ever know.
     for (const [tag, message] of this.waiting) {
@@ -101,15 +209,21 @@ class Client {
     }
   }
 
-  say() {
+  publish(intent) {
     const tag = randomUUID();
-    const message = { room: this.room, tag, attempts: 0, answer: null, refused: null, sentAt: performance.now() };
-    if (this.load.messages.size % 4)
+    const message = { room: this.room, tag, intent, attempts: 0, answer: null, refused: null, sentAt: performance.now() };
+    if (intent % WITHOUT_ID)
       message.id = `id-${tag}`;
     this.load.messages.set(tag, message);
     this.waiting.set(tag, message);
     if (this.joined)
       this.send(message);
+  }
+
+  sendWaiting() {
+    for (const message of this.waiting.values())
+      this.send(message);
+    this.fill();
   }
 
   send(message) {
@@ -131,6 +245,12 @@ class Client {
     } else if (message.attempts === 1) {
       message.refused = answer.error.code;
       this.waiting.delete(message.tag);
+      this.soon++;
+      setTimeout(() => {
+        this.soon--;
+        if (!this.stopped)
+          this.publish(message.intent);
+      }, AGAIN);
     }
     // A retry that is refused says nothing about the first attempt: it waits for retry().
   }
@@ -146,9 +266,15 @@ class Client {
   }
 
   hear(argument, meta, offset) {
-    if (!this.stay)
+    if (!this.stay && !(this.socket.recovered && this.resume()))
       this.load.wrong.push(`${this.room}: ${meta.seq} came before the join was answered`);
     else
       this.stay.heard.push({ seq: meta.seq, tag: argument.tag, id: meta.id, room: meta.room, offset });
+  }
+
+  /** What the checker looks at. */
+  record() {
+    const { number, room, forgetful, stays, gaps, losses, returns } = this;
+    return { number, room, forgetful, stays, gaps, losses, returns, joined: this.joined };
   }
 }

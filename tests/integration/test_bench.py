@@ -6,6 +6,7 @@ Its figures mean nothing here.  HUBBUB_BUILD names the build folder (default: bu
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -67,6 +68,37 @@ class Bench(unittest.TestCase):
             self.assert_complete(one, 1000)
         self.assertEqual((compressed['compressed_share'], plain['compressed_share']), (1, 0))
         self.assertRegex(printed, r'deflate: \d+\.\d\d times the CPU a delivery of uncompressed: (NOT )?(below|BELOW) 2\n')
+
+    def test_kept_messages_are_acknowledged_each(self):
+        printed, figures = self.run_scenarios('kept-ids,kept-rate')
+        for scenario in ('kept-ids', 'kept-rate'):
+            (only,) = figures['rounds'][scenario]['hubbub']
+            self.assert_complete(only, 50)
+            self.assertEqual((only['refused'], only['unanswered']), (0, 0))
+            self.assertGreater(only['acknowledged_per_s'], 0)
+            self.assertGreater(only['threads']['router journal'], 0)
+        self.assertRegex(printed, r'kept-rate: p99 .* times that of a 4 KB append with fdatasync .*(below|NOT BELOW) 5\n')
+
+    def test_refused_messages_make_it_fail(self):
+        with tempfile.TemporaryDirectory(prefix='hubbub-bench-') as folder:
+            config = pathlib.Path(folder) / 'no-events.conf'
+            config.write_text('events = ();\n')
+            with socket.create_server(('127.0.0.1', 0)) as probe:
+                port = probe.getsockname()[1]
+            with subprocess.Popen([BUILD / 'cli' / 'hubbub', 'run', '--config', config, '--data', f'{folder}/data',
+                                   '--port', str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as stack:
+                try:
+                    while (line := stack.stdout.readline().strip()) != 'ready':
+                        self.assertTrue(line, 'it did not become ready')
+                    done = subprocess.run([LOAD, f'--port={port}', '--members=1', '--rate=50', '--measure=100ms', '--warm-up=0',
+                                           '--acknowledged=true'], capture_output=True, text=True, timeout=HANG, check=False)
+                finally:
+                    stack.terminate()
+        self.assertEqual(done.returncode, 1, done.stderr)
+        figures = json.loads(done.stdout)
+        self.assertGreater(figures['refused'], 0)
+        self.assertEqual((figures['acknowledged'], figures['missing'], figures['unanswered']), (0, 0, 0))
+        self.assertIn('unknown_event', done.stderr)
 
     def test_a_server_that_hangs_up_makes_it_fail(self):
         with subprocess.Popen(['python3', '-c', DEAF], stdout=subprocess.PIPE, text=True) as server:

@@ -418,6 +418,26 @@ class HistoryFromTheJournal(History):
             self.assertEqual((shown + live)[-5:], list(range(last - 4, last + 1)))
             held.answer("LEAVE", "R")
 
+    def test_a_room_that_outruns_memory_while_a_join_reads_its_page(self):
+        self.assertEqual(self.router.stop(), 0)
+        self.router.options += ("--max-history-bytes=64 MB",)
+        self.router.start()
+        gateway = self.gateway()
+        held, other = gateway.connect(), gateway.connect()
+        other.join("R")
+        self.fill(other, "R", 200, pad="x" * 100000)  # takes far longer to read than three messages to commit
+        for turn in range(5):
+            join = held.ask("JOIN", "R", 200, 0)
+            gateway.settle()  # the page is being read
+            for _ in range(3):
+                last = other.say("R", 0)["seq"]
+            joined = gateway.answer(join)
+            self.assertEqual([message["seq"] for message in joined["history"]],
+                             list(range(joined["seq"] - 199, joined["seq"] + 1)))
+            self.assertIn(joined["seq"], range(last - 3, last + 1))
+            self.assertEqual(joined["more"], joined["seq"] > 200)
+            held.answer("LEAVE", "R")
+
     def test_many_sockets_may_ask_at_once(self):
         gateway = self.gateway()
         members = [gateway.connect() for _ in range(300)]

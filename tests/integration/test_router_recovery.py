@@ -655,7 +655,8 @@ class FromTheJournal(RecoveryTest):
                 bob.start("msg", "R", [{"room": "R", "text": f"{published}"}], flags=0)
                 published += 1
             two.take("CONNECTED", where=lambda record: record.socket == 100 + turn)
-            two.settle()
+            bob.say("R", f"{published}")
+            published += 1
             seen, joined = [], False
             for record in two.records:
                 if kind(record) == "EMIT" and record.socket == 100 + turn:

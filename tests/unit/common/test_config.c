@@ -22,6 +22,7 @@ struct settings {
     char *file;
     char *title;
     enum colour colour;
+    bool loud;
     long long rules; /* what finish() found */
 };
 
@@ -40,6 +41,7 @@ static const struct config_key keys[] = {
     {KEY("other", file, PATH), .help = "a file"},
     {KEY("other", colour, CHOICE), .choices = colours, .fallback = "red", .help = "a colour"},
     {KEY(NULL, title, STRING), .fallback = "", .help = "a title"},
+    {KEY(NULL, loud, SWITCH), .help = "a switch"},
 };
 
 static const char *const others[] = {"rules", "neighbour", NULL};
@@ -344,6 +346,7 @@ static void bad_options_are_usage_errors(void **state)
     assert_usage(LOAD("--help=1"), "hubbub-test: unknown option '--help=1' (see --help)\n");
     assert_usage(LOAD("--port"), "hubbub-test: --port needs a value (see --help)\n");
     assert_usage(LOAD("--config"), "hubbub-test: --config needs a value (see --help)\n");
+    assert_usage(LOAD("--loud=true"), "hubbub-test: --loud takes no value (see --help)\n");
     assert_usage(LOAD("--port", "0"),
                  "hubbub-test: --port: '0' is not valid; expected 1 to 65535 (see --help)\n");
     assert_usage(LOAD("--flag", "yes"),
@@ -352,6 +355,21 @@ static void bad_options_are_usage_errors(void **state)
         LOAD("--big=1x"),
         "hubbub-test: --big: '1x' is not valid; expected 0 to 18446744073709551615 things (see --help)\n");
     assert_usage(LOAD("a", "b", "c"), "hubbub-test: unexpected argument 'c' (see --help)\n");
+}
+
+static void a_switch_stands_alone(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD("one"), 0);
+    assert_false(settings.loud);
+    config_settings_done(&program, &settings);
+    assert_int_equal(LOAD("--loud", "one"), 0);
+    assert_true(settings.loud);
+    assert_int_equal(result.positional_count, 1);
+    assert_string_equal(result.positional[0], "one");
+    config_settings_done(&program, &settings);
+    assert_refused("loud = true;", "main.conf:1: unknown section or key loud; expected one of server, other, "
+                                   "title, rules, neighbour");
 }
 
 static void arguments_that_are_no_options_are_handed_on(void **state)
@@ -411,6 +429,7 @@ int main(void)
         SCENE(numbers_in_comments_and_texts_are_no_numbers),
         SCENE(files_that_cannot_be_read),
         SCENE(bad_options_are_usage_errors),
+        SCENE(a_switch_stands_alone),
         SCENE(arguments_that_are_no_options_are_handed_on),
         SCENE(help_is_made_from_the_table),
         SCENE(version_and_check),

@@ -32,6 +32,7 @@ struct gateway *home, *other;
 
 static struct passed records[RECORDS_MAX];
 static unsigned first, last, counts[KINDS], disconnects[2];
+static enum close_reason last_reasons[2];
 static bool down[2];
 static uint64_t now = 1000000;
 static struct loop_timer *timers[2]; /* those that run once: of late polls, one a gateway */
@@ -122,9 +123,11 @@ int __wrap_link_take(struct router_link *link, const struct wire_take *take)
 
 void __wrap_link_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason)
 {
+    unsigned at = index_of(of_link(link));
+
     (void)socket;
-    (void)reason;
-    disconnects[index_of(of_link(link))]++;
+    disconnects[at]++;
+    last_reasons[at] = reason;
 }
 
 /* -- life ------------------------------------------------------------------------------------ */
@@ -362,6 +365,11 @@ unsigned played_disconnects(const struct gateway *gateway)
     return disconnects[index_of(gateway)];
 }
 
+enum close_reason played_last_reason(const struct gateway *gateway)
+{
+    return last_reasons[index_of(gateway)];
+}
+
 void played_link_down(struct gateway *gateway)
 {
     unsigned kept = first;
@@ -409,6 +417,52 @@ unsigned played_connect(struct gateway *gateway)
         count++;
     }
     return count;
+}
+
+struct socket *played_connecting(struct gateway *gateway)
+{
+    struct socket *socket;
+    uint32_t cursor = 0;
+
+    while ((socket = sockets_next(gateway, &cursor)))
+        if (!socket->connected)
+            return socket;
+    return NULL;
+}
+
+void played_answer(struct gateway *gateway, struct socket *socket, const char *sid, const char *pid,
+                   bool recovered)
+{
+    struct request *request = NULL;
+    uint64_t cursor = 0;
+    char from[64];
+
+    do
+        request = requests_walk(&gateway->requests, &cursor);
+    while (request && (request->kind != REQUEST_CONNECT || request->socket != socket->number));
+    assert_non_null(request);
+    snprintf(from, sizeof from, "anon:%s", sid);
+    SAY(gateway, connected, .request = cursor - 1, .socket = socket->number, .sid = bytes_from_text(sid),
+        .from = bytes_from_text(from), .generation = 1 + recovered, .pid = bytes_from_text(pid),
+        .recovered = recovered);
+}
+
+void played_emit(struct gateway *gateway, struct socket *socket, const char *payload,
+                 struct bytes attachments)
+{
+    SAY(gateway, emit, .socket = socket->number, .flags = WIRE_DELIVER_REPLAY,
+        .payload = bytes_from_text(payload), .attachments = attachments);
+}
+
+void played_welcome(struct gateway *gateway, bool resume)
+{
+    SAY(gateway, welcome, .epoch = BYTES("epoch"), .head = position, .resume = resume,
+        .rules_digest = namespaces_digest(&gateway->settings->namespaces));
+}
+
+void played_close(struct gateway *gateway, struct socket *socket, bool final)
+{
+    SAY(gateway, close, .socket = socket->number, .reason = BYTES("taken over"), .final = final);
 }
 
 void played_join(struct gateway *gateway, struct socket *socket, const char *room)

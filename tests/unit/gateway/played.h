@@ -48,9 +48,11 @@ void played_until(unsigned kind);
 /* Loses the first record that waits. */
 void played_lose(void);
 
-/* How many records of that kind were passed so far, and DISCONNECTs of that gateway. */
+/* How many records of that kind were passed so far, and DISCONNECTs of that gateway; and the last one's
+ * reason. */
 unsigned played_count(unsigned kind);
 unsigned played_disconnects(const struct gateway *gateway);
+enum close_reason played_last_reason(const struct gateway *gateway);
 
 /* The link of a gateway is lost with what it had to say; and is live again, of which the other one hears. */
 void played_link_down(struct gateway *gateway);
@@ -61,6 +63,21 @@ void played_gone(struct gateway *gateway, const struct gateway *gone);
 
 /* Answers every CONNECT that a gateway has asked for; returns how many. */
 unsigned played_connect(struct gateway *gateway);
+
+/* The first socket that waits for the answer to its CONNECT, or NULL; and that answer. pid "": none. */
+struct socket *played_connecting(struct gateway *gateway);
+void played_answer(struct gateway *gateway, struct socket *socket, const char *sid, const char *pid,
+                   bool recovered);
+
+/* Sends a socket an event: payload is its JSON array, attachments as wire_list_finish() gives them. */
+void played_emit(struct gateway *gateway, struct socket *socket, const char *payload,
+                 struct bytes attachments);
+
+/* A new link that is told what it missed, or cannot be. */
+void played_welcome(struct gateway *gateway, bool resume);
+
+/* Closes a socket, for good or not. */
+void played_close(struct gateway *gateway, struct socket *socket, bool final);
 
 /* Makes a socket of "/" a member of a room, or delivers an event to it: payload is its JSON array. */
 void played_join(struct gateway *gateway, struct socket *socket, const char *room);

@@ -136,6 +136,74 @@ static void the_excepted_one_gets_everything_else(void **state)
     fixture_stop(gateway);
 }
 
+static void deliver_in(struct gateway *gateway, struct bytes name, uint64_t pos, const char *payload)
+{
+    struct room *room = room_find(namespace_find(&gateway->namespaces, BYTES("/")), name);
+
+    room_deliver(gateway, room,
+                 &(struct wire_deliver){
+                     .pos = pos, .namespace = BYTES("/"), .room = name, .payload = bytes_from_text(payload)});
+}
+
+/* The last event that a client has read is its offset: nothing with a lower position may stand behind it. */
+static void the_rooms_of_one_member_keep_the_order_of_the_log(void **state)
+{
+    struct gateway *gateway = fixture_start();
+    struct peer both = fixture_peer(gateway), a = fixture_peer(gateway), b = fixture_peer(gateway);
+    struct bytes second = BYTES("second");
+    uint64_t writes;
+
+    (void)state;
+    room_add(gateway, a.socket, ROOM, 0, false);
+    room_add(gateway, both.socket, ROOM, 0, false);
+    room_add(gateway, both.socket, second, 0, false);
+    room_add(gateway, b.socket, second, 0, false);
+    writes = gateway->counters.writes;
+    for (uint64_t pos = 1; pos <= 8; pos += 4) {
+        deliver_in(gateway, ROOM, pos, "[1]");
+        deliver_in(gateway, second, pos + 1, "[2]");
+        deliver_in(gateway, second, pos + 2, "[3]");
+        deliver_in(gateway, ROOM, pos + 3, "[4]");
+    }
+    fixture_flush(gateway);
+    assert_string_equal(fixture_read(&both), "42[1]|42[2]|42[3]|42[4]|42[1]|42[2]|42[3]|42[4]");
+    assert_string_equal(fixture_read(&a), "42[1]|42[4]|42[1]|42[4]");
+    assert_string_equal(fixture_read(&b), "42[2]|42[3]|42[2]|42[3]");
+    assert_int_equal(gateway->counters.writes - writes, 3);
+    assert_int_equal(gateway->counters.deliveries, 16);
+    fixture_peer_done(&a), fixture_peer_done(&b), fixture_peer_done(&both);
+    fixture_stop(gateway);
+}
+
+static void whoever_joins_or_leaves_a_second_room_in_a_turn_keeps_that_order(void **state)
+{
+    struct gateway *gateway = fixture_start();
+    struct peer both = fixture_peer(gateway), a = fixture_peer(gateway), b = fixture_peer(gateway);
+    struct bytes second = BYTES("second"), third = BYTES("third");
+
+    (void)state;
+    room_add(gateway, a.socket, third, 0, false); /* somebody has two rooms already, one of them second */
+    room_add(gateway, a.socket, second, 0, false);
+    room_add(gateway, both.socket, ROOM, 0, false);
+    room_add(gateway, b.socket, ROOM, 0, false);
+    deliver_in(gateway, second, 1, "[1]");
+    deliver_in(gateway, ROOM, 2, "[2]");
+    room_add(gateway, both.socket, second, 2, false);
+    deliver_in(gateway, second, 3, "[3]");
+    deliver_in(gateway, ROOM, 4, "[4]");
+    room_remove(gateway, both.socket, socket_membership(both.socket, ROOM));
+    room_add(gateway, both.socket, third, 4, false);
+    deliver_in(gateway, second, 5, "[5]");
+    deliver_in(gateway, third, 6, "[6]");
+    deliver_in(gateway, ROOM, 7, "[7]");
+    fixture_flush(gateway);
+    assert_string_equal(fixture_read(&both), "42[2]|42[3]|42[4]|42[5]|42[6]");
+    assert_string_equal(fixture_read(&a), "42[1]|42[3]|42[5]|42[6]");
+    assert_string_equal(fixture_read(&b), "42[2]|42[4]|42[7]");
+    fixture_peer_done(&a), fixture_peer_done(&b), fixture_peer_done(&both);
+    fixture_stop(gateway);
+}
+
 static void a_replay_reaches_those_who_joined_before_it(void **state)
 {
     struct gateway *gateway = fixture_start();
@@ -298,6 +366,8 @@ int main(void)
         cmocka_unit_test(who_leaves_in_a_turn_gets_what_came_before),
         cmocka_unit_test(what_is_for_one_keeps_its_place_among_the_rooms),
         cmocka_unit_test(the_excepted_one_gets_everything_else),
+        cmocka_unit_test(the_rooms_of_one_member_keep_the_order_of_the_log),
+        cmocka_unit_test(whoever_joins_or_leaves_a_second_room_in_a_turn_keeps_that_order),
         cmocka_unit_test(a_replay_reaches_those_who_joined_before_it),
         cmocka_unit_test(presence_reaches_those_who_watch),
         cmocka_unit_test(a_member_of_two_rooms_is_written_to_once),

@@ -117,6 +117,66 @@ static void a_newer_schema_is_foreign(void **state)
     make_journal(fixture);
     fixture_sql(fixture, "PRAGMA user_version = 3");
     assert_refused(fixture, ERROR_FOREIGN, "schema 3; this program knows schema 2");
+    fixture_sql(fixture, "PRAGMA user_version = 0");
+    assert_refused(fixture, ERROR_FOREIGN, "schema 0; this program knows schema 2");
+}
+
+/* Turns a closed journal into one as a program of schema 1 left it. */
+static void make_version_1(struct fixture *fixture)
+{
+    fixture_sql(
+        fixture,
+        "CREATE TEMP TABLE saved AS SELECT room_id, namespace, name, last_seq, last_at, recent FROM room;"
+        "DROP TABLE room; DROP TABLE session; DROP TABLE session_room;"
+        "CREATE TABLE room(room_id INTEGER PRIMARY KEY, namespace TEXT, name TEXT, last_seq INTEGER,"
+        " last_at INTEGER, recent BLOB, UNIQUE(namespace, name));"
+        "INSERT INTO room SELECT * FROM saved;"
+        "DELETE FROM meta WHERE key NOT IN ('epoch', 'dedup_keys', 'indexed');"
+        "PRAGMA user_version = 1");
+}
+
+static void a_file_of_schema_1_is_brought_up_to_date(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal_read read;
+    char epoch[JOURNAL_EPOCH_LENGTH + 1];
+
+    make_journal(fixture);
+    fixture_open(fixture);
+    strcpy(epoch, journal_epoch(fixture->journal));
+    fixture_close(fixture);
+    make_version_1(fixture);
+    fixture_open(fixture);
+    assert_string_equal(journal_epoch(fixture->journal), epoch);
+    assert_int_equal(journal_head(fixture->journal), 1290);
+    fixture_fill(fixture, "a", 1);
+    read = fixture_page(fixture, "a", 0, 0, 200);
+    assert_int_equal(read.count, 200);
+    assert_int_equal(read.messages[199].seq, 1201);
+    journal_read_free(&read);
+    fixture_close(fixture);
+    assert_int_equal(fixture_number(fixture, "PRAGMA user_version"), 2);
+    assert_int_equal(fixture_number(fixture, "SELECT value FROM meta WHERE key = 'logged_from'"), 1290);
+    assert_int_equal(
+        fixture_number(fixture,
+                       "SELECT count(*) FROM sqlite_schema WHERE name IN ('session', 'session_room')"),
+        2);
+    assert_int_equal(fixture_check_numbers(fixture), 1291);
+    fixture_open(fixture);
+}
+
+static void a_file_of_schema_1_that_is_damaged_stays_as_it_is(void **state)
+{
+    struct fixture *fixture = *state;
+
+    make_journal(fixture);
+    make_version_1(fixture);
+    fixture_sql(fixture, "ALTER TABLE segment RENAME TO lost");
+    assert_refused(fixture, ERROR_CORRUPT, "table segment is missing");
+    fixture_sql(fixture,
+                "ALTER TABLE lost RENAME TO segment; ALTER TABLE room ADD COLUMN removed_seq INTEGER");
+    assert_refused(fixture, ERROR_CORRUPT, "table room is not the one");
+    assert_int_equal(fixture_number(fixture, "PRAGMA user_version"), 1);
 }
 
 static void tables_that_are_not_ours_are_damage(void **state)
@@ -414,6 +474,8 @@ int main(void)
         TEST(other_files_are_foreign),
         TEST(other_databases_are_foreign_and_left_alone),
         TEST(a_newer_schema_is_foreign),
+        TEST(a_file_of_schema_1_is_brought_up_to_date),
+        TEST(a_file_of_schema_1_that_is_damaged_stays_as_it_is),
         TEST(tables_that_are_not_ours_are_damage),
         TEST(missing_keys_are_damage),
         TEST(overwritten_pages_are_damage),

@@ -153,7 +153,7 @@ static void run_full(struct fixture *fixture, void (*fill)(struct fixture *), vo
 static void a_refused_id_is_new_when_there_is_room(void **state)
 {
     struct fixture *fixture = *state;
-    struct journal_entry *first, *second;
+    struct journal_entry *first, *second, *asked;
 
     fixture_open(fixture);
     fixture_fill(fixture, "a", 1);
@@ -162,9 +162,12 @@ static void a_refused_id_is_new_when_there_is_room(void **state)
     set_file_limit(1);
     first = fixture_publish(fixture, (struct text){.room = "b", .scope = "alice", .id = "client-1"});
     second = fixture_publish(fixture, (struct text){.room = "b", .scope = "alice", .id = "client-1"});
+    asked = fixture_publish(fixture, (struct text){.room = "b", .scope = "alice", .id = "client-1"});
+    asked->kind = JOURNAL_PASS;
     fixture_wait(fixture);
     assert_int_equal(first->result, ERROR_NO_SPACE);
     assert_int_equal(second->result, ERROR_NO_SPACE);
+    assert_int_equal(asked->result, 0);
     unlimit_files(fixture);
     first = fixture_publish(fixture, (struct text){.room = "b", .scope = "alice", .id = "client-1"});
     fixture_wait(fixture);

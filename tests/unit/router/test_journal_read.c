@@ -238,6 +238,61 @@ static void texts_larger_than_a_chunk_stay_whole(void **state)
     test_free(text);
 }
 
+static struct journal_read read_some(struct fixture *fixture, struct journal_read read)
+{
+    read.kind = JOURNAL_READ_PAGE;
+    read.namespace = BYTES("/");
+    read.room = BYTES("a");
+    fixture_read(fixture, &read);
+    return read;
+}
+
+static void assert_some(struct fixture *fixture, struct journal_read wanted, uint64_t first, uint64_t last,
+                        bool more)
+{
+    struct journal_read read = read_some(fixture, wanted);
+
+    assert_int_equal(read.count, last + 1 - first);
+    for (size_t i = 0; i < read.count; i++)
+        assert_int_equal(read.messages[i].seq, first + i);
+    assert_int_equal(read.more, more);
+    journal_read_free(&read);
+}
+
+static void a_page_may_begin_with_the_oldest_of_all(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture_open(fixture);
+    assert_some(fixture, (struct journal_read){.forward = true, .limit = 3}, 1, 0, false);
+    fixture_fill(fixture, "a", 20);
+    assert_some(fixture, (struct journal_read){.forward = true, .limit = 3}, 1, 3, true);
+    assert_some(fixture, (struct journal_read){.forward = true, .limit = 20}, 1, 20, false);
+    assert_some(fixture, (struct journal_read){.forward = true, .before = 5, .limit = 3}, 1, 3, true);
+    assert_some(fixture, (struct journal_read){.forward = true, .before = 4, .limit = 3}, 1, 3, false);
+}
+
+static void a_page_loads_no_more_than_its_bytes(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[1001];
+
+    memset(text, 'x', 1000);
+    text[1000] = '\0';
+    fixture_open(fixture);
+    for (unsigned i = 0; i < 100; i++)
+        fixture_publish(fixture, (struct text){.room = "a", .arguments = text});
+    fixture_wait(fixture);
+    assert_some(fixture, (struct journal_read){.limit = 50, .max_bytes = 4000}, 97, 100, true);
+    assert_some(fixture, (struct journal_read){.limit = 50, .max_bytes = 1}, 100, 100, true);
+    assert_some(fixture, (struct journal_read){.before = 3, .limit = 50, .max_bytes = 1500}, 1, 2, false);
+    assert_some(fixture, (struct journal_read){.before = 4, .limit = 50, .max_bytes = 1500}, 2, 3, true);
+    assert_some(fixture, (struct journal_read){.after = 10, .limit = 50, .max_bytes = 4000}, 11, 14, true);
+    assert_some(fixture, (struct journal_read){.forward = true, .limit = 50, .max_bytes = 4000}, 1, 4, true);
+    assert_some(fixture, (struct journal_read){.after = 98, .limit = 50, .max_bytes = 1500}, 99, 100, false);
+    assert_some(fixture, (struct journal_read){.after = 98, .limit = 50}, 99, 100, false);
+}
+
 static void a_read_sees_what_was_given_back_before_it(void **state)
 {
     struct fixture *fixture = *state;
@@ -294,6 +349,8 @@ int main(void)
         TEST(an_unknown_room_has_no_messages),
         TEST(a_range_holds_every_row_up_to_its_bytes),
         TEST(texts_larger_than_a_chunk_stay_whole),
+        TEST(a_page_may_begin_with_the_oldest_of_all),
+        TEST(a_page_loads_no_more_than_its_bytes),
         TEST(a_read_sees_what_was_given_back_before_it),
         TEST(too_many_reads_are_refused_and_closing_ends_all),
     };

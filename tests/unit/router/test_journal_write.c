@@ -234,6 +234,41 @@ static void a_clients_id_counts_once_in_later_batches_and_after_a_reopen(void **
     assert_int_equal(once(fixture, "a", "alice", "client-2")->message.pos, 3);
 }
 
+/* Asks what became of an id, without a message of its own. */
+static struct journal_entry *ask_for(struct fixture *fixture, struct text text)
+{
+    struct journal_entry *entry = fixture_publish(fixture, text);
+
+    entry->kind = JOURNAL_PASS;
+    return entry;
+}
+
+static void an_id_can_be_asked_for(void **state)
+{
+    const struct text known = {.room = "a", .scope = "alice", .id = "client-1"};
+    const struct text other = {.room = "a", .scope = "alice", .id = "client-2"};
+    struct fixture *fixture = *state;
+    struct journal_entry *early, *first, *late;
+
+    fixture_open(fixture);
+    early = ask_for(fixture, known);
+    first = fixture_publish(fixture, known);
+    late = ask_for(fixture, known);
+    fixture_wait(fixture);
+    assert_int_equal(early->result, 0);
+    assert_int_equal(first->result, 0);
+    assert_duplicate(late, 1, 1, first->message.at);
+    fixture_reopen(fixture);
+    late = ask_for(fixture, known);
+    early = ask_for(fixture, other);
+    fixture_wait(fixture);
+    assert_int_equal(late->result, ERROR_EXISTS);
+    assert_int_equal(late->message.seq, 1);
+    assert_int_equal(early->result, 0);
+    /* Asking takes no number, and is no message. */
+    assert_int_equal(once(fixture, "a", "alice", "client-2")->message.pos, 2);
+}
+
 static void other_scopes_and_gateways_ids_are_no_duplicates(void **state)
 {
     struct fixture *fixture = *state;
@@ -398,6 +433,7 @@ int main(void)
         TEST(every_field_is_on_disk),
         TEST(a_clients_id_counts_once_within_a_batch),
         TEST(a_clients_id_counts_once_in_later_batches_and_after_a_reopen),
+        TEST(an_id_can_be_asked_for),
         TEST(other_scopes_and_gateways_ids_are_no_duplicates),
         TEST(ids_of_a_tail_without_index_are_known_after_a_reopen),
         TEST(an_id_is_forgotten_after_its_hours),

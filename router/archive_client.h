@@ -1,0 +1,50 @@
+/*
+ * Where the archive is, and how a thread comes to a client for it.
+ *
+ * libmongoc's clients block and belong to one thread each.  Ours look for a server only once a call, wait for
+ * at most `timeout`, and do not retry by themselves beyond what the connection string asks for: whoever calls
+ * decides when to try again.  Close a client after a failure that has to do with the connection and open a
+ * new one: an old one would wait before it looked at the same server again.
+ */
+#ifndef HUBBUB_ROUTER_ARCHIVE_CLIENT_H
+#define HUBBUB_ROUTER_ARCHIVE_CLIENT_H
+
+#include "common/buffer.h"
+#include "common/error.h"
+
+#include <mongoc/mongoc.h>
+
+struct archive_place {
+    const char *uri;        /* a MongoDB connection string */
+    const char *database;   /* NULL: the connection string's, else "hubbub" */
+    const char *collection; /* of the messages */
+    uint32_t timeout;       /* ms, for a connection and for an answer; the connection string's own win */
+};
+
+struct archive_client {
+    mongoc_client_t *client;
+    mongoc_collection_t *collection;
+};
+
+/*
+ * Checks all but whether a server is there.  0, or ERROR_CONFIG with one line appended to error, which tells
+ * what is wrong and nothing that may be secret.
+ */
+int archive_place_check(const struct archive_place *place, struct buffer *error) MUST_CHECK;
+
+/*
+ * Opens a client of a checked place; nothing goes over the network yet.  What the connection string leaves
+ * open is: write concern majority and journaled (with half the timeout as wtimeoutMS), the timeout for
+ * connectTimeoutMS, socketTimeoutMS and serverSelectionTimeoutMS, appName hubbub-router.  Reads prefer what
+ * it says.
+ */
+void archive_client_open(struct archive_client *client, const struct archive_place *place);
+
+/* A zeroed one is fine. */
+void archive_client_close(struct archive_client *client);
+
+/* The hosts of a checked place, for log lines: "a:27017,b:27017", or the name of an SRV record; no secrets.
+ */
+void archive_place_append_hosts(struct buffer *out, const struct archive_place *place);
+
+#endif

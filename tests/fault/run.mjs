@@ -1,0 +1,106 @@
+// One run: a stack, the load of load.mjs on it, faults meanwhile, and the checker at the end.
+//
+// HUBBUB_FAULT_SECONDS is how long the load lasts; a short run has shorter faults, and fewer of them.
+
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ask } from '../support/client.mjs';
+import { Stack, hubbub, run as execute, temporaryFolder } from '../support/stack.mjs';
+import { check, figures } from './check.mjs';
+import { Load } from './load.mjs';
+
+export const SECONDS = Number(process.env.HUBBUB_FAULT_SECONDS || 12);
+export const LONG = SECONDS >= 60;
+
+const ACKNOWLEDGED = 0.99;
+const ACKNOWLEDGED_UNDER_FAULTS = 0.9;
+const FEWER = 0.8; // of the messages that the rate asks for: the test's own machine is too slow
+
+/** A configuration file for this test: {args} for a stack. */
+export async function configuration(t, text) {
+  const file = path.join(await temporaryFolder(t), 'hubbub.conf');
+  await writeFile(file, text);
+  return ['--config', file];
+}
+
+/**
+ * Runs the load.  Options:
+ *   stack    a stack that runs; without it one with `options` is started
+ *   fault    async (stack, load, over): makes faults until over() is true, gives {gateway: connections that end}, or
+ *            nothing when any connection may end; without it none is made and none may end
+ *   archive  async (): the documents of MongoDB, asked for while the stack still runs
+ *   load     options of Load
+ * Gives {restarts, figures, load}.
+ */
+export async function run(t, { stack, options = {}, fault, archive, load: settings } = {}) {
+  stack ??= await Stack.start(t, options);
+  const load = new Load(t, stack, settings);
+  await load.begin();
+  const before = stack.starts.length;
+  let over = false;
+  const faults = fault ? fault(stack, load, () => over) : Promise.resolve({});
+  const [losses] = await Promise.all([faults, load.run(SECONDS).then(() => { over = true; })]);
+  await load.end();
+  const restarts = stack.starts.slice(before).map(({ name }) => name);
+  const record = await collect(load, losses ?? null, archive);
+  const problems = check(record);
+  const numbers = figures(record);
+  t.diagnostic(`${SECONDS} s, restarts: ${restarts.join(' ') || 'none'}`);
+  t.diagnostic(Object.entries(numbers).map(([name, figure]) => `${name} ${figure}`).join(', '));
+  assert.deepEqual(problems, []);
+  assert.ok(numbers.intents > SECONDS * load.rate * FEWER, `only ${numbers.intents} were to be sent: the test itself is too slow`);
+  assert.ok(numbers.part >= (fault ? ACKNOWLEDGED_UNDER_FAULTS : ACKNOWLEDGED),
+    `${numbers.acknowledged} of ${numbers.intents} were acknowledged`);
+  return { restarts, figures: numbers, load };
+}
+
+/** Everything that the checker looks at; stops the stack. */
+async function collect(load, losses, archive) {
+  const wrong = [...load.wrong];
+  const histories = {};
+  const members = new Map(load.clients.filter((client) => client.joined).map((client) => [client.room, client]));
+  await Promise.all([...members].map(async ([room, client]) => { histories[room] = await wholeHistory(client); }));
+  const documents = archive ? await archive() : null;
+  const { code, signal } = await load.stack.stop();
+  if (code !== 0)
+    wrong.push(`the stack ended with ${code ?? signal}`);
+  const journal = await load.stack.journal(`select pos, room, seq, publish_id as id, at,
+    json_extract(arguments, '$.tag') as tag from message where seq > 0 order by pos`);
+  return {
+    messages: [...load.messages.values()],
+    clients: load.clients.map((client) => client.record()),
+    wrong,
+    journal,
+    archive: documents,
+    histories,
+    losses,
+  };
+}
+
+async function wholeHistory({ socket, room }) {
+  const messages = [];
+  for (;;) {
+    const answer = await ask(socket, 'history', { room, after: messages.at(-1)?.seq ?? 0, limit: 200 });
+    if (!answer.ok)
+      throw new Error(`history of ${room}: ${JSON.stringify(answer)}`);
+    messages.push(...answer.messages.map(({ seq, id, args }) => ({ seq, id, tag: args[0].tag })));
+    if (!answer.more)
+      return messages;
+  }
+}
+
+/** A figure of `hubbub stats json`. */
+export async function metrics(stack) {
+  const { code, stdout, stderr } = await execute(hubbub, ['stats', 'json', '--stats', stack.stats]);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout).metrics;
+}
+
+/** Waits that long, or until it is over. */
+export async function pause(seconds, over) {
+  const end = performance.now() + seconds * 1000;
+  while (!over() && performance.now() < end)
+    await sleep(50);
+}
