@@ -7,6 +7,8 @@
 
 #include "common/exit_code.h"
 #include "common/memory.h"
+#include "router/archive.h"
+#include "router/archive_seed.h"
 #include "router/ask.h"
 #include "router/dispatch.h"
 #include "router/membership.h"
@@ -208,7 +210,13 @@ static int open_journal(struct router *router)
     const struct router_settings *settings = router->settings;
     char *path = path_in(settings->data, "journal.sqlite");
     char message[FAILURE_MAX] = "";
-    int result = journal_open(&(struct journal_options){.path = path,
+    struct archive_place place;
+    int result = 0;
+
+    if (router_settings_archive(settings, &place))
+        result = archive_seed(&place, path, message, sizeof message);
+    if (!result)
+        result = journal_open(&(struct journal_options){.path = path,
                                                         .recent_bytes = settings->recent_max,
                                                         .abort_after_commits = abort_after_commits()},
                               remember, router, &router->journal, message, sizeof message);
@@ -228,6 +236,23 @@ static int open_journal(struct router *router)
         return ERROR_SYSTEM;
     }
     return 0;
+}
+
+static int open_archive(struct router *router)
+{
+    const struct router_settings *settings = router->settings;
+    struct archive_options options = {.retry_max = settings->archive_retry_max,
+                                      .batch = settings->archive_batch,
+                                      .batch_bytes = settings->archive_batch_bytes};
+    char message[FAILURE_MAX] = "";
+    int result;
+
+    if (!router_settings_archive(settings, &options.place))
+        return 0;
+    result = archive_start(&options, router->journal, &router->archive, message, sizeof message);
+    if (result)
+        log_error("can't start the archive", "error=%s", message);
+    return result;
 }
 
 static void hello(void *argument, struct gateway_link *link, const struct wire_hello *record)
@@ -285,6 +310,8 @@ int router_start(struct router *router, const struct router_settings *settings, 
     result = make_folder(settings->data);
     if (!result)
         result = open_journal(router);
+    if (!result)
+        result = open_archive(router);
     if (result)
         return result;
     result = links_open(&router->links, settings, loop, &link_events, router, &router->counters, message,
@@ -308,6 +335,7 @@ void router_done(struct router *router)
     stats_socket_close(router->stats_socket);
     links_done(&router->links, router->exit_code == EXIT_OK ? LINGER_MS : 0);
     loop_watch_free(router->journal_watch);
+    archive_stop(router->archive);
     journal_close(router->journal);
     stats_free(router->stats);
     recent_done(&router->recent);

@@ -13,6 +13,7 @@
 #include "router/link.h"
 #include "router/recent.h"
 
+struct archive;
 struct ask;
 struct page;
 struct page_request;
@@ -23,6 +24,7 @@ struct router {
     const struct router_settings *settings;
     struct loop *loop;
     struct journal *journal;
+    struct archive *archive; /* NULL: there is none */
     struct loop_watch *journal_watch;
     struct links links;
     struct namespace_table namespaces;
