@@ -41,13 +41,10 @@ export async function run(t, { stack, options = {}, fault, archive, load: settin
   const before = stack.starts.length;
   let over = false;
   const faults = fault ? fault(stack, load, () => over) : Promise.resolve({});
-  faults.catch(() => {}); // it is awaited below
-  await load.run(SECONDS);
-  over = true;
-  const losses = (await faults) ?? null;
+  const [losses] = await Promise.all([faults, load.run(SECONDS).then(() => { over = true; })]);
   await load.end();
   const restarts = stack.starts.slice(before).map(({ name }) => name);
-  const record = await collect(load, losses, archive);
+  const record = await collect(load, losses ?? null, archive);
   const problems = check(record);
   const numbers = figures(record);
   t.diagnostic(`${SECONDS} s, restarts: ${restarts.join(' ') || 'none'}`);
