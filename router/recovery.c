@@ -157,7 +157,7 @@ static enum outcome judge(const struct router *router, const struct session *fre
 
     if (!session && claim->valid && away_expired(router, sid))
         return EXPIRED;
-    if (!session || session == fresh || !session_recoverable(session) ||
+    if (!session || session == fresh || !session_recoverable(session) || !session->told ||
         session->namespace != fresh->namespace ||
         !same_secret(session_secret(session), claim->pid + SID_LENGTH))
         return UNKNOWN;
@@ -299,7 +299,7 @@ static void reject(struct router *router, struct session *old, enum outcome outc
     if (!outcomes[outcome].discards || old->gone)
         return;
     if (old->link)
-        resync_close_older(router, old);
+        resync_close_older(old);
     away_discard(router, old);
 }
 
@@ -334,10 +334,9 @@ static void take_over(struct recovery *recovery, struct walk walk)
     count(router, RECOVERED);
     link_split(&router->links, link);
     session_remove(&router->sessions, &link->sessions, recovery->fresh);
-    if (old->link) {
-        resync_close_older(router, old);
-        away_begin(router, old);
-    }
+    if (old->link)
+        resync_close_older(old);
+    away_displace(router, old);
     while ((fields = walk_next(&walk))) {
         buffer_clear(&router->scratch);
         message_append_payload(&router->scratch, fields, epoch);
