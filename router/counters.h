@@ -26,6 +26,11 @@
     X(presence, "hubbub_presence_events_total", "hubbub:presence events")                                    \
     X(pages_memory, "hubbub_history_total{from=memory}", "pages of history answered from memory")            \
     X(pages_disk, "hubbub_history_total{from=journal}", "pages of history read from the journal")            \
+    X(pages_archive, "hubbub_history_total{from=archive}",                                                   \
+      "pages of history that came from MongoDB, or in part")                                                 \
+    X(pages_unarchived, "hubbub_history_archive_failed_total",                                               \
+      "pages for which MongoDB did not answer, or too many waited")                                          \
+    X(pages_shown, "hubbub_history_shown_total", "pages of history shown on the stats socket")               \
     X(dropped_behind, "hubbub_dropped_total{reason=gateway_behind}", "volatile events for a gateway behind") \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}", "hubbub:error events over their rate")  \
     X(passes, "hubbub_passes_total{result=passed}", "records that a gateway had for another one")            \

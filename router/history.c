@@ -191,7 +191,7 @@ static void on_page(struct page *page, int result)
 
     if (session && !request->abandoned) {
         if (result)
-            refuse_page(request, session, REFUSAL_UNAVAILABLE);
+            refuse_page(request, session, result == ERROR_BUSY ? REFUSAL_BUSY : REFUSAL_UNAVAILABLE);
         else if (!answer_request(request, session) && read_again(request, session))
             return;
     }

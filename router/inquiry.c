@@ -12,7 +12,7 @@
 struct inquiry {
     struct router *router;
     struct ask *ask;
-    inquiry_done *done;
+    stats_done *done;
     void *argument;
     char sid[SID_LENGTH];
 };
@@ -75,7 +75,7 @@ static void on_told(void *argument, int result, struct bytes handshake)
     free(inquiry);
 }
 
-struct inquiry *inquiry_start(struct router *router, struct bytes sid, inquiry_done *done, void *argument,
+struct inquiry *inquiry_start(struct router *router, struct bytes sid, stats_done *done, void *argument,
                               struct buffer *out)
 {
     const struct session *session = sessions_find_sid(&router->sessions, sid);

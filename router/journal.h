@@ -157,35 +157,54 @@ const char *journal_failure(const struct journal *journal);
 
 void journal_statistics(const struct journal *journal, struct journal_statistics *out);
 
+struct journal_missed_room {
+    struct bytes room;
+    uint64_t from; /* missed is what comes after this position */
+};
+
 /*
  * Reads of what memory no longer has, by a thread of their own with a connection of their own.
  *
  * A page: archived messages of one room with after < seq < before (exclusive, 0: no bound), the newest
  * `limit` of them when `before` is set or neither is, the oldest `limit` when only `after` is or `forward`
  * says so; always handed out in ascending order.  It ends early, with the message that takes the bytes of its
- * texts beyond max_bytes (0: no bound), and then `more` is true.
+ * texts beyond max_bytes (0: no bound), and then `more` is true.  The journal may have removed a room's older
+ * messages: first_seq says from which number on it has them.
  * A range: all messages with first <= pos <= last, until the bytes of their texts exceed max_bytes
  * (then `complete` is false).
+ * What was missed: for a client that was away, the messages of both classes that were for its rooms and its
+ * namespace, in pos order: each with from < pos <= last, where from is that of the room, or namespace_from
+ * for a message to the whole namespace (DELIVER_NAMESPACE, whichever room it names).  All or nothing: more
+ * than `limit` of them, or more than max_bytes of texts, give `complete` false and no message;
+ * ERROR_NOT_FOUND when one may have been removed.  DELIVER_OTHERS and archived DELIVER_SELF messages of a
+ * room are among them whoever sent them; a logged DELIVER_SELF message is found under its sender's sid
+ * instead of its room: name that as one of the rooms.
  */
 struct journal_read {
     struct journal_read *next; /* the journal's */
-    enum { JOURNAL_READ_PAGE, JOURNAL_READ_RANGE } kind;
-    struct bytes namespace, room; /* PAGE; valid until done */
-    uint64_t before, after;       /* PAGE */
-    bool forward;                 /* PAGE: from the oldest on, whatever the bounds are */
-    unsigned limit;               /* PAGE: at most 200 */
-    uint64_t first, last;         /* RANGE */
+    enum { JOURNAL_READ_PAGE, JOURNAL_READ_RANGE, JOURNAL_READ_MISSED } kind;
+    struct bytes namespace;                  /* PAGE, MISSED; as all that is pointed to, valid until done */
+    struct bytes room;                       /* PAGE */
+    uint64_t before, after;                  /* PAGE */
+    bool forward;                            /* PAGE: from the oldest on, whatever the bounds are */
+    const struct journal_missed_room *rooms; /* MISSED: each once, in any order */
+    size_t room_count;                       /* MISSED */
+    uint64_t namespace_from;                 /* MISSED */
+    unsigned limit;                          /* PAGE: at most 200; MISSED */
+    uint64_t first;                          /* RANGE */
+    uint64_t last;                           /* RANGE, MISSED */
     uint64_t max_bytes;
     void (*done)(struct journal_read *read, void *argument);
     void *argument;
 
     /* Valid in done() and until journal_read_free(). */
-    int result; /* 0, or ERROR_IO, ERROR_CLOSED */
+    int result; /* 0, or ERROR_IO, ERROR_CLOSED; MISSED: ERROR_NOT_FOUND */
     struct journal_message *messages;
     size_t count;
-    bool more;     /* PAGE: the bounds hold further messages beyond the limits */
-    bool complete; /* RANGE */
-    void *memory;  /* the journal's: what the messages' bytes point into */
+    bool more;          /* PAGE: the bounds hold further messages beyond the limits that the journal has */
+    uint64_t first_seq; /* PAGE: the oldest of the room that the journal has; 0 for none */
+    bool complete;      /* RANGE, MISSED */
+    void *memory;       /* the journal's: what the messages' bytes point into */
 };
 
 enum { JOURNAL_READS_WAITING_MAX = 256 };

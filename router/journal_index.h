@@ -20,7 +20,7 @@ enum {
 struct journal_index {
     struct journal_store *store;
     sqlite3_stmt *write_room, *write_segment, *write_position;
-    struct journal_run piece; /* scratch */
+    struct journal_run pieces[JOURNAL_SERIES]; /* scratch */
     uint64_t indexed;
 };
 

@@ -207,7 +207,11 @@ static int write(struct journal_store *store, struct journal_entry *entry, uint6
     result = insert(store, entry);
     if (result)
         return result;
-    journal_rooms_count(&store->rooms, room, pos, message->at, archived);
+    result = journal_rooms_count(&store->rooms, room, message);
+    if (result) {
+        journal_store_failed(store, "a room's counters could not be read");
+        return result;
+    }
     if (counts_once)
         journal_dedup_add(&store->dedup, key,
                           &(struct journal_first){message->pos, message->seq, message->at});

@@ -7,6 +7,7 @@
 
 #include "common/exit_code.h"
 #include "common/memory.h"
+#include "router/archive_reader.h"
 #include "router/ask.h"
 #include "router/dispatch.h"
 #include "router/membership.h"
@@ -132,6 +133,10 @@ static void on_turn_end(void *arg)
         }
         journal_flush(router->journal);
     }
+    if (router->archive_pages_ready) {
+        router->archive_pages_ready = false;
+        archive_reader_collect(router->archive_reader);
+    }
     rooms_advance(&router->rooms, loop_now(router->loop), announce, router);
     loop_set_deadline(router->loop, rooms_next_due(&router->rooms));
     links_flush(&router->links, router->released);
@@ -146,6 +151,15 @@ static void on_journal(void *arg, int fd, unsigned ready)
     (void)fd;
     (void)ready;
     router->journal_ready = true;
+}
+
+static void on_archive_pages(void *arg, int fd, unsigned ready)
+{
+    struct router *router = arg;
+
+    (void)fd;
+    (void)ready;
+    router->archive_pages_ready = true;
 }
 
 /* -- start and end ---------------------------------------------------------------------------- */
@@ -230,6 +244,24 @@ static int open_journal(struct router *router)
     return 0;
 }
 
+static int open_archive_reader(struct router *router)
+{
+    struct archive_place place;
+    int result;
+
+    if (!router_settings_archive(router->settings, &place))
+        return 0;
+    result = archive_reader_start(&place, router->settings->archive_pages, &router->archive_reader);
+    if (!result) {
+        router->archive_reader_watch = loop_watch_new(router->loop, archive_reader_fd(router->archive_reader),
+                                                      LOOP_READ, on_archive_pages, router);
+        result = router->archive_reader_watch ? 0 : ERROR_SYSTEM;
+    }
+    if (result)
+        log_error("can't read the archive", "error=%s", strerror(errno));
+    return result;
+}
+
 static void hello(void *argument, struct gateway_link *link, const struct wire_hello *record)
 {
     resync_hello(argument, link, record);
@@ -285,6 +317,8 @@ int router_start(struct router *router, const struct router_settings *settings, 
     result = make_folder(settings->data);
     if (!result)
         result = open_journal(router);
+    if (!result)
+        result = open_archive_reader(router);
     if (result)
         return result;
     result = links_open(&router->links, settings, loop, &link_events, router, &router->counters, message,
@@ -307,6 +341,9 @@ void router_done(struct router *router)
     loop_timer_stop(&router->drain_timer);
     stats_socket_close(router->stats_socket);
     links_done(&router->links, router->exit_code == EXIT_OK ? LINGER_MS : 0);
+    loop_watch_free(router->archive_reader_watch);
+    archive_reader_stop(router->archive_reader);
+    router->archive_reader = NULL;
     loop_watch_free(router->journal_watch);
     journal_close(router->journal);
     stats_free(router->stats);

@@ -13,6 +13,7 @@
 #include "router/link.h"
 #include "router/recent.h"
 
+struct archive_reader;
 struct ask;
 struct page;
 struct page_request;
@@ -24,6 +25,8 @@ struct router {
     struct loop *loop;
     struct journal *journal;
     struct loop_watch *journal_watch;
+    struct archive_reader *archive_reader; /* NULL: there is no archive */
+    struct loop_watch *archive_reader_watch;
     struct links links;
     struct namespace_table namespaces;
     struct rooms rooms;
@@ -39,12 +42,13 @@ struct router {
     struct page_request *page_requests;      /* sockets that wait for a page of history; list by next */
     struct page *queued_first, *queued_last; /* pages that the journal does not have yet */
     uint32_t page_count, page_reads;         /* pages on their way; those with the journal */
-    struct ask *asks; /* questions to gateways; list by next */
+    struct ask *asks;                        /* questions to gateways; list by next */
     uint64_t last_ask;
     uint32_t replays; /* reads for replay on their way */
     uint64_t started; /* ms */
     struct loop_timer drain_timer;
     bool journal_ready;
+    bool archive_pages_ready;
     bool draining;
     int exit_code;
 };

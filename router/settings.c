@@ -65,6 +65,8 @@ static const struct config_key keys[] = {
      .help = "how many messages one write to MongoDB may carry"},
     {KEY(archive_batch_bytes, SIZE), .minimum = 1024, .maximum = 32 << 20, .fallback = "4 MB",
      .help = "how large the messages of one write to MongoDB may be, but for a single one"},
+    {KEY(archive_pages, INTEGER), .minimum = 1, .maximum = 10000, .unit = "pages", .fallback = "64",
+     .help = "how many pages of history may wait for MongoDB before others are refused"},
     {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
      .help = "the least grave lines to log"},
 };

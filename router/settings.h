@@ -35,6 +35,7 @@ struct router_settings {
     uint32_t archive_retry_max;   /* ms */
     uint32_t archive_batch;       /* messages */
     uint32_t archive_batch_bytes; /* of messages */
+    uint32_t archive_pages;       /* that may wait for it */
     enum log_level log_level;
     struct namespace_list namespaces;
     /* What stands in the files of keys. */

@@ -6,8 +6,10 @@
 #include "router/stats.h"
 
 #include "common/memory.h"
+#include "router/inquiry.h"
 #include "router/stats_source.h"
 #include "router/stats_tree.h"
+#include "router/transcript.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@ static const char help[] = "stats       what this stack does, one value a line\n
                            "rooms       the largest rooms: namespace, members, gateways, seq, name\n"
                            "gateways    name, state, sockets, unacknowledged bytes, version\n"
                            "socket SID  one socket: namespace, from, gateway, rooms, handshake\n"
+                           "history {\"room\":R}  a page of a room's history, one message a line\n"
                            "help        this\n"
                            "quit        hang up\n\n";
 
@@ -261,21 +264,56 @@ static const struct {
     {"gateways", show_gateways}, {"help", show_help},
 };
 
+static void cancel_inquiry(void *pending)
+{
+    inquiry_cancel(pending);
+}
+
+static void cancel_transcript(void *pending)
+{
+    transcript_cancel(pending);
+}
+
+static enum stats_outcome start_inquiry(struct stats *stats, struct bytes sid, struct stats_waiter *waiter,
+                                        struct buffer *out)
+{
+    waiter->pending = inquiry_start(stats->router, sid, waiter->done, waiter->argument, out);
+    waiter->cancel = cancel_inquiry;
+    return waiter->pending ? STATS_LATER : STATS_ANSWERED;
+}
+
+static enum stats_outcome start_transcript(struct stats *stats, struct bytes question,
+                                           struct stats_waiter *waiter, struct buffer *out)
+{
+    waiter->pending = transcript_start(stats->router, question, waiter->done, waiter->argument, out);
+    waiter->cancel = cancel_transcript;
+    return waiter->pending ? STATS_LATER : STATS_ANSWERED;
+}
+
+/* What stands behind the first word. */
+static const struct {
+    struct bytes word;
+    enum stats_outcome (*start)(struct stats *stats, struct bytes rest, struct stats_waiter *waiter,
+                                struct buffer *out);
+} questions[] = {
+    {{"socket ", 7}, start_inquiry},
+    {{"history ", 8}, start_transcript},
+};
+
 enum stats_outcome stats_command(struct stats *stats, struct bytes line, struct stats_waiter *waiter,
                                  struct buffer *out)
 {
-    struct bytes socket = BYTES("socket ");
-
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (bytes_equal_text(line, commands[i].name)) {
             commands[i].show(stats, out);
             return STATS_ANSWERED;
         }
-    if (bytes_starts_with(line, socket)) {
-        struct bytes sid = bytes_make(line.data + socket.length, line.length - socket.length);
+    for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
+        struct bytes word = questions[i].word;
 
-        waiter->inquiry = inquiry_start(stats->router, sid, waiter->done, waiter->argument, out);
-        return waiter->inquiry ? STATS_LATER : STATS_ANSWERED;
+        if (bytes_starts_with(line, word))
+            return questions[i].start(stats, bytes_make(line.data + word.length, line.length - word.length),
+                                      waiter, out);
     }
     if (bytes_equal_text(line, "quit")) {
         buffer_append_char(out, '\n');
