@@ -149,11 +149,10 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
 static void describe_archive(const struct stats *stats, struct stats_tree *tree)
 {
     const struct router *router = stats->router;
-    struct archive_statistics archive;
+    struct archive_statistics archive = {0};
 
-    if (!router->archive)
-        return;
-    archive_statistics(router->archive, &archive);
+    if (router->archive)
+        archive_statistics(router->archive, &archive);
     stats_tree_count(tree, "hubbub_archived_total", archive.archived + archive.known);
     stats_tree_count(tree, "hubbub_archive_writes_total", archive.writes);
     stats_tree_count(tree, "hubbub_archive_retries_total", archive.retries);
@@ -162,7 +161,7 @@ static void describe_archive(const struct stats *stats, struct stats_tree *tree)
     stats_tree_count(tree, "hubbub_archive_lag_messages", archive.lag_messages);
     stats_tree_measure(tree, "hubbub_archive_lag_seconds", (double)archive.lag_ms / 1e3);
     stats_tree_count(tree, "hubbub_dead_letters", journal_dead_letters(router->journal));
-    stats_tree_text(tree, "archive.state", archive_state_texts[archive.state]);
+    stats_tree_text(tree, "archive.state", router->archive ? archive_state_texts[archive.state] : "none");
     stats_tree_number(tree, "archive.archived", archive.archived + archive.known);
     stats_tree_number(tree, "archive.position", archive.position);
     stats_tree_number(tree, "archive.noted", journal_archived_position(router->journal));
