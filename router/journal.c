@@ -53,7 +53,7 @@ struct journal {
     struct journal_removal removal;
     uint64_t wal_frames;
     uint64_t pass_due; /* by the monotonic clock in ms; counts while the index lags */
-    unsigned abort_after_commits;
+    unsigned abort_after_commits, abort_after_changes;
 
     pthread_t thread;
     bool started;
@@ -125,11 +125,12 @@ static void count_batch(struct journal_statistics *statistics, const struct jour
                         uint64_t nanoseconds)
 {
     statistics->messages += outcome->messages;
+    statistics->changes += outcome->changes;
     statistics->duplicates += outcome->duplicates;
     statistics->refused += outcome->refused;
     if (outcome->storage_full)
         statistics->storage_full = true;
-    if (outcome->messages == 0)
+    if (outcome->messages + outcome->changes == 0)
         return;
     statistics->storage_full = false;
     statistics->commits++;
@@ -143,6 +144,8 @@ static void abort_for_test(struct journal *journal, const struct journal_outcome
 {
 #ifdef HUBBUB_TEST_HOOKS
     if (outcome->messages && journal->abort_after_commits && --journal->abort_after_commits == 0)
+        abort();
+    if (outcome->changes && journal->abort_after_changes && --journal->abort_after_changes == 0)
         abort();
 #else
     (void)journal;
@@ -412,6 +415,7 @@ int journal_open(const struct journal_options *options,
     list_init(&journal->queue);
     list_init(&journal->done);
     journal->abort_after_commits = options->abort_after_commits;
+    journal->abort_after_changes = options->abort_after_changes;
     journal->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (journal->event < 0) {
         snprintf(message, message_size, "%s: no eventfd: %s", options->path, strerror(errno));
@@ -431,6 +435,12 @@ int journal_open(const struct journal_options *options,
                                  clock_monotonic_ms(), clock_wall_ms(), message, message_size);
     if (!result && recent)
         result = replay_recent(journal, options, recent, argument, message, message_size);
+    if (!result && options->session) {
+        result = journal_sessions_load(journal->file.db, options->session, argument);
+        if (result)
+            journal_error_describe(journal->file.db, options->path, "its sessions cannot be read", message,
+                                   message_size);
+    }
     if (!result) {
         journal->head = journal->store.head;
         journal->statistics.unindexed = journal_index_lag(&journal->index);

@@ -114,6 +114,7 @@ static void count(const struct stats *stats, struct stats_tree *tree)
         stats_tree_count(tree, stats->gateways.names[i].text, stats_sources_sum(&stats->gateways, i));
     stats_tree_count(tree, "hubbub_namespaces", router->namespaces.by_name.count);
     stats_tree_count(tree, "hubbub_rooms", router->rooms.table.count);
+    stats_tree_count(tree, "hubbub_sessions_away", router->sessions.away);
     stats_tree_count(tree, "hubbub_members", router->rooms.members);
 }
 
@@ -131,6 +132,8 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_measure(tree, "hubbub_removal_seconds_sum", (double)journal.removal_ns_total / 1e9);
     stats_tree_measure(tree, "hubbub_removal_seconds_max", (double)journal.removal_ns_max / 1e9);
     stats_tree_count(tree, "hubbub_checkpoints_total", journal.checkpoints);
+    stats_tree_count(tree, "hubbub_session_changes_total", journal.changes);
+    stats_tree_count(tree, "hubbub_journal_rows_read_total", journal.rows_read);
     stats_tree_count(tree, "hubbub_commit_seconds_count", journal.commits);
     stats_tree_measure(tree, "hubbub_commit_seconds_sum", (double)journal.commit_ns_total / 1e9);
     stats_tree_measure(tree, "hubbub_commit_seconds_max", (double)journal.commit_ns_max / 1e9);
@@ -161,7 +164,8 @@ static struct stats_tree *describe(const struct stats *stats)
     stats_tree_real(tree, "uptime_seconds", (double)(loop_now(router->loop) - router->started) / 1e3);
     stats_tree_number(tree, "gateways", router->links.count);
     stats_tree_number(tree, "connections", stats_tree_metric(tree, "hubbub_connections"));
-    stats_tree_number(tree, "sockets", router->sessions.by_sid.count);
+    stats_tree_number(tree, "sockets", router->sessions.by_sid.count - router->sessions.away);
+    stats_tree_number(tree, "away", router->sessions.away);
     stats_tree_number(tree, "rooms", router->rooms.table.count);
     stats_tree_number(tree, "members", router->rooms.members);
     stats_tree_real(tree, "messages.in.per_second", in);
