@@ -28,8 +28,12 @@ struct router_settings {
     uint64_t max_waiting;        /* bytes of messages that wait for the journal */
     uint64_t resync_max;         /* bytes */
     uint64_t recent_max;         /* bytes */
-    char *archive;               /* a MongoDB connection string, and so a secret; empty: no archive */
-    char *archive_database;      /* NULL: see archive_client.h */
+    uint32_t hot_days;           /* these two: of what the archive has; 0: no bound */
+    uint64_t hot_messages;
+    uint32_t retention_days; /* these two: of all, without an archive; 0: no bound */
+    uint64_t retention_messages;
+    char *archive;          /* a MongoDB connection string, and so a secret; empty: no archive */
+    char *archive_database; /* NULL: see archive_client.h */
     char *archive_collection;
     uint32_t archive_timeout;     /* ms */
     uint32_t archive_retry_max;   /* ms */

@@ -126,11 +126,16 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_count(tree, "hubbub_journal_unindexed", journal.unindexed);
     stats_tree_count(tree, "hubbub_journal_file_bytes", journal.file_bytes);
     stats_tree_count(tree, "hubbub_journal_wal_bytes", journal.wal_bytes);
+    stats_tree_count(tree, "hubbub_journal_removed_total", journal.removed);
+    stats_tree_measure(tree, "hubbub_removal_seconds_sum", (double)journal.removal_ns_total / 1e9);
+    stats_tree_measure(tree, "hubbub_removal_seconds_max", (double)journal.removal_ns_max / 1e9);
     stats_tree_count(tree, "hubbub_checkpoints_total", journal.checkpoints);
     stats_tree_count(tree, "hubbub_commit_seconds_count", journal.commits);
     stats_tree_measure(tree, "hubbub_commit_seconds_sum", (double)journal.commit_ns_total / 1e9);
     stats_tree_measure(tree, "hubbub_commit_seconds_max", (double)journal.commit_ns_max / 1e9);
     stats_tree_number(tree, "journal.head", stats->router->released);
+    stats_tree_number(tree, "journal.tail", journal.logged_floor + 1);
+    stats_tree_number(tree, "journal.removed", journal.removed);
     stats_tree_number(tree, "journal.waiting", journal.waiting);
     stats_tree_number(tree, "journal.unindexed", journal.unindexed);
     stats_tree_number(tree, "journal.commits", journal.commits);
