@@ -446,7 +446,9 @@ static void range_read(struct journal_read *read, void *argument)
     struct gateway_link *link = replay_read->link;
 
     if (link->state == LINK_WAITING) {
-        if (read->result)
+        if (read->result == ERROR_NOT_FOUND)
+            start_afresh(router, link, "the journal does not go back that far");
+        else if (read->result)
             start_afresh(router, link, "the journal could not be read");
         else if (!read->complete)
             start_afresh(router, link, "too much to replay");

@@ -1,5 +1,5 @@
 // A stack whose processes were started one by one, with the link over tcp, so that something can stand between them.
-// It has what tests use of Stack; nothing starts a process again.
+// It has what tests use of Stack; nothing starts a process again by itself.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,10 +11,11 @@ const LIMIT = 60_000;
 
 export class ApartStack {
   /**
-   * Comes back when all are ready.  Options: gateways (their number), router and gateway (more options of each),
+   * Comes back when all are ready.  Options: gateways (their number), router and gateway (more options of each), environment (more variables of
+   * the router),
    * through: async (port of the router, number of the gateway): the endpoint that this gateway connects to.
    */
-  static async start(t, { gateways = 2, router = [], gateway = [], through } = {}) {
+  static async start(t, { gateways = 2, router = [], gateway = [], environment = {}, through } = {}) {
     const stack = new ApartStack();
     const folder = await temporaryFolder(t);
     Object.assign(stack, { t, folder, data: path.join(folder, 'data'), pids: new Map(), starts: [], processes: new Map() });
@@ -22,17 +23,19 @@ export class ApartStack {
     await mkdir(stack.data, { mode: 0o700 });
     let link;
     [link, ...stack.ports] = await freePorts(1 + gateways);
-    await stack.spawn('router', 'router/hubbub-router', [`--listen=tcp://127.0.0.1:${link}`, `--data=${stack.data}`, ...router]);
+    stack.startRouter = () => stack.spawn('router', 'router/hubbub-router',
+      [`--listen=tcp://127.0.0.1:${link}`, `--data=${stack.data}`, ...router], environment);
+    await stack.startRouter();
     await Promise.all(stack.ports.map(async (port, number) => stack.spawn(`gateway-${number + 1}`, 'gateway/hubbub-gateway',
       [`--port=${port}`, `--router=${through ? await through(link, number) : `tcp://127.0.0.1:${link}`}`, ...gateway])));
     return stack;
   }
 
-  async spawn(name, program, options) {
+  async spawn(name, program, options, environment = {}) {
     const log = await open(path.join(this.folder, `${name}.log`), 'a');
     const child = spawn(path.join(build, program), [`--name=${name}`, ...options], {
       stdio: ['ignore', log.fd, log.fd, 'pipe'],
-      env: { ...process.env, HUBBUB_READY_FD: '3' },
+      env: { ...process.env, HUBBUB_READY_FD: '3', ...environment },
     });
     await log.close();
     const exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
@@ -46,6 +49,13 @@ export class ApartStack {
     await within(LIMIT, `${name} to be ready`, Promise.race([once(child.stdio[3], 'data'), exited.then(async () => {
       throw new Error(`${name} ended before it was ready: ${await readFile(path.join(this.folder, `${name}.log`), 'utf8')}`);
     })]));
+  }
+
+  /** kill -9 of the router, which stays away until startRouter(). */
+  async killRouter() {
+    const { child, exited } = this.processes.get('router');
+    child.kill('SIGKILL');
+    await exited;
   }
 
   url(gateway) {
