@@ -11,11 +11,10 @@ const LIMIT = 60_000;
 
 export class ApartStack {
   /**
-   * Comes back when all are ready.  Options: gateways (their number), router and gateway (more options of each), environment (more variables of
-   * the router),
-   * through: async (port of the router, number of the gateway): the endpoint that this gateway connects to.
+   * Comes back when all are ready.  Options: gateways (their number), options (more of each process), router (more
+   * of the router), environment (more variables of the router), through: async (port of the router, number of the gateway): the endpoint that this gateway connects to.
    */
-  static async start(t, { gateways = 2, router = [], gateway = [], environment = {}, through } = {}) {
+  static async start(t, { gateways = 2, options = [], router = [], environment = {}, through } = {}) {
     const stack = new ApartStack();
     const folder = await temporaryFolder(t);
     Object.assign(stack, { t, folder, data: path.join(folder, 'data'), pids: new Map(), starts: [], processes: new Map() });
@@ -24,10 +23,10 @@ export class ApartStack {
     let link;
     [link, ...stack.ports] = await freePorts(1 + gateways);
     stack.startRouter = () => stack.spawn('router', 'router/hubbub-router',
-      [`--listen=tcp://127.0.0.1:${link}`, `--data=${stack.data}`, ...router], environment);
+      [`--listen=tcp://127.0.0.1:${link}`, `--data=${stack.data}`, ...options, ...router], environment);
     await stack.startRouter();
     await Promise.all(stack.ports.map(async (port, number) => stack.spawn(`gateway-${number + 1}`, 'gateway/hubbub-gateway',
-      [`--port=${port}`, `--router=${through ? await through(link, number) : `tcp://127.0.0.1:${link}`}`, ...gateway])));
+      [`--port=${port}`, `--router=${through ? await through(link, number) : `tcp://127.0.0.1:${link}`}`, ...options])));
     return stack;
   }
 

@@ -7,7 +7,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { build } from '../support/stack.mjs';
 import { ApartStack } from './apart.mjs';
-import { pause, run } from './run.mjs';
+import { configuration, pause, run } from './run.mjs';
 
 const SECTOR = 512;
 const HEAD = 32;
@@ -50,6 +50,7 @@ test('the machine goes dark, again and again', async (t) => {
     throw new Error(`${shim} is not there: needs a build with -Dtest_hooks=true`);
   });
   const stack = await ApartStack.start(t, {
+    options: [await configuration(t)],
     environment: {
       LD_PRELOAD: shim,
       HUBBUB_TEST_SYNC_MS: String(SYNC_MS),
