@@ -13,7 +13,9 @@
 
 #include <stdlib.h>
 
-enum { EXPIRED_A_PASS = 1024 };
+/* Of what has expired so many ids leave in a pass, and so many more for each that comes: however many come,
+   the table does not grow for ever. */
+enum { EXPIRED_A_PASS = 1024, EXPIRED_FOR_ONE = 2 };
 
 static const uint64_t window_ms = (uint64_t)JOURNAL_DEDUP_HOURS * 3600 * 1000;
 
@@ -201,14 +203,15 @@ static int by_key(const void *a, const void *b)
 static int expire(struct journal_dedup *dedup, uint64_t now)
 {
     uint64_t today = bucket_of(now);
+    int limit = EXPIRED_A_PASS + EXPIRED_FOR_ONE * (int)dedup->count;
     int result;
 
     if (!dedup->stored || today < 2 || dedup->oldest > today - 2)
         return 0;
     sqlite3_bind_int64(dedup->expire, 1, (sqlite3_int64)(today - 2));
-    sqlite3_bind_int64(dedup->expire, 2, EXPIRED_A_PASS);
+    sqlite3_bind_int64(dedup->expire, 2, limit);
     result = journal_step(dedup->expire);
-    if (!result && sqlite3_changes(sqlite3_db_handle(dedup->expire)) < EXPIRED_A_PASS)
+    if (!result && sqlite3_changes(sqlite3_db_handle(dedup->expire)) < limit)
         dedup->oldest = today - 1;
     return result;
 }
