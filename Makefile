@@ -6,10 +6,11 @@ GATEWAYS ?=
 DATA ?=
 # Further options of hubbub run, for example: make run OPTIONS='--config my.conf'
 OPTIONS =
-# Further options of tests/run, tests/bench/run, and seconds for each fuzz driver.
+# Further options of tests/run, tests/bench/run, and seconds for each fuzz driver and each fault run.
 TEST_OPTIONS =
 BENCH_OPTIONS =
 FUZZ_SECONDS = 300
+FAULT_SECONDS = 60
 
 RUN_OPTIONS = $(if $(PORT),--port $(PORT)) $(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(DATA),--data $(DATA))
 
@@ -17,12 +18,13 @@ CLIENT = socket.io-client
 CLIENT_VERSION = 4.8.4
 CLIENT_FOLDER = $(CURDIR)/build/client/node_modules/$(CLIENT)
 
-.PHONY: help run build packages client test test-tools bench fuzz clean
+.PHONY: help run build packages client test test-fault test-tools bench fuzz clean
 
 help:
 	@echo 'make run     build, then run a router and gateways: PORT=3000 GATEWAYS=2 DATA=./data OPTIONS='
 	@echo 'make build   release programs in build/ (installs the packages that are missing)'
 	@echo 'make test    every test, ends with "N passed, N failed"; TEST_OPTIONS="--only unit,integration"'
+	@echo 'make test-fault  every fault under load, for FAULT_SECONDS=$(FAULT_SECONDS) each: about 40 minutes'
 	@echo 'make bench   the benchmark, prints a table'
 	@echo 'make fuzz    every fuzz driver for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make clean   removes the build folders and the results of tests'
@@ -51,6 +53,9 @@ test-tools: client
 
 test: test-tools
 	@tests/run $(TEST_OPTIONS)
+
+test-fault: test-tools
+	@tests/run --stage hooks --only fault --fault-seconds $(FAULT_SECONDS) $(TEST_OPTIONS)
 
 bench: build
 	@tests/bench/run --peer npm $(BENCH_OPTIONS)

@@ -5,9 +5,7 @@
  * failure, although what came of it has been printed.
  */
 #include "cli/commands.h"
-#include "common/buffer.h"
-#include "common/config.h"
-#include "common/error.h"
+#include "cli/stats_client.h"
 #include "common/exit_code.h"
 #include "common/memory.h"
 
@@ -15,128 +13,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
-    ANSWER_SECONDS = 10,
     SID_LENGTH = 20, /* of the ids that routers give */
     SID_MAX = 64,
 };
 
 struct ask_settings {
-    char *data;
-    char *stats;
+    struct stats_place place; /* must stay first */
 };
 
-static const struct config_key keys[] = {
-    {.name = "data",
-     .type = CONFIG_KEY_PATH,
-     CONFIG_FIELD(struct ask_settings, data),
-     .minimum = 1,
-     .help = "the data folder of hubbub run; ./data unless the file has run.data"},
-    {.name = "stats",
-     .type = CONFIG_KEY_PATH,
-     CONFIG_FIELD(struct ask_settings, stats),
-     .minimum = 1,
-     .help = "the stats socket; stats.sock in the data folder unless the file has run.stats"},
-};
-
-static const char *const others[] = {"run", "router", "gateway", "events", "namespaces", NULL};
-
-/* --data on the command line stands over run.stats of the file: whoever names a folder means that folder. */
-static int fill_in(const config_t *file, void *settings, struct buffer *error)
-{
-    struct ask_settings *ask = settings;
-    const char *data = ask->data ? ask->data : "./data";
-    const char *stats = NULL;
-    struct buffer path = {0};
-
-    (void)error;
-    if (ask->stats)
-        return 0;
-    if (!ask->data) {
-        config_lookup_string(file, "run.stats", &stats);
-        config_lookup_string(file, "run.data", &data);
-    }
-    if (stats)
-        buffer_append_text(&path, stats);
-    else
-        buffer_printf(&path, "%s/stats.sock", data);
-    ask->stats = memory_text(path.data, path.length);
-    buffer_done(&path);
-    return 0;
-}
-
-/* 0 and a connected socket, or ERROR_SYSTEM with errno. */
-static int connect_to(const char *path, int *out)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval limit = {.tv_sec = ANSWER_SECONDS};
-    int fd;
-
-    if (strlen(path) >= sizeof address.sun_path) {
-        errno = ENAMETOOLONG;
-        return ERROR_SYSTEM;
-    }
-    strcpy(address.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return ERROR_SYSTEM;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) ||
-        connect(fd, (const struct sockaddr *)&address, sizeof address)) {
-        int reason = errno;
-
-        close(fd);
-        errno = reason;
-        return ERROR_SYSTEM;
-    }
-    *out = fd;
-    return 0;
-}
-
-static int send_all(int fd, const struct buffer *text)
-{
-    size_t done = 0;
-
-    while (done < text->length) {
-        ssize_t n = send(fd, text->data + done, text->length - done, MSG_NOSIGNAL);
-
-        if (n < 0 && errno != EINTR)
-            return ERROR_SYSTEM;
-        if (n > 0)
-            done += (size_t)n;
-    }
-    return 0;
-}
-
-/* Reads the answer up to its empty line, which is left out.  0, ERROR_SYSTEM with errno, or ERROR_CLOSED:
-   what came is in out all the same. */
-static int read_answer(int fd, struct buffer *out)
-{
-    char block[16384];
-    bool line_start = true;
-
-    for (;;) {
-        ssize_t n = recv(fd, block, sizeof block, 0);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return ERROR_SYSTEM;
-        if (n == 0)
-            return ERROR_CLOSED;
-        for (ssize_t i = 0; i < n; i++) {
-            if (line_start && block[i] == '\n')
-                return 0;
-            line_start = block[i] == '\n';
-            buffer_append_char(out, block[i]);
-        }
-    }
-}
+static const struct config_key keys[] = {STATS_PLACE_KEYS(struct ask_settings)};
 
 /* Prints the answer, or its error on standard error. */
 static int show_answer(struct bytes answer)
@@ -157,16 +45,15 @@ static int ask(const char *path, const char *question)
     int fd = -1;
     int status, exit_code;
 
-    if (connect_to(path, &fd)) {
-        fprintf(stderr, "hubbub: nobody answers at %s: %s (is hubbub running? see --stats and --data)\n",
-                path, strerror(errno));
+    if (stats_client_connect(path, &fd)) {
+        stats_client_complain(path);
         return EXIT_RUNTIME;
     }
     buffer_printf(&text, "%s\nquit\n", question);
-    status = send_all(fd, &text);
+    status = stats_client_send(fd, buffer_bytes(&text));
     buffer_clear(&text);
     if (!status)
-        status = read_answer(fd, &text);
+        status = stats_client_read(fd, &text);
     exit_code = show_answer(buffer_bytes(&text));
     if (!status && fflush(stdout))
         status = ERROR_SYSTEM;
@@ -195,7 +82,7 @@ static int ask_command(const struct config_program *program, int argc, char **ar
 
         buffer_printf(&text, "%s%s", question, result.positional_count ? " json" : "");
         buffer_append_char(&text, '\0');
-        exit_code = ask(settings.stats, text.data);
+        exit_code = ask(settings.place.stats, text.data);
         buffer_done(&text);
     }
     config_settings_done(program, &settings);
@@ -204,7 +91,7 @@ static int ask_command(const struct config_program *program, int argc, char **ar
 
 #define ASK_PROGRAM(command, text)                                                                           \
     .name = "hubbub " command, .summary = text, .keys = keys, .key_count = sizeof keys / sizeof *keys,       \
-    .others = others, .finish = fill_in
+    .others = stats_place_others, .finish = stats_place_finish
 
 int command_stats(int argc, char **argv)
 {
@@ -255,7 +142,7 @@ static int show_socket(const struct config_program *program, int argc, char **ar
         char question[SID_MAX + sizeof "socket "];
 
         snprintf(question, sizeof question, "socket %s", result.positional[0]);
-        exit_code = ask(settings.stats, question);
+        exit_code = ask(settings.place.stats, question);
     }
     config_settings_done(program, &settings);
     return exit_code;

@@ -12,6 +12,10 @@ int command_rooms(int argc, char **argv);
 int command_gateways(int argc, char **argv);
 int command_socket(int argc, char **argv);
 
+/* hubbub history, export: a room's messages. */
+int command_history(int argc, char **argv);
+int command_export(int argc, char **argv);
+
 /* hubbub keys: makes a pair of keys for the link. */
 int command_keys(int argc, char **argv);
 

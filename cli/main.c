@@ -21,6 +21,8 @@ static const struct {
     {"gateways", command_gateways, "list the gateways of a running router"},
     {"socket", command_socket,
      "show one socket of a running router, and what its client told when it connected"},
+    {"history", command_history, "show the messages of a room, and follow it"},
+    {"export", command_export, "write all messages of a room as JSON lines"},
     {"keys", command_keys, "make a pair of keys for the link between machines"},
 };
 

@@ -2,18 +2,15 @@
 #ifndef HUBBUB_ROUTER_INQUIRY_H
 #define HUBBUB_ROUTER_INQUIRY_H
 
-#include "router/router.h"
+#include "router/stats.h"
 
 struct inquiry;
-
-/* lines: the answer, ended by an empty line; lives as long as the call. */
-typedef void inquiry_done(void *argument, struct bytes lines);
 
 /*
  * Starts one: done is called once, later.  NULL when there is nothing to wait for: what there is to say (an
  * error) has been appended to out then, and done is not called.
  */
-struct inquiry *inquiry_start(struct router *router, struct bytes sid, inquiry_done *done, void *argument,
+struct inquiry *inquiry_start(struct router *router, struct bytes sid, stats_done *done, void *argument,
                               struct buffer *out);
 
 /* done is not called any more. */

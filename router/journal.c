@@ -12,6 +12,7 @@
 #include "router/journal_checkpoint.h"
 #include "router/journal_index.h"
 #include "router/journal_reader.h"
+#include "router/journal_removal.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -49,9 +50,10 @@ struct journal {
     /* The journal thread's, and journal_open()'s before it starts. */
     struct journal_store store;
     struct journal_index index;
+    struct journal_removal removal;
     uint64_t wal_frames;
     uint64_t pass_due; /* by the monotonic clock in ms; counts while the index lags */
-    unsigned abort_after_commits;
+    unsigned abort_after_commits, abort_after_changes;
 
     pthread_t thread;
     bool started;
@@ -61,6 +63,7 @@ struct journal {
     pthread_cond_t wake;
     struct entry_list queue, done;
     struct journal_statistics statistics;
+    uint64_t archived; /* as journal_set_archived() */
     bool stop, failed;
 };
 
@@ -122,11 +125,12 @@ static void count_batch(struct journal_statistics *statistics, const struct jour
                         uint64_t nanoseconds)
 {
     statistics->messages += outcome->messages;
+    statistics->changes += outcome->changes;
     statistics->duplicates += outcome->duplicates;
     statistics->refused += outcome->refused;
     if (outcome->storage_full)
         statistics->storage_full = true;
-    if (outcome->messages == 0)
+    if (outcome->messages + outcome->changes == 0)
         return;
     statistics->storage_full = false;
     statistics->commits++;
@@ -140,6 +144,8 @@ static void abort_for_test(struct journal *journal, const struct journal_outcome
 {
 #ifdef HUBBUB_TEST_HOOKS
     if (outcome->messages && journal->abort_after_commits && --journal->abort_after_commits == 0)
+        abort();
+    if (outcome->changes && journal->abort_after_changes && --journal->abort_after_changes == 0)
         abort();
 #else
     (void)journal;
@@ -162,6 +168,8 @@ static int commit_batch(struct journal *journal, struct entry_list *batch)
     abort_for_test(journal, &outcome);
     if (lag == 0)
         journal->pass_due = clock_monotonic_ms() + PASS_DELAY_MS;
+    if (outcome.messages)
+        journal_removal_committed(&journal->removal, clock_monotonic_ms());
     pthread_mutex_lock(&journal->mutex);
     count_batch(&journal->statistics, &outcome, nanoseconds);
     journal->statistics.unindexed = lag + outcome.messages;
@@ -175,11 +183,40 @@ static int commit_batch(struct journal *journal, struct entry_list *batch)
 
 static int index_pass(struct journal *journal)
 {
-    int result = journal_index_pass(&journal->index);
+    int result = journal_index_pass(
+        &journal->index, journal_clock_now(&journal->removal.clock, clock_monotonic_ms(), clock_wall_ms()));
 
     journal->pass_due = clock_monotonic_ms() + PASS_DELAY_MS;
     pthread_mutex_lock(&journal->mutex);
     journal->statistics.unindexed = journal_index_lag(&journal->index);
+    pthread_mutex_unlock(&journal->mutex);
+    return result;
+}
+
+static void show_floors(struct journal *journal)
+{
+    journal->statistics.logged_floor = journal->removal.logged_floor;
+    journal->statistics.archived_floor = journal->removal.archived_floor;
+    journal->statistics.removed = journal->removal.removed;
+}
+
+/* A step of removal, when one is due. */
+static int remove_some(struct journal *journal)
+{
+    struct journal_removal *removal = &journal->removal;
+    uint64_t now = clock_monotonic_ms(), wall = clock_wall_ms(), started, nanoseconds;
+    int result;
+
+    if (journal_removal_due(removal, now, wall) > now)
+        return 0;
+    started = clock_monotonic_ns();
+    result = journal_removal_step(removal, now, wall);
+    nanoseconds = clock_monotonic_ns() - started;
+    pthread_mutex_lock(&journal->mutex);
+    show_floors(journal);
+    journal->statistics.removal_ns_total += nanoseconds;
+    if (nanoseconds > journal->statistics.removal_ns_max)
+        journal->statistics.removal_ns_max = nanoseconds;
     pthread_mutex_unlock(&journal->mutex);
     return result;
 }
@@ -201,20 +238,41 @@ static int work(struct journal *journal, struct entry_list *batch)
     if (!result && pass_is_worth_it(journal) && !journal->statistics.storage_full)
         result = index_pass(journal);
     if (!result)
+        result = remove_some(journal);
+    if (!result)
         journal_checkpoint_between_commits(&journal->checkpoint, journal->file.db, journal->wal_frames,
                                            &journal->snapshot);
     return result;
 }
 
-/* Waits for entries, or until a pass is due; true for the latter.  The mutex is held. */
+/* What is done when nothing waits. */
+static int idle_work(struct journal *journal)
+{
+    int result = 0;
+
+    if (journal_index_lag(&journal->index) && clock_monotonic_ms() >= journal->pass_due)
+        result = index_pass(journal);
+    if (!result)
+        result = remove_some(journal);
+    if (!result)
+        journal_checkpoint_between_commits(&journal->checkpoint, journal->file.db, journal->wal_frames,
+                                           &journal->snapshot);
+    return result;
+}
+
+/* Waits for entries, or until something else is due; true for the latter.  The mutex is held. */
 static bool wait_for_work(struct journal *journal)
 {
-    struct timespec until = {(time_t)(journal->pass_due / 1000), (long)(journal->pass_due % 1000) * 1000000};
+    uint64_t due = journal_removal_due(&journal->removal, clock_monotonic_ms(), clock_wall_ms());
+    struct timespec until;
 
-    if (journal_index_lag(&journal->index) == 0) {
+    if (journal_index_lag(&journal->index) && journal->pass_due < due)
+        due = journal->pass_due;
+    if (due == UINT64_MAX) {
         pthread_cond_wait(&journal->wake, &journal->mutex);
         return false;
     }
+    until = (struct timespec){(time_t)(due / 1000), (long)(due % 1000) * 1000000};
     return pthread_cond_timedwait(&journal->wake, &journal->mutex, &until) == ETIMEDOUT;
 }
 
@@ -244,6 +302,7 @@ static void *run(void *argument)
     while (!result && (journal->queue.first || !journal->stop)) {
         bool due = false;
 
+        journal_removal_archived(&journal->removal, journal->archived);
         if (!journal->queue.first)
             due = wait_for_work(journal);
         let_others_add(journal);
@@ -251,7 +310,7 @@ static void *run(void *argument)
         if (!batch.first && !due)
             continue;
         pthread_mutex_unlock(&journal->mutex);
-        result = batch.first ? work(journal, &batch) : index_pass(journal);
+        result = batch.first ? work(journal, &batch) : idle_work(journal);
         pthread_mutex_lock(&journal->mutex);
     }
     pthread_mutex_unlock(&journal->mutex);
@@ -266,7 +325,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* Hands out the newest messages, as many as fit. */
+/* Hands out the newest messages, as many as fit, and none where the log is not whole. */
 static int replay_recent(struct journal *journal, const struct journal_options *options,
                          void (*recent)(void *argument, const struct journal_message *message),
                          void *argument, char *message, size_t message_size)
@@ -276,11 +335,14 @@ static int replay_recent(struct journal *journal, const struct journal_options *
     struct journal_message row;
     uint64_t bytes = 0, first = journal->store.head + 1;
     int rc = SQLITE_DONE;
-    int result = journal_prepare(db, "SELECT " JOURNAL_COLUMNS " FROM message ORDER BY pos DESC", &backward);
+    int result = journal_prepare(
+        db, "SELECT " JOURNAL_COLUMNS " FROM message WHERE pos > ?1 ORDER BY pos DESC", &backward);
 
     if (!result)
         result = journal_prepare(db, "SELECT " JOURNAL_COLUMNS " FROM message WHERE pos >= ?1 ORDER BY pos",
                                  &forward);
+    if (!result)
+        sqlite3_bind_int64(backward, 1, (sqlite3_int64)journal->file.logged_floor);
     while (!result && (rc = sqlite3_step(backward)) == SQLITE_ROW) {
         journal_row(backward, &row);
         bytes += journal_message_bytes(&row);
@@ -352,6 +414,7 @@ int journal_open(const struct journal_options *options,
     list_init(&journal->queue);
     list_init(&journal->done);
     journal->abort_after_commits = options->abort_after_commits;
+    journal->abort_after_changes = options->abort_after_changes;
     journal->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (journal->event < 0) {
         snprintf(message, message_size, "%s: no eventfd: %s", options->path, strerror(errno));
@@ -365,11 +428,22 @@ int journal_open(const struct journal_options *options,
     }
     if (!result)
         result = journal_index_init(&journal->index, &journal->store, message, message_size);
+    if (!result)
+        result =
+            journal_removal_init(&journal->removal, &journal->store, &journal->index, &options->retention,
+                                 clock_monotonic_ms(), clock_wall_ms(), message, message_size);
     if (!result && recent)
         result = replay_recent(journal, options, recent, argument, message, message_size);
+    if (!result && options->session) {
+        result = journal_sessions_load(journal->file.db, options->session, argument);
+        if (result)
+            journal_error_describe(journal->file.db, options->path, "its sessions cannot be read", message,
+                                   message_size);
+    }
     if (!result) {
         journal->head = journal->store.head;
         journal->statistics.unindexed = journal_index_lag(&journal->index);
+        show_floors(journal);
         result = start_threads(journal, message, message_size);
     }
     if (result) {
@@ -396,6 +470,7 @@ void journal_close(struct journal *journal)
     }
     journal_checkpoint_stop(&journal->checkpoint);
     reads = journal_reader_stop(journal->reader);
+    journal_removal_done(&journal->removal);
     journal_index_done(&journal->index);
     journal_store_done(&journal->store);
     journal_file_close(&journal->file);
@@ -423,7 +498,21 @@ uint64_t journal_head(const struct journal *journal)
 
 uint64_t journal_tail(const struct journal *journal)
 {
-    return journal->file.tail;
+    struct journal *locked = (struct journal *)journal;
+    uint64_t tail;
+
+    pthread_mutex_lock(&locked->mutex);
+    tail = journal->statistics.logged_floor + 1;
+    pthread_mutex_unlock(&locked->mutex);
+    return tail;
+}
+
+void journal_set_archived(struct journal *journal, uint64_t pos)
+{
+    pthread_mutex_lock(&journal->mutex);
+    journal->archived = pos;
+    pthread_cond_signal(&journal->wake);
+    pthread_mutex_unlock(&journal->mutex);
 }
 
 void journal_submit(struct journal *journal, struct journal_entry *entry)

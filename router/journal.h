@@ -29,8 +29,9 @@ enum {
 };
 
 enum journal_kind {
-    JOURNAL_PASS,  /* writes nothing; comes back in its turn */
-    JOURNAL_WRITE, /* a message to number and to write */
+    JOURNAL_PASS,   /* writes nothing; comes back in its turn */
+    JOURNAL_WRITE,  /* a message to number and to write */
+    JOURNAL_CHANGE, /* a change of a session's rows; else as PASS */
 };
 
 /* Stored in the file: numbers never change their meaning. */
@@ -62,6 +63,39 @@ struct journal_message {
     bool own_id; /* publish_id is the client's own, and so anything; known of rows only from dedup_scope */
 };
 
+/* A room of a session; joined_pos JOURNAL_HERE stands for the position that the entry gets. */
+struct journal_session_room {
+    struct bytes room;
+    uint64_t joined_pos;
+    bool watch;
+};
+
+#define JOURNAL_HERE UINT64_MAX
+
+/* A session that its client may come back to.  from is empty for an anonymous one. */
+struct journal_session {
+    uint64_t id;
+    struct bytes sid, secret, namespace, from;
+    uint64_t generation;
+    uint64_t connected_pos; /* as joined_pos */
+    const struct journal_session_room *rooms;
+    size_t room_count;
+};
+
+/* SAVE writes the session and all its rooms, instead of what was there; the others want the session's id
+   and, but for REMOVE and GENERATION, one room.  One that is not there is passed over. */
+struct journal_change {
+    enum journal_change_kind {
+        JOURNAL_SESSION_SAVE,
+        JOURNAL_SESSION_GENERATION, /* is that from now on */
+        JOURNAL_SESSION_REMOVE,     /* with its rooms */
+        JOURNAL_ROOM_JOIN,          /* keeps the position of one that is there, and takes over watch */
+        JOURNAL_ROOM_MOVE,          /* takes over position and watch of one that is there */
+        JOURNAL_ROOM_LEAVE,
+    } kind;
+    struct journal_session session;
+};
+
 /*
  * One entry of the queue.  The caller allocates it, usually inside something
  * larger, and owns it again when it comes back from journal_collect(); in between
@@ -71,8 +105,9 @@ struct journal_entry {
     struct journal_entry *next; /* the journal's */
     enum journal_kind kind;
 
-    /* For WRITE: all but pos, seq, at.  For PASS: namespace and room, or room.length 0 for none. */
+    /* For WRITE: all but pos, seq, at.  For others: namespace and room, or room.length 0 for none. */
     struct journal_message message;
+    const struct journal_change *change; /* CHANGE only */
 
     /* WRITE: message.publish_id is the client's own and counts once within this scope for
        JOURNAL_DEDUP_HOURS; length 0 when the id is not the client's.  Scopes of a sender's name and
@@ -86,14 +121,32 @@ struct journal_entry {
      *   ERROR_NO_SPACE: the disk is full; nothing of it was kept, and it took no number.
      * For PASS 0; message.pos is the last position given out before it, message.seq the last
      * number of its room (0 for a room without messages).  Or ERROR_EXISTS, as above, to what asks for an id.
+     * For CHANGE as for PASS, with 0 when it is committed, and ERROR_NO_SPACE when the disk is full and the
+     * rows stay as they were.
      */
     int result;
+};
+
+/*
+ * What stays in the journal.  Everything stays for recovery_ms after its commit, and after the start, by the
+ * monotonic clock (0: all stays for ever); then logged messages leave.  Archived ones leave when they are
+ * older than keep_ms or more than keep_messages archived ones are there (0: no such bound), with `archive`
+ * only once the archive has them. Nothing leaves because the wall clock jumped forward: see journal_clock.h.
+ */
+struct journal_retention {
+    uint64_t recovery_ms;
+    uint64_t keep_ms, keep_messages;
+    bool archive;
 };
 
 struct journal_options {
     const char *path;      /* of the SQLite file; its folder exists */
     uint64_t recent_bytes; /* journal_open() hands the newest messages up to this many bytes to `recent` */
+    struct journal_retention retention;
     unsigned abort_after_commits; /* test hook: abort() between this commit and its hand-back; 0 never */
+    unsigned abort_after_changes; /* the same, of the commits with a change */
+    /* Called by journal_open() for each session after all of `recent`, with its argument; may be NULL. */
+    void (*session)(void *argument, const struct journal_session *session);
 };
 
 struct journal;
@@ -101,13 +154,17 @@ struct journal;
 /* The journal's counters; read by any thread. */
 struct journal_statistics {
     uint64_t commits, messages;   /* since the start */
+    uint64_t changes;             /* of sessions' rows */
     uint64_t duplicates, refused; /* ERROR_EXISTS, ERROR_NO_SPACE */
     uint64_t waiting;             /* entries handed over and not yet back */
     uint64_t commit_ns_total, commit_ns_max, commit_ns_last;
     uint64_t unindexed; /* messages committed and not yet in the room index */
     uint64_t checkpoints, file_bytes, wal_bytes;
-    uint64_t rows_read; /* rows and index entries that reads have looked at */
-    bool storage_full;  /* the last commit failed for want of space */
+    uint64_t rows_read;                        /* rows and index entries that reads have looked at */
+    uint64_t logged_floor, archived_floor;     /* no such message is left at or below; see journal_tail() */
+    uint64_t removed;                          /* archived messages, since the file was made */
+    uint64_t removal_ns_total, removal_ns_max; /* what the steps of removal took */
+    bool storage_full;                         /* the last commit failed for want of space */
 };
 
 /*
@@ -134,8 +191,12 @@ const char *journal_epoch(const struct journal *journal);
 /* The last committed position that was given back, or that was found at the start; 0 for an empty journal. */
 uint64_t journal_head(const struct journal *journal);
 
-/* The oldest position that the file still holds; journal_head() + 1 for an empty one. */
+/* The log is whole from this position on; at most journal_head() + 1.  Below it logged messages have left,
+   and archived ones may have. */
 uint64_t journal_tail(const struct journal *journal);
+
+/* The archive has every archived message up to this position. */
+void journal_set_archived(struct journal *journal, uint64_t pos);
 
 /* Hands an entry over; the batch is sent to the thread by journal_flush(), once a turn of the loop. */
 void journal_submit(struct journal *journal, struct journal_entry *entry);
@@ -157,35 +218,54 @@ const char *journal_failure(const struct journal *journal);
 
 void journal_statistics(const struct journal *journal, struct journal_statistics *out);
 
+struct journal_missed_room {
+    struct bytes room;
+    uint64_t from; /* missed is what comes after this position */
+};
+
 /*
  * Reads of what memory no longer has, by a thread of their own with a connection of their own.
  *
  * A page: archived messages of one room with after < seq < before (exclusive, 0: no bound), the newest
  * `limit` of them when `before` is set or neither is, the oldest `limit` when only `after` is or `forward`
  * says so; always handed out in ascending order.  It ends early, with the message that takes the bytes of its
- * texts beyond max_bytes (0: no bound), and then `more` is true.
+ * texts beyond max_bytes (0: no bound), and then `more` is true.  The journal may have removed a room's older
+ * messages: first_seq says from which number on it has them.
  * A range: all messages with first <= pos <= last, until the bytes of their texts exceed max_bytes
- * (then `complete` is false).
+ * (then `complete` is false); ERROR_NOT_FOUND when first lies below journal_tail() by now.
+ * What was missed: for a client that was away, the messages of both classes that were for its rooms and its
+ * namespace, in pos order: each with from < pos <= last, where from is that of the room, or namespace_from
+ * for a message to the whole namespace (DELIVER_NAMESPACE, whichever room it names).  All or nothing: more
+ * than `limit` of them, or more than max_bytes of texts, give `complete` false and no message;
+ * ERROR_NOT_FOUND when one may have been removed.  DELIVER_OTHERS and archived DELIVER_SELF messages of a
+ * room are among them whoever sent them; a logged DELIVER_SELF message is found under its sender's sid
+ * instead of its room: name that as one of the rooms.
  */
 struct journal_read {
     struct journal_read *next; /* the journal's */
-    enum { JOURNAL_READ_PAGE, JOURNAL_READ_RANGE } kind;
-    struct bytes namespace, room; /* PAGE; valid until done */
-    uint64_t before, after;       /* PAGE */
-    bool forward;                 /* PAGE: from the oldest on, whatever the bounds are */
-    unsigned limit;               /* PAGE: at most 200 */
-    uint64_t first, last;         /* RANGE */
+    enum { JOURNAL_READ_PAGE, JOURNAL_READ_RANGE, JOURNAL_READ_MISSED } kind;
+    struct bytes namespace;                  /* PAGE, MISSED; as all that is pointed to, valid until done */
+    struct bytes room;                       /* PAGE */
+    uint64_t before, after;                  /* PAGE */
+    bool forward;                            /* PAGE: from the oldest on, whatever the bounds are */
+    const struct journal_missed_room *rooms; /* MISSED: each once, in any order */
+    size_t room_count;                       /* MISSED */
+    uint64_t namespace_from;                 /* MISSED */
+    unsigned limit;                          /* PAGE: at most 200; MISSED */
+    uint64_t first;                          /* RANGE */
+    uint64_t last;                           /* RANGE, MISSED */
     uint64_t max_bytes;
     void (*done)(struct journal_read *read, void *argument);
     void *argument;
 
     /* Valid in done() and until journal_read_free(). */
-    int result; /* 0, or ERROR_IO, ERROR_CLOSED */
+    int result; /* 0, or ERROR_IO, ERROR_CLOSED; RANGE, MISSED: ERROR_NOT_FOUND */
     struct journal_message *messages;
     size_t count;
-    bool more;     /* PAGE: the bounds hold further messages beyond the limits */
-    bool complete; /* RANGE */
-    void *memory;  /* the journal's: what the messages' bytes point into */
+    bool more;          /* PAGE: the bounds hold further messages beyond the limits that the journal has */
+    uint64_t first_seq; /* PAGE: the oldest of the room that the journal has; 0 for none */
+    bool complete;      /* RANGE, MISSED */
+    void *memory;       /* the journal's: what the messages' bytes point into */
 };
 
 enum { JOURNAL_READS_WAITING_MAX = 256 };

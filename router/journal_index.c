@@ -6,60 +6,73 @@
  */
 #include "router/journal_index.h"
 
-#include "common/clock.h"
-
 #include <stdio.h>
 
-static int write_segments(struct journal_index *index, struct journal_room *room)
+/* Writes a series' full segments; *rest is what is left for the room's own row. */
+static int write_segments(struct journal_index *index, struct journal_room *room,
+                          enum journal_series_kind kind, struct bytes *rest)
 {
-    struct journal_run_cursor cursor = journal_run_start(buffer_bytes(&room->run.bytes));
+    struct journal_series *series = &room->series[kind];
+    struct journal_run *piece = &index->pieces[kind];
+    struct journal_run_cursor cursor = journal_run_start(buffer_bytes(&series->run.bytes));
     uint64_t first_seq = 0;
     int result = 0;
 
-    room->flushed = 0;
-    journal_run_clear(&index->piece);
-    while (!result && room->run.count - room->flushed >= JOURNAL_SEGMENT_MIN &&
+    series->flushed = 0;
+    journal_run_clear(piece);
+    while (!result && series->run.count - series->flushed >= JOURNAL_SEGMENT_MIN &&
            journal_run_next(&cursor) > 0) {
-        uint32_t whole = room->run.count - room->flushed;
+        uint32_t whole = series->run.count - series->flushed;
 
         if (whole > JOURNAL_SEGMENT_MAX)
             whole = JOURNAL_SEGMENT_MAX;
-        if (index->piece.count == 0)
+        if (piece->count == 0)
             first_seq = cursor.seq;
-        journal_run_append(&index->piece, cursor.seq, cursor.pos);
-        if (index->piece.count < whole)
+        journal_run_append(piece, cursor.seq, cursor.pos);
+        if (piece->count < whole)
             continue;
-        sqlite3_bind_int64(index->write_segment, 1, (sqlite3_int64)room->room_id);
+        sqlite3_bind_int64(index->write_segment, 1, journal_series_id(room->room_id, kind));
         sqlite3_bind_int64(index->write_segment, 2, (sqlite3_int64)first_seq);
         sqlite3_bind_int64(index->write_segment, 3, (sqlite3_int64)cursor.seq);
-        journal_bind_blob(index->write_segment, 4, buffer_bytes(&index->piece.bytes));
+        journal_bind_blob(index->write_segment, 4, buffer_bytes(&piece->bytes));
         result = journal_step(index->write_segment);
-        room->flushed += whole;
-        journal_run_clear(&index->piece);
+        series->flushed += whole;
+        journal_run_clear(piece);
     }
-    /* What is left for the room's own row. */
-    while (room->flushed && journal_run_next(&cursor) > 0)
-        journal_run_append(&index->piece, cursor.seq, cursor.pos);
+    while (series->flushed && journal_run_next(&cursor) > 0)
+        journal_run_append(piece, cursor.seq, cursor.pos);
+    *rest = buffer_bytes(series->flushed ? &piece->bytes : &series->run.bytes);
     return result;
 }
 
 static int write_room(struct journal_index *index, struct journal_room *room)
 {
-    int result = write_segments(index, room);
+    struct bytes rest[JOURNAL_SERIES];
 
-    if (result)
-        return result;
+    for (int kind = 0; kind < JOURNAL_SERIES; kind++) {
+        int result = write_segments(index, room, kind, &rest[kind]);
+
+        if (result)
+            return result;
+    }
     sqlite3_bind_int64(index->write_room, 1, (sqlite3_int64)room->room_id);
     journal_bind_text(index->write_room, 2, journal_room_namespace(room));
     journal_bind_text(index->write_room, 3, journal_room_name(room));
     sqlite3_bind_int64(index->write_room, 4, (sqlite3_int64)room->last_seq);
     sqlite3_bind_int64(index->write_room, 5, (sqlite3_int64)room->last_at);
-    journal_bind_blob(index->write_room, 6,
-                      buffer_bytes(room->flushed ? &index->piece.bytes : &room->run.bytes));
+    journal_bind_blob(index->write_room, 6, rest[JOURNAL_NUMBERED]);
+    journal_bind_blob(index->write_room, 7, rest[JOURNAL_LOGGED]);
     return journal_step(index->write_room);
 }
 
-static int write_pass(struct journal_index *index)
+static int write_number(struct journal_index *index, const char *key, uint64_t value)
+{
+    journal_bind_text(index->write_number, 1, bytes_from_text(key));
+    sqlite3_bind_int64(index->write_number, 2, (sqlite3_int64)value);
+    return journal_step(index->write_number);
+}
+
+static int write_pass(struct journal_index *index, uint64_t now)
 {
     struct journal_store *store = index->store;
     int result = 0;
@@ -67,23 +80,23 @@ static int write_pass(struct journal_index *index)
     for (size_t i = 0; i < store->rooms.unindexed_count && !result; i++)
         result = write_room(index, store->rooms.unindexed[i]);
     if (!result)
-        result = journal_dedup_write(&store->dedup, clock_wall_ms());
-    if (!result) {
-        sqlite3_bind_int64(index->write_position, 1, (sqlite3_int64)store->head);
-        result = journal_step(index->write_position);
-    }
+        result = journal_dedup_write(&store->dedup, now);
+    if (!result)
+        result = write_number(index, "indexed", store->head);
+    if (!result)
+        result = write_number(index, "numbered", store->numbered);
     if (result)
         journal_store_failed(store, "the room index could not be written");
     return result;
 }
 
-int journal_index_pass(struct journal_index *index)
+int journal_index_pass(struct journal_index *index, uint64_t now)
 {
     struct journal_store *store = index->store;
-    int result = journal_store_begin(store);
+    int result = journal_store_begin_unsynced(store);
 
     if (!result)
-        result = write_pass(index);
+        result = write_pass(index, now);
     if (!result)
         result = journal_store_end(store);
     if (result == ERROR_NO_SPACE) {
@@ -113,7 +126,9 @@ enum {
     COLUMN_CLASS,
     COLUMN_AT,
     COLUMN_ID,
-    COLUMN_SCOPE
+    COLUMN_SCOPE,
+    COLUMN_DELIVER,
+    COLUMN_SENDER_SID
 };
 
 static int damaged(struct journal_index *index, uint64_t pos, const char *what, char *message,
@@ -128,32 +143,43 @@ static int count_row(struct journal_index *index, sqlite3_stmt *row, uint64_t po
                      size_t message_size)
 {
     struct journal_store *store = index->store;
-    struct bytes namespace = journal_column(row, COLUMN_NAMESPACE);
+    struct journal_message counted = {
+        .pos = (uint64_t)sqlite3_column_int64(row, COLUMN_POS),
+        .namespace = journal_column(row, COLUMN_NAMESPACE),
+        .room = journal_column(row, COLUMN_ROOM),
+        .seq = (uint64_t)sqlite3_column_int64(row, COLUMN_SEQ),
+        .class = (enum message_class)sqlite3_column_int(row, COLUMN_CLASS),
+        .at = (uint64_t)sqlite3_column_int64(row, COLUMN_AT),
+        .deliver = (enum deliver_mode)sqlite3_column_int(row, COLUMN_DELIVER),
+        .sender_sid = journal_column(row, COLUMN_SENDER_SID),
+    };
     struct bytes scope = journal_column(row, COLUMN_SCOPE);
-    uint64_t at = (uint64_t)sqlite3_column_int64(row, COLUMN_AT);
-    uint64_t seq = (uint64_t)sqlite3_column_int64(row, COLUMN_SEQ);
-    int class = sqlite3_column_int(row, COLUMN_CLASS);
+    bool archived = counted.class == MESSAGE_ARCHIVED;
     struct journal_room *room;
     int result;
 
-    if ((uint64_t)sqlite3_column_int64(row, COLUMN_POS) != pos)
+    if (counted.pos != pos)
         return damaged(index, pos, "is missing", message, message_size);
-    result = journal_rooms_find(&store->rooms, namespace, journal_column(row, COLUMN_ROOM), &room);
+    result = journal_rooms_find(&store->rooms, counted.namespace, counted.room, &room);
     if (result)
         return journal_error_describe(store->file->db, store->file->path, "its room index cannot be read",
                                       message, message_size);
-    if (class != MESSAGE_ARCHIVED && class != MESSAGE_LOGGED)
+    if (!archived && counted.class != MESSAGE_LOGGED)
         return damaged(index, pos, "is of no known class", message, message_size);
-    if (seq != (class == MESSAGE_ARCHIVED ? room->last_seq + 1 : 0))
+    if (counted.seq != (archived ? room->last_seq + 1 : 0))
         return damaged(index, pos, "does not follow the one before it in its room", message, message_size);
-    journal_rooms_count(&store->rooms, room, pos, at, class == MESSAGE_ARCHIVED);
+    result = journal_rooms_count(&store->rooms, room, &counted);
+    if (result)
+        return journal_error_describe(store->file->db, store->file->path, "its room index cannot be read",
+                                      message, message_size);
+    store->numbered += archived;
     if (scope.length) {
-        struct journal_first first = {pos, seq, at};
+        struct journal_first first = {pos, counted.seq, counted.at};
         struct journal_first earlier;
         char key[JOURNAL_DEDUP_KEY_LENGTH];
 
-        result = journal_dedup_find(&store->dedup, namespace, scope, journal_column(row, COLUMN_ID), at, key,
-                                    &earlier);
+        result = journal_dedup_find(&store->dedup, counted.namespace, scope, journal_column(row, COLUMN_ID),
+                                    counted.at, key, &earlier);
         if (result == 0)
             journal_dedup_add(&store->dedup, key, &first);
         else if (result != ERROR_EXISTS)
@@ -196,8 +222,8 @@ static int catch_up(struct journal_index *index, char *message, size_t message_s
     struct journal_store *store = index->store;
     sqlite3_stmt *rows = NULL;
     int result = journal_prepare(store->file->db,
-                                 "SELECT pos, namespace, room, seq, class, at, publish_id, dedup_scope "
-                                 "FROM message WHERE pos > ?1 AND pos <= ?2 ORDER BY pos",
+                                 "SELECT pos, namespace, room, seq, class, at, publish_id, dedup_scope, "
+                                 "deliver, sender_sid FROM message WHERE pos > ?1 AND pos <= ?2 ORDER BY pos",
                                  &rows);
 
     if (result)
@@ -209,7 +235,7 @@ static int catch_up(struct journal_index *index, char *message, size_t message_s
         result = count_rows(index, rows, last < store->file->head ? last : store->file->head, message,
                             message_size);
         if (!result) {
-            result = journal_index_pass(index);
+            result = journal_index_pass(index, 0); /* nothing expires yet */
             if (result)
                 snprintf(message, message_size, "%s", store->failure);
         }
@@ -226,15 +252,14 @@ int journal_index_init(struct journal_index *index, struct journal_store *store,
 
     *index = (struct journal_index){.store = store, .indexed = store->file->indexed};
     result = journal_prepare(db,
-                             "INSERT INTO room(room_id, namespace, name, last_seq, last_at, recent) "
-                             "VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (room_id) DO UPDATE "
-                             "SET last_seq = ?4, last_at = ?5, recent = ?6",
+                             "INSERT INTO room(room_id, namespace, name, last_seq, last_at, recent, logged) "
+                             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (room_id) DO UPDATE "
+                             "SET last_seq = ?4, last_at = ?5, recent = ?6, logged = ?7",
                              &index->write_room);
     if (!result)
         result = journal_prepare(db, "INSERT INTO segment VALUES (?1, ?2, ?3, ?4)", &index->write_segment);
     if (!result)
-        result =
-            journal_prepare(db, "UPDATE meta SET value = ?1 WHERE key = 'indexed'", &index->write_position);
+        result = journal_prepare(db, "INSERT OR REPLACE INTO meta VALUES (?1, ?2)", &index->write_number);
     if (result)
         return journal_error_describe(db, store->file->path, "cannot be read", message, message_size);
     return catch_up(index, message, message_size);
@@ -244,7 +269,8 @@ void journal_index_done(struct journal_index *index)
 {
     sqlite3_finalize(index->write_room);
     sqlite3_finalize(index->write_segment);
-    sqlite3_finalize(index->write_position);
-    journal_run_done(&index->piece);
+    sqlite3_finalize(index->write_number);
+    for (int kind = 0; kind < JOURNAL_SERIES; kind++)
+        journal_run_done(&index->pieces[kind]);
     *index = (struct journal_index){0};
 }

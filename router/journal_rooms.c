@@ -14,7 +14,7 @@
 struct journal_rooms_undo {
     struct journal_room *room;
     uint64_t last_seq, last_at;
-    struct journal_run_mark run;
+    struct journal_run_mark runs[JOURNAL_SERIES];
 };
 
 static struct bytes room_key(const void *entry)
@@ -43,9 +43,10 @@ int journal_rooms_init(struct journal_rooms *rooms, sqlite3 *db)
 
     *rooms = (struct journal_rooms){0};
     table_init(&rooms->table, room_key);
-    result = journal_prepare(
-        db, "SELECT room_id, last_seq, last_at, recent FROM room WHERE namespace = ?1 AND name = ?2",
-        &rooms->load);
+    result = journal_prepare(db,
+                             "SELECT room_id, last_seq, last_at, recent, logged, removed_seq, logged_removed "
+                             "FROM room WHERE namespace = ?1 AND name = ?2",
+                             &rooms->load);
     if (!result)
         result = journal_prepare(db, "SELECT ifnull(max(room_id), 0) + 1 FROM room", &statement);
     if (!result) {
@@ -60,7 +61,8 @@ int journal_rooms_init(struct journal_rooms *rooms, sqlite3 *db)
 
 static void room_free(struct journal_room *room)
 {
-    journal_run_done(&room->run);
+    for (int i = 0; i < JOURNAL_SERIES; i++)
+        journal_run_done(&room->series[i].run);
     free(room);
 }
 
@@ -115,9 +117,14 @@ static int load(struct journal_rooms *rooms, struct journal_room *room)
         room->room_id = (uint64_t)sqlite3_column_int64(statement, 0);
         room->last_seq = (uint64_t)sqlite3_column_int64(statement, 1);
         room->last_at = (uint64_t)sqlite3_column_int64(statement, 2);
-        result = journal_run_load(&room->run, journal_column(statement, 3));
-        if (!result && room->run.last_seq > room->last_seq)
+        result = journal_run_load(&room->series[JOURNAL_NUMBERED].run, journal_column(statement, 3));
+        if (!result)
+            result = journal_run_load(&room->series[JOURNAL_LOGGED].run, journal_column(statement, 4));
+        if (!result && room->series[JOURNAL_NUMBERED].run.last_seq > room->last_seq)
             result = ERROR_CORRUPT;
+        journal_run_drop_to(&room->series[JOURNAL_NUMBERED].run,
+                            (uint64_t)sqlite3_column_int64(statement, 5));
+        journal_run_drop_to(&room->series[JOURNAL_LOGGED].run, (uint64_t)sqlite3_column_int64(statement, 6));
     } else if (rc == SQLITE_DONE) {
         room->room_id = rooms->next_room_id++;
     } else {
@@ -165,21 +172,57 @@ int journal_rooms_find(struct journal_rooms *rooms, struct bytes namespace, stru
     return 0;
 }
 
-void journal_rooms_count(struct journal_rooms *rooms, struct journal_room *room, uint64_t pos, uint64_t at,
-                         bool archived)
+bool journal_rooms_logged(const struct journal_message *message, struct bytes *name)
 {
-    if (room->changed_in != rooms->batch + 1) {
-        if (rooms->undo_count == rooms->undo_capacity) {
-            rooms->undo_capacity = rooms->undo_capacity ? rooms->undo_capacity * 2 : 64;
-            rooms->undo = memory_resize(rooms->undo, rooms->undo_capacity * sizeof *rooms->undo);
-        }
-        rooms->undo[rooms->undo_count++] =
-            (struct journal_rooms_undo){room, room->last_seq, room->last_at, journal_run_mark(&room->run)};
-        room->changed_in = rooms->batch + 1;
+    if (message->deliver == DELIVER_NAMESPACE)
+        *name = (struct bytes){0};
+    else if (message->class == MESSAGE_ARCHIVED)
+        return false;
+    else
+        *name = message->deliver == DELIVER_SELF ? message->sender_sid : message->room;
+    return true;
+}
+
+/* Before the first change of a batch. */
+static void note_for_undo(struct journal_rooms *rooms, struct journal_room *room)
+{
+    struct journal_rooms_undo *undo;
+
+    if (room->changed_in == rooms->batch + 1)
+        return;
+    if (rooms->undo_count == rooms->undo_capacity) {
+        rooms->undo_capacity = rooms->undo_capacity ? rooms->undo_capacity * 2 : 64;
+        rooms->undo = memory_resize(rooms->undo, rooms->undo_capacity * sizeof *rooms->undo);
     }
-    room->last_at = at;
-    if (archived)
-        journal_run_append(&room->run, ++room->last_seq, pos);
+    undo = &rooms->undo[rooms->undo_count++];
+    *undo = (struct journal_rooms_undo){.room = room, .last_seq = room->last_seq, .last_at = room->last_at};
+    for (int i = 0; i < JOURNAL_SERIES; i++)
+        undo->runs[i] = journal_run_mark(&room->series[i].run);
+    room->changed_in = rooms->batch + 1;
+}
+
+int journal_rooms_count(struct journal_rooms *rooms, struct journal_room *room,
+                        const struct journal_message *message)
+{
+    struct journal_room *logged = NULL;
+    struct bytes name;
+
+    if (journal_rooms_logged(message, &name)) {
+        logged = room;
+        if (!bytes_equal(name, message->room)) {
+            int result = journal_rooms_find(rooms, message->namespace, name, &logged);
+
+            if (result)
+                return result;
+        }
+        note_for_undo(rooms, logged);
+        journal_run_append(&logged->series[JOURNAL_LOGGED].run, message->pos, message->pos);
+    }
+    note_for_undo(rooms, room);
+    room->last_at = message->at;
+    if (message->class == MESSAGE_ARCHIVED)
+        journal_run_append(&room->series[JOURNAL_NUMBERED].run, ++room->last_seq, message->pos);
+    return 0;
 }
 
 static void end_batch(struct journal_rooms *rooms)
@@ -213,7 +256,8 @@ void journal_rooms_undo(struct journal_rooms *rooms)
 
         undo->room->last_seq = undo->last_seq;
         undo->room->last_at = undo->last_at;
-        journal_run_rewind(&undo->room->run, &undo->run);
+        for (int k = 0; k < JOURNAL_SERIES; k++)
+            journal_run_rewind(&undo->room->series[k].run, &undo->runs[k]);
     }
     end_batch(rooms);
 }
@@ -223,8 +267,9 @@ void journal_rooms_indexed(struct journal_rooms *rooms)
     for (size_t i = 0; i < rooms->unindexed_count; i++) {
         struct journal_room *room = rooms->unindexed[i];
 
-        if (room->flushed)
-            journal_run_drop(&room->run, room->flushed);
+        for (int k = 0; k < JOURNAL_SERIES; k++)
+            if (room->series[k].flushed)
+                journal_run_drop(&room->series[k].run, room->series[k].flushed);
         room->unindexed = false;
     }
     rooms->unindexed_count = 0;

@@ -13,14 +13,25 @@
 
 enum { JOURNAL_ROOMS_CACHED_MAX = 16384 };
 
+/* What leads to messages of a room. */
+enum journal_series_kind {
+    JOURNAL_NUMBERED, /* its archived messages, as (seq, pos) */
+    JOURNAL_LOGGED,   /* what no seq leads to, as (pos, pos); see journal_rooms_logged() */
+    JOURNAL_SERIES
+};
+
+struct journal_series {
+    struct journal_run run; /* messages that are in no segment yet */
+    uint32_t flushed;       /* pairs of run that the pass under way writes as segments */
+};
+
 struct journal_room {
     struct journal_room *newer, *older; /* by last use */
     uint64_t room_id;
     uint64_t last_seq, last_at;
-    struct journal_run run; /* archived messages that are in no segment yet */
-    uint32_t flushed;       /* pairs of run that the pass under way writes as segments */
-    uint32_t changed_in;    /* the batch that changed it last */
-    bool unindexed;         /* listed in journal_rooms.unindexed */
+    struct journal_series series[JOURNAL_SERIES];
+    uint32_t changed_in; /* the batch that changed it last */
+    bool unindexed;      /* listed in journal_rooms.unindexed */
     uint16_t namespace_length;
     uint16_t key_length;
     char key[]; /* the namespace's length in two bytes, namespace, name */
@@ -55,9 +66,26 @@ int journal_rooms_find(struct journal_rooms *rooms, struct bytes namespace, stru
 struct bytes journal_room_namespace(const struct journal_room *room);
 struct bytes journal_room_name(const struct journal_room *room);
 
-/* Counts a message of the room in: an archived one has the number after last_seq, others have none. */
-void journal_rooms_count(struct journal_rooms *rooms, struct journal_room *room, uint64_t pos, uint64_t at,
-                         bool archived);
+/*
+ * The room in whose logged series a message stands; false when in none.  A message to the whole namespace,
+ * archived or not, stands in that of the room "", a logged one to its sender alone in that of the sender's
+ * sid, any other logged one in its room's.
+ */
+bool journal_rooms_logged(const struct journal_message *message, struct bytes *name);
+
+/* What table segment calls a series: the room's id, or its negative. */
+static inline int64_t journal_series_id(uint64_t room_id, enum journal_series_kind kind)
+{
+    return kind == JOURNAL_LOGGED ? -(int64_t)room_id : (int64_t)room_id;
+}
+
+/*
+ * Counts a message of the room in, of which class, pos, at, deliver and the sender's sid are read: an
+ * archived one gets the number after last_seq, others have none.  Codes as journal_rooms_find(), with nothing
+ * counted.
+ */
+int journal_rooms_count(struct journal_rooms *rooms, struct journal_room *room,
+                        const struct journal_message *message) MUST_CHECK;
 
 /* The end of a batch: its changes stay, or are undone. */
 void journal_rooms_keep(struct journal_rooms *rooms);

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 int journal_store_init(struct journal_store *store, struct journal_file *file, char *message,
                        size_t message_size)
@@ -19,10 +20,12 @@ int journal_store_init(struct journal_store *store, struct journal_file *file, c
                                  "arguments) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     int result;
 
-    *store = (struct journal_store){.file = file, .head = file->head};
+    *store = (struct journal_store){.file = file, .head = file->head, .numbered = file->numbered};
     result = journal_rooms_init(&store->rooms, file->db);
     if (!result)
         result = journal_dedup_init(&store->dedup, file->db, file->dedup_keys);
+    if (!result)
+        result = journal_sessions_init(&store->sessions, file->db);
     if (!result)
         result = journal_prepare(file->db, "BEGIN IMMEDIATE", &store->begin);
     if (!result)
@@ -42,6 +45,7 @@ void journal_store_done(struct journal_store *store)
         journal_store_rollback(store);
     journal_rooms_done(&store->rooms);
     journal_dedup_done(&store->dedup);
+    journal_sessions_done(&store->sessions);
     sqlite3_finalize(store->begin);
     sqlite3_finalize(store->commit);
     sqlite3_finalize(store->rollback);
@@ -64,6 +68,30 @@ int journal_store_begin(struct journal_store *store)
     return 0;
 }
 
+/* Only outside a transaction. */
+static int set_synchronous(struct journal_store *store, const char *pragma)
+{
+    if (sqlite3_exec(store->file->db, pragma, NULL, NULL, NULL))
+        return journal_store_failed(store, "syncing could not be set");
+    return 0;
+}
+
+int journal_store_begin_unsynced(struct journal_store *store)
+{
+    int result = set_synchronous(store, "PRAGMA synchronous = NORMAL");
+
+    store->unsynced = true;
+    return result ? result : journal_store_begin(store);
+}
+
+static int end_unsynced(struct journal_store *store)
+{
+    if (!store->unsynced)
+        return 0;
+    store->unsynced = false;
+    return set_synchronous(store, "PRAGMA synchronous = FULL");
+}
+
 int journal_store_end(struct journal_store *store)
 {
     int result;
@@ -78,7 +106,7 @@ int journal_store_end(struct journal_store *store)
         return result;
     }
     store->writing = false;
-    return 0;
+    return end_unsynced(store);
 }
 
 void journal_store_rollback(struct journal_store *store)
@@ -87,6 +115,8 @@ void journal_store_rollback(struct journal_store *store)
     if (!sqlite3_get_autocommit(store->file->db))
         (void)!journal_step(store->rollback);
     store->writing = false;
+    if (end_unsynced(store))
+        abort(); /* it only fails for want of memory, and commits must never go on without a sync */
 }
 
 static void bind_optional(sqlite3_stmt *statement, int column, struct bytes bytes,
@@ -98,17 +128,20 @@ static void bind_optional(sqlite3_stmt *statement, int column, struct bytes byte
         sqlite3_bind_null(statement, column);
 }
 
+static int begin_if_needed(struct journal_store *store)
+{
+    return store->writing ? 0 : journal_store_begin(store);
+}
+
 static int insert(struct journal_store *store, const struct journal_entry *entry)
 {
     const struct journal_message *message = &entry->message;
     sqlite3_stmt *statement = store->insert;
     int result;
 
-    if (!store->writing) {
-        result = journal_store_begin(store);
-        if (result)
-            return result;
-    }
+    result = begin_if_needed(store);
+    if (result)
+        return result;
     sqlite3_bind_int64(statement, 1, (sqlite3_int64)message->pos);
     journal_bind_text(statement, 2, message->namespace);
     journal_bind_text(statement, 3, message->room);
@@ -182,6 +215,17 @@ static int pass(struct journal_store *store, struct journal_entry *entry, uint64
     return result;
 }
 
+static int change(struct journal_store *store, struct journal_entry *entry, uint64_t pos, uint64_t now)
+{
+    int result = begin_if_needed(store);
+
+    if (result)
+        return result;
+    if (journal_sessions_apply(&store->sessions, entry->change, pos))
+        return journal_store_failed(store, "a session could not be written");
+    return pass(store, entry, pos, now);
+}
+
 /* Numbers and inserts one message.  ERROR_EXISTS is a result of the entry, not of the call. */
 static int write(struct journal_store *store, struct journal_entry *entry, uint64_t pos, uint64_t now)
 {
@@ -207,22 +251,28 @@ static int write(struct journal_store *store, struct journal_entry *entry, uint6
     result = insert(store, entry);
     if (result)
         return result;
-    journal_rooms_count(&store->rooms, room, pos, message->at, archived);
+    result = journal_rooms_count(&store->rooms, room, message);
+    if (result) {
+        journal_store_failed(store, "a room's counters could not be read");
+        return result;
+    }
     if (counts_once)
         journal_dedup_add(&store->dedup, key,
                           &(struct journal_first){message->pos, message->seq, message->at});
     return 0;
 }
 
-/* After the batch was undone: passes see the numbers as they were, messages are refused. */
+/* After the batch was undone: passes see the numbers as they were, messages and changes are refused. */
 static int refuse(struct journal_store *store, struct journal_entry *entries, uint64_t now,
                   struct journal_outcome *out)
 {
     int result = 0;
 
     for (struct journal_entry *entry = entries; entry && !result; entry = entry->next) {
-        if (entry->kind == JOURNAL_PASS) {
+        if (entry->kind != JOURNAL_WRITE) {
             result = pass(store, entry, store->head, now);
+            if (entry->kind == JOURNAL_CHANGE)
+                entry->result = ERROR_NO_SPACE;
         } else if (entry->result == ERROR_EXISTS && entry->message.pos <= store->head) {
             out->duplicates++;
         } else {
@@ -249,6 +299,11 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
             result = pass(store, entry, pos, now);
             continue;
         }
+        if (entry->kind == JOURNAL_CHANGE) {
+            result = change(store, entry, pos, now);
+            outcome.changes++;
+            continue;
+        }
         result = write(store, entry, pos + 1, now);
         if (result)
             break;
@@ -257,6 +312,7 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
         } else {
             pos++;
             outcome.messages++;
+            outcome.archived += entry->message.class == MESSAGE_ARCHIVED;
         }
     }
     if (!result && store->writing)
@@ -269,6 +325,7 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
         result = refuse(store, entries, now, &outcome);
     } else if (!result) {
         store->head = pos;
+        store->numbered += outcome.archived;
         journal_rooms_keep(&store->rooms);
         journal_dedup_keep(&store->dedup);
     }

@@ -48,6 +48,16 @@ static bool would_be_misread(const struct listing *listing, bool newest, unsigne
     return false;
 }
 
+static void keep(struct listing *listing, bool newest, unsigned kept)
+{
+    if (kept == listing->count)
+        return;
+    if (newest)
+        memmove(listing->items, listing->items + listing->count - kept, kept * sizeof *listing->items);
+    listing->count = kept;
+    listing->more = true;
+}
+
 void listing_bound(struct listing *listing, bool newest, size_t limit)
 {
     unsigned kept = 0, attachments = 0;
@@ -63,12 +73,20 @@ void listing_bound(struct listing *listing, bool newest, size_t limit)
             break;
         attachments += own;
     }
-    if (kept == listing->count)
-        return;
-    if (newest)
-        memmove(listing->items, listing->items + listing->count - kept, kept * sizeof *listing->items);
-    listing->count = kept;
-    listing->more = true;
+    keep(listing, newest, kept);
+}
+
+void listing_bound_bytes(struct listing *listing, bool newest, size_t limit)
+{
+    unsigned kept = 0;
+    size_t bytes = 0;
+
+    for (; kept < listing->count; kept++) {
+        bytes += entry_size(nth(listing, newest, kept));
+        if (kept && bytes > limit)
+            break;
+    }
+    keep(listing, newest, kept);
 }
 
 static void append_attachments(struct wire_list *out, const struct journal_message *fields)

@@ -30,6 +30,9 @@ struct listing {
  */
 void listing_bound(struct listing *listing, bool newest, size_t limit);
 
+/* The first of these rules alone, for a page that becomes no packet. */
+void listing_bound_bytes(struct listing *listing, bool newest, size_t limit);
+
 /* Appends the messages, joined by commas, and their attachments, which the placeholders then count through.
  */
 void listing_append(const struct listing *listing, struct buffer *out, struct wire_list *attachments);

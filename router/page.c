@@ -6,7 +6,7 @@
 #include "router/page.h"
 
 enum {
-    READS_MAX = 192, /* with the journal at once; its other places are for replay */
+    READS_MAX = 160, /* with the journal at once; its other places are for replay and recovery */
     PAGES_MAX = 65536,
 };
 
@@ -73,13 +73,79 @@ static void end_page(struct page *page, int result)
     page->done(page, result);
 }
 
+/*
+ * What the archive is asked for, once the journal's part is there; false when nothing is.  Whatever left the
+ * journal before that part was read is in the archive, and what leaves it now has been read: so the two fit
+ * together without a gap.
+ */
+static bool plan_archive(struct page *page)
+{
+    const struct journal_read *read = &page->read;
+    const struct page_bounds *bounds = &page->bounds;
+    struct archive_read *archive = &page->archive;
+
+    *archive = (struct archive_read){.namespace = page->namespace,
+                                     .room = page->room,
+                                     .newest = !bounds->has_after,
+                                     .limit = bounds->limit,
+                                     .max_bytes = page->router->settings->max_history_bytes};
+    if (!page->router->archive_reader)
+        return false;
+    if (bounds->has_after) {
+        archive->after = bounds->after;
+        archive->before = read->first_seq;
+        return !read->first_seq || bounds->after + 1 < read->first_seq;
+    }
+    archive->before = read->count ? read->messages[0].seq : bounds->before;
+    if (read->first_seq && (!archive->before || archive->before > read->first_seq))
+        archive->before = read->first_seq;
+    archive->limit = bounds->limit - (unsigned)read->count;
+    return !read->more && archive->before != 1;
+}
+
+/* The archive can't be read; gives what comes of the page. */
+static int do_without(struct page *page, int result)
+{
+    page->router->counters.pages_unarchived++;
+    if (page->archive.limit)
+        return result;
+    page->archive.more = true; /* the page is whole, and only whether there are older ones is not known */
+    return 0;
+}
+
+static void on_archive(struct archive_read *archive, void *argument)
+{
+    struct page *page = argument;
+    int result = archive->result;
+
+    end_page(page, result ? do_without(page, result) : 0);
+}
+
+/* Whether the page waits for it now; result as done() is to get it otherwise. */
+static bool ask_archive(struct page *page, int *result)
+{
+    if (*result || !page->wanted(page) || !plan_archive(page))
+        return false;
+    page->archive.done = on_archive;
+    page->archive.argument = page;
+    *result = archive_read(page->router->archive_reader, &page->archive);
+    if (*result == 0) {
+        page->router->counters.pages_archive++;
+        return true;
+    }
+    *result = do_without(page, *result);
+    return false;
+}
+
 static void on_read(struct journal_read *read, void *argument)
 {
     struct page *page = argument;
     struct router *router = page->router;
+    int result = read->result;
 
     router->page_reads--;
-    end_page(page, read->result);
+    if (!ask_archive(page, &result))
+        end_page(page, result);
     read_queued(router);
 }
 
@@ -106,6 +172,7 @@ int page_start(struct router *router, struct page *page)
     if (router->page_count >= PAGES_MAX)
         return ERROR_BUSY;
     page->router = router;
+    page->archive = (struct archive_read){0};
     page->read = (struct journal_read){
         .kind = JOURNAL_READ_PAGE,
         .namespace = page->namespace,
@@ -136,24 +203,63 @@ static const struct room *find_room(const struct page *page)
     return namespace ? rooms_find(&page->router->rooms, namespace, page->room) : NULL;
 }
 
+/* How many messages of the journal's part have been released. */
+static unsigned released(const struct page *page)
+{
+    unsigned count = 0;
+
+    while (count < page->read.count && page->read.messages[count].pos <= page->router->released)
+        count++;
+    return count;
+}
+
+static void list_archive(const struct page *page, struct listing *listing)
+{
+    for (size_t i = 0; i < page->archive.count; i++)
+        listing->items[listing->count++] = archive_read_message(&page->archive, i);
+}
+
+static void list_journal(const struct page *page, unsigned count, struct listing *listing)
+{
+    for (unsigned i = 0; i < count; i++)
+        listing->items[listing->count++] = &page->read.messages[i];
+}
+
+static void list_oldest(const struct page *page, struct listing *listing)
+{
+    const struct room *room = find_room(page);
+    unsigned shown = released(page);
+    unsigned place;
+
+    list_archive(page, listing);
+    place = page->bounds.limit - listing->count;
+    if (page->archive.more) {
+        listing->more = true; /* before what the journal has */
+    } else if (shown > place) {
+        list_journal(page, place, listing);
+        listing->more = true;
+    } else {
+        list_journal(page, shown, listing);
+        listing->more = page->read.more && shown == page->read.count;
+        if (listing->count && room && room->seq_known)
+            listing->more = listing->items[listing->count - 1]->seq < room->last_seq;
+    }
+}
+
 void page_list(const struct page *page, struct listing *listing)
 {
-    const struct journal_read *read = &page->read;
-    const struct room *room = find_room(page);
-
     listing->count = 0;
-    while (listing->count < read->count && read->messages[listing->count].pos <= page->router->released) {
-        listing->items[listing->count] = &read->messages[listing->count];
-        listing->count++;
+    if (page->bounds.has_after) {
+        list_oldest(page, listing);
+        return;
     }
-    listing->more = read->more;
-    if (page->bounds.has_after && listing->count < read->count)
-        listing->more = false;
-    else if (page->bounds.has_after && listing->count && room && room->seq_known)
-        listing->more = listing->items[listing->count - 1]->seq < room->last_seq;
+    list_archive(page, listing);
+    list_journal(page, released(page), listing);
+    listing->more = page->read.more || page->archive.more;
 }
 
 void page_free(struct page *page)
 {
     journal_read_free(&page->read);
+    archive_read_free(&page->archive);
 }

@@ -1,5 +1,6 @@
 /*
- * Pages of a room's archived messages: from memory when it has them all, else from the journal.
+ * Pages of a room's archived messages: from memory when it has them all, else from the journal, and from the
+ * archive what the journal has no more.
  *
  * For clients (history.h) and for the stats socket (transcript.h).  Only what has been released is shown:
  * the journal may hold a committed message that is still to be delivered.
@@ -7,6 +8,7 @@
 #ifndef HUBBUB_ROUTER_PAGE_H
 #define HUBBUB_ROUTER_PAGE_H
 
+#include "router/archive_reader.h"
 #include "router/listing.h"
 #include "router/router.h"
 
@@ -20,7 +22,8 @@ struct page_bounds {
 
 struct page;
 
-/* result: 0, ERROR_IO, ERROR_CLOSED (it was not read). */
+/* result: 0; ERROR_IO; ERROR_AGAIN: MongoDB does not answer; ERROR_BUSY: too many wait for it; ERROR_CLOSED
+   (it was not read). */
 typedef void page_done(struct page *page, int result);
 
 /*
@@ -37,6 +40,7 @@ struct page {
     struct router *router;
     struct page *next; /* of those that the journal does not have yet */
     struct journal_read read;
+    struct archive_read archive;
 };
 
 /* Whether memory has all of it: then the listing is filled, with what stays until messages are released.

@@ -28,13 +28,18 @@ struct router_settings {
     uint64_t max_waiting;        /* bytes of messages that wait for the journal */
     uint64_t resync_max;         /* bytes */
     uint64_t recent_max;         /* bytes */
-    char *archive;               /* a MongoDB connection string, and so a secret; empty: no archive */
-    char *archive_database;      /* NULL: see archive_client.h */
+    uint32_t recovery_window;    /* ms */
+    uint32_t recovery_max_messages;
+    uint32_t recovery_max_bytes; /* of messages */
+    uint32_t max_away_sessions;
+    char *archive;          /* a MongoDB connection string, and so a secret; empty: no archive */
+    char *archive_database; /* NULL: see archive_client.h */
     char *archive_collection;
     uint32_t archive_timeout;     /* ms */
     uint32_t archive_retry_max;   /* ms */
     uint32_t archive_batch;       /* messages */
     uint32_t archive_batch_bytes; /* of messages */
+    uint32_t archive_pages;       /* that may wait for it */
     enum log_level log_level;
     struct namespace_list namespaces;
     /* What stands in the files of keys. */

@@ -6,8 +6,10 @@
 #include "router/stats.h"
 
 #include "common/memory.h"
+#include "router/inquiry.h"
 #include "router/stats_source.h"
 #include "router/stats_tree.h"
+#include "router/transcript.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@ static const char help[] = "stats       what this stack does, one value a line\n
                            "rooms       the largest rooms: namespace, members, gateways, seq, name\n"
                            "gateways    name, state, sockets, unacknowledged bytes, version\n"
                            "socket SID  one socket: namespace, from, gateway, rooms, handshake\n"
+                           "history {\"room\":R}  a page of a room's history, one message a line\n"
                            "help        this\n"
                            "quit        hang up\n\n";
 
@@ -111,6 +114,7 @@ static void count(const struct stats *stats, struct stats_tree *tree)
         stats_tree_count(tree, stats->gateways.names[i].text, stats_sources_sum(&stats->gateways, i));
     stats_tree_count(tree, "hubbub_namespaces", router->namespaces.by_name.count);
     stats_tree_count(tree, "hubbub_rooms", router->rooms.table.count);
+    stats_tree_count(tree, "hubbub_sessions_away", router->sessions.away);
     stats_tree_count(tree, "hubbub_members", router->rooms.members);
 }
 
@@ -124,6 +128,8 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_count(tree, "hubbub_journal_file_bytes", journal.file_bytes);
     stats_tree_count(tree, "hubbub_journal_wal_bytes", journal.wal_bytes);
     stats_tree_count(tree, "hubbub_checkpoints_total", journal.checkpoints);
+    stats_tree_count(tree, "hubbub_session_changes_total", journal.changes);
+    stats_tree_count(tree, "hubbub_journal_rows_read_total", journal.rows_read);
     stats_tree_count(tree, "hubbub_commit_seconds_count", journal.commits);
     stats_tree_measure(tree, "hubbub_commit_seconds_sum", (double)journal.commit_ns_total / 1e9);
     stats_tree_measure(tree, "hubbub_commit_seconds_max", (double)journal.commit_ns_max / 1e9);
@@ -152,7 +158,8 @@ static struct stats_tree *describe(const struct stats *stats)
     stats_tree_real(tree, "uptime_seconds", (double)(loop_now(router->loop) - router->started) / 1e3);
     stats_tree_number(tree, "gateways", router->links.count);
     stats_tree_number(tree, "connections", stats_tree_metric(tree, "hubbub_connections"));
-    stats_tree_number(tree, "sockets", router->sessions.by_sid.count);
+    stats_tree_number(tree, "sockets", router->sessions.by_sid.count - router->sessions.away);
+    stats_tree_number(tree, "away", router->sessions.away);
     stats_tree_number(tree, "rooms", router->rooms.table.count);
     stats_tree_number(tree, "members", router->rooms.members);
     stats_tree_real(tree, "messages.in.per_second", in);
@@ -261,21 +268,56 @@ static const struct {
     {"gateways", show_gateways}, {"help", show_help},
 };
 
+static void cancel_inquiry(void *pending)
+{
+    inquiry_cancel(pending);
+}
+
+static void cancel_transcript(void *pending)
+{
+    transcript_cancel(pending);
+}
+
+static enum stats_outcome start_inquiry(struct stats *stats, struct bytes sid, struct stats_waiter *waiter,
+                                        struct buffer *out)
+{
+    waiter->pending = inquiry_start(stats->router, sid, waiter->done, waiter->argument, out);
+    waiter->cancel = cancel_inquiry;
+    return waiter->pending ? STATS_LATER : STATS_ANSWERED;
+}
+
+static enum stats_outcome start_transcript(struct stats *stats, struct bytes question,
+                                           struct stats_waiter *waiter, struct buffer *out)
+{
+    waiter->pending = transcript_start(stats->router, question, waiter->done, waiter->argument, out);
+    waiter->cancel = cancel_transcript;
+    return waiter->pending ? STATS_LATER : STATS_ANSWERED;
+}
+
+/* What stands behind the first word. */
+static const struct {
+    struct bytes word;
+    enum stats_outcome (*start)(struct stats *stats, struct bytes rest, struct stats_waiter *waiter,
+                                struct buffer *out);
+} questions[] = {
+    {{"socket ", 7}, start_inquiry},
+    {{"history ", 8}, start_transcript},
+};
+
 enum stats_outcome stats_command(struct stats *stats, struct bytes line, struct stats_waiter *waiter,
                                  struct buffer *out)
 {
-    struct bytes socket = BYTES("socket ");
-
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (bytes_equal_text(line, commands[i].name)) {
             commands[i].show(stats, out);
             return STATS_ANSWERED;
         }
-    if (bytes_starts_with(line, socket)) {
-        struct bytes sid = bytes_make(line.data + socket.length, line.length - socket.length);
+    for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
+        struct bytes word = questions[i].word;
 
-        waiter->inquiry = inquiry_start(stats->router, sid, waiter->done, waiter->argument, out);
-        return waiter->inquiry ? STATS_LATER : STATS_ANSWERED;
+        if (bytes_starts_with(line, word))
+            return questions[i].start(stats, bytes_make(line.data + word.length, line.length - word.length),
+                                      waiter, out);
     }
     if (bytes_equal_text(line, "quit")) {
         buffer_append_char(out, '\n');

@@ -7,7 +7,7 @@
 #ifndef HUBBUB_ROUTER_STATS_H
 #define HUBBUB_ROUTER_STATS_H
 
-#include "router/inquiry.h"
+#include "router/router.h"
 
 enum {
     STATS_NAMES_MAX = 512, /* different counters of all gateways */
@@ -32,14 +32,19 @@ void stats_forget(struct stats *stats, const struct gateway_link *link);
 enum stats_outcome {
     STATS_ANSWERED,
     STATS_HANG_UP, /* answered; the client wants no more */
-    STATS_LATER,   /* the inquiry will bring the answer */
+    STATS_LATER,   /* done() will bring the answer */
 };
+
+/* lines: the answer, ended by an empty line; lives as long as the call. */
+typedef void stats_done(void *argument, struct bytes lines);
 
 /* Who waits for an answer that comes later. */
 struct stats_waiter {
-    inquiry_done *done;
+    stats_done *done;
     void *argument;
-    struct inquiry *inquiry; /* set with STATS_LATER: for inquiry_cancel() until done is called */
+    /* Set with STATS_LATER: what is on its way, and how to make it come to nothing until done is called. */
+    void *pending;
+    void (*cancel)(void *pending);
 };
 
 /* Answers one command line: appends lines, ended by an empty one, unless they come later. */

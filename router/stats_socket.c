@@ -41,8 +41,8 @@ static void close_client(struct client *client)
     for (unsigned i = 0; i < STATS_CLIENTS_MAX; i++)
         if (server->clients[i] == client)
             server->clients[i] = NULL;
-    if (client->waiter.inquiry)
-        inquiry_cancel(client->waiter.inquiry);
+    if (client->waiter.pending)
+        client->waiter.cancel(client->waiter.pending);
     loop_timer_stop(&client->idle);
     loop_watch_free(client->watch);
     close(client->fd);
@@ -62,7 +62,7 @@ static bool run_line(struct client *client)
     size_t used;
     struct bytes line;
 
-    if (client->ended || client->waiter.inquiry)
+    if (client->ended || client->waiter.pending)
         return false;
     if (!end) {
         if (client->input_length == STATS_LINE_MAX) {
@@ -126,11 +126,11 @@ static int serve(struct client *client)
 static void go_on(struct client *client)
 {
     int result = serve(client);
-    unsigned interest = result == ERROR_AGAIN ? LOOP_WRITE : client->waiter.inquiry ? LOOP_NONE : LOOP_READ;
+    unsigned interest = result == ERROR_AGAIN ? LOOP_WRITE : client->waiter.pending ? LOOP_NONE : LOOP_READ;
 
     if (result == 0 && client->ended)
         shutdown(client->fd, SHUT_WR); /* closing with input unread would take the answer back */
-    if (result == ERROR_CLOSED || (result == 0 && client->closing && !client->waiter.inquiry) ||
+    if (result == ERROR_CLOSED || (result == 0 && client->closing && !client->waiter.pending) ||
         loop_watch_set(client->watch, interest) < 0)
         close_client(client);
 }
@@ -139,7 +139,7 @@ static void on_answer(void *arg, struct bytes lines)
 {
     struct client *client = arg;
 
-    client->waiter.inquiry = NULL;
+    client->waiter.pending = NULL;
     buffer_append_bytes(&client->output, lines);
     loop_timer_start(&client->idle, STATS_IDLE_MS);
     go_on(client);
@@ -160,6 +160,7 @@ static void on_client(void *arg, int fd, unsigned ready)
 
 static void on_accept(void *arg, int listener, unsigned ready)
 {
+    static const char full[] = "error busy: too many ask at once\n\n";
     struct stats_socket *server = arg;
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     struct client *client;
@@ -171,6 +172,7 @@ static void on_accept(void *arg, int listener, unsigned ready)
     while (at < STATS_CLIENTS_MAX && server->clients[at])
         at++;
     if (at == STATS_CLIENTS_MAX) {
+        (void)!send(fd, full, sizeof full - 1, MSG_NOSIGNAL);
         close(fd);
         return;
     }

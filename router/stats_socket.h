@@ -11,8 +11,8 @@
 #include "router/stats.h"
 
 enum {
-    STATS_CLIENTS_MAX = 16, /* further ones are hung up on */
-    STATS_LINE_MAX = 256,
+    STATS_CLIENTS_MAX = 16, /* further ones are told so, and hung up on */
+    STATS_LINE_MAX = 4096,
     STATS_IDLE_MS = 60000, /* without a byte in either direction */
 };
 

@@ -20,6 +20,7 @@ const TICK = 4; // ms; short, so that messages come one by one and commits are m
 const WITHOUT_ID = 10; // one in so many messages
 const FORGETFUL = 10; // one in so many clients never asks for its session
 const POLLING = 25; // one in so many clients stays on polling
+const UPGRADING = 10; // one in so many begins on polling and upgrades, as the stock client does by itself
 const PAGE = 200;
 
 const NO_SESSION = 'none'; // what a forgetful client names instead of its pid
@@ -38,7 +39,7 @@ export class Load {
       room: `room ${number % rooms}`,
       roves: roving && number % 2 === 1,
       forgetful: number % FORGETFUL === FORGETFUL - 1,
-      transport: number % POLLING === POLLING - 1 ? 'polling' : 'websocket',
+      transports: transportsOf(number),
     }));
   }
 
@@ -71,8 +72,14 @@ export class Load {
   }
 }
 
+function transportsOf(number) {
+  if (number % POLLING === POLLING - 1)
+    return ['polling'];
+  return number % UPGRADING === UPGRADING / 2 ? ['polling', 'websocket'] : ['websocket'];
+}
+
 class Client {
-  constructor(t, load, { number, gateway, room, roves, forgetful, transport }) {
+  constructor(t, load, { number, gateway, room, roves, forgetful, transports }) {
     Object.assign(this, { load, number, gateway, room, roves, forgetful });
     this.stays = []; // {sid, from, open, recoveries, heard: [{seq, tag, id, room, offset}]}
     this.gaps = []; // {after, upTo, messages: [{seq, tag, id, room}]}, null while not known
@@ -84,7 +91,7 @@ class Client {
     this.losses = []; // {gateway: its name, reason, at}
     this.returns = []; // {away: ms, recovered}, only of those that asked for their session
     this.socket = open(t, load.stack.url(gateway), {
-      transports: [transport],
+      transports,
       reconnection: true,
       reconnectionDelay: 100,
       reconnectionDelayMax: 500,

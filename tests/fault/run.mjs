@@ -30,7 +30,7 @@ export async function configuration(t, text) {
  *   stack    a stack that runs; without it one with `options` is started
  *   fault    async (stack, load, over): makes faults until over() is true, gives {gateway: connections that end}, or
  *            nothing when any connection may end; without it none is made and none may end
- *   archive  async (): the documents of MongoDB, asked for while the stack still runs
+ *   archive  async (stack): the documents of MongoDB, asked for while the stack still runs
  *   load     options of Load
  * Gives {restarts, figures, load}.
  */
@@ -41,13 +41,10 @@ export async function run(t, { stack, options = {}, fault, archive, load: settin
   const before = stack.starts.length;
   let over = false;
   const faults = fault ? fault(stack, load, () => over) : Promise.resolve({});
-  faults.catch(() => {}); // it is awaited below
-  await load.run(SECONDS);
-  over = true;
-  const losses = (await faults) ?? null;
+  const [losses] = await Promise.all([faults, load.run(SECONDS).then(() => { over = true; })]);
   await load.end();
   const restarts = stack.starts.slice(before).map(({ name }) => name);
-  const record = await collect(load, losses, archive);
+  const record = await collect(load, losses ?? null, archive);
   const problems = check(record);
   const numbers = figures(record);
   t.diagnostic(`${SECONDS} s, restarts: ${restarts.join(' ') || 'none'}`);
@@ -65,7 +62,7 @@ async function collect(load, losses, archive) {
   const histories = {};
   const members = new Map(load.clients.filter((client) => client.joined).map((client) => [client.room, client]));
   await Promise.all([...members].map(async ([room, client]) => { histories[room] = await wholeHistory(client); }));
-  const documents = archive ? await archive() : null;
+  const documents = archive ? await archive(load.stack) : null;
   const { code, signal } = await load.stack.stop();
   if (code !== 0)
     wrong.push(`the stack ended with ${code ?? signal}`);

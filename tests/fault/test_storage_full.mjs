@@ -1,5 +1,5 @@
 // The disk is full: publishes are refused, everything else goes on, nothing acknowledged is lost, and service
-// resumes when there is room.  Needs a small file system of its own, so root.
+// resumes when there is room; in small, and under load.  Needs a small file system of its own, so root.
 
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
@@ -7,25 +7,26 @@ import path from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, collect, connect, LIMIT } from '../support/client.mjs';
-import { Stack, run, temporaryFolder, undo } from '../support/stack.mjs';
+import { Stack, run as execute, temporaryFolder, undo } from '../support/stack.mjs';
+import { LONG, SECONDS, pause, run } from './run.mjs';
 
 const SIZE = 24 << 20;
 const ROOM_LEFT = 2 << 20;
 const BODY = 'x'.repeat(20_000);
 
-async function smallDisk(t) {
+async function smallDisk(t, size = SIZE) {
   const folder = await temporaryFolder(t);
-  const { code, stderr } = await run('mount', ['-t', 'tmpfs', '-o', `size=${SIZE}`, 'tmpfs', folder]);
+  const { code, stderr } = await execute('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', folder]);
   if (code !== 0) {
     t.skip(`needs to mount a small file system: ${stderr.trim()}`);
     return null;
   }
-  undo(t, () => run('umount', [folder]));
+  undo(t, () => execute('umount', [folder]));
   return folder;
 }
 
 async function freeBytes(folder) {
-  const { stdout } = await run('df', ['--output=avail', '--block-size=1', folder]);
+  const { stdout } = await execute('df', ['--output=avail', '--block-size=1', folder]);
   return Number(stdout.trim().split('\n')[1]);
 }
 
@@ -84,4 +85,30 @@ test('a full disk refuses publishes and loses nothing', async (t) => {
   const rows = await stack.journal('select seq, publish_id as id from message order by pos');
   assert.deepEqual(rows, accepted.map(({ id }, index) => ({ seq: index + 1, id })));
   t.diagnostic(`${accepted.length} accepted, ${refused.length} refused`);
+});
+
+test('the disk fills up under load, a gateway dies, and there is room again', async (t) => {
+  const disk = await smallDisk(t, LONG ? SIZE * 4 : SIZE * 2);
+  if (!disk)
+    return;
+  const filler = path.join(disk, 'filler');
+  const full = (load) => [...load.messages.values()].some(({ refused }) => refused === 'storage_full');
+  const { figures } = await run(t, {
+    options: { data: path.join(disk, 'data') },
+    fault: async (stack, load, over) => {
+      await pause(SECONDS / 5, over);
+      await writeFile(filler, Buffer.alloc(await freeBytes(disk))).catch((error) => {
+        if (error.code !== 'ENOSPC') // the journal was quicker: full it is
+          throw error;
+      });
+      while (!over() && !full(load))
+        await sleep(20);
+      await pause(SECONDS / 10, over);
+      await stack.kill('gateway-1');
+      await pause(SECONDS / 5, over);
+      await rm(filler);
+      return { 'gateway-1': 1 };
+    },
+  });
+  assert.ok(figures.refused > 0, 'the disk was full');
 });

@@ -840,7 +840,7 @@ class Program(RouterTest):
         answers = self.router.ask("help", "nonsense", "", "rooms", "gateways", "quit", "stats")
         self.assertIn("stats json", answers[0])
         self.assertEqual([answer.split(" ")[0] for answer in answers[1:]], ["error", "error", "", "", ""])
-        self.assertEqual(self.router.ask("x" * 300), ["error the line is too long"])
+        self.assertEqual(self.router.ask("x" * 5000), ["error the line is too long"])
         with contextlib.ExitStack() as stack:
             clients = []
             for _ in range(20):

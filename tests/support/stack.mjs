@@ -219,11 +219,16 @@ export class Stack {
   }
 
   /** Rows of the journal, after stop(). */
-  async journal(sql) {
-    const { stdout } = await promisify(execFile)('sqlite3', ['-readonly', '-json',
-      path.join(this.data, 'journal.sqlite'), sql], { maxBuffer: 1 << 30 });
-    return stdout.trim() ? JSON.parse(stdout) : [];
+  journal(sql) {
+    return journalRows(this.data, sql);
   }
+}
+
+/** Rows of the journal in a data folder that no router has open. */
+export async function journalRows(data, sql) {
+  const { stdout } = await promisify(execFile)('sqlite3', ['-readonly', '-json',
+    path.join(data, 'journal.sqlite'), sql], { maxBuffer: 1 << 30 });
+  return stdout.trim() ? JSON.parse(stdout) : [];
 }
 
 /**

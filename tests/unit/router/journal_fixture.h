@@ -25,8 +25,9 @@ struct fixture {
 
 /* What a test says of a message; texts left NULL get a default. */
 struct text {
-    const char *room, *id, *scope, *arguments, *namespace;
+    const char *room, *id, *scope, *arguments, *namespace, *sender_sid;
     enum message_class class;
+    enum deliver_mode deliver;
 };
 
 /* cmocka's setup and teardown: a new folder, nothing opened; everything closed and removed. */
@@ -50,7 +51,8 @@ void fixture_wait(struct fixture *fixture);
 /* Publishes that many "N" (1, 2, ...) to a room and waits. */
 void fixture_fill(struct fixture *fixture, const char *room, unsigned count);
 
-/* Reads and waits; journal_read_free() is the test's. */
+/* Reads and waits; the result is 0 or, of fixture_read(), ERROR_NOT_FOUND.  journal_read_free() is the
+ * test's. */
 void fixture_read(struct fixture *fixture, struct journal_read *read);
 struct journal_read fixture_page(struct fixture *fixture, const char *room, uint64_t before, uint64_t after,
                                  unsigned limit);

@@ -219,38 +219,6 @@ static void expired_ids_leave_in_steps_and_no_others(void **state)
     ids_end(&ids);
 }
 
-/* At a rate of ids that fills a pass more than once a second, as many must leave as come. */
-static void expired_ids_leave_faster_than_others_come(void **state)
-{
-    enum { OLD = 20000, A_PASS = 2000, PASSES = 8 };
-    const uint64_t at = 20000 * window + 5 * hour;
-    struct ids ids;
-
-    ids_open(&ids, *state);
-    for (unsigned i = 0; i < OLD; i++) {
-        char id[32];
-
-        snprintf(id, sizeof id, "old-%06u", i);
-        add(&ids, id, i + 1, at);
-    }
-    write_pass(&ids, at);
-    for (unsigned pass = 0; pass < PASSES; pass++) {
-        uint64_t before = stored(&ids);
-
-        for (unsigned i = 0; i < A_PASS; i++) {
-            char id[32];
-
-            snprintf(id, sizeof id, "young-%u-%06u", pass, i);
-            add(&ids, id, OLD + pass * A_PASS + i + 1, at + 2 * window);
-        }
-        write_pass(&ids, at + 2 * window);
-        if (before > pass * A_PASS)
-            assert_true(stored(&ids) < before);
-    }
-    assert_int_equal(stored(&ids), PASSES * A_PASS);
-    ids_end(&ids);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,7 +228,6 @@ int main(void)
         TEST(what_memory_holds_counts_whatever_the_clock_says),
         TEST(what_was_undone_is_new),
         TEST(expired_ids_leave_in_steps_and_no_others),
-        TEST(expired_ids_leave_faster_than_others_come),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

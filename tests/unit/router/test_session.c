@@ -166,16 +166,16 @@ static void test_a_membership_goes_when_nothing_is_pending(void **state)
     enter(fixture, session, "a", 5, false);
     enter(fixture, session, "b", 6, false);
     membership = session_membership(session, BYTES("a"));
-    session_tidy(session, membership);
+    session_tidy(&fixture->sessions, session, membership);
     assert_int_equal(session->room_count, 2);
     room_hold(membership->room);
     membership->pending = 1;
     session_exit(&fixture->sessions, session, membership);
-    session_tidy(session, membership);
+    session_tidy(&fixture->sessions, session, membership);
     assert_ptr_equal(session_membership(session, BYTES("a")), membership);
     membership->pending = 0;
     room_release(&fixture->rooms, membership->room);
-    session_tidy(session, membership);
+    session_tidy(&fixture->sessions, session, membership);
     assert_int_equal(session->room_count, 1);
     assert_int_equal(session_membership(session, BYTES("b"))->joined_pos, 6);
 }
