@@ -19,6 +19,7 @@ struct archive_place {
     const char *database;   /* NULL: the connection string's, else "hubbub" */
     const char *collection; /* of the messages */
     uint32_t timeout;       /* ms, for a connection and for an answer; the connection string's own win */
+    uint32_t patience;      /* ms, for an answer, whatever the connection string says; 0: as above */
 };
 
 struct archive_client {
@@ -39,6 +40,9 @@ int archive_place_check(const struct archive_place *place, struct buffer *error)
  * it says.
  */
 void archive_client_open(struct archive_client *client, const struct archive_place *place);
+
+/* Makes the indexes that are missing: (namespace, room, seq) and (at).  ERROR_AGAIN, with a reason. */
+int archive_client_make_indexes(struct archive_client *client, bson_error_t *reason) MUST_CHECK;
 
 /* A zeroed one is fine. */
 void archive_client_close(struct archive_client *client);
