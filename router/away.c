@@ -97,6 +97,14 @@ static void added(struct router *router)
     router->counters.aways++;
 }
 
+void away_displace(struct router *router, struct session *session)
+{
+    if (!session->link)
+        return;
+    history_settle_joins(router, session);
+    session_detach(&router->sessions, &session->link->sessions, session, loop_now(router->loop));
+}
+
 void away_begin(struct router *router, struct session *session)
 {
     struct sessions *sessions = &router->sessions;
@@ -105,8 +113,7 @@ void away_begin(struct router *router, struct session *session)
         away_discard(router, session);
         return;
     }
-    history_settle_joins(router, session);
-    session_detach(sessions, &session->link->sessions, session, loop_now(router->loop));
+    away_displace(router, session);
     added(router);
     while (sessions->away > router->settings->max_away_sessions) {
         router->counters.aways_too_many++;

@@ -16,6 +16,9 @@ void away_restore(void *argument, const struct journal_session *row);
    removed. */
 void away_begin(struct router *router, struct session *session);
 
+/* Takes the socket from a session that gets another one at once; nothing for one that has none. */
+void away_displace(struct router *router, struct session *session);
+
 /* Ends a session, live or away, for good. */
 void away_discard(struct router *router, struct session *session);
 

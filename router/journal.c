@@ -11,7 +11,9 @@
 #include "common/memory.h"
 #include "router/journal_checkpoint.h"
 #include "router/journal_index.h"
+#include "router/journal_progress.h"
 #include "router/journal_reader.h"
+#include "router/journal_removal.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -49,6 +51,8 @@ struct journal {
     /* The journal thread's, and journal_open()'s before it starts. */
     struct journal_store store;
     struct journal_index index;
+    struct journal_progress progress;
+    struct journal_removal removal;
     uint64_t wal_frames;
     uint64_t pass_due; /* by the monotonic clock in ms; counts while the index lags */
     unsigned abort_after_commits, abort_after_changes;
@@ -61,6 +65,10 @@ struct journal {
     pthread_cond_t wake;
     struct entry_list queue, done;
     struct journal_statistics statistics;
+    uint64_t committed;
+    uint64_t progress_due; /* by the monotonic clock in ms; 0 when no progress was noted */
+    pthread_cond_t follow; /* for journal_wait() */
+    bool followed, follow_end;
     bool stop, failed;
 };
 
@@ -165,24 +173,90 @@ static int commit_batch(struct journal *journal, struct entry_list *batch)
     abort_for_test(journal, &outcome);
     if (lag == 0)
         journal->pass_due = clock_monotonic_ms() + PASS_DELAY_MS;
+    if (outcome.messages)
+        journal_removal_committed(&journal->removal, clock_monotonic_ms());
     pthread_mutex_lock(&journal->mutex);
     count_batch(&journal->statistics, &outcome, nanoseconds);
     journal->statistics.unindexed = lag + outcome.messages;
     wake = !journal->done.first;
     list_move(&journal->done, batch);
+    journal->committed = journal->store.head;
+    if (journal->followed && outcome.messages)
+        pthread_cond_signal(&journal->follow);
     pthread_mutex_unlock(&journal->mutex);
     if (wake)
         eventfd_write(journal->event, 1);
     return 0;
 }
 
+/* Lets the journal thread write the progress that was noted, some time later.  Any thread. */
+static void expect_progress(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->mutex);
+    if (!journal->progress_due) {
+        journal->progress_due = clock_monotonic_ms() + PASS_DELAY_MS;
+        pthread_cond_signal(&journal->wake);
+    }
+    pthread_mutex_unlock(&journal->mutex);
+}
+
 static int index_pass(struct journal *journal)
 {
-    int result = journal_index_pass(&journal->index);
+    int result = journal_index_pass(
+        &journal->index, journal_clock_now(&journal->removal.clock, clock_monotonic_ms(), clock_wall_ms()));
 
     journal->pass_due = clock_monotonic_ms() + PASS_DELAY_MS;
     pthread_mutex_lock(&journal->mutex);
     journal->statistics.unindexed = journal_index_lag(&journal->index);
+    pthread_mutex_unlock(&journal->mutex);
+    return result;
+}
+
+/* Writes how far the archive got, when that is due.  What a full disk does not take is due again later. */
+static int write_progress(struct journal *journal)
+{
+    bool due;
+    int result;
+
+    pthread_mutex_lock(&journal->mutex);
+    due = journal->progress_due && clock_monotonic_ms() >= journal->progress_due;
+    if (due)
+        journal->progress_due = 0;
+    pthread_mutex_unlock(&journal->mutex);
+    if (!due)
+        return 0;
+    result = journal_progress_write(&journal->progress, &journal->store);
+    journal_removal_archived(&journal->removal, journal_progress_position(&journal->progress));
+    if (!result && journal_progress_pending(&journal->progress))
+        expect_progress(journal);
+    return result;
+}
+
+static void show_floors(struct journal *journal)
+{
+    journal->statistics.logged_floor = journal->removal.logged_floor;
+    journal->statistics.archived_floor = journal->removal.archived_floor;
+    journal->statistics.removed = journal->removal.removed;
+}
+
+/* A step of removal, when one is due. */
+static int remove_some(struct journal *journal)
+{
+    struct journal_removal *removal = &journal->removal;
+    uint64_t now = clock_monotonic_ms(), wall = clock_wall_ms(), started, nanoseconds;
+    int result;
+
+    if (journal_removal_due(removal, now, wall) > now)
+        return 0;
+    started = clock_monotonic_ns();
+    result = journal_removal_step(removal, now, wall);
+    nanoseconds = clock_monotonic_ns() - started;
+    pthread_mutex_lock(&journal->mutex);
+    show_floors(journal);
+    journal->statistics.removal_steps++;
+    journal->statistics.removal_ns_total += nanoseconds;
+    if (nanoseconds > journal->statistics.removal_ns_max)
+        journal->statistics.removal_ns_max = nanoseconds;
     pthread_mutex_unlock(&journal->mutex);
     return result;
 }
@@ -204,20 +278,47 @@ static int work(struct journal *journal, struct entry_list *batch)
     if (!result && pass_is_worth_it(journal) && !journal->statistics.storage_full)
         result = index_pass(journal);
     if (!result)
+        result = write_progress(journal);
+    if (!result)
+        result = remove_some(journal);
+    if (!result)
         journal_checkpoint_between_commits(&journal->checkpoint, journal->file.db, journal->wal_frames,
                                            &journal->snapshot);
     return result;
 }
 
-/* Waits for entries, or until a pass is due; true for the latter.  The mutex is held. */
+/* What is done when nothing waits. */
+static int idle_work(struct journal *journal)
+{
+    int result = 0;
+
+    if (journal_index_lag(&journal->index) && clock_monotonic_ms() >= journal->pass_due)
+        result = index_pass(journal);
+    if (!result)
+        result = write_progress(journal);
+    if (!result)
+        result = remove_some(journal);
+    if (!result)
+        journal_checkpoint_between_commits(&journal->checkpoint, journal->file.db, journal->wal_frames,
+                                           &journal->snapshot);
+    return result;
+}
+
+/* Waits for entries, or until something else is due; true for the latter.  The mutex is held. */
 static bool wait_for_work(struct journal *journal)
 {
-    struct timespec until = {(time_t)(journal->pass_due / 1000), (long)(journal->pass_due % 1000) * 1000000};
+    uint64_t due = journal_removal_due(&journal->removal, clock_monotonic_ms(), clock_wall_ms());
+    struct timespec until;
 
-    if (journal_index_lag(&journal->index) == 0) {
+    if (journal_index_lag(&journal->index) && journal->pass_due < due)
+        due = journal->pass_due;
+    if (journal->progress_due && journal->progress_due < due)
+        due = journal->progress_due;
+    if (due == UINT64_MAX) {
         pthread_cond_wait(&journal->wake, &journal->mutex);
         return false;
     }
+    until = (struct timespec){(time_t)(due / 1000), (long)(due % 1000) * 1000000};
     return pthread_cond_timedwait(&journal->wake, &journal->mutex, &until) == ETIMEDOUT;
 }
 
@@ -254,12 +355,14 @@ static void *run(void *argument)
         if (!batch.first && !due)
             continue;
         pthread_mutex_unlock(&journal->mutex);
-        result = batch.first ? work(journal, &batch) : index_pass(journal);
+        result = batch.first ? work(journal, &batch) : idle_work(journal);
         pthread_mutex_lock(&journal->mutex);
     }
     pthread_mutex_unlock(&journal->mutex);
     if (!result && journal_index_lag(&journal->index))
         result = index_pass(journal);
+    if (!result)
+        result = journal_progress_write(&journal->progress, &journal->store);
     if (result) {
         pthread_mutex_lock(&journal->mutex);
         journal->failed = true;
@@ -269,7 +372,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* Hands out the newest messages, as many as fit. */
+/* Hands out the newest messages, as many as fit, and none where the log is not whole. */
 static int replay_recent(struct journal *journal, const struct journal_options *options,
                          void (*recent)(void *argument, const struct journal_message *message),
                          void *argument, char *message, size_t message_size)
@@ -279,11 +382,14 @@ static int replay_recent(struct journal *journal, const struct journal_options *
     struct journal_message row;
     uint64_t bytes = 0, first = journal->store.head + 1;
     int rc = SQLITE_DONE;
-    int result = journal_prepare(db, "SELECT " JOURNAL_COLUMNS " FROM message ORDER BY pos DESC", &backward);
+    int result = journal_prepare(
+        db, "SELECT " JOURNAL_COLUMNS " FROM message WHERE pos > ?1 ORDER BY pos DESC", &backward);
 
     if (!result)
         result = journal_prepare(db, "SELECT " JOURNAL_COLUMNS " FROM message WHERE pos >= ?1 ORDER BY pos",
                                  &forward);
+    if (!result)
+        sqlite3_bind_int64(backward, 1, (sqlite3_int64)journal->file.logged_floor);
     while (!result && (rc = sqlite3_step(backward)) == SQLITE_ROW) {
         journal_row(backward, &row);
         bytes += journal_message_bytes(&row);
@@ -337,6 +443,7 @@ static void init_locks(struct journal *journal)
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&journal->wake, &attributes);
+    pthread_cond_init(&journal->follow, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&journal->mutex, NULL);
     pthread_mutex_init(&journal->snapshot, NULL);
@@ -369,6 +476,14 @@ int journal_open(const struct journal_options *options,
     }
     if (!result)
         result = journal_index_init(&journal->index, &journal->store, message, message_size);
+    if (!result)
+        result =
+            journal_removal_init(&journal->removal, &journal->store, &journal->index, &options->retention,
+                                 clock_monotonic_ms(), clock_wall_ms(), message, message_size);
+    if (!result)
+        result = journal_progress_init(&journal->progress, &journal->file, message, message_size);
+    if (!result)
+        journal_removal_archived(&journal->removal, journal_progress_position(&journal->progress));
     if (!result && recent)
         result = replay_recent(journal, options, recent, argument, message, message_size);
     if (!result && options->session) {
@@ -378,8 +493,9 @@ int journal_open(const struct journal_options *options,
                                    message_size);
     }
     if (!result) {
-        journal->head = journal->store.head;
+        journal->head = journal->committed = journal->store.head;
         journal->statistics.unindexed = journal_index_lag(&journal->index);
+        show_floors(journal);
         result = start_threads(journal, message, message_size);
     }
     if (result) {
@@ -406,6 +522,8 @@ void journal_close(struct journal *journal)
     }
     journal_checkpoint_stop(&journal->checkpoint);
     reads = journal_reader_stop(journal->reader);
+    journal_progress_done(&journal->progress);
+    journal_removal_done(&journal->removal);
     journal_index_done(&journal->index);
     journal_store_done(&journal->store);
     journal_file_close(&journal->file);
@@ -414,6 +532,7 @@ void journal_close(struct journal *journal)
     pthread_mutex_destroy(&journal->mutex);
     pthread_mutex_destroy(&journal->snapshot);
     pthread_cond_destroy(&journal->wake);
+    pthread_cond_destroy(&journal->follow);
     free(journal);
     for (; reads; reads = next) {
         next = reads->next;
@@ -433,7 +552,13 @@ uint64_t journal_head(const struct journal *journal)
 
 uint64_t journal_tail(const struct journal *journal)
 {
-    return journal->file.tail;
+    struct journal *locked = (struct journal *)journal;
+    uint64_t tail;
+
+    pthread_mutex_lock(&locked->mutex);
+    tail = journal->statistics.logged_floor + 1;
+    pthread_mutex_unlock(&locked->mutex);
+    return tail;
 }
 
 void journal_submit(struct journal *journal, struct journal_entry *entry)
@@ -525,4 +650,70 @@ void journal_statistics(const struct journal *journal, struct journal_statistics
 int journal_read(struct journal *journal, struct journal_read *read)
 {
     return journal_reader_submit(journal->reader, read);
+}
+
+bool journal_wait(struct journal *journal, uint64_t pos, uint64_t milliseconds)
+{
+    uint64_t due = clock_monotonic_ms() + milliseconds;
+    struct timespec until = {(time_t)(due / 1000), (long)(due % 1000) * 1000000};
+    bool beyond;
+
+    pthread_mutex_lock(&journal->mutex);
+    journal->followed = true;
+    while (journal->committed <= pos && !journal->follow_end)
+        if (pthread_cond_timedwait(&journal->follow, &journal->mutex, &until) == ETIMEDOUT)
+            break;
+    beyond = journal->committed > pos && !journal->follow_end;
+    journal->followed = journal->follow_end = false;
+    pthread_mutex_unlock(&journal->mutex);
+    return beyond;
+}
+
+void journal_wait_end(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->mutex);
+    journal->follow_end = true;
+    pthread_cond_signal(&journal->follow);
+    pthread_mutex_unlock(&journal->mutex);
+}
+
+uint64_t journal_committed(const struct journal *journal)
+{
+    struct journal *locked = (struct journal *)journal;
+    uint64_t committed;
+
+    pthread_mutex_lock(&locked->mutex);
+    committed = journal->committed;
+    pthread_mutex_unlock(&locked->mutex);
+    return committed;
+}
+
+int journal_archived(struct journal *journal, uint64_t pos, const struct journal_letter *letters,
+                     size_t count)
+{
+    int result = journal_progress_note(&journal->progress, pos, letters, count);
+
+    if (!result)
+        expect_progress(journal);
+    return result;
+}
+
+uint64_t journal_archived_position(const struct journal *journal)
+{
+    return journal_progress_position(&((struct journal *)journal)->progress);
+}
+
+uint64_t journal_dead_letters(const struct journal *journal)
+{
+    return journal_progress_dead_letters(&((struct journal *)journal)->progress);
+}
+
+const char *journal_path(const struct journal *journal)
+{
+    return journal->file.path;
+}
+
+pthread_mutex_t *journal_snapshot(struct journal *journal)
+{
+    return &journal->snapshot;
 }

@@ -20,6 +20,7 @@
 #include "common/bytes.h"
 #include "common/error.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -127,9 +128,22 @@ struct journal_entry {
     int result;
 };
 
+/*
+ * What stays in the journal.  Everything stays for recovery_ms after its commit, and after the start, by the
+ * monotonic clock (0: all stays for ever); then logged messages leave.  Archived ones leave when they are
+ * older than keep_ms or more than keep_messages archived ones are there (0: no such bound), with `archive`
+ * only once the archive has them. Nothing leaves because the wall clock jumped forward: see journal_clock.h.
+ */
+struct journal_retention {
+    uint64_t recovery_ms;
+    uint64_t keep_ms, keep_messages;
+    bool archive;
+};
+
 struct journal_options {
     const char *path;      /* of the SQLite file; its folder exists */
     uint64_t recent_bytes; /* journal_open() hands the newest messages up to this many bytes to `recent` */
+    struct journal_retention retention;
     unsigned abort_after_commits; /* test hook: abort() between this commit and its hand-back; 0 never */
     unsigned abort_after_changes; /* the same, of the commits with a change */
     /* Called by journal_open() for each session after all of `recent`, with its argument; may be NULL. */
@@ -147,8 +161,12 @@ struct journal_statistics {
     uint64_t commit_ns_total, commit_ns_max, commit_ns_last;
     uint64_t unindexed; /* messages committed and not yet in the room index */
     uint64_t checkpoints, file_bytes, wal_bytes;
-    uint64_t rows_read; /* rows and index entries that reads have looked at */
-    bool storage_full;  /* the last commit failed for want of space */
+    uint64_t rows_read;                    /* rows and index entries that reads have looked at */
+    uint64_t logged_floor, archived_floor; /* no such message is left at or below; see journal_tail() */
+    uint64_t removed;                      /* archived messages, since the file was made */
+    uint64_t removal_steps;
+    uint64_t removal_ns_total, removal_ns_max; /* what the steps of removal took */
+    bool storage_full;                         /* the last commit failed for want of space */
 };
 
 /*
@@ -175,7 +193,8 @@ const char *journal_epoch(const struct journal *journal);
 /* The last committed position that was given back, or that was found at the start; 0 for an empty journal. */
 uint64_t journal_head(const struct journal *journal);
 
-/* The oldest position that the file still holds; journal_head() + 1 for an empty one. */
+/* The log is whole from this position on; at most journal_head() + 1.  Below it logged messages have left,
+   and archived ones may have. */
 uint64_t journal_tail(const struct journal *journal);
 
 /* Hands an entry over; the batch is sent to the thread by journal_flush(), once a turn of the loop. */
@@ -204,6 +223,41 @@ struct journal_missed_room {
 };
 
 /*
+ * For whoever copies the log elsewhere, from a thread of its own (journal_follower.h reads it).  Of these
+ * functions any thread may call any; journal_wait() is for one at a time.
+ */
+
+/* Waits until a position beyond pos is committed: true; false after so many ms, or after a
+   journal_wait_end(), which also ends the next wait when there is none. */
+bool journal_wait(struct journal *journal, uint64_t pos, uint64_t milliseconds);
+void journal_wait_end(struct journal *journal);
+
+/* The last committed position, which may not be given back yet. */
+uint64_t journal_committed(const struct journal *journal);
+
+/* A message that can't be copied, and why, in the words and with the number of whoever refused it. */
+enum { JOURNAL_LETTER_ERROR_MAX = 200 }; /* bytes; a longer one is cut */
+struct journal_letter {
+    uint64_t pos;
+    int code;
+    const char *error;
+};
+
+/*
+ * Says that all archived messages up to pos are copied, but for these, which go to table dead_letter.  It is
+ * written behind the commits; the position that is on disk is journal_archived_position().  ERROR_BUSY when
+ * too many letters are not written yet: nothing was noted.
+ */
+int journal_archived(struct journal *journal, uint64_t pos, const struct journal_letter *letters,
+                     size_t count) MUST_CHECK;
+uint64_t journal_archived_position(const struct journal *journal);
+uint64_t journal_dead_letters(const struct journal *journal); /* rows of that table */
+
+/* For other connections to the file: its path, and what they hold while they read. */
+const char *journal_path(const struct journal *journal);
+pthread_mutex_t *journal_snapshot(struct journal *journal);
+
+/*
  * Reads of what memory no longer has, by a thread of their own with a connection of their own.
  *
  * A page: archived messages of one room with after < seq < before (exclusive, 0: no bound), the newest
@@ -212,7 +266,7 @@ struct journal_missed_room {
  * texts beyond max_bytes (0: no bound), and then `more` is true.  The journal may have removed a room's older
  * messages: first_seq says from which number on it has them.
  * A range: all messages with first <= pos <= last, until the bytes of their texts exceed max_bytes
- * (then `complete` is false).
+ * (then `complete` is false); ERROR_NOT_FOUND when first lies below journal_tail() by now.
  * What was missed: for a client that was away, the messages of both classes that were for its rooms and its
  * namespace, in pos order: each with from < pos <= last, where from is that of the room, or namespace_from
  * for a message to the whole namespace (DELIVER_NAMESPACE, whichever room it names).  All or nothing: more
@@ -239,7 +293,7 @@ struct journal_read {
     void *argument;
 
     /* Valid in done() and until journal_read_free(). */
-    int result; /* 0, or ERROR_IO, ERROR_CLOSED; MISSED: ERROR_NOT_FOUND */
+    int result; /* 0, or ERROR_IO, ERROR_CLOSED; RANGE, MISSED: ERROR_NOT_FOUND */
     struct journal_message *messages;
     size_t count;
     bool more;          /* PAGE: the bounds hold further messages beyond the limits that the journal has */

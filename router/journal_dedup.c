@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-enum { EXPIRED_A_PASS = 1024 };
+enum { EXPIRED_AT_ONCE = 1024 };
 
 static const uint64_t window_ms = (uint64_t)JOURNAL_DEDUP_HOURS * 3600 * 1000;
 
@@ -198,17 +198,24 @@ static int by_key(const void *a, const void *b)
     return memcmp((*first)->key, (*second)->key, sizeof(*first)->key);
 }
 
-static int expire(struct journal_dedup *dedup, uint64_t now)
+bool journal_dedup_expired(const struct journal_dedup *dedup, uint64_t now)
+{
+    uint64_t today = bucket_of(now);
+
+    return dedup->stored && today >= 2 && dedup->oldest <= today - 2;
+}
+
+int journal_dedup_expire(struct journal_dedup *dedup, uint64_t now)
 {
     uint64_t today = bucket_of(now);
     int result;
 
-    if (!dedup->stored || today < 2 || dedup->oldest > today - 2)
+    if (!journal_dedup_expired(dedup, now))
         return 0;
     sqlite3_bind_int64(dedup->expire, 1, (sqlite3_int64)(today - 2));
-    sqlite3_bind_int64(dedup->expire, 2, EXPIRED_A_PASS);
+    sqlite3_bind_int64(dedup->expire, 2, EXPIRED_AT_ONCE);
     result = journal_step(dedup->expire);
-    if (!result && sqlite3_changes(sqlite3_db_handle(dedup->expire)) < EXPIRED_A_PASS)
+    if (!result && sqlite3_changes(sqlite3_db_handle(dedup->expire)) < EXPIRED_AT_ONCE)
         dedup->oldest = today - 1;
     return result;
 }
@@ -230,7 +237,7 @@ int journal_dedup_write(struct journal_dedup *dedup, uint64_t now)
         sqlite3_bind_int64(dedup->insert, 5, (sqlite3_int64)id->first.at);
         result = journal_step(dedup->insert);
     }
-    return result ? result : expire(dedup, now);
+    return result ? result : journal_dedup_expire(dedup, now);
 }
 
 void journal_dedup_written(struct journal_dedup *dedup)

@@ -53,7 +53,13 @@ void journal_dedup_add(struct journal_dedup *dedup, const char key[JOURNAL_DEDUP
 void journal_dedup_keep(struct journal_dedup *dedup);
 void journal_dedup_undo(struct journal_dedup *dedup);
 
-/* Within the pass's transaction: writes what memory holds and removes a few expired ids.  0 or
+/* Whether the file holds ids that expired; now as for journal_dedup_find(), but one to be believed. */
+bool journal_dedup_expired(const struct journal_dedup *dedup, uint64_t now);
+
+/* Within a transaction: removes some of them.  0 or journal_error(). */
+int journal_dedup_expire(struct journal_dedup *dedup, uint64_t now) MUST_CHECK;
+
+/* Within the pass's transaction: writes what memory holds and removes some expired ids.  0 or
    journal_error(). */
 int journal_dedup_write(struct journal_dedup *dedup, uint64_t now) MUST_CHECK;
 

@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -24,6 +25,7 @@ enum {
     BUSY_TIMEOUT_MS = 5000,           /* somebody writes to the file by hand */
     WHOLE_CHECK_BYTES_MAX = 64 << 20, /* a check of every page reads about 1 GB a second */
     INDEX_RESERVED_BYTES = 1 << 20,   /* of the -shm file: serves a WAL of 500 MB */
+    ROWS_CHECKED_MAX = 65536,         /* of what is indexed */
     WAL_KEPT_BYTES = 64 << 20,        /* what a longer WAL is cut back to when it starts over */
 };
 
@@ -249,6 +251,30 @@ static int check_pages(struct journal_file *file, char *message, size_t message_
     return result;
 }
 
+/* Numbers of table meta; those that a file may lack are 0 then. */
+static const struct {
+    const char *key;
+    size_t offset;
+} numbers[] = {
+    {"indexed", offsetof(struct journal_file, indexed)},
+    {"logged_floor", offsetof(struct journal_file, logged_floor)},
+    {"archived_floor", offsetof(struct journal_file, archived_floor)},
+    {"removed", offsetof(struct journal_file, removed)},
+    {"numbered", offsetof(struct journal_file, numbered)},
+};
+
+/* Whether it is one of the numbers. */
+static bool load_number(struct journal_file *file, struct bytes key, sqlite3_stmt *row)
+{
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (!bytes_equal_text(key, numbers[i].key))
+            continue;
+        *(uint64_t *)(void *)((char *)file + numbers[i].offset) = (uint64_t)sqlite3_column_int64(row, 1);
+        return true;
+    }
+    return false;
+}
+
 static int load_meta(struct journal_file *file, char *message, size_t message_size)
 {
     sqlite3_stmt *statement = NULL;
@@ -265,9 +291,8 @@ static int load_meta(struct journal_file *file, char *message, size_t message_si
         } else if (bytes_equal_text(key, "dedup_keys") && value.length == sizeof file->dedup_keys) {
             memcpy(file->dedup_keys, value.data, value.length);
             keys = true;
-        } else if (bytes_equal_text(key, "indexed")) {
-            file->indexed = (uint64_t)sqlite3_column_int64(statement, 1);
-            indexed = true;
+        } else if (load_number(file, key, statement)) {
+            indexed |= bytes_equal_text(key, "indexed");
         }
         rc = SQLITE_OK;
     }
@@ -284,6 +309,45 @@ static int load_meta(struct journal_file *file, char *message, size_t message_si
     return 0;
 }
 
+static int floor_is_wrong(const struct journal_file *file, const char *what, uint64_t pos, char *message,
+                          size_t message_size)
+{
+    snprintf(message, message_size, "%s: damaged: %s %llu", file->path, what, (unsigned long long)pos);
+    return ERROR_CORRUPT;
+}
+
+/* Nothing lies below the archived floor; from the logged one on no position is missing, which is checked for
+   the first and for the newest of those that are in the index. */
+static int check_floors(struct journal_file *file, uint64_t first, char *message, size_t message_size)
+{
+    uint64_t from = file->logged_floor, rows = 0;
+    char sql[128];
+    int result;
+
+    if (file->archived_floor > file->logged_floor || file->logged_floor > file->indexed)
+        return floor_is_wrong(file, "what is removed reaches beyond what is indexed, position", file->indexed,
+                              message, message_size);
+    if (first && first <= file->archived_floor)
+        return floor_is_wrong(file, "there is a message at a position that was removed,", first, message,
+                              message_size);
+    if (file->indexed - from > ROWS_CHECKED_MAX)
+        from = file->indexed - ROWS_CHECKED_MAX;
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM message WHERE pos > %llu AND pos <= %llu",
+             (unsigned long long)from, (unsigned long long)file->indexed);
+    result = journal_file_number(file, sql, &rows, message, message_size);
+    if (!result && rows != file->indexed - from)
+        result = floor_is_wrong(file, "a message is missing beyond position", from, message, message_size);
+    if (!result && from > file->logged_floor) {
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM message WHERE pos = %llu",
+                 (unsigned long long)file->logged_floor + 1);
+        result = journal_file_number(file, sql, &rows, message, message_size);
+        if (!result && rows == 0)
+            result = floor_is_wrong(file, "a message is missing, at position", file->logged_floor + 1,
+                                    message, message_size);
+    }
+    return result;
+}
+
 static int load_bounds(struct journal_file *file, char *message, size_t message_size)
 {
     uint64_t first = 0, last = 0;
@@ -296,8 +360,7 @@ static int load_bounds(struct journal_file *file, char *message, size_t message_
     if (result)
         return result;
     file->head = last > file->indexed ? last : file->indexed;
-    file->tail = last ? first : file->head + 1;
-    return 0;
+    return check_floors(file, first, message, message_size);
 }
 
 /*

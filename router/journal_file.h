@@ -21,8 +21,11 @@ struct journal_file {
     sqlite3 *db;  /* the writer's connection */
     char epoch[JOURNAL_EPOCH_LENGTH + 1];
     uint64_t dedup_keys[4]; /* of the hashes in table dedup */
-    uint64_t indexed;       /* the rows up to this position are in the room index */
-    uint64_t head, tail;    /* as in journal.h, when the file was opened */
+    /* As they were when the file was opened. */
+    uint64_t indexed;                               /* the rows up to this position are in the room index */
+    uint64_t head;                                  /* as in journal.h */
+    uint64_t logged_floor, archived_floor, removed; /* see journal_removal.h */
+    uint64_t numbered;                              /* archived messages up to indexed, ever */
 };
 
 /*

@@ -6,8 +6,6 @@
  */
 #include "router/journal_index.h"
 
-#include "common/clock.h"
-
 #include <stdio.h>
 
 /* Writes a series' full segments; *rest is what is left for the room's own row. */
@@ -67,7 +65,14 @@ static int write_room(struct journal_index *index, struct journal_room *room)
     return journal_step(index->write_room);
 }
 
-static int write_pass(struct journal_index *index)
+static int write_number(struct journal_index *index, const char *key, uint64_t value)
+{
+    journal_bind_text(index->write_number, 1, bytes_from_text(key));
+    sqlite3_bind_int64(index->write_number, 2, (sqlite3_int64)value);
+    return journal_step(index->write_number);
+}
+
+static int write_pass(struct journal_index *index, uint64_t now)
 {
     struct journal_store *store = index->store;
     int result = 0;
@@ -75,23 +80,23 @@ static int write_pass(struct journal_index *index)
     for (size_t i = 0; i < store->rooms.unindexed_count && !result; i++)
         result = write_room(index, store->rooms.unindexed[i]);
     if (!result)
-        result = journal_dedup_write(&store->dedup, clock_wall_ms());
-    if (!result) {
-        sqlite3_bind_int64(index->write_position, 1, (sqlite3_int64)store->head);
-        result = journal_step(index->write_position);
-    }
+        result = journal_dedup_write(&store->dedup, now);
+    if (!result)
+        result = write_number(index, "indexed", store->head);
+    if (!result)
+        result = write_number(index, "numbered", store->numbered);
     if (result)
         journal_store_failed(store, "the room index could not be written");
     return result;
 }
 
-int journal_index_pass(struct journal_index *index)
+int journal_index_pass(struct journal_index *index, uint64_t now)
 {
     struct journal_store *store = index->store;
-    int result = journal_store_begin(store);
+    int result = journal_store_begin_unsynced(store);
 
     if (!result)
-        result = write_pass(index);
+        result = write_pass(index, now);
     if (!result)
         result = journal_store_end(store);
     if (result == ERROR_NO_SPACE) {
@@ -167,6 +172,7 @@ static int count_row(struct journal_index *index, sqlite3_stmt *row, uint64_t po
     if (result)
         return journal_error_describe(store->file->db, store->file->path, "its room index cannot be read",
                                       message, message_size);
+    store->numbered += archived;
     if (scope.length) {
         struct journal_first first = {pos, counted.seq, counted.at};
         struct journal_first earlier;
@@ -229,7 +235,7 @@ static int catch_up(struct journal_index *index, char *message, size_t message_s
         result = count_rows(index, rows, last < store->file->head ? last : store->file->head, message,
                             message_size);
         if (!result) {
-            result = journal_index_pass(index);
+            result = journal_index_pass(index, 0); /* nothing expires yet */
             if (result)
                 snprintf(message, message_size, "%s", store->failure);
         }
@@ -253,8 +259,7 @@ int journal_index_init(struct journal_index *index, struct journal_store *store,
     if (!result)
         result = journal_prepare(db, "INSERT INTO segment VALUES (?1, ?2, ?3, ?4)", &index->write_segment);
     if (!result)
-        result =
-            journal_prepare(db, "UPDATE meta SET value = ?1 WHERE key = 'indexed'", &index->write_position);
+        result = journal_prepare(db, "INSERT OR REPLACE INTO meta VALUES (?1, ?2)", &index->write_number);
     if (result)
         return journal_error_describe(db, store->file->path, "cannot be read", message, message_size);
     return catch_up(index, message, message_size);
@@ -264,7 +269,7 @@ void journal_index_done(struct journal_index *index)
 {
     sqlite3_finalize(index->write_room);
     sqlite3_finalize(index->write_segment);
-    sqlite3_finalize(index->write_position);
+    sqlite3_finalize(index->write_number);
     for (int kind = 0; kind < JOURNAL_SERIES; kind++)
         journal_run_done(&index->pieces[kind]);
     *index = (struct journal_index){0};

@@ -19,7 +19,7 @@ enum {
 
 struct journal_index {
     struct journal_store *store;
-    sqlite3_stmt *write_room, *write_segment, *write_position;
+    sqlite3_stmt *write_room, *write_segment, *write_number;
     struct journal_run pieces[JOURNAL_SERIES]; /* scratch */
     uint64_t indexed;
 };
@@ -34,8 +34,8 @@ void journal_index_done(struct journal_index *index);
 /* Messages that are not in the index yet. */
 uint64_t journal_index_lag(const struct journal_index *index);
 
-/* Indexes all of them.  0, also when the disk is full (a later pass does it all); any other code as
-   journal_store_commit(). */
-int journal_index_pass(struct journal_index *index) MUST_CHECK;
+/* Indexes all of them; expired ids leave by the time `now`, a wall clock to be believed.  0, also when the
+   disk is full (a later pass does it all); any other code as journal_store_commit(). */
+int journal_index_pass(struct journal_index *index, uint64_t now) MUST_CHECK;
 
 #endif

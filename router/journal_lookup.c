@@ -349,12 +349,17 @@ static int read_page(struct journal_lookup *lookup, struct journal_read *read)
 static int read_range(struct journal_lookup *lookup, struct journal_read *read)
 {
     uint64_t last = read->last < INT64_MAX ? read->last : INT64_MAX;
-    uint64_t bytes = 0;
-    int rc = SQLITE_DONE;
+    uint64_t logged_floor = 0, bytes = 0;
+    int rc = SQLITE_DONE, result;
 
     read->complete = true;
     if (read->first > last)
         return 0;
+    result = journal_lookup_meta(lookup, "logged_floor", &logged_floor);
+    if (!result && read->first <= logged_floor)
+        result = ERROR_NOT_FOUND;
+    if (result)
+        return result;
     sqlite3_bind_int64(lookup->range, 1, (sqlite3_int64)read->first);
     sqlite3_bind_int64(lookup->range, 2, (sqlite3_int64)last);
     while ((rc = sqlite3_step(lookup->range)) == SQLITE_ROW) {

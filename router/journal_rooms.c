@@ -43,9 +43,10 @@ int journal_rooms_init(struct journal_rooms *rooms, sqlite3 *db)
 
     *rooms = (struct journal_rooms){0};
     table_init(&rooms->table, room_key);
-    result = journal_prepare(
-        db, "SELECT room_id, last_seq, last_at, recent, logged FROM room WHERE namespace = ?1 AND name = ?2",
-        &rooms->load);
+    result = journal_prepare(db,
+                             "SELECT room_id, last_seq, last_at, recent, logged, removed_seq, logged_removed "
+                             "FROM room WHERE namespace = ?1 AND name = ?2",
+                             &rooms->load);
     if (!result)
         result = journal_prepare(db, "SELECT ifnull(max(room_id), 0) + 1 FROM room", &statement);
     if (!result) {
@@ -121,6 +122,9 @@ static int load(struct journal_rooms *rooms, struct journal_room *room)
             result = journal_run_load(&room->series[JOURNAL_LOGGED].run, journal_column(statement, 4));
         if (!result && room->series[JOURNAL_NUMBERED].run.last_seq > room->last_seq)
             result = ERROR_CORRUPT;
+        journal_run_drop_to(&room->series[JOURNAL_NUMBERED].run,
+                            (uint64_t)sqlite3_column_int64(statement, 5));
+        journal_run_drop_to(&room->series[JOURNAL_LOGGED].run, (uint64_t)sqlite3_column_int64(statement, 6));
     } else if (rc == SQLITE_DONE) {
         room->room_id = rooms->next_room_id++;
     } else {

@@ -73,6 +73,17 @@ void journal_run_drop(struct journal_run *run, uint32_t count)
     *run = rest;
 }
 
+void journal_run_drop_to(struct journal_run *run, uint64_t seq)
+{
+    struct journal_run_cursor cursor = journal_run_start(buffer_bytes(&run->bytes));
+    uint32_t count = 0;
+
+    while (journal_run_next(&cursor) > 0 && cursor.seq <= seq)
+        count++;
+    if (count)
+        journal_run_drop(run, count);
+}
+
 int journal_run_load(struct journal_run *run, struct bytes bytes)
 {
     struct journal_run_cursor cursor = journal_run_start(bytes);

@@ -46,6 +46,9 @@ void journal_run_rewind(struct journal_run *run, const struct journal_run_mark *
 /* Drops that many pairs from the front; there must be as many. */
 void journal_run_drop(struct journal_run *run, uint32_t count);
 
+/* Drops the pairs from the front whose seq is at most that. */
+void journal_run_drop_to(struct journal_run *run, uint64_t seq);
+
 /* Replaces the content by bytes from the file.  0, or ERROR_CORRUPT with the run left empty. */
 int journal_run_load(struct journal_run *run, struct bytes bytes) MUST_CHECK;
 

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 int journal_store_init(struct journal_store *store, struct journal_file *file, char *message,
                        size_t message_size)
@@ -19,7 +20,7 @@ int journal_store_init(struct journal_store *store, struct journal_file *file, c
                                  "arguments) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     int result;
 
-    *store = (struct journal_store){.file = file, .head = file->head};
+    *store = (struct journal_store){.file = file, .head = file->head, .numbered = file->numbered};
     result = journal_rooms_init(&store->rooms, file->db);
     if (!result)
         result = journal_dedup_init(&store->dedup, file->db, file->dedup_keys);
@@ -67,6 +68,30 @@ int journal_store_begin(struct journal_store *store)
     return 0;
 }
 
+/* Only outside a transaction. */
+static int set_synchronous(struct journal_store *store, const char *pragma)
+{
+    if (sqlite3_exec(store->file->db, pragma, NULL, NULL, NULL))
+        return journal_store_failed(store, "syncing could not be set");
+    return 0;
+}
+
+int journal_store_begin_unsynced(struct journal_store *store)
+{
+    int result = set_synchronous(store, "PRAGMA synchronous = NORMAL");
+
+    store->unsynced = true;
+    return result ? result : journal_store_begin(store);
+}
+
+static int end_unsynced(struct journal_store *store)
+{
+    if (!store->unsynced)
+        return 0;
+    store->unsynced = false;
+    return set_synchronous(store, "PRAGMA synchronous = FULL");
+}
+
 int journal_store_end(struct journal_store *store)
 {
     int result;
@@ -81,7 +106,7 @@ int journal_store_end(struct journal_store *store)
         return result;
     }
     store->writing = false;
-    return 0;
+    return end_unsynced(store);
 }
 
 void journal_store_rollback(struct journal_store *store)
@@ -90,6 +115,8 @@ void journal_store_rollback(struct journal_store *store)
     if (!sqlite3_get_autocommit(store->file->db))
         (void)!journal_step(store->rollback);
     store->writing = false;
+    if (end_unsynced(store))
+        abort(); /* it only fails for want of memory, and commits must never go on without a sync */
 }
 
 static void bind_optional(sqlite3_stmt *statement, int column, struct bytes bytes,
@@ -285,6 +312,7 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
         } else {
             pos++;
             outcome.messages++;
+            outcome.archived += entry->message.class == MESSAGE_ARCHIVED;
         }
     }
     if (!result && store->writing)
@@ -297,6 +325,7 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
         result = refuse(store, entries, now, &outcome);
     } else if (!result) {
         store->head = pos;
+        store->numbered += outcome.archived;
         journal_rooms_keep(&store->rooms);
         journal_dedup_keep(&store->dedup);
     }

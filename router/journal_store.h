@@ -17,15 +17,18 @@ struct journal_store {
     struct journal_dedup dedup;
     struct journal_sessions sessions;
     sqlite3_stmt *begin, *commit, *rollback, *insert;
-    uint64_t head; /* the last committed position */
-    bool writing;  /* a transaction is open */
+    uint64_t head;     /* the last committed position */
+    uint64_t numbered; /* archived messages, ever */
+    bool writing;      /* a transaction is open */
+    bool unsynced;     /* and is not to be synced */
     char failure[256];
 };
 
 /* What became of a batch. */
 struct journal_outcome {
     uint64_t messages, duplicates, refused;
-    uint64_t changes;
+    uint64_t archived; /* of the messages */
+    uint64_t changes;  /* of sessions */
     bool storage_full; /* for want of space nothing was written */
 };
 
@@ -48,6 +51,9 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
  * which the caller must roll back; or another code with store->failure set.
  */
 int journal_store_begin(struct journal_store *store) MUST_CHECK;
+/* The same for what can be done again: its commit is not synced, but by the next one that is.  A power loss
+   takes it back whole, and nothing that came before it. */
+int journal_store_begin_unsynced(struct journal_store *store) MUST_CHECK;
 int journal_store_end(struct journal_store *store) MUST_CHECK;
 void journal_store_rollback(struct journal_store *store);
 

@@ -19,6 +19,9 @@
 #include <stdlib.h>
 
 static const char too_many_rooms[] = "this connection is in as many rooms as it may be";
+/* The reason of a DISCONNECT packet: every other end may be an accident. */
+static const char left_for_good[] = "client_disconnect";
+
 static const char private_room[] = "a socket's private room can't be joined";
 
 struct ticket_join {
@@ -316,18 +319,6 @@ void membership_release_connect(struct router *router, struct ticket *ticket)
     free(connect);
 }
 
-/* Whether a client whose socket ended so means to stay away. */
-static bool is_final(struct bytes reason)
-{
-    static const char *const reasons[] = {"client namespace disconnect", "server namespace disconnect",
-                                          "kick"};
-
-    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
-        if (bytes_equal_text(reason, reasons[i]))
-            return true;
-    return false;
-}
-
 void membership_disconnect(struct router *router, struct gateway_link *link,
                            const struct wire_disconnect *record)
 {
@@ -335,7 +326,7 @@ void membership_disconnect(struct router *router, struct gateway_link *link,
 
     if (!session)
         return;
-    if (is_final(record->reason))
+    if (bytes_equal_text(record->reason, left_for_good))
         away_discard(router, session);
     else
         away_begin(router, session);

@@ -50,19 +50,11 @@ static bool is_anonymous(const struct wire_socket *record)
                        record->sid);
 }
 
-static bool same_session(const struct session *session, const struct wire_socket *record, struct bytes from)
-{
-    return bytes_equal(session->namespace->name, record->namespace) &&
-           bytes_equal(bytes_from_text(session->from), from) && record->generation >= session->generation &&
-           record->generation <= UINT32_MAX;
-}
-
-void resync_close_older(struct router *router, const struct session *session)
+void resync_close_older(const struct session *session)
 {
     struct gateway_link *link = session->link;
     struct wire_batch *out = link_out(link);
 
-    (void)router;
     if (out)
         wire_put_close(
             out, &(struct wire_close){.socket = session->socket, .reason = BYTES("taken over"), .final = 0});
@@ -70,24 +62,43 @@ void resync_close_older(struct router *router, const struct session *session)
         wire_list_put_u64(&link->unwelcome, session->socket);
 }
 
-/* A session that is here already goes on with this socket, unless another one has a better claim. */
-static void take_known(struct router *router, struct gateway_link *link, const struct wire_socket *record,
-                       struct bytes from, struct session *session)
+static struct session *take_new(struct router *router, struct gateway_link *link,
+                                const struct wire_socket *record, struct namespace *namespace,
+                                struct bytes from)
 {
-    if (!same_session(session, record, from) ||
+    struct session *session =
+        session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from);
+
+    assert(session); /* number and sid are free */
+    return session;
+}
+
+/*
+ * A session of that sid is here already: it goes on with this socket, unless the one that it has is as young,
+ * or its client has gone on with a younger one.  What else the hello says of it is true.
+ */
+static void take_known(struct router *router, struct gateway_link *link, const struct wire_socket *record,
+                       struct namespace *namespace, struct bytes from, struct session *session)
+{
+    if (record->generation > UINT32_MAX || record->generation < session->generation ||
         (session->link && record->generation == session->generation)) {
         turn_away(router, link, record->socket);
         return;
     }
-    if (session->link) {
-        resync_close_older(router, session);
-        away_begin(router, session);
+    if (session->link)
+        resync_close_older(session);
+    if (!session_recoverable(session) || !session->told || session->namespace != namespace ||
+        !bytes_equal(bytes_from_text(session->from), from)) {
+        away_discard(router, session);
+        session = take_new(router, link, record, namespace, from);
+    } else {
+        away_displace(router, session);
+        session_attach(&router->sessions, &link->sessions, link, record->socket, session);
+        session->unsaved |= session->generation != record->generation;
+        for (uint16_t i = 0; i < session->room_count; i++)
+            session->rooms[i].unconfirmed = true;
     }
-    session_attach(&router->sessions, &link->sessions, link, record->socket, session);
-    session->unsaved |= session->generation != record->generation;
     session->generation = (uint32_t)record->generation;
-    for (uint16_t i = 0; i < session->room_count; i++)
-        session->rooms[i].unconfirmed = true;
 }
 
 int resync_socket(struct router *router, struct gateway_link *link, const struct wire_socket *record)
@@ -110,11 +121,11 @@ int resync_socket(struct router *router, struct gateway_link *link, const struct
     }
     session = sessions_find_sid(&router->sessions, record->sid);
     if (session) {
-        take_known(router, link, record, from, session);
+        take_known(router, link, record, namespace, from, session);
     } else {
-        session = session_new(&router->sessions, &link->sessions, link, record->socket, namespace,
-                              record->sid, from);
-        assert(session); /* number and sid are free */
+        session = take_new(router, link, record, namespace, from);
+        if (record->generation <= UINT32_MAX)
+            session->generation = (uint32_t)record->generation;
     }
     namespace_release(&router->namespaces, namespace); /* the session holds it */
     return 0;
@@ -435,7 +446,9 @@ static void range_read(struct journal_read *read, void *argument)
     struct gateway_link *link = replay_read->link;
 
     if (link->state == LINK_WAITING) {
-        if (read->result)
+        if (read->result == ERROR_NOT_FOUND)
+            start_afresh(router, link, "the journal does not go back that far");
+        else if (read->result)
             start_afresh(router, link, "the journal could not be read");
         else if (!read->complete)
             start_afresh(router, link, "too much to replay");
