@@ -42,6 +42,7 @@ struct archive {
     struct journal_follower *follower;
     struct archive_client client;
     struct archive_batch batch;
+    struct archive_pace pace;
     uint64_t reached;  /* the position that the batch leads to */
     bool indexed;      /* the indexes are there, or can't be made */
     unsigned failures; /* in a row */
@@ -210,7 +211,7 @@ static int note_progress(struct archive *archive)
 static void send_batch(struct archive *archive)
 {
     bson_error_t reason = {0};
-    int result = archive_batch_send(&archive->batch, &archive->client, &reason);
+    int result = archive_batch_send(&archive->batch, &archive->client, &archive->pace, &reason);
 
     if (stopped(archive))
         return;
@@ -286,6 +287,7 @@ int archive_start(const struct archive_options *options, struct journal *journal
         return result;
     }
     archive->options = *options;
+    archive->pace = (struct archive_pace){options->batch, options->batch, options->place.timeout};
     archive->journal = journal;
     memcpy(archive->epoch, journal_epoch(journal), sizeof archive->epoch);
     archive->reached = archive->statistics.position = journal_archived_position(journal);

@@ -374,6 +374,15 @@ class Played(ArchiveTest):
         self.assertEqual((row["pos"], row["code"], len(row["arguments"]) > 17 << 20), (1, 10334, True))
         self.check_archive(without={1})
 
+    def test_a_slow_server_is_sent_as_much_as_it_takes_in_time(self):
+        self.server.before_insert = lambda document: time.sleep(0.002)
+        member = self.start_router("--archive-timeout=300", "--archive-retry-max=50")
+        self.say_many(member, 2000)
+        self.until_caught_up()
+        self.check_archive()
+        self.assertGreater(self.archive()["retries"], 0)
+        self.assertLess(self.archive()["retries"], 20)
+
     def test_a_server_that_makes_no_indexes_is_used_without(self):
         self.server.before_command = lambda name, body: (
             {"ok": 0, "code": 115, "errmsg": "not supported"} if name == "createIndexes" else None)
