@@ -44,7 +44,7 @@ class ArchiveTest(unittest.TestCase):
 
     def start_router(self, *options, uri=None):
         self.router = Router(self.folder, f"--config={self.configuration}", f"--archive={uri or self.uri}",
-                             *(options or QUICK))
+                             "--dead=10 min", *(options or QUICK))
         self.router.start()
         return self.go_live()
 
@@ -251,6 +251,17 @@ class Nx(ServerCases, ArchiveTest):
         self.assertEqual(len(self.check_archive()), 210)
 
 
+    def test_a_goodbye_that_hangs_holds_up_nothing(self):
+        member = self.start_router("--archive-timeout=60 s")
+        self.say_many(member, 10)
+        self.until_caught_up()
+        self.server.pause()
+        self.addCleanup(self.server.resume)
+        started = time.monotonic()
+        self.assertEqual(self.router.stop(), 0)
+        self.assertLess(time.monotonic() - started, 8)
+
+
 class Java(ServerCases, ArchiveTest):
     make_server = JavaServer
 
@@ -395,7 +406,7 @@ class Played(ArchiveTest):
     def test_a_password_is_told_nobody(self):
         self.server.kill()
         uri = f"mongodb://someone:verysecret@127.0.0.1:{self.server.port}/?authMechanism=PLAIN&tls=false"
-        self.router = Router(self.folder, f"--config={self.configuration}", *QUICK)
+        self.router = Router(self.folder, f"--config={self.configuration}", "--dead=10 min", *QUICK)
         self.router.start()  # makes the journal, so that the next start need not wait
         member = self.go_live()
         member.say("R", "x")
