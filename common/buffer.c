@@ -42,13 +42,20 @@ void buffer_append_text(struct buffer *buffer, const char *text)
 
 void buffer_append_u64(struct buffer *buffer, uint64_t value)
 {
+    /* Two digits a division: every message carries half a dozen long numbers. */
+    static const char pairs[] =
+        "0001020304050607080910111213141516171819202122232425262728293031323334353637383940"
+        "4142434445464748495051525354555657585960616263646566676869707172737475767778798081"
+        "828384858687888990919293949596979899";
     char digits[20];
     size_t at = sizeof digits;
 
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
+    for (; value >= 10; value /= 100) {
+        at -= 2;
+        memcpy(digits + at, pairs + value % 100 * 2, 2);
+    }
+    if (value || at == sizeof digits)
+        digits[--at] = (char)('0' + value);
     buffer_append(buffer, digits + at, sizeof digits - at);
 }
 

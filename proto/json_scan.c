@@ -7,6 +7,8 @@
  */
 #include "proto/json_scan.h"
 
+#include "proto/json_plain.h"
+
 #include <assert.h>
 
 /* Classes of characters within strings, as bits. */
@@ -45,21 +47,6 @@ static inline const char *pass_blanks(const char *at, const char *end)
     return at;
 }
 
-static bool word_is_plain(const char *at)
-{
-    const uint64_t ones = 0x0101010101010101U;
-    uint64_t word;
-    uint64_t quote;
-    uint64_t backslash;
-
-    memcpy(&word, at, sizeof word);
-    quote = word ^ (ones * '"');
-    backslash = word ^ (ones * '\\');
-    /* Bytes that become 0, or that are below 0x20, borrow into their top bit. */
-    return ((((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | ((word - ones * 0x20) & ~word)) &
-            (ones << 7)) == 0;
-}
-
 static inline bool character_is(char c, unsigned class)
 {
     return characters[(unsigned char)c] & class;
@@ -85,7 +72,7 @@ static inline const char *pass_string(const char *at, const char *end, bool *esc
 {
     *escaped = false;
     for (;;) {
-        while (end - at >= 8 && word_is_plain(at))
+        while (end - at >= 8 && json_word_is_plain(at))
             at += 8;
         while (at < end && !character_is(*at, SPECIAL))
             at++;

@@ -11,4 +11,7 @@
  */
 void json_append_string(struct buffer *out, struct bytes text);
 
+/* How many bytes json_append_string() appends. */
+size_t json_string_length(struct bytes text);
+
 #endif

@@ -20,6 +20,25 @@
     X(connects_refused, "hubbub_connects_refused_total", "sockets that asked for an unknown namespace")      \
     X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \
       "sockets that asked for a namespace of a pattern beyond the limit")                                    \
+    X(recovered, "hubbub_recoveries_total{result=recovered}",                                                \
+      "sockets that went on as a former one, with all that it had missed")                                   \
+    X(recoveries_unknown, "hubbub_recoveries_total{result=unknown}", "pids of no session")                   \
+    X(recoveries_expired, "hubbub_recoveries_total{result=expired}", "sessions that came back too late")     \
+    X(recoveries_other_user, "hubbub_recoveries_total{result=other_user}", "pids of somebody else")          \
+    X(recoveries_foreign_epoch, "hubbub_recoveries_total{result=foreign_epoch}",                             \
+      "offsets of another journal")                                                                          \
+    X(recoveries_bad_offset, "hubbub_recoveries_total{result=bad_offset}",                                   \
+      "offsets that are none, or beyond the log")                                                            \
+    X(recoveries_too_many, "hubbub_recoveries_total{result=too_many}", "sessions that missed too much")      \
+    X(recoveries_unreadable, "hubbub_recoveries_total{result=unreadable}",                                   \
+      "sessions whose missed messages could not be read, or are kept no longer")                             \
+    X(recoveries_busy, "hubbub_recoveries_total{result=busy}", "too many recoveries waited for the journal") \
+    X(recovered_messages, "hubbub_recovered_messages_total",                                                 \
+      "missed messages, sent to sockets that went on")                                                       \
+    X(aways, "hubbub_sessions_away_total", "sessions whose socket went, and that could come back")           \
+    X(aways_expired, "hubbub_sessions_ended_total{reason=expired}", "of them, not back in time")             \
+    X(aways_too_many, "hubbub_sessions_ended_total{reason=too_many}",                                        \
+      "of them, over the limit of those that are away")                                                      \
     X(joins, "hubbub_joins_total", "rooms joined")                                                           \
     X(joins_skipped, "hubbub_joins_skipped_total", "bad rooms among those to join with a connect")           \
     X(leaves, "hubbub_leaves_total", "rooms left")                                                           \

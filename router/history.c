@@ -9,6 +9,7 @@
 #include "router/membership.h"
 #include "router/page.h"
 #include "router/reply.h"
+#include "router/rows.h"
 
 #include <stdlib.h>
 
@@ -25,6 +26,7 @@ struct page_request {
     struct gateway_link *link; /* held */
     struct room *room;         /* held */
     uint64_t socket, serial, request;
+    uint64_t asked_pos; /* of a join: where its ticket came back */
     bool join, watch;
     bool abandoned; /* answered already */
     uint8_t reads;
@@ -90,7 +92,11 @@ static void refuse_join(struct router *router, struct session *session, struct r
     membership->pending--;
     if (!membership->member && membership->pending == 0)
         membership->wanted = false;
-    session_tidy(session, membership);
+    if (!membership->wanted)
+        session->unsaved = true; /* the row came with the ticket */
+    session_tidy(&router->sessions, session, membership);
+    if (session->unsaved)
+        rows_save(router, session);
 }
 
 /* -- reads ------------------------------------------------------------------------------------ */
@@ -153,6 +159,8 @@ static void refuse_page(struct page_request *request, struct session *session, e
 static bool answer_request(struct page_request *request, struct session *session)
 {
     struct listing listing = {0};
+    struct membership *membership;
+    bool joins;
 
     if (!request->join) {
         page_list(&request->page, &listing);
@@ -162,8 +170,11 @@ static bool answer_request(struct page_request *request, struct session *session
     }
     if (!list_for_join(&listing, request))
         return false;
-    answer_join(request->router, session, session_membership(session, room_name(request->room)),
-                request->request, request->watch, &listing);
+    membership = session_membership(session, room_name(request->room));
+    joins = !membership->member;
+    answer_join(request->router, session, membership, request->request, request->watch, &listing);
+    if (joins && membership->joined_pos != request->asked_pos)
+        rows_move(request->router, session, membership);
     return true;
 }
 
@@ -279,11 +290,13 @@ void history_join(struct router *router, struct session *session, struct members
         answer_join(router, session, membership, request, watch, &listing);
         return;
     }
-    if (start_page(
-            router, session,
-            &(struct page_request){
-                .room = room, .request = request, .join = true, .watch = watch, .page = {.bounds = bounds}}) <
-        0)
+    if (start_page(router, session,
+                   &(struct page_request){.room = room,
+                                          .request = request,
+                                          .asked_pos = router->released,
+                                          .join = true,
+                                          .watch = watch,
+                                          .page = {.bounds = bounds}}) < 0)
         refuse_join(router, session, room, request, REFUSAL_BUSY);
 }
 
@@ -305,5 +318,23 @@ void history_abandon_joins(struct router *router, struct session *session, const
         buffer_append_u64(scratch, room->members);
         buffer_append_literal(scratch, ",\"history\":[],\"more\":true}");
         reply_answer(request->link, request->request, buffer_bytes(scratch));
+    }
+}
+
+void history_settle_joins(struct router *router, struct session *session)
+{
+    for (struct page_request *request = session->reads ? router->page_requests : NULL; request;
+         request = request->next) {
+        struct membership *membership;
+
+        if (request_session(request) != session)
+            continue;
+        session->reads--;
+        if (!request->join || request->abandoned)
+            continue;
+        request->abandoned = true;
+        membership = session_membership(session, room_name(request->room));
+        membership->pending--;
+        session_enter(&router->sessions, session, membership, request->asked_pos, request->watch);
     }
 }

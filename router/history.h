@@ -18,4 +18,8 @@ void history_join(struct router *router, struct session *session, struct members
 /* The socket leaves the room: joins of it that still wait for a page are answered now, and do not count. */
 void history_abandon_joins(struct router *router, struct session *session, const struct room *room);
 
+/* The socket goes: no page is on its way to it any more, and its joins that wait for one count from where
+   their tickets came back, as the journal's rows say. */
+void history_settle_joins(struct router *router, struct session *session);
+
 #endif

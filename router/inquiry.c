@@ -66,7 +66,7 @@ static void on_told(void *argument, int result, struct bytes handshake)
     const struct session *session = sessions_find_sid(&inquiry->router->sessions, sid);
     struct buffer out = {0};
 
-    if (!result && session)
+    if (!result && session && session->link)
         describe(&out, session, handshake);
     else
         append_error(&out, reason_for(result ? result : ERROR_NOT_FOUND));
@@ -82,7 +82,7 @@ struct inquiry *inquiry_start(struct router *router, struct bytes sid, stats_don
     struct inquiry *inquiry;
     int result;
 
-    if (!session) {
+    if (!session || !session->link) {
         append_error(out, reason_for(ERROR_NOT_FOUND));
         return NULL;
     }
@@ -90,7 +90,7 @@ struct inquiry *inquiry_start(struct router *router, struct bytes sid, stats_don
     inquiry->router = router;
     inquiry->done = done;
     inquiry->argument = argument;
-    memcpy(inquiry->sid, session->sid, SID_LENGTH);
+    memcpy(inquiry->sid, session->pid, SID_LENGTH);
     result = ask_start(router, session, on_told, inquiry, &inquiry->ask);
     if (result) {
         append_error(out, reason_for(result));

@@ -20,6 +20,7 @@
 #include "common/bytes.h"
 #include "common/error.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,8 +30,9 @@ enum {
 };
 
 enum journal_kind {
-    JOURNAL_PASS,  /* writes nothing; comes back in its turn */
-    JOURNAL_WRITE, /* a message to number and to write */
+    JOURNAL_PASS,   /* writes nothing; comes back in its turn */
+    JOURNAL_WRITE,  /* a message to number and to write */
+    JOURNAL_CHANGE, /* a change of a session's rows; else as PASS */
 };
 
 /* Stored in the file: numbers never change their meaning. */
@@ -62,6 +64,39 @@ struct journal_message {
     bool own_id; /* publish_id is the client's own, and so anything; known of rows only from dedup_scope */
 };
 
+/* A room of a session; joined_pos JOURNAL_HERE stands for the position that the entry gets. */
+struct journal_session_room {
+    struct bytes room;
+    uint64_t joined_pos;
+    bool watch;
+};
+
+#define JOURNAL_HERE UINT64_MAX
+
+/* A session that its client may come back to.  from is empty for an anonymous one. */
+struct journal_session {
+    uint64_t id;
+    struct bytes sid, secret, namespace, from;
+    uint64_t generation;
+    uint64_t connected_pos; /* as joined_pos */
+    const struct journal_session_room *rooms;
+    size_t room_count;
+};
+
+/* SAVE writes the session and all its rooms, instead of what was there; the others want the session's id
+   and, but for REMOVE and GENERATION, one room.  One that is not there is passed over. */
+struct journal_change {
+    enum journal_change_kind {
+        JOURNAL_SESSION_SAVE,
+        JOURNAL_SESSION_GENERATION, /* is that from now on */
+        JOURNAL_SESSION_REMOVE,     /* with its rooms */
+        JOURNAL_ROOM_JOIN,          /* keeps the position of one that is there, and takes over watch */
+        JOURNAL_ROOM_MOVE,          /* takes over position and watch of one that is there */
+        JOURNAL_ROOM_LEAVE,
+    } kind;
+    struct journal_session session;
+};
+
 /*
  * One entry of the queue.  The caller allocates it, usually inside something
  * larger, and owns it again when it comes back from journal_collect(); in between
@@ -71,8 +106,9 @@ struct journal_entry {
     struct journal_entry *next; /* the journal's */
     enum journal_kind kind;
 
-    /* For WRITE: all but pos, seq, at.  For PASS: namespace and room, or room.length 0 for none. */
+    /* For WRITE: all but pos, seq, at.  For others: namespace and room, or room.length 0 for none. */
     struct journal_message message;
+    const struct journal_change *change; /* CHANGE only */
 
     /* WRITE: message.publish_id is the client's own and counts once within this scope for
        JOURNAL_DEDUP_HOURS; length 0 when the id is not the client's.  Scopes of a sender's name and
@@ -86,6 +122,8 @@ struct journal_entry {
      *   ERROR_NO_SPACE: the disk is full; nothing of it was kept, and it took no number.
      * For PASS 0; message.pos is the last position given out before it, message.seq the last
      * number of its room (0 for a room without messages).  Or ERROR_EXISTS, as above, to what asks for an id.
+     * For CHANGE as for PASS, with 0 when it is committed, and ERROR_NO_SPACE when the disk is full and the
+     * rows stay as they were.
      */
     int result;
 };
@@ -107,6 +145,9 @@ struct journal_options {
     uint64_t recent_bytes; /* journal_open() hands the newest messages up to this many bytes to `recent` */
     struct journal_retention retention;
     unsigned abort_after_commits; /* test hook: abort() between this commit and its hand-back; 0 never */
+    unsigned abort_after_changes; /* the same, of the commits with a change */
+    /* Called by journal_open() for each session after all of `recent`, with its argument; may be NULL. */
+    void (*session)(void *argument, const struct journal_session *session);
 };
 
 struct journal;
@@ -114,14 +155,16 @@ struct journal;
 /* The journal's counters; read by any thread. */
 struct journal_statistics {
     uint64_t commits, messages;   /* since the start */
+    uint64_t changes;             /* of sessions' rows */
     uint64_t duplicates, refused; /* ERROR_EXISTS, ERROR_NO_SPACE */
     uint64_t waiting;             /* entries handed over and not yet back */
     uint64_t commit_ns_total, commit_ns_max, commit_ns_last;
     uint64_t unindexed; /* messages committed and not yet in the room index */
     uint64_t checkpoints, file_bytes, wal_bytes;
-    uint64_t rows_read;                        /* rows and index entries that reads have looked at */
-    uint64_t logged_floor, archived_floor;     /* no such message is left at or below; see journal_tail() */
-    uint64_t removed;                          /* archived messages, since the file was made */
+    uint64_t rows_read;                    /* rows and index entries that reads have looked at */
+    uint64_t logged_floor, archived_floor; /* no such message is left at or below; see journal_tail() */
+    uint64_t removed;                      /* archived messages, since the file was made */
+    uint64_t removal_steps;
     uint64_t removal_ns_total, removal_ns_max; /* what the steps of removal took */
     bool storage_full;                         /* the last commit failed for want of space */
 };
@@ -154,9 +197,6 @@ uint64_t journal_head(const struct journal *journal);
    and archived ones may have. */
 uint64_t journal_tail(const struct journal *journal);
 
-/* The archive has every archived message up to this position. */
-void journal_set_archived(struct journal *journal, uint64_t pos);
-
 /* Hands an entry over; the batch is sent to the thread by journal_flush(), once a turn of the loop. */
 void journal_submit(struct journal *journal, struct journal_entry *entry);
 void journal_flush(struct journal *journal);
@@ -181,6 +221,41 @@ struct journal_missed_room {
     struct bytes room;
     uint64_t from; /* missed is what comes after this position */
 };
+
+/*
+ * For whoever copies the log elsewhere, from a thread of its own (journal_follower.h reads it).  Of these
+ * functions any thread may call any; journal_wait() is for one at a time.
+ */
+
+/* Waits until a position beyond pos is committed: true; false after so many ms, or after a
+   journal_wait_end(), which also ends the next wait when there is none. */
+bool journal_wait(struct journal *journal, uint64_t pos, uint64_t milliseconds);
+void journal_wait_end(struct journal *journal);
+
+/* The last committed position, which may not be given back yet. */
+uint64_t journal_committed(const struct journal *journal);
+
+/* A message that can't be copied, and why, in the words and with the number of whoever refused it. */
+enum { JOURNAL_LETTER_ERROR_MAX = 200 }; /* bytes; a longer one is cut */
+struct journal_letter {
+    uint64_t pos;
+    int code;
+    const char *error;
+};
+
+/*
+ * Says that all archived messages up to pos are copied, but for these, which go to table dead_letter.  It is
+ * written behind the commits; the position that is on disk is journal_archived_position().  ERROR_BUSY when
+ * too many letters are not written yet: nothing was noted.
+ */
+int journal_archived(struct journal *journal, uint64_t pos, const struct journal_letter *letters,
+                     size_t count) MUST_CHECK;
+uint64_t journal_archived_position(const struct journal *journal);
+uint64_t journal_dead_letters(const struct journal *journal); /* rows of that table */
+
+/* For other connections to the file: its path, and what they hold while they read. */
+const char *journal_path(const struct journal *journal);
+pthread_mutex_t *journal_snapshot(struct journal *journal);
 
 /*
  * Reads of what memory no longer has, by a thread of their own with a connection of their own.

@@ -25,6 +25,8 @@ int journal_store_init(struct journal_store *store, struct journal_file *file, c
     if (!result)
         result = journal_dedup_init(&store->dedup, file->db, file->dedup_keys);
     if (!result)
+        result = journal_sessions_init(&store->sessions, file->db);
+    if (!result)
         result = journal_prepare(file->db, "BEGIN IMMEDIATE", &store->begin);
     if (!result)
         result = journal_prepare(file->db, "COMMIT", &store->commit);
@@ -43,6 +45,7 @@ void journal_store_done(struct journal_store *store)
         journal_store_rollback(store);
     journal_rooms_done(&store->rooms);
     journal_dedup_done(&store->dedup);
+    journal_sessions_done(&store->sessions);
     sqlite3_finalize(store->begin);
     sqlite3_finalize(store->commit);
     sqlite3_finalize(store->rollback);
@@ -125,17 +128,20 @@ static void bind_optional(sqlite3_stmt *statement, int column, struct bytes byte
         sqlite3_bind_null(statement, column);
 }
 
+static int begin_if_needed(struct journal_store *store)
+{
+    return store->writing ? 0 : journal_store_begin(store);
+}
+
 static int insert(struct journal_store *store, const struct journal_entry *entry)
 {
     const struct journal_message *message = &entry->message;
     sqlite3_stmt *statement = store->insert;
     int result;
 
-    if (!store->writing) {
-        result = journal_store_begin(store);
-        if (result)
-            return result;
-    }
+    result = begin_if_needed(store);
+    if (result)
+        return result;
     sqlite3_bind_int64(statement, 1, (sqlite3_int64)message->pos);
     journal_bind_text(statement, 2, message->namespace);
     journal_bind_text(statement, 3, message->room);
@@ -209,6 +215,17 @@ static int pass(struct journal_store *store, struct journal_entry *entry, uint64
     return result;
 }
 
+static int change(struct journal_store *store, struct journal_entry *entry, uint64_t pos, uint64_t now)
+{
+    int result = begin_if_needed(store);
+
+    if (result)
+        return result;
+    if (journal_sessions_apply(&store->sessions, entry->change, pos))
+        return journal_store_failed(store, "a session could not be written");
+    return pass(store, entry, pos, now);
+}
+
 /* Numbers and inserts one message.  ERROR_EXISTS is a result of the entry, not of the call. */
 static int write(struct journal_store *store, struct journal_entry *entry, uint64_t pos, uint64_t now)
 {
@@ -245,15 +262,17 @@ static int write(struct journal_store *store, struct journal_entry *entry, uint6
     return 0;
 }
 
-/* After the batch was undone: passes see the numbers as they were, messages are refused. */
+/* After the batch was undone: passes see the numbers as they were, messages and changes are refused. */
 static int refuse(struct journal_store *store, struct journal_entry *entries, uint64_t now,
                   struct journal_outcome *out)
 {
     int result = 0;
 
     for (struct journal_entry *entry = entries; entry && !result; entry = entry->next) {
-        if (entry->kind == JOURNAL_PASS) {
+        if (entry->kind != JOURNAL_WRITE) {
             result = pass(store, entry, store->head, now);
+            if (entry->kind == JOURNAL_CHANGE)
+                entry->result = ERROR_NO_SPACE;
         } else if (entry->result == ERROR_EXISTS && entry->message.pos <= store->head) {
             out->duplicates++;
         } else {
@@ -278,6 +297,11 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
     for (struct journal_entry *entry = entries; entry && !result; entry = entry->next) {
         if (entry->kind == JOURNAL_PASS) {
             result = pass(store, entry, pos, now);
+            continue;
+        }
+        if (entry->kind == JOURNAL_CHANGE) {
+            result = change(store, entry, pos, now);
+            outcome.changes++;
             continue;
         }
         result = write(store, entry, pos + 1, now);

@@ -9,11 +9,13 @@
 
 #include "router/journal_dedup.h"
 #include "router/journal_rooms.h"
+#include "router/journal_sessions.h"
 
 struct journal_store {
     struct journal_file *file;
     struct journal_rooms rooms;
     struct journal_dedup dedup;
+    struct journal_sessions sessions;
     sqlite3_stmt *begin, *commit, *rollback, *insert;
     uint64_t head;     /* the last committed position */
     uint64_t numbered; /* archived messages, ever */
@@ -26,6 +28,7 @@ struct journal_store {
 struct journal_outcome {
     uint64_t messages, duplicates, refused;
     uint64_t archived; /* of the messages */
+    uint64_t changes;  /* of sessions */
     bool storage_full; /* for want of space nothing was written */
 };
 

@@ -10,34 +10,79 @@
 #include "common/random.h"
 #include "proto/json_scan.h"
 #include "proto/json_text.h"
+#include "router/away.h"
 #include "router/history.h"
+#include "router/recovery.h"
 #include "router/reply.h"
+#include "router/rows.h"
 
 #include <stdlib.h>
 
 static const char too_many_rooms[] = "this connection is in as many rooms as it may be";
+/* The reason of a DISCONNECT packet: every other end may be an accident. */
+static const char left_for_good[] = "client_disconnect";
+
 static const char private_room[] = "a socket's private room can't be joined";
 
 struct ticket_join {
     struct ticket ticket; /* must stay first */
+    struct journal_change change;
+    struct journal_session_room row;
     unsigned history;
     bool watch;
+};
+
+struct ticket_leave {
+    struct ticket ticket; /* must stay first */
+    struct journal_change change;
+    struct journal_session_room row;
 };
 
 /* The rooms of a connect; each is held. */
 struct ticket_connect {
     struct ticket ticket; /* must stay first */
+    struct journal_change change;
+    struct namespace *namespace; /* held, for the change */
     unsigned count;
     struct connect_room {
         struct room *room;
         bool watch;
+        struct journal_session_room row;
     } rooms[];
 };
 
-/* Who asked; NULL when it is gone, even when its gateway has given its number to another. */
-static struct session *ticket_session(const struct ticket *ticket)
+/*
+ * Whose ticket it is; NULL when the session is gone, or goes on with another socket: then nobody waits for
+ * the answer, and what the ticket has changed in its rows is undone.  One that is away (link NULL) takes it
+ * in.
+ */
+static struct session *ticket_session(struct router *router, struct ticket *ticket)
 {
-    return session_find_same(&ticket->link->sessions, ticket->socket, ticket->serial);
+    struct session *session = ticket->session;
+
+    if (!session || session->gone)
+        return NULL;
+    rows_note(router, session, ticket);
+    if (session->attachment == ticket->attachment)
+        return session;
+    if (ticket->entry.kind == JOURNAL_CHANGE)
+        rows_save(router, session);
+    return NULL;
+}
+
+/* A room's change of a session that can be recovered. */
+static void change_room(struct ticket *ticket, struct journal_change *change,
+                        struct journal_session_room *row, enum journal_change_kind kind,
+                        const struct session *session)
+{
+    if (!session_recoverable(session))
+        return;
+    change->kind = kind;
+    change->session.id = session->serial;
+    change->session.rooms = row;
+    change->session.room_count = 1;
+    ticket->entry.kind = JOURNAL_CHANGE;
+    ticket->entry.change = change;
 }
 
 void membership_append_ok(struct buffer *out, const struct room *room)
@@ -100,7 +145,10 @@ static void want_on_connect(struct router *router, struct session *session, stru
         router->counters.joins_skipped++;
         return;
     }
-    connect->rooms[connect->count++] = (struct connect_room){room_hold(membership->room), watch};
+    connect->rooms[connect->count++] = (struct connect_room){
+        .room = room_hold(membership->room),
+        .watch = watch,
+        .row = {.room = room_name(membership->room), .joined_pos = JOURNAL_HERE, .watch = watch}};
 }
 
 /* The list of rooms in the CONNECT packet's object; nothing when there is none. */
@@ -122,7 +170,8 @@ static void put_refused(struct gateway_link *link, const struct wire_connect *re
                                   .request = record->request, .socket = record->socket, .error = error});
 }
 
-void membership_put_connected(struct router *router, struct session *session, uint64_t request)
+void membership_put_connected(struct router *router, struct session *session, uint64_t request,
+                              bool recovered)
 {
     struct wire_batch *out = link_out(session->link);
     char space[SID_LENGTH + 5];
@@ -134,14 +183,19 @@ void membership_put_connected(struct router *router, struct session *session, ui
                                                      .socket = session->socket,
                                                      .sid = session_sid(session),
                                                      .from = session_from(session, space),
-                                                     .generation = 1});
+                                                     .generation = session->generation,
+                                                     .pid = session_recoverable(session)
+                                                                ? bytes_make(session->pid, PID_LENGTH)
+                                                                : (struct bytes){0},
+                                                     .recovered = recovered});
+    session->told = true;
 }
 
-void membership_put_joined(struct session *session, const struct membership *membership)
+void membership_put_joined(struct session *session, const struct membership *membership, uint64_t pos)
 {
     wire_put_joined(link_out(session->link), &(struct wire_joined){.socket = session->socket,
                                                                    .room = room_name(membership->room),
-                                                                   .joined_pos = membership->joined_pos,
+                                                                   .joined_pos = pos,
                                                                    .watch = membership->watch});
 }
 
@@ -149,16 +203,13 @@ static void finish_connect(struct router *router, struct session *session, uint6
 {
     router->counters.connects++;
     if (link_out(session->link))
-        membership_put_connected(router, session, request);
+        membership_put_connected(router, session, request, false);
 }
 
 int membership_connect(struct router *router, struct gateway_link *link, const struct wire_connect *record)
 {
     struct namespace *namespace = NULL;
     struct session *session;
-    struct ticket_connect *connect;
-    struct json_cursor cursor;
-    struct json_value value;
     char sid[SID_LENGTH];
 
     switch (namespace_open(&router->namespaces, record->namespace, &namespace)) {
@@ -177,18 +228,64 @@ int membership_connect(struct router *router, struct gateway_link *link, const s
     namespace_release(&router->namespaces, namespace); /* the session holds it */
     if (!session)
         return ERROR_PROTOCOL;
-    cursor = rooms_to_join(session->namespace->config->builtin ? record->auth : (struct bytes){0});
-    connect =
-        memory_zero(1, sizeof *connect + router->settings->max_rooms_per_connection * sizeof *connect->rooms);
+    if (!recovery_begin(router, session, record))
+        membership_begin(router, session, record->request, record->auth);
+    return 0;
+}
+
+/* How many rooms a connect can name. */
+static unsigned count_rooms(const struct router *router, struct json_cursor cursor)
+{
+    struct json_value value;
+    unsigned count = 0;
+
+    while (count < router->settings->max_rooms_per_connection && json_cursor_next(&cursor, &value) == 0)
+        count++;
+    return count;
+}
+
+/* The rows of the session and of its rooms. */
+static void change_session(struct ticket_connect *connect, struct session *session)
+{
+    struct journal_session *row = &connect->change.session;
+
+    connect->change.kind = JOURNAL_SESSION_SAVE;
+    connect->namespace = namespace_hold(session->namespace);
+    row->id = session->serial;
+    row->sid = session_sid(session);
+    row->secret = session_secret(session);
+    row->namespace = session->namespace->name;
+    row->from = bytes_from_text(session->from);
+    row->generation = session->generation;
+    row->connected_pos = JOURNAL_HERE;
+    connect->ticket.entry.kind = JOURNAL_CHANGE;
+    connect->ticket.entry.change = &connect->change;
+}
+
+void membership_begin(struct router *router, struct session *session, uint64_t request, struct bytes auth)
+{
+    bool recovery = session->namespace->config->recovery;
+    struct json_cursor cursor = rooms_to_join(session->namespace->config->builtin ? auth : (struct bytes){0});
+    unsigned limit = count_rooms(router, cursor);
+    struct ticket_connect *connect;
+    struct json_value value;
+
+    if (limit == 0 && !recovery) {
+        finish_connect(router, session, request);
+        return;
+    }
+    connect = memory_zero(1, sizeof *connect + limit * sizeof *connect->rooms);
     while (json_cursor_next(&cursor, &value) == 0)
         want_on_connect(router, session, value, connect);
-    if (connect->count == 0) {
+    if (recovery) {
+        session_make_recoverable(session);
+        change_session(connect, session);
+    } else if (connect->count == 0) {
         free(connect);
-        finish_connect(router, session, record->request);
-        return 0;
+        finish_connect(router, session, request);
+        return;
     }
-    router_submit(router, &connect->ticket, TICKET_CONNECT, link, NULL, record->socket, record->request);
-    return 0;
+    router_submit(router, &connect->ticket, TICKET_CONNECT, session->link, NULL, session->socket, request);
 }
 
 static void enter_on_connect(struct router *router, struct session *session, const struct connect_room *entry)
@@ -199,14 +296,16 @@ static void enter_on_connect(struct router *router, struct session *session, con
     session_enter(&router->sessions, session, membership, router->released, entry->watch);
     router->counters.joins++;
     if (link_out(session->link))
-        membership_put_joined(session, membership);
+        membership_put_joined(session, membership, membership->joined_pos);
 }
 
 void membership_release_connect(struct router *router, struct ticket *ticket)
 {
     struct ticket_connect *connect = (struct ticket_connect *)ticket;
-    struct session *session = ticket_session(ticket);
+    struct session *session = ticket_session(router, ticket); /* live: nobody could come back to it yet */
 
+    if (session)
+        session->connected_pos = router->released;
     for (unsigned i = 0; i < connect->count; i++) {
         if (session)
             enter_on_connect(router, session, &connect->rooms[i]);
@@ -214,6 +313,8 @@ void membership_release_connect(struct router *router, struct ticket *ticket)
     }
     if (session)
         finish_connect(router, session, ticket->request);
+    if (connect->namespace)
+        namespace_release(&router->namespaces, connect->namespace);
     link_split(&router->links, ticket->link);
     free(connect);
 }
@@ -223,8 +324,12 @@ void membership_disconnect(struct router *router, struct gateway_link *link,
 {
     struct session *session = session_find(&link->sessions, record->socket);
 
-    if (session)
-        session_remove(&router->sessions, &link->sessions, session);
+    if (!session)
+        return;
+    if (bytes_equal_text(record->reason, left_for_good))
+        away_discard(router, session);
+    else
+        away_begin(router, session);
 }
 
 /* -- join ------------------------------------------------------------------------------------- */
@@ -234,6 +339,7 @@ void membership_join(struct router *router, struct gateway_link *link, const str
     struct session *session = session_find(&link->sessions, record->socket);
     struct membership *membership;
     struct ticket_join *join;
+    bool wanted;
 
     if (!session) {
         reply_refuse(router, link, record->request, REFUSAL_NOT_JOINED, NULL);
@@ -255,6 +361,8 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
         return;
     }
+    membership = session_membership(session, record->room);
+    wanted = membership && membership->wanted && membership->watch == (record->watch != 0);
     membership = want(router, session, record->room);
     if (!membership) {
         reply_refuse(router, link, record->request, REFUSAL_BAD_REQUEST, too_many_rooms);
@@ -265,6 +373,10 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         (unsigned)(record->history < router->settings->max_history ? record->history
                                                                    : router->settings->max_history);
     join->watch = record->watch;
+    join->row = (struct journal_session_room){
+        .room = room_name(membership->room), .joined_pos = JOURNAL_HERE, .watch = join->watch};
+    if (!wanted)
+        change_room(&join->ticket, &join->change, &join->row, JOURNAL_ROOM_JOIN, session);
     router_submit(router, &join->ticket, TICKET_JOIN, link, membership->room, record->socket,
                   record->request);
 }
@@ -280,7 +392,7 @@ void membership_finish_join(struct router *router, struct session *session, stru
     if (!membership->member)
         router->counters.joins++;
     session_enter(&router->sessions, session, membership, router->released, answer->watch);
-    out = link_out(link);
+    out = link ? link_out(link) : NULL;
     if (!out)
         return;
     membership_append_ok(&text, answer->room);
@@ -309,7 +421,7 @@ void membership_finish_join(struct router *router, struct session *session, stru
 void membership_release_join(struct router *router, struct ticket *ticket)
 {
     struct ticket_join *join = (struct ticket_join *)ticket;
-    struct session *session = ticket_session(ticket);
+    struct session *session = ticket_session(router, ticket);
     struct room *room = ticket->room;
 
     room->last_seq = ticket->entry.message.seq;
@@ -317,7 +429,7 @@ void membership_release_join(struct router *router, struct ticket *ticket)
     if (session) {
         struct membership *membership = session_membership(session, room_name(room));
 
-        if (join->history)
+        if (join->history && session->link)
             history_join(router, session, membership, ticket->request, join->watch, join->history);
         else
             membership_finish_join(
@@ -338,10 +450,14 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
     if (membership && router_busy(router)) {
         reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
     } else if (membership) {
+        struct ticket_leave *leave = memory_zero(1, sizeof *leave);
+
         membership->wanted = false;
         membership->pending++;
-        router_submit(router, memory_zero(1, sizeof(struct ticket)), TICKET_LEAVE, link, membership->room,
-                      record->socket, record->request);
+        leave->row.room = room_name(membership->room);
+        change_room(&leave->ticket, &leave->change, &leave->row, JOURNAL_ROOM_LEAVE, session);
+        router_submit(router, &leave->ticket, TICKET_LEAVE, link, membership->room, record->socket,
+                      record->request);
     } else if (!room_name_valid(record->room)) {
         reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
     } else {
@@ -355,22 +471,23 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
 
 void membership_release_leave(struct router *router, struct ticket *ticket)
 {
-    struct session *session = ticket_session(ticket);
+    struct session *session = ticket_session(router, ticket);
     struct buffer *scratch = &router->scratch;
     struct wire_batch *out;
 
     if (session) {
         struct membership *membership = session_membership(session, room_name(ticket->room));
 
-        history_abandon_joins(router, session, ticket->room);
+        if (session->link)
+            history_abandon_joins(router, session, ticket->room);
         membership->pending--;
         if (membership->member) {
             session_exit(&router->sessions, session, membership);
             router->counters.leaves++;
         }
-        session_tidy(session, membership);
+        session_tidy(&router->sessions, session, membership);
     }
-    out = session ? link_out(ticket->link) : NULL;
+    out = session && session->link ? link_out(session->link) : NULL;
     if (out) {
         buffer_clear(scratch);
         membership_append_ok(scratch, ticket->room);

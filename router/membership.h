@@ -8,6 +8,9 @@
 int membership_connect(struct router *router, struct gateway_link *link,
                        const struct wire_connect *record) MUST_CHECK;
 
+/* The rest of a CONNECT, for a session that is new: its rooms, its rows, and then CONNECTED. */
+void membership_begin(struct router *router, struct session *session, uint64_t request, struct bytes auth);
+
 void membership_disconnect(struct router *router, struct gateway_link *link,
                            const struct wire_disconnect *record);
 void membership_join(struct router *router, struct gateway_link *link, const struct wire_join *record);
@@ -37,10 +40,12 @@ void membership_finish_join(struct router *router, struct session *session, stru
 
 /*
  * Tells a gateway of a socket that is its own from now on, and of a room that the socket is in: CONNECTED,
- * behind the position that the gateway then knows, and JOINED without a request.  Its link must be live.
+ * behind the position that the gateway then knows, and JOINED without a request, with the position beyond
+ * which it gets what is delivered.  Its link must be live.
  */
-void membership_put_connected(struct router *router, struct session *session, uint64_t request);
-void membership_put_joined(struct session *session, const struct membership *membership);
+void membership_put_connected(struct router *router, struct session *session, uint64_t request,
+                              bool recovered);
+void membership_put_joined(struct session *session, const struct membership *membership, uint64_t pos);
 
 /* Appends {"ok":true,"room":R and what the arguments name; the caller closes the object. */
 void membership_append_ok(struct buffer *out, const struct room *room);

@@ -15,29 +15,13 @@
 
 enum { NUMBER_MAX = 20 }; /* digits of 64 bits */
 
-/* How long json_append_string() makes it, at most. */
-static size_t quoted_bound(struct bytes text)
-{
-    size_t length = text.length + 2;
-
-    for (size_t i = 0; i < text.length; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-
-        if (c < 0x20)
-            length += 5;
-        else if (c == '"' || c == '\\')
-            length++;
-    }
-    return length;
-}
-
 static size_t tail_bound(const struct journal_message *fields)
 {
     size_t bound = sizeof ",{\"room\":,\"seq\":,\"id\":,\"from\":,\"at\":}" + 2 * NUMBER_MAX;
 
     if (fields->meta)
-        bound +=
-            quoted_bound(fields->room) + quoted_bound(fields->publish_id) + quoted_bound(fields->sender_name);
+        bound += json_string_length(fields->room) + json_string_length(fields->publish_id) +
+                 json_string_length(fields->sender_name);
     return bound + sizeof ",\".\"]" + JOURNAL_EPOCH_LENGTH + NUMBER_MAX;
 }
 
@@ -105,7 +89,7 @@ static struct bytes keep(char **at, struct bytes text)
 
 struct message *message_new(const struct journal_message *fields, struct room *room, struct bytes dedup_scope)
 {
-    size_t head = quoted_bound(fields->event) + 2;
+    size_t head = json_string_length(fields->event) + 2;
     size_t capacity = head + fields->arguments.length + tail_bound(fields);
     size_t size = sizeof(struct message) + fields->publish_id.length + fields->event.length +
                   fields->attachments.length + fields->sender_sid.length + fields->sender_name.length +

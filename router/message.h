@@ -20,17 +20,22 @@ enum ticket_kind {
     TICKET_LEAVE,
     TICKET_PRESENCE,
     TICKET_CONNECT, /* struct ticket_connect */
+    TICKET_RECOVER, /* struct recovery */
+    TICKET_ROWS,    /* struct rows_ticket: nobody waits for it, it has no link */
     TICKET_HELLO,
     TICKET_KINDS
 };
+
+struct session;
 
 struct ticket {
     struct journal_entry entry; /* must stay first */
     enum ticket_kind kind;
     struct gateway_link *link; /* held */
     struct room *room;         /* held, or NULL */
+    struct session *session;   /* held; NULL for messages, and when there is none */
     uint64_t socket, request;
-    uint64_t serial; /* of the socket's session; of messages 0, and of those that have none */
+    uint32_t attachment; /* the session's */
 };
 
 struct message {

@@ -6,7 +6,7 @@
 #include "router/page.h"
 
 enum {
-    READS_MAX = 192, /* with the journal at once; its other places are for replay */
+    READS_MAX = 160, /* with the journal at once; its other places are for replay and recovery */
     PAGES_MAX = 65536,
 };
 

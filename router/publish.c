@@ -199,6 +199,9 @@ static void release_written(struct router *router, struct message *message)
     } else {
         router->counters.logged++;
     }
+    room->last_pos = fields->pos;
+    if (fields->deliver == DELIVER_NAMESPACE || fields->room.length == 0)
+        room->namespace->last_pos = fields->pos;
     release_delivery(router, message, 0);
     room_hold(room);
     recent_add(&router->recent, message);

@@ -7,9 +7,12 @@
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "router/away.h"
 #include "router/pass.h"
 #include "router/reply.h"
+#include "router/rows.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { REPLAYS_MAX = 64, RECORD_OVERHEAD = 64 };
@@ -47,11 +50,62 @@ static bool is_anonymous(const struct wire_socket *record)
                        record->sid);
 }
 
+void resync_close_older(const struct session *session)
+{
+    struct gateway_link *link = session->link;
+    struct wire_batch *out = link_out(link);
+
+    if (out)
+        wire_put_close(
+            out, &(struct wire_close){.socket = session->socket, .reason = BYTES("taken over"), .final = 0});
+    else if (link->state == LINK_GREETING || link->state == LINK_WAITING)
+        wire_list_put_u64(&link->unwelcome, session->socket);
+}
+
+static struct session *take_new(struct router *router, struct gateway_link *link,
+                                const struct wire_socket *record, struct namespace *namespace,
+                                struct bytes from)
+{
+    struct session *session =
+        session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from);
+
+    assert(session); /* number and sid are free */
+    return session;
+}
+
+/*
+ * A session of that sid is here already: it goes on with this socket, unless the one that it has is as young,
+ * or its client has gone on with a younger one.  What else the hello says of it is true.
+ */
+static void take_known(struct router *router, struct gateway_link *link, const struct wire_socket *record,
+                       struct namespace *namespace, struct bytes from, struct session *session)
+{
+    if (record->generation > UINT32_MAX || record->generation < session->generation ||
+        (session->link && record->generation == session->generation)) {
+        turn_away(router, link, record->socket);
+        return;
+    }
+    if (session->link)
+        resync_close_older(session);
+    if (!session_recoverable(session) || !session->told || session->namespace != namespace ||
+        !bytes_equal(bytes_from_text(session->from), from)) {
+        away_discard(router, session);
+        session = take_new(router, link, record, namespace, from);
+    } else {
+        away_displace(router, session);
+        session_attach(&router->sessions, &link->sessions, link, record->socket, session);
+        session->unsaved |= session->generation != record->generation;
+        for (uint16_t i = 0; i < session->room_count; i++)
+            session->rooms[i].unconfirmed = true;
+    }
+    session->generation = (uint32_t)record->generation;
+}
+
 int resync_socket(struct router *router, struct gateway_link *link, const struct wire_socket *record)
 {
     struct bytes from = record->from;
     struct namespace *namespace;
-    const struct session *session;
+    struct session *session;
 
     if (record->sid.length != SID_LENGTH || !room_name_valid(record->sid) || record->socket == 0 ||
         (record->from.length && !room_name_valid(record->from)))
@@ -65,10 +119,14 @@ int resync_socket(struct router *router, struct gateway_link *link, const struct
         turn_away(router, link, record->socket);
         return 0;
     }
-    session =
-        session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from);
-    if (!session)
-        turn_away(router, link, record->socket);
+    session = sessions_find_sid(&router->sessions, record->sid);
+    if (session) {
+        take_known(router, link, record, namespace, from, session);
+    } else {
+        session = take_new(router, link, record, namespace, from);
+        if (record->generation <= UINT32_MAX)
+            session->generation = (uint32_t)record->generation;
+    }
     namespace_release(&router->namespaces, namespace); /* the session holds it */
     return 0;
 }
@@ -77,15 +135,45 @@ int resync_socket(struct router *router, struct gateway_link *link, const struct
 static int take_member(struct router *router, struct session *session, const struct wire_members *record,
                        uint64_t joined_pos, bool watch)
 {
-    struct membership *membership;
+    struct membership *membership = session_membership(session, record->room);
 
     if (!bytes_equal(session->namespace->name, record->namespace) ||
-        session_membership(session, record->room) || session->room_count >= ROOMS_PER_CONNECTION_MAX)
+        (membership && !membership->unconfirmed) ||
+        (!membership && session->room_count >= ROOMS_PER_CONNECTION_MAX))
         return ERROR_PROTOCOL;
-    membership = session_add_membership(session, rooms_get(&router->rooms, session->namespace, record->room));
-    membership->wanted = true;
+    if (!membership) {
+        membership =
+            session_add_membership(session, rooms_get(&router->rooms, session->namespace, record->room));
+        membership->wanted = true;
+        membership->joined_pos = joined_pos;
+        membership->room->last_pos = LAST_POS_UNKNOWN;
+        session->unsaved = true;
+    }
+    session->unsaved |= membership->watch != watch || joined_pos < membership->joined_pos;
+    /* A gateway knows a recovered socket's membership from the recovery on, and its client may have got
+       nothing of what was replayed then. */
+    if (joined_pos < membership->joined_pos)
+        membership->joined_pos = joined_pos;
+    membership->unconfirmed = false;
     session_enter(&router->sessions, session, membership, joined_pos, watch);
     return 0;
+}
+
+/* The hello names all rooms of its sockets: others were left, and rows are brought in line. */
+static void settle(struct router *router, struct session *session)
+{
+    for (uint16_t i = session->room_count; i-- > 0;) {
+        struct membership *membership = &session->rooms[i];
+
+        if (!membership->unconfirmed)
+            continue;
+        membership->wanted = membership->unconfirmed = false;
+        session_exit(&router->sessions, session, membership);
+        session_tidy(&router->sessions, session, membership);
+        session->unsaved = true;
+    }
+    if (session->unsaved)
+        rows_save(router, session);
 }
 
 int resync_members(struct router *router, struct gateway_link *link, const struct wire_members *record)
@@ -115,8 +203,13 @@ int resync_members(struct router *router, struct gateway_link *link, const struc
 
 int resync_hello_end(struct router *router, struct gateway_link *link, const struct wire_hello_end *record)
 {
+    struct session *session;
+    uint32_t cursor = 0;
+
     if (record->sockets != link->greeted)
         return ERROR_PROTOCOL;
+    while ((session = table_next(&link->sessions.by_socket, &cursor)))
+        settle(router, session);
     link_set_state(link, LINK_WAITING);
     router_submit(router, memory_zero(1, sizeof(struct ticket)), TICKET_HELLO, link, NULL, 0, 0);
     return 0;
@@ -132,7 +225,7 @@ void resync_forget(struct router *router, struct gateway_link *link)
     for (uint32_t i = 0; i < count; i++)
         all[i] = table_next(&link->sessions.by_socket, &cursor);
     for (uint32_t i = 0; i < count; i++)
-        session_remove(&router->sessions, &link->sessions, all[i]);
+        away_begin(router, all[i]);
     free(all);
 }
 

@@ -23,6 +23,9 @@ int resync_hello_end(struct router *router, struct gateway_link *link,
 /* The journal gave back the TICKET_HELLO: it is freed, its hold is the caller's. */
 void resync_release(struct router *router, struct ticket *ticket);
 
+/* The socket of a live session is to be closed, as another one has taken its place. */
+void resync_close_older(const struct session *session);
+
 /* The link is gone, and so are its sockets. */
 void resync_forget(struct router *router, struct gateway_link *link);
 

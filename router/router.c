@@ -7,13 +7,18 @@
 
 #include "common/exit_code.h"
 #include "common/memory.h"
+#include "router/archive.h"
 #include "router/archive_reader.h"
+#include "router/archive_seed.h"
 #include "router/ask.h"
+#include "router/away.h"
 #include "router/dispatch.h"
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
+#include "router/recovery.h"
 #include "router/resync.h"
+#include "router/rows.h"
 #include "router/stats.h"
 #include "router/stats_socket.h"
 
@@ -26,7 +31,6 @@ enum {
     DRAIN_MS = 10000,
     LINGER_MS = 500,
     FAILURE_MAX = 512,
-    RECOVERY_WINDOW_MS = 120000,
     RECOVERY_MARGIN_MS = 120000,
 };
 
@@ -44,12 +48,8 @@ static size_t ticket_bytes(const struct ticket *ticket)
                : sizeof *ticket;
 }
 
-static void submit(struct router *router, struct ticket *ticket, struct gateway_link *link, uint64_t socket,
-                   uint64_t request)
+static void submit(struct router *router, struct ticket *ticket)
 {
-    ticket->link = link_hold(link);
-    ticket->socket = socket;
-    ticket->request = request;
     if (ticket->room) {
         room_hold(ticket->room)->waiting++;
         ticket->entry.message.namespace = ticket->room->namespace->name;
@@ -63,19 +63,33 @@ static void submit(struct router *router, struct ticket *ticket, struct gateway_
 void router_submit(struct router *router, struct ticket *ticket, enum ticket_kind kind,
                    struct gateway_link *link, struct room *room, uint64_t socket, uint64_t request)
 {
-    const struct session *session = session_find(&link->sessions, socket);
+    struct session *session = session_find(&link->sessions, socket);
 
     ticket->kind = kind;
+    ticket->link = link_hold(link);
     ticket->room = room;
-    ticket->serial = session ? session->serial : 0;
-    ticket->entry.kind = JOURNAL_PASS;
-    submit(router, ticket, link, socket, request);
+    ticket->socket = socket;
+    ticket->request = request;
+    if (session) {
+        ticket->session = session_hold(session);
+        ticket->attachment = session->attachment;
+    }
+    submit(router, ticket);
+}
+
+void router_submit_rows(struct router *router, struct ticket *ticket)
+{
+    ticket->kind = TICKET_ROWS;
+    submit(router, ticket);
 }
 
 void router_submit_message(struct router *router, struct message *message, struct gateway_link *link,
                            uint64_t socket, uint64_t request)
 {
-    submit(router, &message->ticket, link, socket, request);
+    message->ticket.link = link_hold(link);
+    message->ticket.socket = socket;
+    message->ticket.request = request;
+    submit(router, &message->ticket);
 }
 
 static void release_message(struct router *router, struct ticket *ticket)
@@ -91,6 +105,8 @@ static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket
     [TICKET_LEAVE] = membership_release_leave,
     [TICKET_PRESENCE] = membership_release_presence,
     [TICKET_CONNECT] = membership_release_connect,
+    [TICKET_RECOVER] = recovery_release,
+    [TICKET_ROWS] = rows_release,
     [TICKET_HELLO] = resync_release,
 };
 
@@ -100,6 +116,7 @@ static void release(void *argument, struct journal_entry *entry)
     struct ticket *ticket = (struct ticket *)entry;
     struct gateway_link *link = ticket->link;
     struct room *room = ticket->room;
+    struct session *session = ticket->session;
 
     router->waiting--;
     router->waiting_bytes -= ticket_bytes(ticket);
@@ -108,7 +125,10 @@ static void release(void *argument, struct journal_entry *entry)
     releases[ticket->kind](router, ticket);
     if (room)
         room_release(&router->rooms, room);
-    link_release(link);
+    if (session)
+        session_release(session);
+    if (link)
+        link_release(link);
 }
 
 /* -- a turn ----------------------------------------------------------------------------------- */
@@ -120,7 +140,8 @@ static void announce(void *argument, struct room *room)
 
 static bool idle(const struct router *router)
 {
-    return router->waiting == 0 && router->page_count == 0 && router->replays == 0;
+    return router->waiting == 0 && router->page_count == 0 && router->replays == 0 &&
+           router->recoveries_waiting == 0;
 }
 
 static void on_turn_end(void *arg)
@@ -129,6 +150,7 @@ static void on_turn_end(void *arg)
 
     if (!router->draining)
         links_read(&router->links);
+    rows_retry(router);
     journal_flush(router->journal);
     if (router->journal_ready) {
         router->journal_ready = false;
@@ -211,14 +233,17 @@ static char *path_in(const char *folder, const char *name)
     return path;
 }
 
-static unsigned abort_after_commits(void)
+/* After how many of these to abort; 0 for never. */
+static unsigned abort_after(const char *what)
 {
 #ifdef HUBBUB_TEST_HOOKS
-    const char *value = getenv("HUBBUB_TEST_ABORT_AFTER_COMMITS");
+    const char *value = getenv(what);
     unsigned long long number;
 
     if (value && bytes_parse_u64(bytes_from_text(value), &number) == 0)
         return (unsigned)number;
+#else
+    (void)what;
 #endif
     return 0;
 }
@@ -234,7 +259,7 @@ static struct journal_retention retention(const struct router_settings *settings
     uint64_t days = archive ? settings->hot_days : settings->retention_days;
 
     return (struct journal_retention){
-        .recovery_ms = RECOVERY_WINDOW_MS + RECOVERY_MARGIN_MS,
+        .recovery_ms = (uint64_t)settings->recovery_window + RECOVERY_MARGIN_MS,
         .keep_ms = days * 24 * 3600 * 1000,
         .keep_messages = archive ? settings->hot_messages : settings->retention_messages,
         .archive = archive,
@@ -246,11 +271,20 @@ static int open_journal(struct router *router)
     const struct router_settings *settings = router->settings;
     char *path = path_in(settings->data, "journal.sqlite");
     char message[FAILURE_MAX] = "";
-    int result = journal_open(&(struct journal_options){.path = path,
-                                                        .recent_bytes = settings->recent_max,
-                                                        .retention = retention(settings),
-                                                        .abort_after_commits = abort_after_commits()},
-                              remember, router, &router->journal, message, sizeof message);
+    struct archive_place place;
+    int result = 0;
+
+    if (router_settings_archive(settings, &place))
+        result = archive_seed(&place, path, message, sizeof message);
+    if (!result)
+        result = journal_open(
+            &(struct journal_options){.path = path,
+                                      .recent_bytes = settings->recent_max,
+                                      .retention = retention(settings),
+                                      .abort_after_commits = abort_after("HUBBUB_TEST_ABORT_AFTER_COMMITS"),
+                                      .abort_after_changes = abort_after("HUBBUB_TEST_ABORT_AFTER_CHANGES"),
+                                      .session = away_restore},
+            remember, router, &router->journal, message, sizeof message);
 
     free(path);
     if (result) {
@@ -267,6 +301,23 @@ static int open_journal(struct router *router)
         return ERROR_SYSTEM;
     }
     return 0;
+}
+
+static int open_archive(struct router *router)
+{
+    const struct router_settings *settings = router->settings;
+    struct archive_options options = {.retry_max = settings->archive_retry_max,
+                                      .batch = settings->archive_batch,
+                                      .batch_bytes = settings->archive_batch_bytes};
+    char message[FAILURE_MAX] = "";
+    int result;
+
+    if (!router_settings_archive(settings, &options.place))
+        return 0;
+    result = archive_start(&options, router->journal, &router->archive, message, sizeof message);
+    if (result)
+        log_error("can't start the archive", "error=%s", message);
+    return result;
 }
 
 static int open_archive_reader(struct router *router)
@@ -338,10 +389,13 @@ int router_start(struct router *router, const struct router_settings *settings, 
     sessions_init(&router->sessions, &router->rooms);
     recent_init(&router->recent, &router->rooms, settings->recent_max);
     loop_timer_init(&router->drain_timer, loop, on_drained_too_slowly, router);
+    away_init(router);
     router->stats = stats_new(router);
     result = make_folder(settings->data);
     if (!result)
         result = open_journal(router);
+    if (!result)
+        result = open_archive(router);
     if (!result)
         result = open_archive_reader(router);
     if (result)
@@ -365,11 +419,16 @@ void router_done(struct router *router)
 {
     loop_timer_stop(&router->drain_timer);
     stats_socket_close(router->stats_socket);
+    router->closing = true;
     links_done(&router->links, router->exit_code == EXIT_OK ? LINGER_MS : 0);
+    away_done(router);
+    rows_done(router);
+    recovery_done(router);
     loop_watch_free(router->archive_reader_watch);
     archive_reader_stop(router->archive_reader);
     router->archive_reader = NULL;
     loop_watch_free(router->journal_watch);
+    archive_stop(router->archive);
     journal_close(router->journal);
     stats_free(router->stats);
     recent_done(&router->recent);

@@ -13,10 +13,13 @@
 #include "router/link.h"
 #include "router/recent.h"
 
+struct archive;
 struct archive_reader;
 struct ask;
 struct page;
 struct page_request;
+struct recovery;
+struct rows_ticket;
 struct stats;
 struct stats_socket;
 
@@ -24,6 +27,7 @@ struct router {
     const struct router_settings *settings;
     struct loop *loop;
     struct journal *journal;
+    struct archive *archive; /* NULL: there is none */
     struct loop_watch *journal_watch;
     struct archive_reader *archive_reader; /* NULL: there is no archive */
     struct loop_watch *archive_reader_watch;
@@ -35,14 +39,22 @@ struct router {
     struct counters counters;
     struct stats *stats;
     struct stats_socket *stats_socket;
-    struct buffer scratch;                   /* a payload or an answer that is put at once */
-    uint64_t released;                       /* the position up to which everything has been released */
-    uint64_t waiting;                        /* tickets with the journal */
-    uint64_t waiting_bytes;                  /* of their memory */
-    struct page_request *page_requests;      /* sockets that wait for a page of history; list by next */
-    struct page *queued_first, *queued_last; /* pages that the journal does not have yet */
-    uint32_t page_count, page_reads;         /* pages on their way; those with the journal */
-    struct ask *asks;                        /* questions to gateways; list by next */
+    struct buffer scratch;                       /* a payload or an answer that is put at once */
+    uint64_t released;                           /* the position up to which everything has been released */
+    uint64_t waiting;                            /* tickets with the journal */
+    uint64_t waiting_bytes;                      /* of their memory */
+    struct page_request *page_requests;          /* sockets that wait for a page of history; list by next */
+    struct page *queued_first, *queued_last;     /* pages that the journal does not have yet */
+    uint32_t page_count, page_reads;             /* pages on their way; those with the journal */
+    struct recovery *recoveries, *last_recovery; /* that wait for a read; list by next */
+    uint32_t recovery_reads, recoveries_waiting;
+    uint32_t *former;                 /* of sessions whose window has passed; away.c has it */
+    struct loop_timer window;         /* of the session that is away for the longest time */
+    uint64_t window_due;              /* ms */
+    struct rows_ticket *rows_refused; /* rows.c has them */
+    bool rows_unsaved;                /* something is to be written again */
+    bool closing;                     /* nothing is written any more */
+    struct ask *asks;                 /* questions to gateways; list by next */
     uint64_t last_ask;
     uint32_t replays; /* reads for replay on their way */
     uint64_t started; /* ms */
@@ -77,10 +89,14 @@ static inline bool router_busy(const struct router *router)
 /* The epoch for payloads of that namespace; NULL when it has no offsets. */
 const char *router_epoch_for(const struct router *router, const struct namespace *namespace);
 
-/* Fills in a ticket that is neither publish nor volatile, and hands it over.  Takes holds of link and room.
+/* Fills in a ticket that is neither publish nor volatile, and hands it over.  Takes holds of link, room and
+ * the socket's session.  Its entry is a JOURNAL_PASS unless the caller has made it something else.
  */
 void router_submit(struct router *router, struct ticket *ticket, enum ticket_kind kind,
                    struct gateway_link *link, struct room *room, uint64_t socket, uint64_t request);
+
+/* The same for a ticket that nobody waits for. */
+void router_submit_rows(struct router *router, struct ticket *ticket);
 
 /* The same for a message, whose ticket has its kind and room already. */
 void router_submit_message(struct router *router, struct message *message, struct gateway_link *link,

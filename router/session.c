@@ -1,11 +1,12 @@
 /*
- * The sockets of all gateways; see session.h.  The dispatcher's handlers own their changes.  Its one
- * surprising rule: most sockets are in one room, so the first membership lives in the session itself, and
- * the list moves to the heap with the second.
+ * The sockets of all gateways, and sessions without one; see session.h.  The dispatcher's handlers own their
+ * changes.  Its one surprising rule: who keeps a room in memory.  A live member counts there, and that is
+ * enough; an away session holds each of its rooms instead.
  */
 #include "router/session.h"
 
 #include "common/memory.h"
+#include "common/random.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -30,6 +31,8 @@ void sessions_init(struct sessions *sessions, struct rooms *rooms)
 
 void sessions_done(struct sessions *sessions)
 {
+    while (sessions->first_away)
+        session_remove(sessions, NULL, sessions->first_away);
     assert(sessions->by_sid.count == 0);
     table_done(&sessions->by_sid);
 }
@@ -63,26 +66,102 @@ struct session *sessions_find_sid(const struct sessions *sessions, struct bytes 
     return table_find(&sessions->by_sid, sid);
 }
 
+/* In no set yet. */
+static struct session *make(struct sessions *sessions, struct namespace *namespace, struct bytes sid,
+                            struct bytes from)
+{
+    struct session *session = memory_zero(1, sizeof *session);
+
+    assert(sid.length == SID_LENGTH);
+    session->namespace = namespace_hold(namespace);
+    session->from = from.length ? memory_text(from.data, from.length) : NULL;
+    session->rooms = session->own;
+    session->room_capacity = SESSION_ROOMS_INLINE;
+    session->generation = 1;
+    memcpy(session->pid, sid.data, SID_LENGTH);
+    table_insert(&sessions->by_sid, session);
+    return session;
+}
+
+/* It has a socket. */
+static void place(struct sessions *sessions, struct session_set *set, struct gateway_link *link,
+                  uint64_t socket, struct session *session)
+{
+    session->link = link;
+    session->socket = socket;
+    table_insert(&set->by_socket, session);
+    namespace_add_socket(sessions->rooms->namespaces, session->namespace, link);
+}
+
+static void displace(struct sessions *sessions, struct session_set *set, struct session *session)
+{
+    namespace_remove_socket(sessions->rooms->namespaces, session->namespace, session->link);
+    table_remove(&set->by_socket, session);
+    session->link = NULL;
+    session->socket = 0;
+}
+
 struct session *session_new(struct sessions *sessions, struct session_set *set, struct gateway_link *link,
                             uint64_t socket, struct namespace *namespace, struct bytes sid, struct bytes from)
 {
     struct session *session;
 
-    assert(sid.length == SID_LENGTH);
     if (session_find(set, socket) || sessions_find_sid(sessions, sid))
         return NULL;
-    session = memory_zero(1, sizeof *session);
-    session->link = link;
-    session->socket = socket;
+    session = make(sessions, namespace, sid, from);
     session->serial = ++sessions->last_serial;
-    session->namespace = namespace_hold(namespace);
-    session->from = from.length ? memory_text(from.data, from.length) : NULL;
-    session->rooms = session->own;
-    session->room_capacity = SESSION_ROOMS_INLINE;
-    memcpy(session->sid, sid.data, SID_LENGTH);
-    table_insert(&set->by_socket, session);
-    table_insert(&sessions->by_sid, session);
-    namespace_add_socket(sessions->rooms->namespaces, namespace, link);
+    place(sessions, set, link, socket, session);
+    return session;
+}
+
+void session_make_recoverable(struct session *session)
+{
+    random_id(session->pid + SID_LENGTH, SESSION_SECRET_LENGTH);
+}
+
+static void add_away(struct sessions *sessions, struct session *session, uint64_t now)
+{
+    session->away_since = now;
+    session->earlier = sessions->last_away;
+    if (sessions->last_away)
+        sessions->last_away->later = session;
+    else
+        sessions->first_away = session;
+    sessions->last_away = session;
+    sessions->away++;
+}
+
+static void remove_away(struct sessions *sessions, struct session *session)
+{
+    if (session->earlier)
+        session->earlier->later = session->later;
+    else
+        sessions->first_away = session->later;
+    if (session->later)
+        session->later->earlier = session->earlier;
+    else
+        sessions->last_away = session->earlier;
+    session->earlier = session->later = NULL;
+    sessions->away--;
+}
+
+struct session *session_restore(struct sessions *sessions, struct namespace *namespace,
+                                const struct session_row *row, uint64_t now)
+{
+    struct session *session;
+
+    if (sessions_find_sid(sessions, row->sid))
+        return NULL;
+    assert(row->secret.length == SESSION_SECRET_LENGTH);
+    session = make(sessions, namespace, row->sid, row->from);
+    session->serial = row->serial;
+    if (row->serial > sessions->last_serial)
+        sessions->last_serial = row->serial;
+    session->connected_pos = row->connected_pos;
+    session->generation = row->generation;
+    session->told = true;
+    memcpy(session->pid + SID_LENGTH, row->secret.data, SESSION_SECRET_LENGTH);
+    add_away(sessions, session, now);
     return session;
 }
 
@@ -114,17 +193,72 @@ void session_move(struct sessions *sessions, struct session_set *from, struct se
     table_insert(&to->by_socket, session);
 }
 
+void session_detach(struct sessions *sessions, struct session_set *set, struct session *session, uint64_t now)
+{
+    assert(session->reads == 0);
+    for (uint16_t i = 0; i < session->room_count; i++) {
+        struct membership *membership = &session->rooms[i];
+
+        room_hold(membership->room);
+        if (membership->member)
+            room_remove_member(sessions->rooms, membership->room, session->link, membership->watch);
+    }
+    displace(sessions, set, session);
+    add_away(sessions, session, now);
+}
+
+void session_attach(struct sessions *sessions, struct session_set *set, struct gateway_link *link,
+                    uint64_t socket, struct session *session)
+{
+    assert(!session->link && !session->gone && !session_find(set, socket));
+    remove_away(sessions, session);
+    session->attachment++;
+    for (uint16_t i = session->room_count; i-- > 0;) {
+        struct membership *membership = &session->rooms[i];
+
+        if (membership->pending)
+            session->unsaved = true; /* its rows may have what was asked for */
+        membership->pending = 0;
+        membership->wanted = membership->member;
+        session_tidy(sessions, session, membership);
+    }
+    place(sessions, set, link, socket, session);
+    for (uint16_t i = 0; i < session->room_count; i++) {
+        const struct membership *membership = &session->rooms[i];
+
+        room_add_member(sessions->rooms, membership->room, link, membership->watch);
+        room_release(sessions->rooms, membership->room);
+    }
+}
+
 void session_remove(struct sessions *sessions, struct session_set *set, struct session *session)
 {
-    for (uint16_t i = 0; i < session->room_count; i++)
-        if (session->rooms[i].member)
-            session_exit(sessions, session, &session->rooms[i]);
-    namespace_remove_socket(sessions->rooms->namespaces, session->namespace, session->link);
+    for (uint16_t i = 0; i < session->room_count; i++) {
+        struct membership *membership = &session->rooms[i];
+
+        if (!session->link)
+            room_release(sessions->rooms, membership->room);
+        else if (membership->member)
+            session_exit(sessions, session, membership);
+    }
+    if (session->link)
+        displace(sessions, set, session);
+    else
+        remove_away(sessions, session);
     namespace_release(sessions->rooms->namespaces, session->namespace);
-    table_remove(&set->by_socket, session);
     table_remove(&sessions->by_sid, session);
     if (session->rooms != session->own)
         free(session->rooms);
+    session->room_count = 0;
+    session->gone = true;
+    session_release(session_hold(session));
+}
+
+void session_release(struct session *session)
+{
+    assert(session->references > 0);
+    if (--session->references || !session->gone)
+        return;
     free(session->from);
     free(session);
 }
@@ -134,7 +268,7 @@ struct bytes session_from(const struct session *session, char space[SID_LENGTH +
     if (session->from)
         return bytes_from_text(session->from);
     memcpy(space, "anon:", 5);
-    memcpy(space + 5, session->sid, SID_LENGTH);
+    memcpy(space + 5, session->pid, SID_LENGTH);
     return bytes_make(space, SID_LENGTH + 5);
 }
 
@@ -159,6 +293,8 @@ struct membership *session_add_membership(struct session *session, struct room *
         session->room_capacity = capacity;
     }
     session->rooms[session->room_count] = (struct membership){.room = room};
+    if (!session->link)
+        room_hold(room);
     return &session->rooms[session->room_count++];
 }
 
@@ -168,8 +304,9 @@ void session_enter(struct sessions *sessions, struct session *session, struct me
     if (!membership->member) {
         membership->member = true;
         membership->joined_pos = pos;
-        room_add_member(sessions->rooms, membership->room, session->link, watch);
-    } else if (membership->watch != watch) {
+        if (session->link)
+            room_add_member(sessions->rooms, membership->room, session->link, watch);
+    } else if (membership->watch != watch && session->link) {
         room_change_watch(membership->room, session->link, watch);
     }
     membership->watch = watch;
@@ -179,12 +316,17 @@ void session_exit(struct sessions *sessions, struct session *session, struct mem
 {
     assert(membership->member);
     membership->member = false;
-    room_remove_member(sessions->rooms, membership->room, session->link, membership->watch);
+    if (session->link)
+        room_remove_member(sessions->rooms, membership->room, session->link, membership->watch);
 }
 
-void session_tidy(struct session *session, struct membership *membership)
+void session_tidy(struct sessions *sessions, struct session *session, struct membership *membership)
 {
+    struct room *room = membership->room;
+
     if (membership->member || membership->pending)
         return;
     *membership = session->rooms[--session->room_count];
+    if (!session->link)
+        room_release(sessions->rooms, room);
 }

@@ -1,10 +1,17 @@
 /*
- * Sessions: the Socket.IO sockets that gateways hold, and the rooms of each.
+ * Sessions: the Socket.IO sockets that gateways hold, the rooms of each, and those that may come back.
  *
- * A session is found by its gateway's link and the gateway's number for it, or by its sid.  It
- * goes with its socket, or with all of its gateway's; whoever waits for the journal meanwhile
- * keeps link, number and serial and looks again: the number may have come to stand for another,
- * or the session may have moved to another gateway.
+ *            session_new()                    session_detach()
+ *   (none) ----------------> LIVE (a socket) ----------------> AWAY (link NULL)
+ *                              |     ^                           |     ^
+ *                              |     +------ session_attach() ---+     | session_restore(): a row
+ *                              +----> (none): session_remove() <-+     | of the journal, at the start
+ *
+ * A live session is found by its gateway's link and the gateway's number for it, or by its sid; an
+ * away one by its sid only.  An away session keeps its rooms, but counts in none of them.
+ *
+ * Whoever waits for the journal meanwhile holds the session, and compares its attachment: each
+ * session_attach() gives it a new one, and what was asked for under an earlier one is not answered any more.
  */
 #ifndef HUBBUB_ROUTER_SESSION_H
 #define HUBBUB_ROUTER_SESSION_H
@@ -14,40 +21,55 @@
 
 enum {
     SID_LENGTH = 20,
+    SESSION_SECRET_LENGTH = 22, /* characters of 6 random bits: 132 bits */
+    PID_LENGTH = SID_LENGTH + SESSION_SECRET_LENGTH,
     SESSION_NAME_MAX = ROOM_NAME_MAX, /* bytes of `from` */
     SESSION_ROOMS_INLINE = 1,
     SESSION_READS_MAX = 64, /* pages that may be on their way from the journal */
 };
 
 /*
- * A socket's place in a room.  member: it counts, deliveries go to it.  wanted: the last request was to
- * join, so it may publish, though the journal may not have handed back that request yet.
+ * A socket's place in a room.  member: deliveries go to it, and it counts while its session is live.  wanted:
+ * the last request was to join, so it may publish, though the journal may not have handed back that request
+ * yet.  unconfirmed: the hello under way has not named it so far.
  */
 struct membership {
     struct room *room;
     uint64_t joined_pos;
     uint32_t pending; /* joins and leaves on their way */
-    bool member, wanted, watch;
+    bool member, wanted, watch, unconfirmed;
 };
 
 struct session {
-    struct gateway_link *link;
+    struct gateway_link *link;   /* NULL: away */
     uint64_t socket;             /* the gateway's number */
-    uint64_t serial;             /* from 1; no two sessions of a router have the same */
+    uint64_t serial;             /* from 1; no two sessions of a router have the same; its row's id */
     struct namespace *namespace; /* held */
     char *from;                  /* NULL: anonymous */
     struct membership *rooms;
     struct membership own[SESSION_ROOMS_INLINE];
+    uint64_t connected_pos; /* where it connected first */
+    uint64_t away_since;    /* ms */
+    struct session *earlier, *later;
     struct refusal_budget errors; /* hubbub:error events */
+    uint32_t generation;          /* counts the sockets that it was attached to by a client */
+    uint32_t attachment;
+    uint32_t references; /* see session_hold() */
     uint16_t room_count, room_capacity;
     uint8_t reads;
-    char sid[SID_LENGTH];
+    bool told;            /* its client may know its pid */
+    bool unsaved;         /* its rows differ from what is here */
+    bool gone;            /* removed; the memory stays for those who hold it */
+    char pid[PID_LENGTH]; /* the sid and the secret; a secret of zeros: it has no rows and can't be recovered
+                           */
 };
 
 struct sessions {
     struct table by_sid;
     uint64_t last_serial;
     struct rooms *rooms;
+    struct session *first_away, *last_away; /* by away_since */
+    uint32_t away;
 };
 
 /* What a link keeps of its sessions. */
@@ -57,12 +79,22 @@ struct session_set {
 
 static inline struct bytes session_sid(const struct session *session)
 {
-    return bytes_make(session->sid, SID_LENGTH);
+    return bytes_make(session->pid, SID_LENGTH);
+}
+
+static inline struct bytes session_secret(const struct session *session)
+{
+    return bytes_make(session->pid + SID_LENGTH, SESSION_SECRET_LENGTH);
+}
+
+static inline bool session_recoverable(const struct session *session)
+{
+    return session->pid[SID_LENGTH] != '\0';
 }
 
 void sessions_init(struct sessions *sessions, struct rooms *rooms);
 
-/* The sets must be empty. */
+/* Removes those that are away.  The sets must be empty, and nothing held. */
 void sessions_done(struct sessions *sessions);
 
 void session_set_init(struct session_set *set);
@@ -81,6 +113,20 @@ struct session *session_new(struct sessions *sessions, struct session_set *set, 
                             uint64_t socket, struct namespace *namespace, struct bytes sid,
                             struct bytes from) MUST_CHECK;
 
+/* Makes up the secret of a new session, so that it can be recovered. */
+void session_make_recoverable(struct session *session);
+
+/* What a row of the journal says of a session; bytes as in struct session. */
+struct session_row {
+    uint64_t serial, connected_pos;
+    uint32_t generation;
+    struct bytes sid, secret, from;
+};
+
+/* An away session without rooms.  NULL when the sid is known already. */
+struct session *session_restore(struct sessions *sessions, struct namespace *namespace,
+                                const struct session_row *row, uint64_t now) MUST_CHECK;
+
 /* Whether nothing of it is on its way: no join, no leave, no page of history. */
 bool session_at_rest(const struct session *session);
 
@@ -91,8 +137,28 @@ bool session_at_rest(const struct session *session);
 void session_move(struct sessions *sessions, struct session_set *from, struct session_set *to,
                   struct gateway_link *link, uint64_t socket, struct session *session);
 
-/* Leaves all its rooms and frees it. */
+/* Its socket is gone: it is away from now (ms) on, the last of them.  No page may be on its way. */
+void session_detach(struct sessions *sessions, struct session_set *set, struct session *session,
+                    uint64_t now);
+
+/*
+ * An away session gets a socket: under that number, which must be free in the set.  What was on its way is
+ * forgotten, and rooms that it had asked for only with it; unsaved is set when there were such.
+ */
+void session_attach(struct sessions *sessions, struct session_set *set, struct gateway_link *link,
+                    uint64_t socket, struct session *session);
+
+/* Leaves all its rooms; freed with the last hold.  set: of its link, NULL for an away one. */
 void session_remove(struct sessions *sessions, struct session_set *set, struct session *session);
+
+/* While something waits for the journal the memory of its session stays, even if the session is gone. */
+static inline struct session *session_hold(struct session *session)
+{
+    session->references++;
+    return session;
+}
+
+void session_release(struct session *session);
 
 /* The name that messages carry: "anon:<sid>" is written into space. */
 struct bytes session_from(const struct session *session, char space[SID_LENGTH + 5]);
@@ -103,14 +169,14 @@ struct membership *session_membership(const struct session *session, struct byte
 /* Adds one that is neither member nor wanted yet; the caller makes it so. */
 struct membership *session_add_membership(struct session *session, struct room *room);
 
-/* The socket counts in the room from now on; nothing changes but watch when it did already. */
+/* The socket is a member of the room from now on; nothing changes but watch when it was already. */
 void session_enter(struct sessions *sessions, struct session *session, struct membership *membership,
                    uint64_t pos, bool watch);
 
-/* The socket does not count any more.  The room may be gone afterwards, unless it is held. */
+/* The socket is a member no more.  The room may be gone afterwards, unless it is held. */
 void session_exit(struct sessions *sessions, struct session *session, struct membership *membership);
 
 /* Forgets a membership that is neither member nor pending; does nothing to others. */
-void session_tidy(struct session *session, struct membership *membership);
+void session_tidy(struct sessions *sessions, struct session *session, struct membership *membership);
 
 #endif

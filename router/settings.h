@@ -32,6 +32,10 @@ struct router_settings {
     uint64_t hot_messages;
     uint32_t retention_days; /* these two: of all, without an archive; 0: no bound */
     uint64_t retention_messages;
+    uint32_t recovery_window; /* ms */
+    uint32_t recovery_max_messages;
+    uint32_t recovery_max_bytes; /* of messages */
+    uint32_t max_away_sessions;
     char *archive;          /* a MongoDB connection string, and so a secret; empty: no archive */
     char *archive_database; /* NULL: see archive_client.h */
     char *archive_collection;

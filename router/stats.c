@@ -5,7 +5,9 @@
  */
 #include "router/stats.h"
 
+#include "common/clock.h"
 #include "common/memory.h"
+#include "router/archive.h"
 #include "router/inquiry.h"
 #include "router/stats_source.h"
 #include "router/stats_tree.h"
@@ -114,6 +116,7 @@ static void count(const struct stats *stats, struct stats_tree *tree)
         stats_tree_count(tree, stats->gateways.names[i].text, stats_sources_sum(&stats->gateways, i));
     stats_tree_count(tree, "hubbub_namespaces", router->namespaces.by_name.count);
     stats_tree_count(tree, "hubbub_rooms", router->rooms.table.count);
+    stats_tree_count(tree, "hubbub_sessions_away", router->sessions.away);
     stats_tree_count(tree, "hubbub_members", router->rooms.members);
 }
 
@@ -127,9 +130,12 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_count(tree, "hubbub_journal_file_bytes", journal.file_bytes);
     stats_tree_count(tree, "hubbub_journal_wal_bytes", journal.wal_bytes);
     stats_tree_count(tree, "hubbub_journal_removed_total", journal.removed);
+    stats_tree_count(tree, "hubbub_removal_seconds_count", journal.removal_steps);
     stats_tree_measure(tree, "hubbub_removal_seconds_sum", (double)journal.removal_ns_total / 1e9);
     stats_tree_measure(tree, "hubbub_removal_seconds_max", (double)journal.removal_ns_max / 1e9);
     stats_tree_count(tree, "hubbub_checkpoints_total", journal.checkpoints);
+    stats_tree_count(tree, "hubbub_session_changes_total", journal.changes);
+    stats_tree_count(tree, "hubbub_journal_rows_read_total", journal.rows_read);
     stats_tree_count(tree, "hubbub_commit_seconds_count", journal.commits);
     stats_tree_measure(tree, "hubbub_commit_seconds_sum", (double)journal.commit_ns_total / 1e9);
     stats_tree_measure(tree, "hubbub_commit_seconds_max", (double)journal.commit_ns_max / 1e9);
@@ -146,6 +152,34 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_flag(tree, "journal.storage_full", journal.storage_full);
 }
 
+static void describe_archive(const struct stats *stats, struct stats_tree *tree)
+{
+    const struct router *router = stats->router;
+    struct archive_statistics archive = {0};
+
+    if (router->archive)
+        archive_statistics(router->archive, &archive);
+    stats_tree_count(tree, "hubbub_archived_total", archive.archived + archive.known);
+    stats_tree_count(tree, "hubbub_archive_writes_total", archive.writes);
+    stats_tree_count(tree, "hubbub_archive_retries_total", archive.retries);
+    stats_tree_count(tree, "hubbub_archive_known_total", archive.known);
+    stats_tree_count(tree, "hubbub_archive_refused_total", archive.refused);
+    stats_tree_count(tree, "hubbub_archive_lag_messages", archive.lag_messages);
+    stats_tree_measure(tree, "hubbub_archive_lag_seconds", (double)archive.lag_ms / 1e3);
+    stats_tree_count(tree, "hubbub_dead_letters", journal_dead_letters(router->journal));
+    stats_tree_text(tree, "archive.state", router->archive ? archive_state_texts[archive.state] : "none");
+    stats_tree_number(tree, "archive.archived", archive.archived + archive.known);
+    stats_tree_number(tree, "archive.position", archive.position);
+    stats_tree_number(tree, "archive.noted", journal_archived_position(router->journal));
+    stats_tree_number(tree, "archive.lag.messages", archive.lag_messages);
+    stats_tree_real(tree, "archive.lag.seconds", (double)archive.lag_ms / 1e3);
+    stats_tree_number(tree, "archive.retries", archive.retries);
+    stats_tree_number(tree, "archive.dead_letters", journal_dead_letters(router->journal));
+    stats_tree_text(tree, "archive.last_error", archive.error);
+    stats_tree_real(tree, "archive.last_error_seconds_ago",
+                    archive.error_at ? (double)(clock_wall_ms() - archive.error_at) / 1e3 : 0);
+}
+
 static struct stats_tree *describe(const struct stats *stats)
 {
     const struct router *router = stats->router;
@@ -160,7 +194,8 @@ static struct stats_tree *describe(const struct stats *stats)
     stats_tree_real(tree, "uptime_seconds", (double)(loop_now(router->loop) - router->started) / 1e3);
     stats_tree_number(tree, "gateways", router->links.count);
     stats_tree_number(tree, "connections", stats_tree_metric(tree, "hubbub_connections"));
-    stats_tree_number(tree, "sockets", router->sessions.by_sid.count);
+    stats_tree_number(tree, "sockets", router->sessions.by_sid.count - router->sessions.away);
+    stats_tree_number(tree, "away", router->sessions.away);
     stats_tree_number(tree, "rooms", router->rooms.table.count);
     stats_tree_number(tree, "members", router->rooms.members);
     stats_tree_real(tree, "messages.in.per_second", in);
@@ -168,6 +203,7 @@ static struct stats_tree *describe(const struct stats *stats)
     stats_tree_real(tree, "messages.out.per_second", out);
     stats_tree_number(tree, "messages.out.total", total.out);
     describe_journal(stats, tree);
+    describe_archive(stats, tree);
     stats_tree_number(tree, "recent.messages", router->recent.count);
     stats_tree_number(tree, "recent.bytes", router->recent.bytes);
     stats_tree_labels(tree, "dropped", "hubbub_dropped_total");

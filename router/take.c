@@ -96,9 +96,9 @@ static void move(struct router *router, const struct taking *taking)
 
         session_move(&router->sessions, &taking->from->sessions, &taking->to->sessions, taking->to,
                      taking->pairs[i].ours, session);
-        membership_put_connected(router, session, 0);
+        membership_put_connected(router, session, 0, false);
         for (uint16_t room = 0; room < session->room_count; room++)
-            membership_put_joined(session, &session->rooms[room]);
+            membership_put_joined(session, &session->rooms[room], session->rooms[room].joined_pos);
     }
     router->counters.sockets_moved += taking->count;
 }

@@ -4,14 +4,16 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { faultProxy } from '../support/fault_proxy.mjs';
 import { ApartStack } from './apart.mjs';
-import { LONG, pause, run } from './run.mjs';
+import { LONG, configuration, metrics, pause, run } from './run.mjs';
 
 const DELAY = 200; // ms each way
 const STALLS = [LONG ? 8 : 6, 0.5, 2]; // seconds; the first is longer than `dead`
 
-async function behindProxies(t) {
+async function behindProxies(t, options = {}) {
   const proxies = [];
   const stack = await ApartStack.start(t, {
+    options: [await configuration(t)],
+    ...options,
     through: async (port, number) => {
       proxies[number] = await faultProxy(t, port);
       return `tcp://127.0.0.1:${proxies[number].port}`;
@@ -54,6 +56,33 @@ test('the link breaks in the middle of a batch', async (t) => {
       const broken = await Promise.all(proxies.map(async (proxy) => (await proxy.status()).broken));
       assert.ok(broken.every((count) => count > 0), `${broken} links were broken`);
       return {};
+    },
+  });
+});
+
+test('a gateway falls behind, at times by more than it can be told', async (t) => {
+  const { stack, proxies } = await behindProxies(t, { router: ['--max-unacknowledged=64 KB', '--resync-max=64 KB'] });
+  const behind = async () => (await metrics(stack)).hubbub_router_links_behind_total;
+  await run(t, {
+    stack,
+    fault: async (_, load, over) => {
+      for (let round = 0; !over(); round++) {
+        const before = await behind();
+        const proxy = proxies[round % 2];
+        await pause(1, over);
+        await proxy.command('stall down');
+        while (!over() && await behind() === before)
+          await pause(0.1, over);
+        await pause(round % 2 ? 4 : 0, over);
+        await proxy.command('resume');
+        await pause(2, over);
+      }
+      const figures = await metrics(stack);
+      const replays = (result) => figures[`hubbub_router_replays_total{result=${result}}`] ?? 0;
+      t.diagnostic(`replays: ${replays('complete')} complete, ${replays('impossible')} impossible`);
+      assert.ok(replays('complete') > proxies.length, 'a gateway was told what it had missed');
+      assert.ok(replays('impossible') > 0, 'a gateway had missed too much');
+      return null;
     },
   });
 });

@@ -36,7 +36,7 @@ class Patterns(RouterTest):
         return json.loads(refused.error)["message"]
 
     def leave(self, held):
-        held.gateway.send(("DISCONNECT", held.number, "client_close"))
+        held.gateway.send(("DISCONNECT", held.number, "client_disconnect"))
         del held.gateway.held[held.number]
         held.gateway.settle()
 

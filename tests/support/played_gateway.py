@@ -201,7 +201,7 @@ class Gateway:
             for room, (joined_pos, watch) in held.rooms.items():
                 rooms[held.namespace, room] += [held.number, joined_pos, watch]
         return [("HELLO", self.name, self.incarnation, self.epoch, self.pos, 0, "test"),
-                *(("SOCKET", held.number, held.namespace, held.sid, held.sender, 1) for held in self.held.values()),
+                *(("SOCKET", held.number, held.namespace, held.sid, held.sender, held.generation) for held in self.held.values()),
                 *(("MEMBERS", namespace, room, members) for (namespace, room), members in rooms.items()),
                 ("HELLO_END", len(self.held))]
 
@@ -271,8 +271,30 @@ class Gateway:
         request = self.ask("CONNECT", held.number, namespace, auth, "127.0.0.1")
         record = self.take("CONNECTED", where=lambda record: record.request == request)
         held.sid, held.sender = record.sid, record.sender
+        held.generation, held.pid, held.recovered = record.generation, record.pid, record.recovered
         self.held[held.number] = held
         return held
+
+    def come_back(self, pid, offset=None, namespace="/", **auth):
+        """Connects with a pid; what came before CONNECTED is the socket's: replayed, and rooms."""
+        held = self.connect(namespace, json.dumps(dict(auth, pid=pid, **({"offset": offset} if offset else {}))))
+        held.replayed = []
+        for record in list(self.records):
+            if getattr(record, "socket", 0) != held.number:
+                continue
+            if kind(record) == "EMIT" and record.flags & REPLAY:
+                held.replayed.append(json.loads(record.payload))
+            elif kind(record) == "JOINED" and record.request == 0:
+                held.rooms[record.room] = (record.joined_pos, record.watch)
+            else:
+                continue
+            self.records.remove(record)
+        return held
+
+    def lose(self, held, reason="transport close"):
+        self.send(("DISCONNECT", held.number, reason))
+        del self.held[held.number]
+        self.settle()
 
     def settle(self):
         """Everything that the router released up to now has come."""
@@ -285,6 +307,7 @@ class Socket:
         self.gateway, self.number, self.namespace = gateway, socket_number, namespace
         self.rooms = {}
         self.sender = ""
+        self.generation, self.pid, self.recovered = 1, "", 0
 
     def ask(self, name, *fields):
         return self.gateway.ask(name, self.number, *fields)

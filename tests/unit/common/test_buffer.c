@@ -3,6 +3,7 @@
 
 #include "common/buffer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,30 @@ static void every_way_of_appending_adds_its_bytes(void **state)
     buffer_append_bytes(&buffer, BYTES("|"));
     buffer_printf(&buffer, "%s-%d", "text", -7);
     assert_holds(&buffer, "<0 18446744073709551615|text--7");
+    buffer_done(&buffer);
+}
+
+static void numbers_of_every_length_are_decimal(void **state)
+{
+    static const uint64_t factors[] = {1, 2, 7, 9};
+    struct buffer buffer = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
+        uint64_t power = 1;
+
+        for (unsigned digits = 1; digits <= 19; digits++, power *= 10) {
+            for (int near = -1; near <= 1; near++) {
+                uint64_t value = power * factors[i] + (uint64_t)near;
+                char want[24];
+
+                snprintf(want, sizeof want, "%llu", (unsigned long long)value);
+                buffer_clear(&buffer);
+                buffer_append_u64(&buffer, value);
+                assert_holds(&buffer, want);
+            }
+        }
+    }
     buffer_done(&buffer);
 }
 
@@ -117,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zero_is_empty_and_done_leaves_it_usable),
         cmocka_unit_test(every_way_of_appending_adds_its_bytes),
+        cmocka_unit_test(numbers_of_every_length_are_decimal),
         cmocka_unit_test(growth_keeps_what_is_there),
         cmocka_unit_test(reserved_room_becomes_length_by_extend),
         cmocka_unit_test(room_for_nothing_is_somewhere),

@@ -31,7 +31,37 @@ static void strings_are_escaped(void **state)
         json_append_string(&out, samples[i].text);
         assert_int_equal(out.data[0], '>');
         assert_true(bytes_equal_text(bytes_make(out.data + 1, out.length - 1), samples[i].want));
+        assert_int_equal(json_string_length(samples[i].text), strlen(samples[i].want));
         buffer_done(&out);
+    }
+}
+
+/* The writer looks at eight bytes at a time. */
+static void what_needs_an_escape_is_found_at_every_place(void **state)
+{
+    enum { LENGTH = 26 };
+    static const char special[] = {'\0', '\x1f', '"', '\\'};
+
+    (void)state;
+    for (unsigned length = 1; length <= LENGTH; length++) {
+        for (unsigned at = 0; at < length; at++) {
+            for (size_t i = 0; i < sizeof special; i++) {
+                struct buffer out = {0};
+                char text[LENGTH], back[LENGTH];
+                struct json_value value;
+                size_t decoded;
+
+                memset(text, at % 2 ? ' ' : 0x7e, length);
+                text[at] = special[i];
+                json_append_string(&out, bytes_make(text, length));
+                assert_int_equal(out.length, json_string_length(bytes_make(text, length)));
+                assert_int_equal(out.length, length + 2 + (special[i] < ' ' ? 5 : 1));
+                assert_int_equal(json_scan(buffer_bytes(&out), &value), 0);
+                assert_int_equal(json_string_decode(value, back, sizeof back, &decoded), 0);
+                assert_true(bytes_equal(bytes_make(back, decoded), bytes_make(text, length)));
+                buffer_done(&out);
+            }
+        }
     }
 }
 
@@ -57,6 +87,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings_are_escaped),
+        cmocka_unit_test(what_needs_an_escape_is_found_at_every_place),
         cmocka_unit_test(every_byte_comes_back),
     };
 

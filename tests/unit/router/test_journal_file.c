@@ -127,10 +127,11 @@ static void make_version_1(struct fixture *fixture)
     fixture_sql(
         fixture,
         "CREATE TEMP TABLE saved AS SELECT room_id, namespace, name, last_seq, last_at, recent FROM room;"
-        "DROP TABLE room;"
+        "DROP TABLE room; DROP TABLE session; DROP TABLE session_room;"
         "CREATE TABLE room(room_id INTEGER PRIMARY KEY, namespace TEXT, name TEXT, last_seq INTEGER,"
         " last_at INTEGER, recent BLOB, UNIQUE(namespace, name));"
         "INSERT INTO room SELECT * FROM saved;"
+        "DROP TABLE dead_letter;"
         "DELETE FROM meta WHERE key NOT IN ('epoch', 'dedup_keys', 'indexed');"
         "PRAGMA user_version = 1");
 }
@@ -157,6 +158,10 @@ static void a_file_of_schema_1_is_brought_up_to_date(void **state)
     fixture_close(fixture);
     assert_int_equal(fixture_number(fixture, "PRAGMA user_version"), 2);
     assert_int_equal(fixture_number(fixture, "SELECT value FROM meta WHERE key = 'logged_from'"), 1290);
+    assert_int_equal(
+        fixture_number(fixture,
+                       "SELECT count(*) FROM sqlite_schema WHERE name IN ('session', 'session_room')"),
+        2);
     assert_int_equal(fixture_check_numbers(fixture), 1291);
     fixture_open(fixture);
 }

@@ -1,0 +1,171 @@
+/*
+ * Rows of sessions, from the loop's side; see rows.h.  Its one surprising rule: a full disk refuses no join
+ * and no connect.  The session then differs from its rows (unsaved), and is written whole when a commit has
+ * worked again; a router that is killed before that knows of it what it had written last.
+ */
+#include "router/rows.h"
+
+#include "common/memory.h"
+
+#include <stdlib.h>
+
+struct rows_ticket {
+    struct ticket ticket; /* must stay first */
+    struct journal_change change;
+    struct rows_ticket *next;    /* of the refused ones */
+    struct namespace *namespace; /* held, or NULL */
+    struct journal_session_room rooms[];
+};
+
+/* With room for so many rooms, and behind them for so many bytes of names. */
+static struct rows_ticket *make(enum journal_change_kind kind, uint64_t id, size_t rooms, size_t bytes)
+{
+    struct rows_ticket *rows = memory_zero(1, sizeof *rows + rooms * sizeof *rows->rooms + bytes);
+
+    rows->change.kind = kind;
+    rows->change.session.id = id;
+    rows->change.session.rooms = rows->rooms;
+    rows->ticket.entry.kind = JOURNAL_CHANGE;
+    rows->ticket.entry.change = &rows->change;
+    return rows;
+}
+
+static void free_rows(struct router *router, struct rows_ticket *rows)
+{
+    if (rows->namespace)
+        namespace_release(&router->namespaces, rows->namespace);
+    free(rows);
+}
+
+/* Adds a room, with its name at *names. */
+static void add_room(struct rows_ticket *rows, const struct membership *membership, char **names)
+{
+    struct bytes name = room_name(membership->room);
+
+    memcpy(*names, name.data, name.length);
+    rows->rooms[rows->change.session.room_count++] =
+        (struct journal_session_room){.room = bytes_make(*names, name.length),
+                                      .joined_pos = membership->joined_pos,
+                                      .watch = membership->watch};
+    *names += name.length;
+}
+
+void rows_save(struct router *router, struct session *session)
+{
+    struct rows_ticket *rows;
+    size_t bytes = 0;
+    char *names;
+
+    session->unsaved = false;
+    if (!session_recoverable(session))
+        return;
+    for (uint16_t i = 0; i < session->room_count; i++) {
+        bytes += room_name(session->rooms[i].room).length;
+        session->unsaved |= session->rooms[i].pending > 0; /* its row would be lost */
+    }
+    if (session->unsaved) {
+        router->rows_unsaved = true;
+        return;
+    }
+    rows = make(JOURNAL_SESSION_SAVE, session->serial, session->room_count, bytes);
+    rows->namespace = namespace_hold(session->namespace);
+    rows->ticket.session = session_hold(session);
+    rows->change.session.sid = session_sid(session);
+    rows->change.session.secret = session_secret(session);
+    rows->change.session.namespace = session->namespace->name;
+    rows->change.session.from = bytes_from_text(session->from);
+    rows->change.session.generation = session->generation;
+    rows->change.session.connected_pos = session->connected_pos;
+    names = (char *)(rows->rooms + session->room_count);
+    for (uint16_t i = 0; i < session->room_count; i++)
+        if (session->rooms[i].member)
+            add_room(rows, &session->rooms[i], &names);
+    router_submit_rows(router, &rows->ticket);
+}
+
+void rows_remove(struct router *router, const struct session *session)
+{
+    if (session_recoverable(session))
+        router_submit_rows(router, &make(JOURNAL_SESSION_REMOVE, session->serial, 0, 0)->ticket);
+}
+
+/* It waits for its next attempt. */
+static void keep_refused(struct router *router, struct rows_ticket *rows)
+{
+    rows->next = router->rows_refused;
+    router->rows_refused = rows;
+    router->rows_unsaved = true;
+}
+
+void rows_remove_later(struct router *router, uint64_t id)
+{
+    keep_refused(router, make(JOURNAL_SESSION_REMOVE, id, 0, 0));
+}
+
+void rows_move(struct router *router, struct session *session, const struct membership *membership)
+{
+    struct rows_ticket *rows;
+    char *names;
+
+    if (!session_recoverable(session))
+        return;
+    rows = make(JOURNAL_ROOM_MOVE, session->serial, 1, room_name(membership->room).length);
+    names = (char *)(rows->rooms + 1);
+    add_room(rows, membership, &names);
+    rows->ticket.session = session_hold(session);
+    router_submit_rows(router, &rows->ticket);
+}
+
+void rows_note(struct router *router, struct session *session, const struct ticket *ticket)
+{
+    if (ticket->entry.kind != JOURNAL_CHANGE || ticket->entry.result == 0)
+        return;
+    session->unsaved = true;
+    router->rows_unsaved = true;
+}
+
+void rows_release(struct router *router, struct ticket *ticket)
+{
+    struct rows_ticket *rows = (struct rows_ticket *)ticket;
+
+    if (ticket->session && !ticket->session->gone)
+        rows_note(router, ticket->session, ticket);
+    if (ticket->entry.result && rows->change.kind == JOURNAL_SESSION_REMOVE) {
+        keep_refused(router, rows);
+        return;
+    }
+    free_rows(router, rows);
+}
+
+void rows_retry(struct router *router)
+{
+    struct rows_ticket *rows = router->rows_refused, *next;
+    struct journal_statistics statistics;
+    struct session *session;
+    uint32_t cursor = 0;
+
+    if (!router->rows_unsaved)
+        return;
+    journal_statistics(router->journal, &statistics);
+    if (statistics.storage_full)
+        return;
+    router->rows_unsaved = false;
+    router->rows_refused = NULL;
+    for (; rows; rows = next) {
+        next = rows->next;
+        router_submit_rows(router, &rows->ticket);
+    }
+    while ((session = table_next(&router->sessions.by_sid, &cursor)))
+        if (session->unsaved)
+            rows_save(router, session);
+}
+
+void rows_done(struct router *router)
+{
+    struct rows_ticket *rows;
+
+    while ((rows = router->rows_refused)) {
+        router->rows_refused = rows->next;
+        free_rows(router, rows);
+    }
+}
