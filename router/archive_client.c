@@ -6,6 +6,8 @@
  */
 #include "router/archive_client.h"
 
+#include "router/archive_document.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -194,6 +196,8 @@ void archive_client_open(struct archive_client *client, const struct archive_pla
 
     if (!uri)
         abort(); /* it was checked */
+    if (place->patience)
+        mongoc_uri_set_option_as_int32(uri, MONGOC_URI_SOCKETTIMEOUTMS, (int32_t)place->patience);
     set_number(uri, MONGOC_URI_CONNECTTIMEOUTMS, place->timeout);
     set_number(uri, MONGOC_URI_SOCKETTIMEOUTMS, place->timeout);
     set_number(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, place->timeout);
@@ -207,6 +211,20 @@ void archive_client_open(struct archive_client *client, const struct archive_pla
     client->collection =
         mongoc_client_get_collection(client->client, database(place, uri), place->collection);
     mongoc_uri_destroy(uri);
+}
+
+int archive_client_make_indexes(struct archive_client *client, bson_error_t *reason)
+{
+    /* Named as the shells name them, so that an index made by hand is the same. */
+    bson_t *command =
+        BCON_NEW("createIndexes", BCON_UTF8(mongoc_collection_get_name(client->collection)), "indexes", "[",
+                 "{", "key", "{", ARCHIVE_FIELD_NAMESPACE, BCON_INT32(1), ARCHIVE_FIELD_ROOM, BCON_INT32(1),
+                 ARCHIVE_FIELD_SEQ, BCON_INT32(1), "}", "name", BCON_UTF8("namespace_1_room_1_seq_1"), "}",
+                 "{", "key", "{", ARCHIVE_FIELD_AT, BCON_INT32(1), "}", "name", BCON_UTF8("at_1"), "}", "]");
+    bool made = mongoc_collection_write_command_with_opts(client->collection, command, NULL, NULL, reason);
+
+    bson_destroy(command);
+    return made ? 0 : ERROR_AGAIN;
 }
 
 void archive_client_close(struct archive_client *client)
@@ -232,4 +250,13 @@ void archive_place_append_hosts(struct buffer *out, const struct archive_place *
         buffer_append_text(out, host->host_and_port);
     }
     mongoc_uri_destroy(uri);
+}
+
+void archive_copy_words(char *out, size_t size, const char *words)
+{
+    size_t i;
+
+    for (i = 0; i + 1 < size && words[i]; i++)
+        out[i] = words[i] >= ' ' && words[i] <= '~' ? words[i] : '?';
+    out[i] = 0;
 }

@@ -19,6 +19,7 @@ struct archive_place {
     const char *database;   /* NULL: the connection string's, else "hubbub" */
     const char *collection; /* of the messages */
     uint32_t timeout;       /* ms, for a connection and for an answer; the connection string's own win */
+    uint32_t patience;      /* ms, for an answer, whatever the connection string says; 0: as above */
 };
 
 struct archive_client {
@@ -40,8 +41,15 @@ int archive_place_check(const struct archive_place *place, struct buffer *error)
  */
 void archive_client_open(struct archive_client *client, const struct archive_place *place);
 
+/* Makes the indexes that are missing: (namespace, room, seq) and (at).  ERROR_AGAIN, with a reason. */
+int archive_client_make_indexes(struct archive_client *client, bson_error_t *reason) MUST_CHECK;
+
 /* A zeroed one is fine. */
 void archive_client_close(struct archive_client *client);
+
+/* Copies what libmongoc or a server says, cut to size (the terminator counted) and with ? for what is not
+ * ASCII. */
+void archive_copy_words(char *out, size_t size, const char *words);
 
 /* The hosts of a checked place, for log lines: "a:27017,b:27017", or the name of an SRV record; no secrets.
  */

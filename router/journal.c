@@ -11,6 +11,7 @@
 #include "common/memory.h"
 #include "router/journal_checkpoint.h"
 #include "router/journal_index.h"
+#include "router/journal_progress.h"
 #include "router/journal_reader.h"
 #include "router/journal_removal.h"
 
@@ -50,6 +51,7 @@ struct journal {
     /* The journal thread's, and journal_open()'s before it starts. */
     struct journal_store store;
     struct journal_index index;
+    struct journal_progress progress;
     struct journal_removal removal;
     uint64_t wal_frames;
     uint64_t pass_due; /* by the monotonic clock in ms; counts while the index lags */
@@ -63,7 +65,10 @@ struct journal {
     pthread_cond_t wake;
     struct entry_list queue, done;
     struct journal_statistics statistics;
-    uint64_t archived; /* as journal_set_archived() */
+    uint64_t committed;
+    uint64_t progress_due; /* by the monotonic clock in ms; 0 when no progress was noted */
+    pthread_cond_t follow; /* for journal_wait() */
+    bool followed, follow_end;
     bool stop, failed;
 };
 
@@ -175,10 +180,24 @@ static int commit_batch(struct journal *journal, struct entry_list *batch)
     journal->statistics.unindexed = lag + outcome.messages;
     wake = !journal->done.first;
     list_move(&journal->done, batch);
+    journal->committed = journal->store.head;
+    if (journal->followed && outcome.messages)
+        pthread_cond_signal(&journal->follow);
     pthread_mutex_unlock(&journal->mutex);
     if (wake)
         eventfd_write(journal->event, 1);
     return 0;
+}
+
+/* Lets the journal thread write the progress that was noted, some time later.  Any thread. */
+static void expect_progress(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->mutex);
+    if (!journal->progress_due) {
+        journal->progress_due = clock_monotonic_ms() + PASS_DELAY_MS;
+        pthread_cond_signal(&journal->wake);
+    }
+    pthread_mutex_unlock(&journal->mutex);
 }
 
 static int index_pass(struct journal *journal)
@@ -190,6 +209,26 @@ static int index_pass(struct journal *journal)
     pthread_mutex_lock(&journal->mutex);
     journal->statistics.unindexed = journal_index_lag(&journal->index);
     pthread_mutex_unlock(&journal->mutex);
+    return result;
+}
+
+/* Writes how far the archive got, when that is due.  What a full disk does not take is due again later. */
+static int write_progress(struct journal *journal)
+{
+    bool due;
+    int result;
+
+    pthread_mutex_lock(&journal->mutex);
+    due = journal->progress_due && clock_monotonic_ms() >= journal->progress_due;
+    if (due)
+        journal->progress_due = 0;
+    pthread_mutex_unlock(&journal->mutex);
+    if (!due)
+        return 0;
+    result = journal_progress_write(&journal->progress, &journal->store);
+    journal_removal_archived(&journal->removal, journal_progress_position(&journal->progress));
+    if (!result && journal_progress_pending(&journal->progress))
+        expect_progress(journal);
     return result;
 }
 
@@ -214,6 +253,7 @@ static int remove_some(struct journal *journal)
     nanoseconds = clock_monotonic_ns() - started;
     pthread_mutex_lock(&journal->mutex);
     show_floors(journal);
+    journal->statistics.removal_steps++;
     journal->statistics.removal_ns_total += nanoseconds;
     if (nanoseconds > journal->statistics.removal_ns_max)
         journal->statistics.removal_ns_max = nanoseconds;
@@ -238,6 +278,8 @@ static int work(struct journal *journal, struct entry_list *batch)
     if (!result && pass_is_worth_it(journal) && !journal->statistics.storage_full)
         result = index_pass(journal);
     if (!result)
+        result = write_progress(journal);
+    if (!result)
         result = remove_some(journal);
     if (!result)
         journal_checkpoint_between_commits(&journal->checkpoint, journal->file.db, journal->wal_frames,
@@ -252,6 +294,8 @@ static int idle_work(struct journal *journal)
 
     if (journal_index_lag(&journal->index) && clock_monotonic_ms() >= journal->pass_due)
         result = index_pass(journal);
+    if (!result)
+        result = write_progress(journal);
     if (!result)
         result = remove_some(journal);
     if (!result)
@@ -268,6 +312,8 @@ static bool wait_for_work(struct journal *journal)
 
     if (journal_index_lag(&journal->index) && journal->pass_due < due)
         due = journal->pass_due;
+    if (journal->progress_due && journal->progress_due < due)
+        due = journal->progress_due;
     if (due == UINT64_MAX) {
         pthread_cond_wait(&journal->wake, &journal->mutex);
         return false;
@@ -302,7 +348,6 @@ static void *run(void *argument)
     while (!result && (journal->queue.first || !journal->stop)) {
         bool due = false;
 
-        journal_removal_archived(&journal->removal, journal->archived);
         if (!journal->queue.first)
             due = wait_for_work(journal);
         let_others_add(journal);
@@ -316,6 +361,8 @@ static void *run(void *argument)
     pthread_mutex_unlock(&journal->mutex);
     if (!result && journal_index_lag(&journal->index))
         result = index_pass(journal);
+    if (!result)
+        result = journal_progress_write(&journal->progress, &journal->store);
     if (result) {
         pthread_mutex_lock(&journal->mutex);
         journal->failed = true;
@@ -396,6 +443,7 @@ static void init_locks(struct journal *journal)
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&journal->wake, &attributes);
+    pthread_cond_init(&journal->follow, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&journal->mutex, NULL);
     pthread_mutex_init(&journal->snapshot, NULL);
@@ -432,6 +480,10 @@ int journal_open(const struct journal_options *options,
         result =
             journal_removal_init(&journal->removal, &journal->store, &journal->index, &options->retention,
                                  clock_monotonic_ms(), clock_wall_ms(), message, message_size);
+    if (!result)
+        result = journal_progress_init(&journal->progress, &journal->file, message, message_size);
+    if (!result)
+        journal_removal_archived(&journal->removal, journal_progress_position(&journal->progress));
     if (!result && recent)
         result = replay_recent(journal, options, recent, argument, message, message_size);
     if (!result && options->session) {
@@ -441,7 +493,7 @@ int journal_open(const struct journal_options *options,
                                    message_size);
     }
     if (!result) {
-        journal->head = journal->store.head;
+        journal->head = journal->committed = journal->store.head;
         journal->statistics.unindexed = journal_index_lag(&journal->index);
         show_floors(journal);
         result = start_threads(journal, message, message_size);
@@ -470,6 +522,7 @@ void journal_close(struct journal *journal)
     }
     journal_checkpoint_stop(&journal->checkpoint);
     reads = journal_reader_stop(journal->reader);
+    journal_progress_done(&journal->progress);
     journal_removal_done(&journal->removal);
     journal_index_done(&journal->index);
     journal_store_done(&journal->store);
@@ -479,6 +532,7 @@ void journal_close(struct journal *journal)
     pthread_mutex_destroy(&journal->mutex);
     pthread_mutex_destroy(&journal->snapshot);
     pthread_cond_destroy(&journal->wake);
+    pthread_cond_destroy(&journal->follow);
     free(journal);
     for (; reads; reads = next) {
         next = reads->next;
@@ -505,14 +559,6 @@ uint64_t journal_tail(const struct journal *journal)
     tail = journal->statistics.logged_floor + 1;
     pthread_mutex_unlock(&locked->mutex);
     return tail;
-}
-
-void journal_set_archived(struct journal *journal, uint64_t pos)
-{
-    pthread_mutex_lock(&journal->mutex);
-    journal->archived = pos;
-    pthread_cond_signal(&journal->wake);
-    pthread_mutex_unlock(&journal->mutex);
 }
 
 void journal_submit(struct journal *journal, struct journal_entry *entry)
@@ -604,4 +650,70 @@ void journal_statistics(const struct journal *journal, struct journal_statistics
 int journal_read(struct journal *journal, struct journal_read *read)
 {
     return journal_reader_submit(journal->reader, read);
+}
+
+bool journal_wait(struct journal *journal, uint64_t pos, uint64_t milliseconds)
+{
+    uint64_t due = clock_monotonic_ms() + milliseconds;
+    struct timespec until = {(time_t)(due / 1000), (long)(due % 1000) * 1000000};
+    bool beyond;
+
+    pthread_mutex_lock(&journal->mutex);
+    journal->followed = true;
+    while (journal->committed <= pos && !journal->follow_end)
+        if (pthread_cond_timedwait(&journal->follow, &journal->mutex, &until) == ETIMEDOUT)
+            break;
+    beyond = journal->committed > pos && !journal->follow_end;
+    journal->followed = journal->follow_end = false;
+    pthread_mutex_unlock(&journal->mutex);
+    return beyond;
+}
+
+void journal_wait_end(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->mutex);
+    journal->follow_end = true;
+    pthread_cond_signal(&journal->follow);
+    pthread_mutex_unlock(&journal->mutex);
+}
+
+uint64_t journal_committed(const struct journal *journal)
+{
+    struct journal *locked = (struct journal *)journal;
+    uint64_t committed;
+
+    pthread_mutex_lock(&locked->mutex);
+    committed = journal->committed;
+    pthread_mutex_unlock(&locked->mutex);
+    return committed;
+}
+
+int journal_archived(struct journal *journal, uint64_t pos, const struct journal_letter *letters,
+                     size_t count)
+{
+    int result = journal_progress_note(&journal->progress, pos, letters, count);
+
+    if (!result)
+        expect_progress(journal);
+    return result;
+}
+
+uint64_t journal_archived_position(const struct journal *journal)
+{
+    return journal_progress_position(&((struct journal *)journal)->progress);
+}
+
+uint64_t journal_dead_letters(const struct journal *journal)
+{
+    return journal_progress_dead_letters(&((struct journal *)journal)->progress);
+}
+
+const char *journal_path(const struct journal *journal)
+{
+    return journal->file.path;
+}
+
+pthread_mutex_t *journal_snapshot(struct journal *journal)
+{
+    return &journal->snapshot;
 }

@@ -20,6 +20,7 @@
 #include "common/bytes.h"
 #include "common/error.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -161,9 +162,10 @@ struct journal_statistics {
     uint64_t commit_ns_total, commit_ns_max, commit_ns_last;
     uint64_t unindexed; /* messages committed and not yet in the room index */
     uint64_t checkpoints, file_bytes, wal_bytes;
-    uint64_t rows_read;                        /* rows and index entries that reads have looked at */
-    uint64_t logged_floor, archived_floor;     /* no such message is left at or below; see journal_tail() */
-    uint64_t removed;                          /* archived messages, since the file was made */
+    uint64_t rows_read;                    /* rows and index entries that reads have looked at */
+    uint64_t logged_floor, archived_floor; /* no such message is left at or below; see journal_tail() */
+    uint64_t removed;                      /* archived messages, since the file was made */
+    uint64_t removal_steps;
     uint64_t removal_ns_total, removal_ns_max; /* what the steps of removal took */
     bool storage_full;                         /* the last commit failed for want of space */
 };
@@ -196,9 +198,6 @@ uint64_t journal_head(const struct journal *journal);
    and archived ones may have. */
 uint64_t journal_tail(const struct journal *journal);
 
-/* The archive has every archived message up to this position. */
-void journal_set_archived(struct journal *journal, uint64_t pos);
-
 /* Hands an entry over; the batch is sent to the thread by journal_flush(), once a turn of the loop. */
 void journal_submit(struct journal *journal, struct journal_entry *entry);
 void journal_flush(struct journal *journal);
@@ -223,6 +222,41 @@ struct journal_missed_room {
     struct bytes room;
     uint64_t from; /* missed is what comes after this position */
 };
+
+/*
+ * For whoever copies the log elsewhere, from a thread of its own (journal_follower.h reads it).  Of these
+ * functions any thread may call any; journal_wait() is for one at a time.
+ */
+
+/* Waits until a position beyond pos is committed: true; false after so many ms, or after a
+   journal_wait_end(), which also ends the next wait when there is none. */
+bool journal_wait(struct journal *journal, uint64_t pos, uint64_t milliseconds);
+void journal_wait_end(struct journal *journal);
+
+/* The last committed position, which may not be given back yet. */
+uint64_t journal_committed(const struct journal *journal);
+
+/* A message that can't be copied, and why, in the words and with the number of whoever refused it. */
+enum { JOURNAL_LETTER_ERROR_MAX = 200 }; /* bytes; a longer one is cut */
+struct journal_letter {
+    uint64_t pos;
+    int code;
+    const char *error;
+};
+
+/*
+ * Says that all archived messages up to pos are copied, but for these, which go to table dead_letter.  It is
+ * written behind the commits; the position that is on disk is journal_archived_position().  ERROR_BUSY when
+ * too many letters are not written yet: nothing was noted.
+ */
+int journal_archived(struct journal *journal, uint64_t pos, const struct journal_letter *letters,
+                     size_t count) MUST_CHECK;
+uint64_t journal_archived_position(const struct journal *journal);
+uint64_t journal_dead_letters(const struct journal *journal); /* rows of that table */
+
+/* For other connections to the file: its path, and what they hold while they read. */
+const char *journal_path(const struct journal *journal);
+pthread_mutex_t *journal_snapshot(struct journal *journal);
 
 /*
  * Reads of what memory no longer has, by a thread of their own with a connection of their own.

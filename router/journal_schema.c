@@ -12,14 +12,16 @@
  * segment   older messages of a series, one run a row: with the room's id those of the archived ones, by seq;
  *           with its negative those of the second series, whose pairs are (pos, pos).
  * dedup     ids of clients that count once, by the day (bucket) of their message; id is a keyed hash.
+ * dead_letter   archived messages that MongoDB refused for good, whole, with its code and words.
  * session   who may come back, and in session_room their rooms: written with the commits, as messages are.
  * meta      epoch; dedup_keys, the keys of those hashes; indexed, the position up to which room, segment and
  * dedup hold what message says; numbered, how many archived messages were ever written up to there.  Beyond
  *           it they are brought up to date from message alone, which is why a row keeps its dedup_scope; rows
  * at or below it may be removed.  logged_floor and archived_floor, up to where logged and archived messages
  *           were, and removed, how many archived ones (journal_removal.h).  logged_from, the position at or
- * below which logged messages are in no series, because the file is older than these.  A number that is not
- *           there is 0.
+ * below which logged messages are in no series, because the file is older than these.  archived, up to where
+ * MongoDB has all archived messages; seeded, 1 when the rooms of an older archive were put in.  A number that
+ * is not there is 0.
  *
  * The second series of a room holds what no seq leads to: its logged messages.  That of the room "" holds
  * what goes to the whole namespace, archived or not.  It is there for recovery and is cut when its time is
@@ -74,6 +76,11 @@ static const struct table {
      "CREATE TABLE dedup(bucket INTEGER, id BLOB, pos INTEGER, seq INTEGER, at INTEGER,"
      " PRIMARY KEY(bucket, id)) WITHOUT ROWID",
      1, VERSION_SPAN_END, NULL},
+    {"dead_letter",
+     "CREATE TABLE dead_letter(pos INTEGER PRIMARY KEY, namespace TEXT, room TEXT, seq INTEGER,"
+     " deliver INTEGER, meta INTEGER, at INTEGER, publish_id TEXT, event TEXT, sender_sid TEXT,"
+     " sender_name TEXT, attachments BLOB, arguments TEXT, refused_at INTEGER, code INTEGER, error TEXT)",
+     2, VERSION_SPAN_END, NULL},
     {"session",
      "CREATE TABLE session(id INTEGER PRIMARY KEY, sid TEXT, secret TEXT, namespace TEXT, sender TEXT,"
      " generation INTEGER, connected_pos INTEGER)",

@@ -7,7 +7,9 @@
 
 #include "common/exit_code.h"
 #include "common/memory.h"
+#include "router/archive.h"
 #include "router/archive_reader.h"
+#include "router/archive_seed.h"
 #include "router/ask.h"
 #include "router/away.h"
 #include "router/dispatch.h"
@@ -25,7 +27,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { DRAIN_MS = 10000, LINGER_MS = 500, FAILURE_MAX = 512 };
+enum {
+    DRAIN_MS = 10000,
+    LINGER_MS = 500,
+    FAILURE_MAX = 512,
+    RECOVERY_MARGIN_MS = 120000,
+};
 
 const char *router_epoch_for(const struct router *router, const struct namespace *namespace)
 {
@@ -241,18 +248,43 @@ static unsigned abort_after(const char *what)
     return 0;
 }
 
+/*
+ * How long messages stay in the journal.  For recovery a while longer than a client may take to come back: it
+ * may have been lost for some time before anybody noticed (the gateways' ping_interval and ping_timeout).
+ */
+static struct journal_retention retention(const struct router_settings *settings)
+{
+    struct archive_place place;
+    bool archive = router_settings_archive(settings, &place);
+    uint64_t days = archive ? settings->hot_days : settings->retention_days;
+
+    return (struct journal_retention){
+        .recovery_ms = (uint64_t)settings->recovery_window + RECOVERY_MARGIN_MS,
+        .keep_ms = days * 24 * 3600 * 1000,
+        .keep_messages = archive ? settings->hot_messages : settings->retention_messages,
+        .archive = archive,
+    };
+}
+
 static int open_journal(struct router *router)
 {
     const struct router_settings *settings = router->settings;
     char *path = path_in(settings->data, "journal.sqlite");
     char message[FAILURE_MAX] = "";
-    int result = journal_open(
-        &(struct journal_options){.path = path,
-                                  .recent_bytes = settings->recent_max,
-                                  .abort_after_commits = abort_after("HUBBUB_TEST_ABORT_AFTER_COMMITS"),
-                                  .abort_after_changes = abort_after("HUBBUB_TEST_ABORT_AFTER_CHANGES"),
-                                  .session = away_restore},
-        remember, router, &router->journal, message, sizeof message);
+    struct archive_place place;
+    int result = 0;
+
+    if (router_settings_archive(settings, &place))
+        result = archive_seed(&place, path, message, sizeof message);
+    if (!result)
+        result = journal_open(
+            &(struct journal_options){.path = path,
+                                      .recent_bytes = settings->recent_max,
+                                      .retention = retention(settings),
+                                      .abort_after_commits = abort_after("HUBBUB_TEST_ABORT_AFTER_COMMITS"),
+                                      .abort_after_changes = abort_after("HUBBUB_TEST_ABORT_AFTER_CHANGES"),
+                                      .session = away_restore},
+            remember, router, &router->journal, message, sizeof message);
 
     free(path);
     if (result) {
@@ -269,6 +301,23 @@ static int open_journal(struct router *router)
         return ERROR_SYSTEM;
     }
     return 0;
+}
+
+static int open_archive(struct router *router)
+{
+    const struct router_settings *settings = router->settings;
+    struct archive_options options = {.retry_max = settings->archive_retry_max,
+                                      .batch = settings->archive_batch,
+                                      .batch_bytes = settings->archive_batch_bytes};
+    char message[FAILURE_MAX] = "";
+    int result;
+
+    if (!router_settings_archive(settings, &options.place))
+        return 0;
+    result = archive_start(&options, router->journal, &router->archive, message, sizeof message);
+    if (result)
+        log_error("can't start the archive", "error=%s", message);
+    return result;
 }
 
 static int open_archive_reader(struct router *router)
@@ -346,6 +395,8 @@ int router_start(struct router *router, const struct router_settings *settings, 
     if (!result)
         result = open_journal(router);
     if (!result)
+        result = open_archive(router);
+    if (!result)
         result = open_archive_reader(router);
     if (result)
         return result;
@@ -377,6 +428,7 @@ void router_done(struct router *router)
     archive_reader_stop(router->archive_reader);
     router->archive_reader = NULL;
     loop_watch_free(router->journal_watch);
+    archive_stop(router->archive);
     journal_close(router->journal);
     stats_free(router->stats);
     recent_done(&router->recent);

@@ -13,6 +13,7 @@
 #include "router/link.h"
 #include "router/recent.h"
 
+struct archive;
 struct archive_reader;
 struct ask;
 struct page;
@@ -26,6 +27,7 @@ struct router {
     const struct router_settings *settings;
     struct loop *loop;
     struct journal *journal;
+    struct archive *archive; /* NULL: there is none */
     struct loop_watch *journal_watch;
     struct archive_reader *archive_reader; /* NULL: there is no archive */
     struct loop_watch *archive_reader_watch;

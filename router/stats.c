@@ -5,7 +5,9 @@
  */
 #include "router/stats.h"
 
+#include "common/clock.h"
 #include "common/memory.h"
+#include "router/archive.h"
 #include "router/inquiry.h"
 #include "router/stats_source.h"
 #include "router/stats_tree.h"
@@ -127,6 +129,10 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_count(tree, "hubbub_journal_unindexed", journal.unindexed);
     stats_tree_count(tree, "hubbub_journal_file_bytes", journal.file_bytes);
     stats_tree_count(tree, "hubbub_journal_wal_bytes", journal.wal_bytes);
+    stats_tree_count(tree, "hubbub_journal_removed_total", journal.removed);
+    stats_tree_count(tree, "hubbub_removal_seconds_count", journal.removal_steps);
+    stats_tree_measure(tree, "hubbub_removal_seconds_sum", (double)journal.removal_ns_total / 1e9);
+    stats_tree_measure(tree, "hubbub_removal_seconds_max", (double)journal.removal_ns_max / 1e9);
     stats_tree_count(tree, "hubbub_checkpoints_total", journal.checkpoints);
     stats_tree_count(tree, "hubbub_session_changes_total", journal.changes);
     stats_tree_count(tree, "hubbub_journal_rows_read_total", journal.rows_read);
@@ -134,6 +140,8 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_measure(tree, "hubbub_commit_seconds_sum", (double)journal.commit_ns_total / 1e9);
     stats_tree_measure(tree, "hubbub_commit_seconds_max", (double)journal.commit_ns_max / 1e9);
     stats_tree_number(tree, "journal.head", stats->router->released);
+    stats_tree_number(tree, "journal.tail", journal.logged_floor + 1);
+    stats_tree_number(tree, "journal.removed", journal.removed);
     stats_tree_number(tree, "journal.waiting", journal.waiting);
     stats_tree_number(tree, "journal.unindexed", journal.unindexed);
     stats_tree_number(tree, "journal.commits", journal.commits);
@@ -142,6 +150,34 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_real(tree, "journal.commit_ms.maximum", (double)journal.commit_ns_max / 1e6);
     stats_tree_real(tree, "journal.commit_ms.last", (double)journal.commit_ns_last / 1e6);
     stats_tree_flag(tree, "journal.storage_full", journal.storage_full);
+}
+
+static void describe_archive(const struct stats *stats, struct stats_tree *tree)
+{
+    const struct router *router = stats->router;
+    struct archive_statistics archive = {0};
+
+    if (router->archive)
+        archive_statistics(router->archive, &archive);
+    stats_tree_count(tree, "hubbub_archived_total", archive.archived + archive.known);
+    stats_tree_count(tree, "hubbub_archive_writes_total", archive.writes);
+    stats_tree_count(tree, "hubbub_archive_retries_total", archive.retries);
+    stats_tree_count(tree, "hubbub_archive_known_total", archive.known);
+    stats_tree_count(tree, "hubbub_archive_refused_total", archive.refused);
+    stats_tree_count(tree, "hubbub_archive_lag_messages", archive.lag_messages);
+    stats_tree_measure(tree, "hubbub_archive_lag_seconds", (double)archive.lag_ms / 1e3);
+    stats_tree_count(tree, "hubbub_dead_letters", journal_dead_letters(router->journal));
+    stats_tree_text(tree, "archive.state", router->archive ? archive_state_texts[archive.state] : "none");
+    stats_tree_number(tree, "archive.archived", archive.archived + archive.known);
+    stats_tree_number(tree, "archive.position", archive.position);
+    stats_tree_number(tree, "archive.noted", journal_archived_position(router->journal));
+    stats_tree_number(tree, "archive.lag.messages", archive.lag_messages);
+    stats_tree_real(tree, "archive.lag.seconds", (double)archive.lag_ms / 1e3);
+    stats_tree_number(tree, "archive.retries", archive.retries);
+    stats_tree_number(tree, "archive.dead_letters", journal_dead_letters(router->journal));
+    stats_tree_text(tree, "archive.last_error", archive.error);
+    stats_tree_real(tree, "archive.last_error_seconds_ago",
+                    archive.error_at ? (double)(clock_wall_ms() - archive.error_at) / 1e3 : 0);
 }
 
 static struct stats_tree *describe(const struct stats *stats)
@@ -167,6 +203,7 @@ static struct stats_tree *describe(const struct stats *stats)
     stats_tree_real(tree, "messages.out.per_second", out);
     stats_tree_number(tree, "messages.out.total", total.out);
     describe_journal(stats, tree);
+    describe_archive(stats, tree);
     stats_tree_number(tree, "recent.messages", router->recent.count);
     stats_tree_number(tree, "recent.bytes", router->recent.bytes);
     stats_tree_labels(tree, "dropped", "hubbub_dropped_total");

@@ -29,12 +29,12 @@ while True:
 
 
 class Bench(unittest.TestCase):
-    def run_scenarios(self, scenarios):
+    def run_scenarios(self, scenarios, *options):
         """Runs one short round of each; returns what was printed, and the figures."""
         with tempfile.TemporaryDirectory(prefix='hubbub-bench-') as folder:
             result = pathlib.Path(folder) / 'result.json'
             done = subprocess.run([TOP / 'tests' / 'bench' / 'run', '--build', BUILD, '--scenario', scenarios, '--rounds', '1',
-                                   '--seconds', '0.3', '--json', result], capture_output=True, text=True, timeout=HANG,
+                                   '--seconds', '0.3', '--json', result, *options], capture_output=True, text=True, timeout=HANG,
                                   check=False)
             if 'syncing costs nothing' in done.stdout:
                 self.skipTest('the build folder is in memory')
@@ -78,6 +78,20 @@ class Bench(unittest.TestCase):
             self.assertGreater(only['acknowledged_per_s'], 0)
             self.assertGreater(only['threads']['router journal'], 0)
         self.assertRegex(printed, r'kept-rate: p99 .* times that of a 4 KB append with fdatasync .*(below|NOT BELOW) 5\n')
+
+    def test_the_archive_catches_up(self):
+        printed, figures = self.run_scenarios('archived-rate,catch-up', '--messages=2000')
+        if 'catch-up' not in figures['rounds']:
+            self.assertRegex(printed, r'SKIPPED: catch-up: no .*nx-27017\n')
+            self.skipTest('nx-27017 is not installed')
+        for scenario in ('archived-rate', 'catch-up'):
+            (only,) = figures['rounds'][scenario]['hubbub']
+            self.assert_complete(only, 50)
+            self.assertGreater(only['threads']['nx-27017'], 0)
+        self.assertGreater(only['piled'], 1000)  # of them a few were on their way when it went away
+        self.assertGreater(only['threads']['router archive'], 0)
+        self.assertRegex(printed, r'archived-rate: when the last of [\d,]+ was acknowledged [\d,]+ were not in the archive\n')
+        self.assertRegex(printed, r'catch-up: [\d,]+ messages waited and left at [\d,]+ a second\n')
 
     def test_refused_messages_make_it_fail(self):
         with tempfile.TemporaryDirectory(prefix='hubbub-bench-') as folder:

@@ -131,6 +131,7 @@ static void make_version_1(struct fixture *fixture)
         "CREATE TABLE room(room_id INTEGER PRIMARY KEY, namespace TEXT, name TEXT, last_seq INTEGER,"
         " last_at INTEGER, recent BLOB, UNIQUE(namespace, name));"
         "INSERT INTO room SELECT * FROM saved;"
+        "DROP TABLE dead_letter;"
         "DELETE FROM meta WHERE key NOT IN ('epoch', 'dedup_keys', 'indexed');"
         "PRAGMA user_version = 1");
 }

@@ -1,0 +1,336 @@
+/*
+ * The archive's thread; see archive.h.  It owns the follower, the client and the batch under way; router.c
+ * starts and stops it, stats.c asks it.  Its one surprising rule: what MongoDB's calls may hold up for long
+ * is never waited for, so at the end the thread may be left behind; then it finds stop set and only frees
+ * what is its own.
+ */
+#include "router/archive.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/random.h"
+#include "router/archive_batch.h"
+#include "router/journal_follower.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    RETRY_FIRST_MS = 100,
+    RETRY_DOUBLINGS_MAX = 16,
+    GATHER_MS = 20,  /* how long the first message of a batch waits for company: saves both sides work */
+    IDLE_MS = 60000, /* how long to wait at most for the next message */
+    STOP_MS = 1000,
+};
+
+const char *const archive_state_texts[ARCHIVE_STATES] = {
+    [ARCHIVE_CONNECTING] = "connecting",
+    [ARCHIVE_FOLLOWING] = "following",
+    [ARCHIVE_RETRYING] = "retrying",
+};
+
+struct archive {
+    struct archive_options options;
+    struct journal *journal;
+    char epoch[JOURNAL_EPOCH_LENGTH + 1];
+    pthread_t thread;
+
+    /* The thread's. */
+    struct journal_follower *follower;
+    struct archive_client client;
+    struct archive_batch batch;
+    uint64_t reached;  /* the position that the batch leads to */
+    bool indexed;      /* the indexes are there, or can't be made */
+    unsigned failures; /* in a row */
+    uint64_t failing_since;
+
+    /* Guarded by mutex. */
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool stop;
+    uint64_t first_at; /* of the batch under way; 0 for none */
+    struct archive_statistics statistics;
+};
+
+static bool stopped(struct archive *archive)
+{
+    bool stop;
+
+    pthread_mutex_lock(&archive->mutex);
+    stop = archive->stop;
+    pthread_mutex_unlock(&archive->mutex);
+    return stop;
+}
+
+/* Waits so long, or until it has to stop. */
+static void rest(struct archive *archive, uint64_t milliseconds)
+{
+    uint64_t due = clock_monotonic_ms() + milliseconds;
+    struct timespec until = {(time_t)(due / 1000), (long)(due % 1000) * 1000000};
+
+    pthread_mutex_lock(&archive->mutex);
+    while (!archive->stop)
+        if (pthread_cond_timedwait(&archive->wake, &archive->mutex, &until) == ETIMEDOUT)
+            break;
+    pthread_mutex_unlock(&archive->mutex);
+}
+
+/* The pause after so many failures in a row: twice the last one, and anything between half of it and all. */
+static uint64_t pause_after(unsigned failures, uint64_t longest)
+{
+    unsigned doublings = failures - 1 < RETRY_DOUBLINGS_MAX ? failures - 1 : RETRY_DOUBLINGS_MAX;
+    uint64_t pause = (uint64_t)RETRY_FIRST_MS << doublings;
+
+    if (pause > longest)
+        pause = longest;
+    return pause / 2 + random_u64() % (pause / 2 + 1);
+}
+
+static void note_failure(struct archive *archive, const char *error)
+{
+    pthread_mutex_lock(&archive->mutex);
+    if (archive->statistics.state == ARCHIVE_FOLLOWING)
+        archive->statistics.state = ARCHIVE_RETRYING;
+    archive->statistics.retries++;
+    archive->statistics.error_at = clock_wall_ms();
+    archive_copy_words(archive->statistics.error, sizeof archive->statistics.error, error);
+    pthread_mutex_unlock(&archive->mutex);
+}
+
+/* A failure that may pass: says so once, drops the client, and waits. */
+static void fail(struct archive *archive, const char *error)
+{
+    if (archive->failures++ == 0) {
+        archive->failing_since = clock_monotonic_ms();
+        log_warn("the archive is out of reach: messages stay in the journal", "error=%s", error);
+    }
+    note_failure(archive, error);
+    archive_client_close(&archive->client);
+    rest(archive, pause_after(archive->failures, archive->options.retry_max));
+}
+
+static void succeed(struct archive *archive)
+{
+    if (archive->failures)
+        log_info("the archive is within reach", "after_ms=%llu retries=%u",
+                 (unsigned long long)(clock_monotonic_ms() - archive->failing_since), archive->failures);
+    archive->failures = 0;
+    pthread_mutex_lock(&archive->mutex);
+    archive->statistics.state = ARCHIVE_FOLLOWING;
+    pthread_mutex_unlock(&archive->mutex);
+}
+
+/* Whether the server understood, and just won't. */
+static bool is_refusal(const bson_error_t *error)
+{
+    return error->domain == MONGOC_ERROR_SERVER && !archive_code_passes(error->code);
+}
+
+static int connect_to_server(struct archive *archive)
+{
+    bson_error_t reason = {0};
+
+    archive_client_open(&archive->client, &archive->options.place);
+    if (!archive->indexed && archive_client_make_indexes(&archive->client, &reason)) {
+        if (!is_refusal(&reason)) {
+            fail(archive, reason.message);
+            return ERROR_AGAIN;
+        }
+        log_warn("the archive's indexes can't be made: reading from it will be slow", "code=%u error=%s",
+                 reason.code, reason.message);
+    }
+    archive->indexed = true;
+    if (archive->batch.count == 0)
+        succeed(archive); /* otherwise the batch will show */
+    return 0;
+}
+
+static void take_row(void *argument, const struct journal_message *message)
+{
+    struct archive *archive = argument;
+
+    if (message->class == MESSAGE_ARCHIVED)
+        archive_batch_add(&archive->batch, message, bytes_from_text(archive->epoch));
+}
+
+/* Reads the next rows; a batch may stay empty although the position goes on. */
+static int fill(struct archive *archive)
+{
+    struct journal_follower_limits limits = {archive->options.batch, archive->options.batch_bytes};
+    int result = journal_follower_read(archive->follower, archive->reached, &limits, take_row, archive,
+                                       &archive->reached);
+
+    if (result) {
+        archive_batch_clear(&archive->batch);
+        fail(archive, "the journal can't be read");
+        return result;
+    }
+    pthread_mutex_lock(&archive->mutex);
+    archive->first_at = archive->batch.count ? archive->batch.first_at : 0;
+    pthread_mutex_unlock(&archive->mutex);
+    return 0;
+}
+
+static void log_letters(const struct journal_letter *letters, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        log_error("MongoDB refuses a message for good: it is in table dead_letter", "pos=%llu code=%d",
+                  (unsigned long long)letters[i].pos, letters[i].code);
+}
+
+/* Everything up to `reached` is settled: the journal may know. */
+static int note_progress(struct archive *archive)
+{
+    struct archive_batch *batch = &archive->batch;
+    struct journal_letter *letters = memory_new((batch->refused + 1) * sizeof *letters);
+    int result;
+
+    archive_batch_letters(batch, letters);
+    result = journal_archived(archive->journal, archive->reached, letters, batch->refused);
+    if (!result) {
+        log_letters(letters, batch->refused);
+        pthread_mutex_lock(&archive->mutex);
+        archive->statistics.archived += batch->stored;
+        archive->statistics.known += batch->known;
+        archive->statistics.refused += batch->refused;
+        archive->statistics.writes += batch->count > 0;
+        archive->statistics.position = archive->reached;
+        archive->first_at = 0;
+        pthread_mutex_unlock(&archive->mutex);
+        archive_batch_clear(batch);
+    }
+    free(letters);
+    return result;
+}
+
+/* Sends the batch, and says what became of it. */
+static void send_batch(struct archive *archive)
+{
+    bson_error_t reason = {0};
+    int result = archive_batch_send(&archive->batch, &archive->client, &reason);
+
+    if (stopped(archive))
+        return;
+    if (result) {
+        fail(archive, reason.message);
+        return;
+    }
+    succeed(archive);
+    while (note_progress(archive) && !stopped(archive))
+        rest(archive, RETRY_FIRST_MS); /* for the journal to write the letters that it has */
+}
+
+/* Waits for messages beyond the position, and a little longer for a few more. */
+static void wait_for_messages(struct archive *archive)
+{
+    if (journal_wait(archive->journal, archive->reached, IDLE_MS) &&
+        journal_committed(archive->journal) - archive->reached < archive->options.batch)
+        rest(archive, GATHER_MS);
+}
+
+static void turn(struct archive *archive)
+{
+    uint64_t before = archive->reached;
+
+    if (archive->batch.count == 0 && fill(archive))
+        return;
+    if (!archive->client.client && connect_to_server(archive))
+        return;
+    if (archive->batch.count)
+        send_batch(archive);
+    else if (archive->reached != before)
+        (void)!note_progress(archive); /* of no letters, so it is noted */
+    else
+        wait_for_messages(archive);
+}
+
+static void *run(void *argument)
+{
+    struct archive *archive = argument;
+
+    pthread_setname_np(pthread_self(), "archive");
+    while (!stopped(archive))
+        turn(archive);
+    archive_client_close(&archive->client);
+    archive_batch_done(&archive->batch);
+    journal_follower_close(archive->follower);
+    return NULL;
+}
+
+static void start_thread(struct archive *archive)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    sigset_t all, old;
+
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    if (pthread_create(&archive->thread, NULL, run, archive))
+        abort();
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+int archive_start(const struct archive_options *options, struct journal *journal, struct archive **out,
+                  char *message, size_t message_size)
+{
+    struct archive *archive = memory_zero(1, sizeof *archive);
+    pthread_condattr_t attributes;
+    int result = journal_follower_open(journal, &archive->follower, message, message_size);
+
+    if (result) {
+        free(archive);
+        return result;
+    }
+    archive->options = *options;
+    archive->journal = journal;
+    memcpy(archive->epoch, journal_epoch(journal), sizeof archive->epoch);
+    archive->reached = archive->statistics.position = journal_archived_position(journal);
+    pthread_mutex_init(&archive->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&archive->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    start_thread(archive);
+    *out = archive;
+    return 0;
+}
+
+void archive_stop(struct archive *archive)
+{
+    struct timespec until;
+
+    if (!archive)
+        return;
+    pthread_mutex_lock(&archive->mutex);
+    archive->stop = true;
+    pthread_cond_signal(&archive->wake);
+    pthread_mutex_unlock(&archive->mutex);
+    journal_wait_end(archive->journal);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_MS / 1000;
+    if (pthread_clockjoin_np(archive->thread, NULL, CLOCK_MONOTONIC, &until)) {
+        log_warn("MongoDB holds the archive's thread up: it is left behind");
+        pthread_detach(archive->thread);
+        return;
+    }
+    pthread_mutex_destroy(&archive->mutex);
+    pthread_cond_destroy(&archive->wake);
+    free(archive);
+}
+
+void archive_statistics(struct archive *archive, struct archive_statistics *out)
+{
+    uint64_t committed = journal_committed(archive->journal);
+    uint64_t now = clock_wall_ms();
+
+    pthread_mutex_lock(&archive->mutex);
+    *out = archive->statistics;
+    if (archive->first_at && now > archive->first_at)
+        out->lag_ms = now - archive->first_at;
+    pthread_mutex_unlock(&archive->mutex);
+    out->lag_messages = committed > out->position ? committed - out->position : 0;
+}
