@@ -233,19 +233,19 @@ static char *path_in(const char *folder, const char *name)
     return path;
 }
 
-/* After how many of these to abort; 0 for never. */
-static unsigned abort_after(const char *what)
+/* A number that fault tests may set in the environment, else the fallback. */
+static unsigned test_hook(const char *name, unsigned fallback)
 {
 #ifdef HUBBUB_TEST_HOOKS
-    const char *value = getenv(what);
+    const char *value = getenv(name);
     unsigned long long number;
 
     if (value && bytes_parse_u64(bytes_from_text(value), &number) == 0)
         return (unsigned)number;
 #else
-    (void)what;
+    (void)name;
 #endif
-    return 0;
+    return fallback;
 }
 
 /*
@@ -259,7 +259,8 @@ static struct journal_retention retention(const struct router_settings *settings
     uint64_t days = archive ? settings->hot_days : settings->retention_days;
 
     return (struct journal_retention){
-        .recovery_ms = (uint64_t)settings->recovery_window + RECOVERY_MARGIN_MS,
+        .recovery_ms = (uint64_t)settings->recovery_window +
+                       test_hook("HUBBUB_TEST_RECOVERY_MARGIN_MS", RECOVERY_MARGIN_MS),
         .keep_ms = days * 24 * 3600 * 1000,
         .keep_messages = archive ? settings->hot_messages : settings->retention_messages,
         .archive = archive,
@@ -281,8 +282,8 @@ static int open_journal(struct router *router)
             &(struct journal_options){.path = path,
                                       .recent_bytes = settings->recent_max,
                                       .retention = retention(settings),
-                                      .abort_after_commits = abort_after("HUBBUB_TEST_ABORT_AFTER_COMMITS"),
-                                      .abort_after_changes = abort_after("HUBBUB_TEST_ABORT_AFTER_CHANGES"),
+                                      .abort_after_commits = test_hook("HUBBUB_TEST_ABORT_AFTER_COMMITS", 0),
+                                      .abort_after_changes = test_hook("HUBBUB_TEST_ABORT_AFTER_CHANGES", 0),
                                       .session = away_restore},
             remember, router, &router->journal, message, sizeof message);
 
