@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -97,10 +96,7 @@ static void note_failure(struct archive *archive, const char *error)
         archive->statistics.state = ARCHIVE_RETRYING;
     archive->statistics.retries++;
     archive->statistics.error_at = clock_wall_ms();
-    snprintf(archive->statistics.error, sizeof archive->statistics.error, "%s", error);
-    for (char *c = archive->statistics.error; *c; c++)
-        if (*c < ' ' || *c > '~')
-            *c = '?';
+    archive_copy_words(archive->statistics.error, sizeof archive->statistics.error, error);
     pthread_mutex_unlock(&archive->mutex);
 }
 

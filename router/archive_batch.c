@@ -10,7 +10,6 @@
 #include "common/memory.h"
 #include "router/archive_document.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -126,7 +125,7 @@ static void refuse(struct archive_batch *batch, struct archive_item *item, uint3
 {
     item->state = ITEM_REFUSED;
     item->code = (int)code;
-    snprintf(item->error, sizeof item->error, "%s", error);
+    archive_copy_words(item->error, sizeof item->error, error);
     batch->refused++;
 }
 

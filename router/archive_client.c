@@ -251,3 +251,12 @@ void archive_place_append_hosts(struct buffer *out, const struct archive_place *
     }
     mongoc_uri_destroy(uri);
 }
+
+void archive_copy_words(char *out, size_t size, const char *words)
+{
+    size_t i;
+
+    for (i = 0; i + 1 < size && words[i]; i++)
+        out[i] = words[i] >= ' ' && words[i] <= '~' ? words[i] : '?';
+    out[i] = 0;
+}

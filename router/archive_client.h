@@ -47,6 +47,10 @@ int archive_client_make_indexes(struct archive_client *client, bson_error_t *rea
 /* A zeroed one is fine. */
 void archive_client_close(struct archive_client *client);
 
+/* Copies what libmongoc or a server says, cut to size (the terminator counted) and with ? for what is not
+ * ASCII. */
+void archive_copy_words(char *out, size_t size, const char *words);
+
 /* The hosts of a checked place, for log lines: "a:27017,b:27017", or the name of an SRV record; no secrets.
  */
 void archive_place_append_hosts(struct buffer *out, const struct archive_place *place);

@@ -253,6 +253,7 @@ static int remove_some(struct journal *journal)
     nanoseconds = clock_monotonic_ns() - started;
     pthread_mutex_lock(&journal->mutex);
     show_floors(journal);
+    journal->statistics.removal_steps++;
     journal->statistics.removal_ns_total += nanoseconds;
     if (nanoseconds > journal->statistics.removal_ns_max)
         journal->statistics.removal_ns_max = nanoseconds;

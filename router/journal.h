@@ -161,9 +161,10 @@ struct journal_statistics {
     uint64_t commit_ns_total, commit_ns_max, commit_ns_last;
     uint64_t unindexed; /* messages committed and not yet in the room index */
     uint64_t checkpoints, file_bytes, wal_bytes;
-    uint64_t rows_read;                        /* rows and index entries that reads have looked at */
-    uint64_t logged_floor, archived_floor;     /* no such message is left at or below; see journal_tail() */
-    uint64_t removed;                          /* archived messages, since the file was made */
+    uint64_t rows_read;                    /* rows and index entries that reads have looked at */
+    uint64_t logged_floor, archived_floor; /* no such message is left at or below; see journal_tail() */
+    uint64_t removed;                      /* archived messages, since the file was made */
+    uint64_t removal_steps;
     uint64_t removal_ns_total, removal_ns_max; /* what the steps of removal took */
     bool storage_full;                         /* the last commit failed for want of space */
 };

@@ -23,6 +23,8 @@ enum {
     REST = 4,             /* times as long as a step took */
     PAUSE_MS = 100,       /* after a step that left nothing to do */
     FULL_PAUSE_MS = 1000, /* after one for which there was no space */
+    PIECE_MIN = 8,        /* rows of a step that are removed together */
+    PIECE_MAX = 64,
     AGE_CHECK_MS = 60000, /* the wall clock is asked at least so often when something waits for its age */
 };
 
@@ -163,12 +165,6 @@ static int touch_by_name(struct journal_removal *removal, struct bytes namespace
     return result;
 }
 
-static int remove_row(struct journal_removal *removal, uint64_t pos)
-{
-    sqlite3_bind_int64(removal->remove, 1, (sqlite3_int64)pos);
-    return journal_step(removal->remove);
-}
-
 /* What becomes of one row. */
 enum fate { FATE_STAYS, FATE_LEAVES, FATE_LATER /* the step ends before it */ };
 
@@ -234,40 +230,73 @@ static void read_row(sqlite3_stmt *statement, struct journal_message *out)
 
 /* A part of the log that a step looks at. */
 struct stretch {
-    uint64_t floor, end; /* rows above floor and up to end */
+    uint64_t floor, end;      /* rows above floor and up to end */
+    enum message_class class; /* of those that leave */
     int (*judge)(struct journal_removal *removal, const struct journal_message *row, uint64_t now,
                  enum fate *fate);
+    unsigned looked, left; /* rows of the step so far */
+    bool over;             /* no more of it in this step */
 };
 
-/* Moves the stretch's floor up as far as the step's limits allow. */
+/* Judges the next rows, at most that many, and moves the floor over them. */
+static int judge_some(struct journal_removal *removal, struct stretch *stretch, unsigned count, uint64_t now)
+{
+    while (count-- && !stretch->over) {
+        int rc = sqlite3_step(removal->rows), result;
+        enum fate fate = FATE_STAYS;
+        struct journal_message row;
+
+        if (rc == SQLITE_DONE) {
+            stretch->floor = stretch->end;
+            stretch->over = true;
+            return 0;
+        }
+        if (rc != SQLITE_ROW)
+            return journal_error(removal->store->file->db);
+        read_row(removal->rows, &row);
+        result = stretch->judge(removal, &row, now, &fate);
+        if (result)
+            return result;
+        stretch->over = fate == FATE_LATER;
+        if (stretch->over)
+            return 0;
+        stretch->floor = row.pos;
+        stretch->left += fate == FATE_LEAVES;
+        stretch->over = ++stretch->looked == JOURNAL_STEP_LOOKED || stretch->left == JOURNAL_STEP_REMOVED;
+    }
+    return 0;
+}
+
+static int remove_rows(struct journal_removal *removal, const struct stretch *stretch, uint64_t floor)
+{
+    sqlite3_bind_int64(removal->remove, 1, (sqlite3_int64)floor);
+    sqlite3_bind_int64(removal->remove, 2, (sqlite3_int64)stretch->floor);
+    sqlite3_bind_int(removal->remove, 3, (int)stretch->class);
+    return journal_step(removal->remove);
+}
+
+/* Moves the stretch's floor up as far as the step's limits allow.  Rows go in pieces, small ones at first:
+   how long they take is known only afterwards, and large messages take long. */
 static int sweep(struct journal_removal *removal, struct stretch *stretch, uint64_t now)
 {
-    uint64_t until = clock_monotonic_ns() + (uint64_t)STEP_US * 1000;
-    unsigned looked = 0, left = 0;
-    enum fate fate = FATE_STAYS;
-    int rc, result = 0;
+    uint64_t started = clock_monotonic_ns();
+    unsigned piece = PIECE_MIN;
+    int result = 0;
 
     sqlite3_bind_int64(removal->rows, 1, (sqlite3_int64)stretch->floor);
     sqlite3_bind_int64(removal->rows, 2, (sqlite3_int64)stretch->end);
-    while ((rc = sqlite3_step(removal->rows)) == SQLITE_ROW) {
-        struct journal_message row;
+    while (!result && !stretch->over) {
+        uint64_t floor = stretch->floor;
+        unsigned left = stretch->left;
 
-        read_row(removal->rows, &row);
-        result = stretch->judge(removal, &row, now, &fate);
-        if (!result && fate == FATE_LEAVES) {
-            result = remove_row(removal, row.pos);
-            left++;
-        }
-        if (result || fate == FATE_LATER)
-            break;
-        stretch->floor = row.pos;
-        if (left == JOURNAL_STEP_REMOVED || ++looked == JOURNAL_STEP_LOOKED || clock_monotonic_ns() >= until)
-            break;
+        result = judge_some(removal, stretch, piece, now);
+        if (!result && stretch->left > left)
+            result = remove_rows(removal, stretch, floor);
+        if (clock_monotonic_ns() - started >= (uint64_t)STEP_US * 1000)
+            stretch->over = true;
+        else if (piece < PIECE_MAX)
+            piece *= 2;
     }
-    if (!result && rc == SQLITE_DONE)
-        stretch->floor = stretch->end;
-    if (!result && rc != SQLITE_DONE && rc != SQLITE_ROW)
-        result = journal_error(removal->store->file->db);
     sqlite3_reset(removal->rows);
     return result;
 }
@@ -359,14 +388,20 @@ static int step(struct journal_removal *removal, struct stretch *stretch, const 
 
 static int step_logged(struct journal_removal *removal, uint64_t now)
 {
-    struct stretch stretch = {removal->logged_floor, logged_end(removal), judge_logged};
+    struct stretch stretch = {.floor = removal->logged_floor,
+                              .end = logged_end(removal),
+                              .class = MESSAGE_LOGGED,
+                              .judge = judge_logged};
 
     return step(removal, &stretch, "logged_floor", &removal->logged_floor, now);
 }
 
 static int step_archived(struct journal_removal *removal, uint64_t now)
 {
-    struct stretch stretch = {removal->archived_floor, archived_end(removal), judge_archived};
+    struct stretch stretch = {.floor = removal->archived_floor,
+                              .end = archived_end(removal),
+                              .class = MESSAGE_ARCHIVED,
+                              .judge = judge_archived};
 
     removal->oldest_at = 0;
     return step(removal, &stretch, "archived_floor", &removal->archived_floor, now);
@@ -455,7 +490,8 @@ int journal_removal_init(struct journal_removal *removal, struct journal_store *
                              "WHERE pos > ?1 AND pos <= ?2 ORDER BY pos",
                              &removal->rows);
     if (!result)
-        result = journal_prepare(file->db, "DELETE FROM message WHERE pos = ?1", &removal->remove);
+        result = journal_prepare(file->db, "DELETE FROM message WHERE pos > ?1 AND pos <= ?2 AND class = ?3",
+                                 &removal->remove);
     if (!result)
         result = journal_prepare(file->db,
                                  "UPDATE room SET removed_seq = max(ifnull(removed_seq, 0), ?2), "

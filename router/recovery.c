@@ -73,9 +73,10 @@ struct recovery {
     struct router *router;
     struct session *fresh, *old; /* held */
     struct gateway_link *link;   /* held */
+    struct namespace *namespace; /* held: the read's */
     uint64_t request;
-    uint64_t offset; /* 0: none */
-    uint64_t from;   /* what is read begins behind it */
+    uint64_t offset;                   /* 0: none */
+    struct journal_missed_room *rooms; /* of the read; behind them their names */
     unsigned attempts;
     size_t auth_length;
     char auth[];
@@ -286,6 +287,8 @@ static bool fits(const struct router *router, struct walk walk)
 static void free_recovery(struct recovery *recovery)
 {
     journal_read_free(&recovery->read);
+    free(recovery->rooms);
+    namespace_release(&recovery->router->namespaces, recovery->namespace);
     session_release(recovery->old);
     session_release(recovery->fresh);
     link_release(recovery->link);
@@ -417,17 +420,59 @@ static void on_read(struct journal_read *read, void *argument)
     read_next(router);
 }
 
+/* The rooms that may have something, and what is found under the session's own sid. */
+static size_t list_rooms(struct recovery *recovery)
+{
+    const struct session *old = recovery->old;
+    size_t bytes = 0, count = 0;
+    char *names;
+
+    for (uint16_t i = 0; i < old->room_count; i++)
+        bytes += room_name(old->rooms[i].room).length;
+    free(recovery->rooms);
+    recovery->rooms = memory_new((old->room_count + (size_t)1) * sizeof *recovery->rooms + bytes);
+    names = (char *)(recovery->rooms + old->room_count + 1);
+    recovery->rooms[count++] =
+        (struct journal_missed_room){session_sid(old), start_after(recovery, old->connected_pos)};
+    for (uint16_t i = 0; i < old->room_count; i++) {
+        const struct membership *membership = &old->rooms[i];
+        uint64_t start = start_after(recovery, membership->joined_pos);
+        struct bytes name = room_name(membership->room);
+
+        if (!membership->member || membership->room->last_pos <= start)
+            continue;
+        memcpy(names, name.data, name.length);
+        recovery->rooms[count++] = (struct journal_missed_room){bytes_make(names, name.length), start};
+        names += name.length;
+    }
+    return count;
+}
+
+/* Its own messages are read, too, and passed over: so it may be somewhat more than can be replayed. */
+static void describe_read(struct recovery *recovery)
+{
+    const struct router *router = recovery->router;
+    size_t count = list_rooms(recovery);
+
+    recovery->read =
+        (struct journal_read){.kind = JOURNAL_READ_MISSED,
+                              .namespace = recovery->namespace->name,
+                              .room_count = count,
+                              .rooms = recovery->rooms,
+                              .namespace_from = start_after(recovery, recovery->old->connected_pos),
+                              .limit = router->settings->recovery_max_messages * 2,
+                              .last = router->released,
+                              .max_bytes = router->settings->recovery_max_bytes * 2ULL,
+                              .done = on_read,
+                              .argument = recovery};
+}
+
 static void read_next(struct router *router)
 {
     struct recovery *recovery;
 
     while ((recovery = router->recoveries) && router->recovery_reads < READS_MAX) {
-        recovery->read = (struct journal_read){.kind = JOURNAL_READ_RANGE,
-                                               .first = recovery->from + 1,
-                                               .last = router->released,
-                                               .max_bytes = router->settings->resync_max,
-                                               .done = on_read,
-                                               .argument = recovery};
+        describe_read(recovery);
         if (journal_read(router->journal, &recovery->read))
             return; /* others have taken its places; each that ends makes room */
         router->recoveries = recovery->next;
@@ -441,11 +486,6 @@ static bool start_read(struct recovery *recovery)
     struct router *router = recovery->router;
 
     journal_read_free(&recovery->read);
-    recovery->from = earliest(recovery);
-    if (recovery->from + 1 < journal_tail(router->journal)) {
-        fail(recovery, UNREADABLE);
-        return false;
-    }
     if (router->recoveries_waiting >= WAITING_MAX || ++recovery->attempts > ATTEMPTS_MAX) {
         fail(recovery, BUSY);
         return false;
@@ -502,6 +542,7 @@ bool recovery_begin(struct router *router, struct session *fresh, const struct w
     recovery->fresh = session_hold(fresh);
     recovery->old = session_hold(old);
     recovery->link = link_hold(fresh->link);
+    recovery->namespace = namespace_hold(old->namespace);
     recovery->request = record->request;
     recovery->offset = offset;
     recovery->auth_length = record->auth.length;

@@ -27,7 +27,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { DRAIN_MS = 10000, LINGER_MS = 500, FAILURE_MAX = 512 };
+enum {
+    DRAIN_MS = 10000,
+    LINGER_MS = 500,
+    FAILURE_MAX = 512,
+    RECOVERY_MARGIN_MS = 120000,
+};
 
 const char *router_epoch_for(const struct router *router, const struct namespace *namespace)
 {
@@ -243,6 +248,24 @@ static unsigned abort_after(const char *what)
     return 0;
 }
 
+/*
+ * How long messages stay in the journal.  For recovery a while longer than a client may take to come back: it
+ * may have been lost for some time before anybody noticed (the gateways' ping_interval and ping_timeout).
+ */
+static struct journal_retention retention(const struct router_settings *settings)
+{
+    struct archive_place place;
+    bool archive = router_settings_archive(settings, &place);
+    uint64_t days = archive ? settings->hot_days : settings->retention_days;
+
+    return (struct journal_retention){
+        .recovery_ms = (uint64_t)settings->recovery_window + RECOVERY_MARGIN_MS,
+        .keep_ms = days * 24 * 3600 * 1000,
+        .keep_messages = archive ? settings->hot_messages : settings->retention_messages,
+        .archive = archive,
+    };
+}
+
 static int open_journal(struct router *router)
 {
     const struct router_settings *settings = router->settings;
@@ -257,6 +280,7 @@ static int open_journal(struct router *router)
         result = journal_open(
             &(struct journal_options){.path = path,
                                       .recent_bytes = settings->recent_max,
+                                      .retention = retention(settings),
                                       .abort_after_commits = abort_after("HUBBUB_TEST_ABORT_AFTER_COMMITS"),
                                       .abort_after_changes = abort_after("HUBBUB_TEST_ABORT_AFTER_CHANGES"),
                                       .session = away_restore},

@@ -51,6 +51,16 @@ static const struct config_key keys[] = {
      .help = "how much is replayed to a gateway; beyond it clients recover by themselves"},
     {KEY(recent_max, SIZE), .minimum = 0, .maximum = 1ULL << 34, .fallback = "4 MB",
      .help = "how much of the newest messages is kept in memory"},
+    {KEY(hot_days, INTEGER), .maximum = 36500, .unit = "days", .fallback = "7",
+     .help = "the age beyond which a message leaves the journal once the archive has it; 0: no bound"},
+    {KEY(hot_messages, INTEGER), .maximum = 1000000000000, .unit = "messages", .fallback = "1000000",
+     .help = "beyond so many archived messages the oldest leave the journal once the archive has them; 0: no "
+             "bound"},
+    {KEY(retention_days, INTEGER), .maximum = 36500, .unit = "days", .fallback = "0",
+     .help = "without an archive: the age beyond which a message is removed for good; 0: no bound"},
+    {KEY(retention_messages, INTEGER), .maximum = 1000000000000, .unit = "messages", .fallback = "0",
+     .help = "without an archive: beyond so many archived messages the oldest are removed for good; 0: no "
+             "bound"},
     {KEY(recovery_window, DURATION), .minimum = 1, .maximum = 86400000, .fallback = "2 min",
      .help = "how long a session may come back after its socket went"},
     {KEY(recovery_max_messages, INTEGER), .minimum = 0, .maximum = 1000000, .unit = "messages",

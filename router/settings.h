@@ -28,7 +28,11 @@ struct router_settings {
     uint64_t max_waiting;        /* bytes of messages that wait for the journal */
     uint64_t resync_max;         /* bytes */
     uint64_t recent_max;         /* bytes */
-    uint32_t recovery_window;    /* ms */
+    uint32_t hot_days;           /* these two: of what the archive has; 0: no bound */
+    uint64_t hot_messages;
+    uint32_t retention_days; /* these two: of all, without an archive; 0: no bound */
+    uint64_t retention_messages;
+    uint32_t recovery_window; /* ms */
     uint32_t recovery_max_messages;
     uint32_t recovery_max_bytes; /* of messages */
     uint32_t max_away_sessions;

@@ -129,6 +129,10 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_count(tree, "hubbub_journal_unindexed", journal.unindexed);
     stats_tree_count(tree, "hubbub_journal_file_bytes", journal.file_bytes);
     stats_tree_count(tree, "hubbub_journal_wal_bytes", journal.wal_bytes);
+    stats_tree_count(tree, "hubbub_journal_removed_total", journal.removed);
+    stats_tree_count(tree, "hubbub_removal_seconds_count", journal.removal_steps);
+    stats_tree_measure(tree, "hubbub_removal_seconds_sum", (double)journal.removal_ns_total / 1e9);
+    stats_tree_measure(tree, "hubbub_removal_seconds_max", (double)journal.removal_ns_max / 1e9);
     stats_tree_count(tree, "hubbub_checkpoints_total", journal.checkpoints);
     stats_tree_count(tree, "hubbub_session_changes_total", journal.changes);
     stats_tree_count(tree, "hubbub_journal_rows_read_total", journal.rows_read);
@@ -136,6 +140,8 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_measure(tree, "hubbub_commit_seconds_sum", (double)journal.commit_ns_total / 1e9);
     stats_tree_measure(tree, "hubbub_commit_seconds_max", (double)journal.commit_ns_max / 1e9);
     stats_tree_number(tree, "journal.head", stats->router->released);
+    stats_tree_number(tree, "journal.tail", journal.logged_floor + 1);
+    stats_tree_number(tree, "journal.removed", journal.removed);
     stats_tree_number(tree, "journal.waiting", journal.waiting);
     stats_tree_number(tree, "journal.unindexed", journal.unindexed);
     stats_tree_number(tree, "journal.commits", journal.commits);
@@ -149,11 +155,10 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
 static void describe_archive(const struct stats *stats, struct stats_tree *tree)
 {
     const struct router *router = stats->router;
-    struct archive_statistics archive;
+    struct archive_statistics archive = {0};
 
-    if (!router->archive)
-        return;
-    archive_statistics(router->archive, &archive);
+    if (router->archive)
+        archive_statistics(router->archive, &archive);
     stats_tree_count(tree, "hubbub_archived_total", archive.archived + archive.known);
     stats_tree_count(tree, "hubbub_archive_writes_total", archive.writes);
     stats_tree_count(tree, "hubbub_archive_retries_total", archive.retries);
@@ -162,7 +167,7 @@ static void describe_archive(const struct stats *stats, struct stats_tree *tree)
     stats_tree_count(tree, "hubbub_archive_lag_messages", archive.lag_messages);
     stats_tree_measure(tree, "hubbub_archive_lag_seconds", (double)archive.lag_ms / 1e3);
     stats_tree_count(tree, "hubbub_dead_letters", journal_dead_letters(router->journal));
-    stats_tree_text(tree, "archive.state", archive_state_texts[archive.state]);
+    stats_tree_text(tree, "archive.state", router->archive ? archive_state_texts[archive.state] : "none");
     stats_tree_number(tree, "archive.archived", archive.archived + archive.known);
     stats_tree_number(tree, "archive.position", archive.position);
     stats_tree_number(tree, "archive.noted", journal_archived_position(router->journal));

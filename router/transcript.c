@@ -36,6 +36,19 @@ static void append_in_one_line(struct buffer *out, struct bytes json)
         buffer_append_char(out, is_break(json.data[i]) ? ' ' : json.data[i]);
 }
 
+/* The arguments as they were sent, as the archive's documents have them too. */
+static void append_raw(struct buffer *out, struct bytes arguments)
+{
+    struct buffer text = {0};
+
+    buffer_append_char(&text, '[');
+    buffer_append_bytes(&text, arguments);
+    buffer_append_char(&text, ']');
+    buffer_append_literal(out, ",\"raw\":");
+    json_append_string(out, buffer_bytes(&text));
+    buffer_done(&text);
+}
+
 static void append_attachments(struct buffer *out, struct bytes attachments)
 {
     struct wire_reader list;
@@ -68,10 +81,8 @@ void transcript_append_line(struct buffer *out, const struct journal_message *fi
     buffer_append_u64(out, fields->at);
     if (fields->attachments.length)
         append_attachments(out, fields->attachments);
-    if (has_break(fields->arguments)) {
-        buffer_append_literal(out, ",\"raw\":");
-        json_append_string(out, fields->arguments);
-    }
+    if (has_break(fields->arguments))
+        append_raw(out, fields->arguments);
     buffer_append_literal(out, ",\"args\":[");
     append_in_one_line(out, fields->arguments);
     buffer_append_literal(out, "]}\n");

@@ -6,8 +6,8 @@
  *   {"seq":41,"id":"..","event":"msg","from":"..","at":..,"args":[..]}
  * as clients see it; behind the last message stands {"more":true} or {"more":false}.  args is the sender's
  * text byte for byte, but for line breaks between its tokens: they become blanks, and "raw" has the text as
- * it was.  Attachments are "attachments":["<base64>", ..], in the order of the placeholders' numbers.  args
- * is always the last field, and nothing before it in the line holds the bytes ,"args":[ .
+ * it was, in brackets.  Attachments are "attachments":["<base64>", ..], in the order of the placeholders'
+ * numbers.  args is always the last field, and nothing before it in the line holds the bytes ,"args":[ .
  */
 #ifndef HUBBUB_ROUTER_TRANSCRIPT_H
 #define HUBBUB_ROUTER_TRANSCRIPT_H

@@ -11,27 +11,31 @@ const LIMIT = 60_000;
 
 export class ApartStack {
   /**
-   * Comes back when all are ready.  Options: gateways (their number), router and gateway (more options of each), environment (more variables of
-   * the router),
-   * through: async (port of the router, number of the gateway): the endpoint that this gateway connects to.
+   * Comes back when all are ready.  Options: gateways (their number), options (more of each process), router (more
+   * of the router), environment (more variables of the router), through: async (port of the router, number of the gateway): the endpoint that this gateway connects to.
    */
-  static async start(t, { gateways = 2, router = [], gateway = [], environment = {}, through } = {}) {
+  static async start(t, { gateways = 2, options = [], router = [], environment = {}, through } = {}) {
     const stack = new ApartStack();
     const folder = await temporaryFolder(t);
     Object.assign(stack, { t, folder, data: path.join(folder, 'data'), pids: new Map(), starts: [], processes: new Map() });
     stack.stats = path.join(stack.data, 'stats.sock');
     await mkdir(stack.data, { mode: 0o700 });
-    let link;
-    [link, ...stack.ports] = await freePorts(1 + gateways);
-    stack.startRouter = () => stack.spawn('router', 'router/hubbub-router',
-      [`--listen=tcp://127.0.0.1:${link}`, `--data=${stack.data}`, ...router], environment);
-    await stack.startRouter();
-    await Promise.all(stack.ports.map(async (port, number) => stack.spawn(`gateway-${number + 1}`, 'gateway/hubbub-gateway',
-      [`--port=${port}`, `--router=${through ? await through(link, number) : `tcp://127.0.0.1:${link}`}`, ...gateway])));
+    const [link, ...ports] = await freePorts(1 + gateways);
+    stack.ports = ports;
+    stack.plan = new Map([['router', { program: 'router/hubbub-router', environment,
+      options: [`--listen=tcp://127.0.0.1:${link}`, `--data=${stack.data}`, ...options, ...router] }]]);
+    for (const [number, port] of stack.ports.entries()) {
+      const endpoint = through ? await through(link, number) : `tcp://127.0.0.1:${link}`;
+      stack.plan.set(`gateway-${number + 1}`, { program: 'gateway/hubbub-gateway', options: [`--port=${port}`, `--router=${endpoint}`, ...options] });
+    }
+    await stack.begin('router');
+    await Promise.all([...stack.plan.keys()].filter((name) => name !== 'router').map((name) => stack.begin(name)));
     return stack;
   }
 
-  async spawn(name, program, options, environment = {}) {
+  /** Starts a process, also again. */
+  async begin(name) {
+    const { program, options, environment = {} } = this.plan.get(name);
     const log = await open(path.join(this.folder, `${name}.log`), 'a');
     const child = spawn(path.join(build, program), [`--name=${name}`, ...options], {
       stdio: ['ignore', log.fd, log.fd, 'pipe'],
@@ -51,9 +55,9 @@ export class ApartStack {
     })]));
   }
 
-  /** kill -9 of the router, which stays away until startRouter(). */
-  async killRouter() {
-    const { child, exited } = this.processes.get('router');
+  /** kill -9 of a process, which stays away until begin(). */
+  async kill(name) {
+    const { child, exited } = this.processes.get(name);
     child.kill('SIGKILL');
     await exited;
   }

@@ -6,10 +6,11 @@ const SHOWN = 10; // of each kind
 /**
  * The problems that a record shows, as lines.  A record is
  *
- *   messages   [{room, tag, intent, id, attempts, answer, refused}]: all that was published; answer is the acknowledgement
+ *   messages   [{room, event, tag, intent, id, attempts, answer, refused}]: all that was published; answer is the
+ *              acknowledgement
  *   clients    [{number, room, joined, stays, gaps, losses, returns}], as in load.mjs
  *   wrong      lines: what clients saw at once that can't be
- *   journal    [{pos, room, seq, id, at, tag}] in order of pos: the messages for good
+ *   journal    [{pos, room, event, seq, id, at, tag}] in order of pos; seq is 0 for a logged one
  *   archive    [{room, seq, id, tag}] in order of seq, from MongoDB; null for none
  *   histories  {room: [{seq, id, tag}]}: what the broker itself shows of the whole room
  *   losses     null, or {gateway: n}: more connections of one client may not end there
@@ -43,6 +44,9 @@ function byRoom(rows, problem) {
       problem(`journal: position ${row.pos} follows ${position}`);
     position = row.pos;
     const room = roomOf(rooms, row.room);
+    room.places.set(row.pos, room.rows.push(row) - 1);
+    if (!row.seq)
+      continue;
     if (row.seq !== room.last + 1)
       problem(`journal: ${row.room}: ${row.seq} follows ${room.last}`);
     if (row.at < room.at)
@@ -55,7 +59,7 @@ function byRoom(rows, problem) {
 
 function roomOf(rooms, name) {
   if (!rooms.has(name))
-    rooms.set(name, { last: 0, at: 0, bySeq: new Map() });
+    rooms.set(name, { last: 0, at: 0, bySeq: new Map(), rows: [], places: new Map() }); // pos -> place in rows
   return rooms.get(name);
 }
 
@@ -71,14 +75,15 @@ function byTag(rows, place, problem) {
 
 function checkOutcomes(record, tags, problem) {
   const sent = new Map();
-  for (const { room, tag, id, answer, refused } of record.messages) {
+  for (const { room, event, tag, id, answer, refused } of record.messages) {
     const row = tags.get(tag);
     sent.set(tag, room);
     if (refused && row)
       problem(`journal: ${tag} of ${room} was refused (${refused}) and is there as ${row.seq}`);
     if (answer && !row)
-      problem(`journal: ${room} ${answer.seq} was acknowledged and is missing (${tag})`);
-    else if (answer && (row.room !== room || row.seq !== answer.seq || row.id !== answer.id || row.at !== answer.at))
+      problem(`journal: ${event} ${answer.seq} of ${room} was acknowledged and is missing (${tag})`);
+    else if (answer && (row.room !== room || row.event !== event
+        || (event === 'msg' && (row.seq !== answer.seq || row.id !== answer.id || row.at !== answer.at))))
       problem(`journal: ${tag} was acknowledged as ${JSON.stringify(answer)}, stored as ${JSON.stringify(row)}`);
     if (answer && id && answer.id !== id)
       problem(`${tag} was acknowledged under the id ${answer.id}`);
@@ -114,23 +119,27 @@ function checkMembers(record, rooms, problem) {
 
 /** Gives the number up to which the member was told. */
 function checkStay(client, stay, room, epochs, problem) {
+  const who = `${client.room}: a member that joined at ${stay.from} and recovered ${stay.recoveries} times`;
   let seq = stay.from;
-  let position = 0;
+  let place = null; // in the room's rows, of the event before
   for (const heard of stay.heard) {
-    if (heard.seq !== ++seq)
-      problem(`${client.room}: a member that joined at ${stay.from} and recovered ${stay.recoveries} times got ${heard.seq} where ${seq} belongs`);
-    seq = heard.seq;
-    const row = room.bySeq.get(heard.seq);
-    if (!row || row.tag !== heard.tag || row.id !== heard.id || heard.room !== client.room)
-      problem(`${client.room}: a member got ${JSON.stringify(heard)}, the journal has ${JSON.stringify(row)}`);
     const [epoch, pos] = String(heard.offset).split('.');
+    const here = room.places.get(Number(pos));
+    const row = room.rows[here];
     epochs.add(epoch);
-    if (row && Number(pos) !== row.pos)
-      problem(`${client.room}: ${heard.seq} came with the offset ${heard.offset}, its position is ${row.pos}`);
-    if (Number(pos) <= position)
-      problem(`${client.room}: offsets go back at ${heard.seq}`);
-    position = Number(pos);
+    if (heard.seq && heard.seq !== ++seq)
+      problem(`${who} got ${heard.seq} where ${seq} belongs`);
+    else if (here !== undefined && here !== (place ?? here - 1) + 1)
+      problem(`${who} got ${heard.event} at ${pos} behind ${room.rows[place].event} at ${room.rows[place].pos}, ${here - place - 1} are between`);
+    if (heard.seq)
+      seq = heard.seq;
+    if (!row || row.event !== heard.event || row.seq !== heard.seq || row.tag !== heard.tag || row.id !== heard.id
+        || heard.room !== client.room)
+      problem(`${client.room}: a member got ${JSON.stringify(heard)}, the journal has ${JSON.stringify(row)}`);
+    place = here ?? place;
   }
+  if (stay.open && place !== null && place !== room.rows.length - 1)
+    problem(`${who} has up to ${room.rows[place].pos}, the last of the room is ${room.rows.at(-1).pos}`);
   return seq;
 }
 

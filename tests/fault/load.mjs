@@ -2,7 +2,8 @@
 //
 // A client has something to say (an intent) and publishes it under a tag.  Nine of ten messages carry an id of the
 // client's own as well and are sent again with it after a reconnect or a long silence; the tenth is sent once, so
-// only the link between gateway and router can have sent it twice.  What is refused is published anew, as another
+// only the link between gateway and router can have sent it twice.  One in eight is a logged event instead: it has no
+// number, and stands in no history, but a session that is recovered gets it.  What is refused is published anew, as another
 // message under another tag, until the intent is acknowledged.
 //
 // A stay is one membership.  It begins behind the number that the answer to its join names, outlives connections
@@ -14,10 +15,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, LIMIT, open } from '../support/client.mjs';
 import { undo } from '../support/stack.mjs';
 
+/** The rules of a stack that this load is for. */
+export const EVENTS = `
+events = (
+  { name = "msg"; room = "$.room"; deliver = "room"; archive = true; dedup = "$.id"; meta = true; },
+  { name = "note"; room = "$.room"; deliver = "room"; meta = true; }
+);
+`;
+
 const ANSWER_LIMIT = 10_000; // ms without an answer before a message is sent again
 const AGAIN = 300; // ms until what was refused is tried again
 const TICK = 4; // ms; short, so that messages come one by one and commits are many
 const WITHOUT_ID = 10; // one in so many messages
+const LOGGED = 8; // one in so many
 const FORGETFUL = 10; // one in so many clients never asks for its session
 const POLLING = 25; // one in so many clients stays on polling
 const UPGRADING = 10; // one in so many begins on polling and upgrades, as the stock client does by itself
@@ -81,7 +91,7 @@ function transportsOf(number) {
 class Client {
   constructor(t, load, { number, gateway, room, roves, forgetful, transports }) {
     Object.assign(this, { load, number, gateway, room, roves, forgetful });
-    this.stays = []; // {sid, from, open, recoveries, heard: [{seq, tag, id, room, offset}]}
+    this.stays = []; // {sid, from, last, open, recoveries, heard: [{event, seq, tag, id, room, offset}]}; seq 0: logged
     this.gaps = []; // {after, upTo, messages: [{seq, tag, id, room}]}, null while not known
     this.filling = false;
     this.stay = null; // the open one
@@ -100,7 +110,8 @@ class Client {
     this.joinedOnce = new Promise((resolve) => { this.firstJoin = resolve; });
     this.socket.on('connect', () => this.connected());
     this.socket.on('disconnect', (reason) => this.lost(reason));
-    this.socket.on('msg', (...args) => this.hear(...args));
+    for (const event of ['msg', 'note'])
+      this.socket.on(event, (...args) => this.hear(event, ...args));
     if (roves)
       this.socket.io.on('reconnect_attempt', () => this.goElsewhere());
     undo(t, () => clearInterval(this.patience));
@@ -158,8 +169,8 @@ class Client {
       }
       const last = this.stays.at(-1);
       if (last)
-        this.gaps.push({ after: last.heard.at(-1)?.seq ?? last.from, upTo: answer.seq, messages: null });
-      this.stay = { sid, from: answer.seq, heard: [], open: true, recoveries: 0 };
+        this.gaps.push({ after: last.last, upTo: answer.seq, messages: null });
+      this.stay = { sid, from: answer.seq, last: answer.seq, heard: [], open: true, recoveries: 0 };
       this.away = null;
       this.stays.push(this.stay);
       this.firstJoin();
@@ -218,8 +229,9 @@ class Client {
 
   publish(intent) {
     const tag = randomUUID();
-    const message = { room: this.room, tag, intent, attempts: 0, answer: null, refused: null, sentAt: performance.now() };
-    if (intent % WITHOUT_ID)
+    const event = intent % LOGGED ? 'msg' : 'note';
+    const message = { room: this.room, event, tag, intent, attempts: 0, answer: null, refused: null, sentAt: performance.now() };
+    if (event === 'msg' && intent % WITHOUT_ID)
       message.id = `id-${tag}`;
     this.load.messages.set(tag, message);
     this.waiting.set(tag, message);
@@ -234,10 +246,10 @@ class Client {
   }
 
   send(message) {
-    const { room, id, tag } = message;
+    const { room, event, id, tag } = message;
     message.attempts++;
     message.lastSentAt = performance.now();
-    this.socket.emit('msg', id ? { room, id, tag } : { room, tag }, (answer) => this.answered(message, answer));
+    this.socket.emit(event, id ? { room, id, tag } : { room, tag }, (answer) => this.answered(message, answer));
   }
 
   answered(message, answer) {
@@ -272,11 +284,13 @@ class Client {
     }
   }
 
-  hear(argument, meta, offset) {
-    if (!this.stay && !(this.socket.recovered && this.resume()))
+  hear(event, argument, meta, offset) {
+    if (!this.stay && !(this.socket.recovered && this.resume())) {
       this.load.wrong.push(`${this.room}: ${meta.seq} came before the join was answered`);
-    else
-      this.stay.heard.push({ seq: meta.seq, tag: argument.tag, id: meta.id, room: meta.room, offset });
+      return;
+    }
+    this.stay.heard.push({ event, seq: meta.seq ?? 0, tag: argument.tag, id: meta.id, room: meta.room, offset });
+    this.stay.last = meta.seq ?? this.stay.last;
   }
 
   /** What the checker looks at. */

@@ -9,33 +9,36 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from '../support/client.mjs';
 import { Stack, hubbub, run as execute, temporaryFolder } from '../support/stack.mjs';
 import { check, figures } from './check.mjs';
-import { Load } from './load.mjs';
+import { EVENTS, Load } from './load.mjs';
 
 export const SECONDS = Number(process.env.HUBBUB_FAULT_SECONDS || 12);
 export const LONG = SECONDS >= 60;
 
 const ACKNOWLEDGED = 0.99;
 const ACKNOWLEDGED_UNDER_FAULTS = 0.9;
+const RECOVERED = 0.95; // of the returns within the window, which no run is longer than
 const FEWER = 0.8; // of the messages that the rate asks for: the test's own machine is too slow
 
-/** A configuration file for this test: {args} for a stack. */
-export async function configuration(t, text) {
+/** An option that names a configuration file of this test, with the load's rules. */
+export async function configuration(t, text = '') {
   const file = path.join(await temporaryFolder(t), 'hubbub.conf');
-  await writeFile(file, text);
-  return ['--config', file];
+  await writeFile(file, EVENTS + text);
+  return `--config=${file}`;
 }
 
 /**
  * Runs the load.  Options:
- *   stack    a stack that runs; without it one with `options` is started
+ *   stack    a stack that runs with the load's rules; without it one is started with `options`, and with the
+ *            text `config` in its configuration
  *   fault    async (stack, load, over): makes faults until over() is true, gives {gateway: connections that end}, or
  *            nothing when any connection may end; without it none is made and none may end
  *   archive  async (stack): the documents of MongoDB, asked for while the stack still runs
+ *   recovered  the share of the returns that recovers at least
  *   load     options of Load
  * Gives {restarts, figures, load}.
  */
-export async function run(t, { stack, options = {}, fault, archive, load: settings } = {}) {
-  stack ??= await Stack.start(t, options);
+export async function run(t, { stack, options = {}, config, fault, archive, recovered = RECOVERED, load: settings } = {}) {
+  stack ??= await Stack.start(t, { ...options, args: [await configuration(t, config)] });
   const load = new Load(t, stack, settings);
   await load.begin();
   const before = stack.starts.length;
@@ -53,6 +56,7 @@ export async function run(t, { stack, options = {}, fault, archive, load: settin
   assert.ok(numbers.intents > SECONDS * load.rate * FEWER, `only ${numbers.intents} were to be sent: the test itself is too slow`);
   assert.ok(numbers.part >= (fault ? ACKNOWLEDGED_UNDER_FAULTS : ACKNOWLEDGED),
     `${numbers.acknowledged} of ${numbers.intents} were acknowledged`);
+  assert.ok(numbers.recovered >= numbers.returns * recovered, `${numbers.recovered} of ${numbers.returns} were recovered`);
   return { restarts, figures: numbers, load };
 }
 
@@ -66,8 +70,8 @@ async function collect(load, losses, archive) {
   const { code, signal } = await load.stack.stop();
   if (code !== 0)
     wrong.push(`the stack ended with ${code ?? signal}`);
-  const journal = await load.stack.journal(`select pos, room, seq, publish_id as id, at,
-    json_extract(arguments, '$.tag') as tag from message where seq > 0 order by pos`);
+  const journal = await load.stack.journal(`select pos, room, event, coalesce(seq, 0) as seq, publish_id as id, at,
+    json_extract(arguments, '$.tag') as tag from message order by pos`);
   return {
     messages: [...load.messages.values()],
     clients: load.clients.map((client) => client.record()),

@@ -5,14 +5,15 @@ import test from 'node:test';
 import { pause, run } from './run.mjs';
 
 const EVERY = 5; // seconds between faults
+const STORM = 0.25; // seconds between kills, too short for all clients to be back
 const ABORT_AFTER_COMMITS = 500; // a few seconds of this load
 
 /** Kills what names(round) says every few seconds, all at once. */
-function killing(names) {
+function killing(names, every = EVERY) {
   return async (stack, load, over) => {
     const kills = {};
     for (let round = 0; ; round++) {
-      await pause(round ? EVERY : EVERY / 2, over);
+      await pause(round ? every : every / 2, over);
       if (over())
         return kills;
       await Promise.all(names(round).map((name) => stack.kill(name)));
@@ -43,6 +44,11 @@ test('kill -9 of the router and of a gateway at once, of all at times', async (t
   await run(t, {
     fault: killing((round) => (round % 3 === 2 ? ['router', 'gateway-1', 'gateway-2'] : ['router', gatewayOf(round)])),
   });
+});
+
+test('kill -9 of one after the other, clients lose their connection again while they come back', async (t) => {
+  const order = ['gateway-1', 'gateway-2', 'router', 'gateway-2', 'gateway-1'];
+  await run(t, { fault: killing((round) => [order[round % order.length]], STORM) });
 });
 
 test('the router aborts between commit and send: no client is disconnected', async (t) => {

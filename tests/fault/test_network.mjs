@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'node:test';
 import { run as execute, undo } from '../support/stack.mjs';
 import { ApartStack } from './apart.mjs';
-import { LONG, pause, run } from './run.mjs';
+import { LONG, configuration, pause, run } from './run.mjs';
 
 const INSIDE = 'HUBBUB_TEST_NETWORK'; // set in the namespace
 const UNSHARE = ['--net', '--'];
@@ -65,6 +65,7 @@ const addressOf = (number) => `127.0.1.${number + 1}`;
 async function runCut(t, { ways, gateways, seconds, mayLose }) {
   let port;
   const stack = await ApartStack.start(t, {
+    options: [await configuration(t)],
     through: async (link, number) => {
       port = link;
       return `tcp://${addressOf(number)}:0;127.0.0.1:${link}`; // ZeroMQ's way to name the source

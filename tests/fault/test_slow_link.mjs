@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { faultProxy } from '../support/fault_proxy.mjs';
 import { ApartStack } from './apart.mjs';
-import { LONG, metrics, pause, run } from './run.mjs';
+import { LONG, configuration, metrics, pause, run } from './run.mjs';
 
 const DELAY = 200; // ms each way
 const STALLS = [LONG ? 8 : 6, 0.5, 2]; // seconds; the first is longer than `dead`
@@ -12,6 +12,7 @@ const STALLS = [LONG ? 8 : 6, 0.5, 2]; // seconds; the first is longer than `dea
 async function behindProxies(t, options = {}) {
   const proxies = [];
   const stack = await ApartStack.start(t, {
+    options: [await configuration(t)],
     ...options,
     through: async (port, number) => {
       proxies[number] = await faultProxy(t, port);

@@ -3,7 +3,7 @@
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { undo } from '../support/stack.mjs';
-import { LONG, SECONDS, configuration, pause, run } from './run.mjs';
+import { LONG, SECONDS, pause, run } from './run.mjs';
 
 const SHORT_STOP = 3;
 const LONG_STOP = LONG ? 30 : 7; // either way longer than `dead`, which is 5 s
@@ -45,9 +45,9 @@ for (const seconds of [SHORT_STOP, LONG_STOP]) {
   test(`the router stands still for ${seconds} s`, (t) => run(t, { fault: stopping(t, () => ['router'], seconds, mayLose) }));
 }
 
-test(`a gateway stands still for ${LONG_STOP} s, its clients go elsewhere`, async (t) => {
-  const args = await configuration(t, IMPATIENT);
-  await run(t, { options: { args }, fault: stopping(t, gatewayOf, LONG_STOP, true) });
-});
+test(`a gateway stands still for ${LONG_STOP} s, its clients go elsewhere`, (t) => run(t, {
+  config: IMPATIENT,
+  fault: stopping(t, gatewayOf, LONG_STOP, true),
+}));
 
 test(`everything stands still for ${LONG_STOP} s`, (t) => run(t, { fault: stopping(t, all, LONG_STOP, true) }));

@@ -122,7 +122,7 @@ class Question(HistoryTest):
             self.assertEqual(len(lines), 6)
             self.assertTrue(lines[0].endswith(',"args":[' + plain + "]}"), lines[0])
             self.assertTrue(lines[1].endswith(',"args":[[1,  2] ,\t"\\n"]}'), lines[1])
-            self.assertEqual(json.loads(lines[1])["raw"], broken)
+            self.assertEqual(json.loads(lines[1])["raw"], f"[{broken}]")
             self.assertTrue(lines[2].endswith(',"args":[]}'), lines[2])
             for line in (lines[0], lines[2]):
                 self.assertNotIn('"raw"', line)

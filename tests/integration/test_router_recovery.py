@@ -14,7 +14,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from played_gateway import REPLAY, RouterTest, kind, payloads  # noqa: E402
+from played_gateway import EVENTS, REPLAY, RouterTest, kind, payloads  # noqa: E402
 
 
 def said(replayed):
@@ -617,6 +617,7 @@ class Restarts(RecoveryTest):
 
 class FromTheJournal(RecoveryTest):
     options = ("--recent-max=2000",)
+    configuration = EVENTS.rstrip().removesuffix(");") + ', { name = "echo"; deliver = "self"; });'
 
     def test_what_memory_lacks_is_read(self):
         one, two, alice, bob = self.pair("R", "S")
@@ -632,6 +633,38 @@ class FromTheJournal(RecoveryTest):
         self.went_on(again, alice)
         self.assertEqual(said(again.replayed),
                          [f"{at}" for at in range(4, 40) if at % 3 < 2] + ["logged", "others", "all"])
+        self.assertGreater(self.router.metric("hubbub_journal_rows_read_total"), 0)
+
+    def test_what_is_its_own_is_read(self):
+        one, two, alice, bob = self.pair("R")
+        alice.publish("self", "R", {"text": "archived"})
+        alice.publish("echo", "", {"text": "of no room"})
+        alice.publish("others", "R", {"text": "for others"})
+        one.lose(alice)
+        for _ in range(5):
+            bob.publish("self", "R", {"text": "for bob"})
+            bob.publish("echo", "", {"text": "for bob"})
+        self.assertEqual(said(two.come_back(alice.pid).replayed), ["archived", "of no room"])
+
+    def test_too_many_to_read(self):
+        one, two, alice, bob = self.pair("R")
+        one.lose(alice)
+        for at in range(1001):
+            bob.start("msg", "R", [{"room": "R", "text": f"{at}"}], flags=0)
+        self.assertTrue(bob.say("R", "last")["ok"])
+        self.is_fresh(two.come_back(alice.pid), alice, "too_many")
+
+    def test_what_the_journal_keeps_no_longer(self):
+        one, two, alice, bob = self.pair("R")
+        one.lose(alice)
+        for at in range(10):
+            bob.say("R", f"{at}")
+        self.router.stop()
+        self.sql("INSERT OR REPLACE INTO meta VALUES ('logged_from', 5)")
+        self.router.start()
+        two.held = {}
+        two.go_live()
+        self.is_fresh(two.come_back(alice.pid), alice, "unreadable")
 
     def test_no_hole_and_no_repeat_while_others_publish(self):
         one, two, alice, bob = self.pair("R")

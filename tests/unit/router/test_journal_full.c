@@ -175,6 +175,44 @@ static void a_refused_id_is_new_when_there_is_room(void **state)
     assert_int_equal(first->message.seq, 1);
 }
 
+static void a_refused_change_leaves_the_rows_as_they_were(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal_change change = {.kind = JOURNAL_SESSION_SAVE,
+                                    .session = {.id = 1, .sid = BYTES("sid"), .generation = 1}};
+    struct journal_entry *entry;
+    uint64_t head;
+
+    fixture_open(fixture);
+    for (unsigned round = 0; round < 3; round++) {
+        if (round == 1) {
+            limit_files(fixture);
+            write_until_full(fixture, 100);
+            set_file_limit(1);
+        } else {
+            unlimit_files(fixture);
+        }
+        head = journal_head(fixture->journal);
+        change.session.generation = round + 1;
+        entry = fixture_pass(fixture, "a");
+        entry->kind = JOURNAL_CHANGE;
+        entry->change = &change;
+        fixture_wait(fixture);
+        assert_int_equal(entry->result, round == 1 ? ERROR_NO_SPACE : 0);
+        assert_int_equal(entry->message.pos, head);
+        assert_int_equal(entry->message.seq, head);
+        assert_int_equal(storage_full(fixture), round == 1);
+        if (round == 1) {
+            fixture_close(fixture);
+            unlimit_files(fixture);
+            assert_int_equal(fixture_number(fixture, "SELECT generation FROM session"), 1);
+            fixture_open(fixture);
+        }
+    }
+    fixture_close(fixture);
+    assert_int_equal(fixture_number(fixture, "SELECT generation FROM session"), 3);
+}
+
 static void a_limit_on_files_refuses_and_service_resumes(void **state)
 {
     run_full(*state, limit_files, unlimit_files);
@@ -225,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_refused_id_is_new_when_there_is_room),
+        TEST(a_refused_change_leaves_the_rows_as_they_were),
         TEST(a_limit_on_files_refuses_and_service_resumes),
         TEST(a_full_disk_refuses_and_service_resumes),
         TEST(a_start_on_a_full_disk_is_refused_until_there_is_room),

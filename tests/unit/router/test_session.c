@@ -281,6 +281,167 @@ static void test_only_a_session_at_rest_moves(void **state)
     assert_true(session_at_rest(session));
 }
 
+static void detach(struct fixture *fixture, struct session *session, uint64_t now)
+{
+    session_detach(&fixture->sessions, &session->link->sessions, session, now);
+}
+
+static void attach(struct fixture *fixture, struct session *session, unsigned link, uint64_t socket)
+{
+    session_attach(&fixture->sessions, &fixture->links[link].sessions, &fixture->links[link], socket,
+                   session);
+}
+
+static void test_an_away_session_keeps_its_rooms_and_does_not_count(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session *session = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "ann");
+    struct room *room;
+
+    enter(fixture, session, "a", 5, true);
+    enter(fixture, session, "b", 6, false);
+    detach(fixture, session, 1000);
+    assert_null(session->link);
+    assert_null(session_find(&fixture->links[0].sessions, 1));
+    assert_ptr_equal(sessions_find_sid(&fixture->sessions, BYTES("aaaaaaaaaaaaaaaaaaaa")), session);
+    assert_int_equal(sockets_in(fixture, 0, 0), 0);
+    room = rooms_find(&fixture->rooms, fixture->namespaces[0], BYTES("a"));
+    assert_int_equal(room->members, 0);
+    assert_int_equal(room->watchers, 0);
+    assert_int_equal(fixture->rooms.members, 0);
+
+    attach(fixture, session, 1, 7);
+    assert_ptr_equal(session_find(&fixture->links[1].sessions, 7), session);
+    assert_int_equal(sockets_in(fixture, 0, 1), 1);
+    assert_int_equal(counts(fixture, "a", 1), 11);
+    assert_int_equal(counts(fixture, "b", 1), 10);
+    assert_int_equal(room->references, 0);
+    assert_int_equal(session_membership(session, BYTES("a"))->joined_pos, 5);
+    assert_false(session->unsaved);
+    session_remove(&fixture->sessions, &fixture->links[1].sessions, session);
+    assert_int_equal(fixture->rooms.table.count, 0);
+}
+
+static void test_an_away_session_takes_in_what_was_on_its_way(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session *session = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "");
+    struct membership *membership;
+
+    enter(fixture, session, "left", 5, false);
+    membership =
+        session_add_membership(session, rooms_get(&fixture->rooms, session->namespace, BYTES("joined")));
+    membership->pending = 1;
+    room_hold(membership->room);
+    detach(fixture, session, 1000);
+
+    membership->pending = 0;
+    session_enter(&fixture->sessions, session, membership, 9, true);
+    room_release(&fixture->rooms, membership->room);
+    membership = session_membership(session, BYTES("left"));
+    session_exit(&fixture->sessions, session, membership);
+    session_tidy(&fixture->sessions, session, membership);
+    assert_null(rooms_find(&fixture->rooms, fixture->namespaces[0], BYTES("left")));
+    attach(fixture, session, 0, 2);
+    assert_int_equal(session->room_count, 1);
+    assert_int_equal(counts(fixture, "joined", 0), 11);
+    assert_int_equal(session_membership(session, BYTES("joined"))->joined_pos, 9);
+}
+
+static void test_a_new_socket_forgets_what_was_on_its_way(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session *session = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "");
+    uint32_t attachment = session->attachment;
+    struct membership *membership;
+
+    enter(fixture, session, "member", 5, false);
+    session_membership(session, BYTES("member"))->wanted = false;
+    session_membership(session, BYTES("member"))->pending = 1; /* a leave */
+    membership =
+        session_add_membership(session, rooms_get(&fixture->rooms, session->namespace, BYTES("asked")));
+    membership->pending = 2;
+    membership->wanted = true;
+    detach(fixture, session, 1000);
+    attach(fixture, session, 0, 2);
+    assert_int_not_equal(session->attachment, attachment);
+    assert_true(session->unsaved);
+    assert_int_equal(session->room_count, 1);
+    assert_true(session_membership(session, BYTES("member"))->wanted);
+    assert_true(session_at_rest(session));
+    assert_null(rooms_find(&fixture->rooms, fixture->namespaces[0], BYTES("asked")));
+}
+
+static void test_away_sessions_stand_in_the_order_of_time(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sessions *sessions = &fixture->sessions;
+    struct session *one = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "");
+    struct session *two = add(fixture, 0, 2, "bbbbbbbbbbbbbbbbbbbb", "");
+    struct session *three = add(fixture, 0, 3, "cccccccccccccccccccc", "");
+
+    detach(fixture, two, 1000);
+    detach(fixture, one, 1001);
+    detach(fixture, three, 1002);
+    assert_int_equal(sessions->away, 3);
+    assert_ptr_equal(sessions->first_away, two);
+    attach(fixture, one, 0, 4);
+    assert_ptr_equal(two->later, three);
+    assert_ptr_equal(three->earlier, two);
+    session_remove(sessions, NULL, two);
+    assert_ptr_equal(sessions->first_away, three);
+    assert_ptr_equal(sessions->last_away, three);
+    detach(fixture, one, 1003);
+    assert_ptr_equal(sessions->last_away, one);
+    attach(fixture, three, 0, 5);
+    attach(fixture, one, 0, 6);
+    assert_null(sessions->first_away);
+    assert_null(sessions->last_away);
+    assert_int_equal(sessions->away, 0);
+}
+
+static void test_a_row_becomes_an_away_session(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session_row row = {.serial = 17,
+                              .connected_pos = 3,
+                              .generation = 4,
+                              .sid = BYTES("aaaaaaaaaaaaaaaaaaaa"),
+                              .secret = BYTES("ssssssssssssssssssssss"),
+                              .from = BYTES("ann")};
+    struct session *session = session_restore(&fixture->sessions, fixture->namespaces[1], &row, 1000);
+    struct session *other;
+
+    assert_non_null(session);
+    assert_true(session_recoverable(session) && session->told);
+    assert_true(bytes_equal(session_secret(session), row.secret));
+    assert_string_equal(session->from, "ann");
+    assert_int_equal(session->generation, 4);
+    assert_ptr_equal(fixture->sessions.first_away, session);
+    assert_null(session_restore(&fixture->sessions, fixture->namespaces[1], &row, 1000));
+    /* Ids go on behind those that are there. */
+    other = add(fixture, 0, 1, "bbbbbbbbbbbbbbbbbbbb", "");
+    assert_int_equal(other->serial, 18);
+    assert_false(session_recoverable(other));
+    session_make_recoverable(other);
+    assert_true(session_recoverable(other));
+    assert_true(bytes_starts_with(bytes_make(other->pid, PID_LENGTH), session_sid(other)));
+    assert_int_equal(session_secret(other).length, SESSION_SECRET_LENGTH);
+}
+
+static void test_a_held_session_stays_in_memory(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session *session = session_hold(add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "ann"));
+
+    enter(fixture, session, "a", 5, false);
+    session_remove(&fixture->sessions, &fixture->links[0].sessions, session);
+    assert_true(session->gone);
+    assert_null(sessions_find_sid(&fixture->sessions, BYTES("aaaaaaaaaaaaaaaaaaaa")));
+    assert_string_equal(session->from, "ann");
+    session_release(session);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +455,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_move_counts_in_its_namespace_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rooms_move_along, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_only_a_session_at_rest_moves, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_away_session_keeps_its_rooms_and_does_not_count, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_an_away_session_takes_in_what_was_on_its_way, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_new_socket_forgets_what_was_on_its_way, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_away_sessions_stand_in_the_order_of_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_row_becomes_an_away_session, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_held_session_stays_in_memory, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
