@@ -149,6 +149,7 @@ static unsigned go_on(struct parts *parts, uint64_t milliseconds)
             parts->monotonic = due;
         }
         assert_int_equal(journal_removal_step(&parts->removal, parts->monotonic, wall(parts)), 0);
+        parts->removal.not_before = 0; /* how long it rests is up to the machine */
         steps++;
     }
     parts->ahead += (int64_t)(end - parts->monotonic);
@@ -483,7 +484,7 @@ static void steps_are_small(void **state)
     while (left > 1) {
         uint64_t now;
 
-        parts.monotonic += SECOND;
+        parts.monotonic += 60 * SECOND;
         assert_true(journal_removal_due(&parts.removal, parts.monotonic, wall(&parts)) <= parts.monotonic);
         assert_int_equal(journal_removal_step(&parts.removal, parts.monotonic, wall(&parts)), 0);
         now = number(&parts, "SELECT count(*) FROM message");
