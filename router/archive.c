@@ -299,6 +299,9 @@ int archive_start(const struct archive_options *options, struct journal *journal
     return 0;
 }
 
+/* The thread may look at it until the process ends. */
+static struct archive *volatile left_behind;
+
 void archive_stop(struct archive *archive)
 {
     struct timespec until;
@@ -315,6 +318,7 @@ void archive_stop(struct archive *archive)
     if (pthread_clockjoin_np(archive->thread, NULL, CLOCK_MONOTONIC, &until)) {
         log_warn("MongoDB holds the archive's thread up: it is left behind");
         pthread_detach(archive->thread);
+        left_behind = archive;
         return;
     }
     pthread_mutex_destroy(&archive->mutex);
