@@ -41,22 +41,29 @@ struct membership {
 };
 
 struct session {
-    struct gateway_link *link;   /* NULL: away */
-    uint64_t socket;             /* the gateway's number */
+    struct gateway_link *link; /* NULL: away */
+    union {
+        struct {
+            uint64_t socket;              /* the gateway's number */
+            struct refusal_budget errors; /* hubbub:error events */
+        };
+        struct { /* of an away one */
+            struct session *earlier, *later;
+        };
+    };
+    uint64_t away_since;         /* ms */
     uint64_t serial;             /* from 1; no two sessions of a router have the same; its row's id */
     struct namespace *namespace; /* held */
     char *from;                  /* NULL: anonymous */
     struct membership *rooms;
     struct membership own[SESSION_ROOMS_INLINE];
     uint64_t connected_pos; /* where it connected first */
-    uint64_t away_since;    /* ms */
-    struct session *earlier, *later;
-    struct refusal_budget errors; /* hubbub:error events */
-    uint32_t generation;          /* counts the sockets that it was attached to by a client */
+    uint32_t generation;    /* counts the sockets that clients attached it to */
     uint32_t attachment;
     uint32_t references; /* see session_hold() */
     uint16_t room_count, room_capacity;
     uint8_t reads;
+    bool connecting;      /* its CONNECT is not answered yet */
     bool told;            /* its client may know its pid */
     bool unsaved;         /* its rows differ from what is here */
     bool gone;            /* removed; the memory stays for those who hold it */
@@ -127,7 +134,7 @@ struct session_row {
 struct session *session_restore(struct sessions *sessions, struct namespace *namespace,
                                 const struct session_row *row, uint64_t now) MUST_CHECK;
 
-/* Whether nothing of it is on its way: no join, no leave, no page of history. */
+/* Whether nothing of it is on its way: no connect, no join, no leave, no page of history. */
 bool session_at_rest(const struct session *session);
 
 /*
