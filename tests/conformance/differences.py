@@ -4,6 +4,27 @@ docs/protocol.md tells the same to people ("Where it differs from the reference 
 """
 
 DIFFERENCES = (
+    ('missed events come behind the answer to CONNECT: a stock client keeps what comes before it over a second loss', {
+        'recovery: two missed':
+            ['40{"sid":"S","pid":"P"}',
+             '42["msg",{"room":"r","id":"received msg 0"},{"room":"r","seq":1,"id":"received msg 0","from":"anon:S","at":0},"OFFSET"]',
+             'as before',
+             '42["msg",{"room":"r","id":"missed msg 0"},{"room":"r","seq":2,"id":"missed msg 0","from":"anon:S","at":0},"OFFSET"]',
+             '42["msg",{"room":"r","id":"missed msg 1"},{"room":"r","seq":3,"id":"missed msg 1","from":"anon:S","at":0},"OFFSET"]'],
+    }),
+    ('whoever has received nothing goes on from its joins', {
+        'recovery: nothing received':
+            ['40{"sid":"S","pid":"P"}', 'as before',
+             '42["msg",{"room":"r","id":"missed msg 0"},{"room":"r","seq":1,"id":"missed msg 0","from":"anon:S","at":0},"OFFSET"]'],
+    }),
+    ('volatile events have an offset, too: a stock client takes any text at the end for one', {
+        'recovery: a volatile event last':
+            ['40{"sid":"S","pid":"P"}',
+             '42["msg",{"room":"r","id":"received msg 0"},{"room":"r","seq":1,"id":"received msg 0","from":"anon:S","at":0},"OFFSET"]',
+             '42["typing",{"room":"r","id":"received typing 1"},{"room":"r","from":"anon:S","at":0},"OFFSET"]',
+             'as before',
+             '42["msg",{"room":"r","id":"missed msg 0"},{"room":"r","seq":2,"id":"missed msg 0","from":"anon:S","at":0},"OFFSET"]'],
+    }),
     ('JSONP is for clients of older protocols: the parameter is ignored', {
         'plain: open, JSONP':
             [200,

@@ -7,6 +7,8 @@ as it says there, and different from the reference's, so that a difference that 
 A probe is a function that takes a Side and gives a list of notes; its name is what it is about.
 """
 import gzip
+import itertools
+import json
 import re
 import struct
 import unittest
@@ -20,6 +22,7 @@ from raw_client import (CLOSE, HOME, PING, PONG, TEXT, Closed, Connection, Polli
 MOMENT = 0.15  # seconds in which nothing comes, where that is the answer
 QUERY = 'EIO=4&transport=polling'
 WEBSOCKET = 'EIO=4&transport=websocket'
+CLOSE_FRAME = frame(CLOSE, close_payload(1000))
 
 # Headers that say nothing about the answer, or that say how it is framed.
 FRAMING = {'date', 'content-length', 'transfer-encoding', 'server', 'sec-websocket-accept', 'x-content-type-options'}
@@ -35,7 +38,9 @@ SETUPS = {
     'anyone': ({'cors': {'origin': '*'}}, {'cors_origins': '"*"'}),
     'deflate': ({'perMessageDeflate': {'threshold': 1024}}, {'compression': 'true', 'compression_threshold': 1024}),
     'echo': ({}, {'echo': 'true'}),
+    'recovery': ({'connectionStateRecovery': {}}, {}),
 }
+RULES = {'recovery': SAME_AS_REFERENCE.replace('recovery = false', 'recovery = true')}
 
 
 class Side:
@@ -716,7 +721,67 @@ ECHO = {
     'no slash': ask('GET', QUERY, path='/engine.io'),
 }
 
-PROBES = {'plain': PLAIN, 'limits': LIMITS, 'hasty': HASTY, 'cors': CORS, 'anyone': ANYONE, 'deflate': DEFLATE, 'echo': ECHO}
+ROOMS = itertools.count()
+OFFSET = re.compile(r',"([A-Za-z0-9_.:-]{7,})"\]\Z')
+
+
+def plain_packet(text):
+    """A packet without what differs each time."""
+    text = re.sub(r'anon:[A-Za-z0-9_-]{20}', 'anon:S', re.sub(r'"at":\d+', '"at":0', normal(text)))
+    return re.sub(r'"pid":"[^"]+"', '"pid":"P"', OFFSET.sub(',"OFFSET"]', text))
+
+
+def recovery(received, missed, last=CLOSE_FRAME, changed=lambda auth: auth):
+    """A probe of a client that gets some events, says something last, and comes back when it has missed others."""
+    def publish(peer, room, events, name):
+        for number, event in enumerate(events):
+            peer.send_text(f'421["{event}",{{"room":"{room}","id":"{name} {event} {number}"}}]')
+            while not peer.read_text().startswith('431'):
+                pass
+
+    def probe(side):
+        room = f'room-{next(ROOMS)}'
+        with side.websocket() as author, side.websocket() as lost, side.websocket() as back:
+            for peer in (author, lost):
+                peer.send_text('40')
+                answer = peer.read_text()
+                peer.send_text(f'421["join","{room}"]')
+                peer.read_text()
+            publish(author, room, received, 'received')
+            texts = [lost.read_text() for _ in received]
+            offsets = [match[1] for match in map(OFFSET.search, texts) if match]
+            notes = [plain_packet(text).replace(room, 'r') for text in (answer, *texts)]
+            lost.send(last)
+            lost.read_frame()
+            lost.socket.close()
+            publish(author, room, ['presence'], '')  # the server hears of the loss before this
+            publish(author, room, missed, 'missed')
+            auth = {'pid': re.search(r'"pid":"([^"]+)"', answer)[1]} | ({'offset': offsets[-1]} if offsets else {})
+            back.send_text('40' + json.dumps(changed(auth)))
+            while not (text := back.read_text()).startswith('431'):
+                if text.startswith('40'):
+                    back.send_text('421["presence","r"]')  # what comes has come before the answer to this
+                    text = 'as before' if text == answer else 'as another'
+                notes.append(plain_packet(text).replace(room, 'r'))
+            return notes
+    return probe
+
+
+RECOVERY = {
+    'two missed': recovery(['msg'], ['msg', 'msg']),
+    'nothing missed': recovery(['msg', 'msg'], []),
+    'nothing received': recovery([], ['msg']),
+    'a volatile event last': recovery(['msg', 'typing'], ['msg']),
+    'after a disconnect': recovery(['msg'], ['msg'], frame(TEXT, '41') + CLOSE_FRAME),
+    'after a bad packet': recovery(['msg'], [], frame(TEXT, '42[')),
+    'after one in a wrong state': recovery(['msg'], [], frame(TEXT, '40')),
+    'without a pid': recovery(['msg'], ['msg'], changed=lambda auth: {'offset': auth['offset']}),
+    'a pid that is none': recovery(['msg'], ['msg'], changed=lambda auth: {**auth, 'pid': 'x' * len(auth['pid'])}),
+    'an offset that is none': recovery(['msg'], ['msg'], changed=lambda auth: {**auth, 'offset': 'x'}),
+    'more in the auth': recovery(['msg'], [], changed=lambda auth: {'token': 1, **auth}),
+}
+
+PROBES = {'recovery': RECOVERY, 'plain': PLAIN, 'limits': LIMITS, 'hasty': HASTY, 'cors': CORS, 'anyone': ANYONE, 'deflate': DEFLATE, 'echo': ECHO}
 
 INTENDED = {name: (reason, notes) for reason, probes in DIFFERENCES for name, notes in probes.items()}
 
@@ -730,7 +795,7 @@ class Differential(unittest.TestCase):
 
         @unittest.skipIf(REFERENCE, 'both are the reference')
         def test(self):
-            reference, ours = Reference(options=options), Stack(keys, SAME_AS_REFERENCE, 2)
+            reference, ours = Reference(options=options), Stack(keys, RULES.get(setup, SAME_AS_REFERENCE), 2)
             try:
                 for name, probe in PROBES[setup].items():
                     with self.subTest(f'{setup}: {name}'):
