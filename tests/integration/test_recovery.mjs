@@ -598,12 +598,13 @@ test('a slow reader is closed, and goes on where it was', async (t) => {
   detour.pause();
   // The buffers of both systems take several megabytes before its queue grows.
   await until('its end', async () => {
-    await author.say(5, large);
-    return metric(stack, 'hubbub_closed_total{reason=slow_reader}');
+    await author.say(2, large);
+    return (await ask(author.socket, 'presence', 'r')).members === 1;
   });
   await author.say(3, large);
   detour.resume();
   await person.recovered(2);
   await author.say(3, large);
   await person.sawAll(author.said, ['r']);
+  assert.equal(await until('the count', () => metric(stack, 'hubbub_closed_total{reason=slow_reader}')), 1);
 });
