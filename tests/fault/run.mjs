@@ -92,6 +92,10 @@ async function wholeHistory({ socket, room }) {
   const messages = [];
   for (;;) {
     const answer = await ask(socket, 'history', { room, after: messages.at(-1)?.seq ?? 0, limit: 200 });
+    if (answer.error?.code === 'busy') {
+      await sleep(100);
+      continue;
+    }
     if (!answer.ok)
       throw new Error(`history of ${room}: ${JSON.stringify(answer)}`);
     messages.push(...answer.messages.map(({ seq, id, args }) => ({ seq, id, tag: args[0].tag })));
