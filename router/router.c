@@ -31,7 +31,6 @@ enum {
     DRAIN_MS = 10000,
     LINGER_MS = 500,
     FAILURE_MAX = 512,
-    RECOVERY_MARGIN_MS = 120000,
 };
 
 const char *router_epoch_for(const struct router *router, const struct namespace *namespace)
@@ -233,19 +232,19 @@ static char *path_in(const char *folder, const char *name)
     return path;
 }
 
-/* A number that fault tests may set in the environment, else the fallback. */
-static unsigned test_hook(const char *name, unsigned fallback)
+/* After how many of these to abort; 0 for never. */
+static unsigned abort_after(const char *what)
 {
 #ifdef HUBBUB_TEST_HOOKS
-    const char *value = getenv(name);
+    const char *value = getenv(what);
     unsigned long long number;
 
     if (value && bytes_parse_u64(bytes_from_text(value), &number) == 0)
         return (unsigned)number;
 #else
-    (void)name;
+    (void)what;
 #endif
-    return fallback;
+    return 0;
 }
 
 /*
@@ -259,8 +258,7 @@ static struct journal_retention retention(const struct router_settings *settings
     uint64_t days = archive ? settings->hot_days : settings->retention_days;
 
     return (struct journal_retention){
-        .recovery_ms = (uint64_t)settings->recovery_window +
-                       test_hook("HUBBUB_TEST_RECOVERY_MARGIN_MS", RECOVERY_MARGIN_MS),
+        .recovery_ms = (uint64_t)settings->recovery_window + settings->recovery_margin,
         .keep_ms = days * 24 * 3600 * 1000,
         .keep_messages = archive ? settings->hot_messages : settings->retention_messages,
         .archive = archive,
@@ -282,8 +280,8 @@ static int open_journal(struct router *router)
             &(struct journal_options){.path = path,
                                       .recent_bytes = settings->recent_max,
                                       .retention = retention(settings),
-                                      .abort_after_commits = test_hook("HUBBUB_TEST_ABORT_AFTER_COMMITS", 0),
-                                      .abort_after_changes = test_hook("HUBBUB_TEST_ABORT_AFTER_CHANGES", 0),
+                                      .abort_after_commits = abort_after("HUBBUB_TEST_ABORT_AFTER_COMMITS"),
+                                      .abort_after_changes = abort_after("HUBBUB_TEST_ABORT_AFTER_CHANGES"),
                                       .session = away_restore},
             remember, router, &router->journal, message, sizeof message);
 
