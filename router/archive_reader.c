@@ -92,19 +92,41 @@ static int add_row(struct archive_read *read, const bson_t *document, uint64_t *
 
 /* -- questions -------------------------------------------------------------------------------- */
 
-static bson_t *make_filter(const struct archive_read *read)
+/* The exclusive bounds of one question. */
+struct window {
+    uint64_t after, before;
+};
+
+/*
+ * Where the page lies if the room's numbers have no holes: then the server need not put in order all that
+ * lies beyond it, however it goes about that.
+ */
+static struct window likely_window(const struct archive_read *read)
+{
+    struct window window = {read->after, read->before};
+    uint64_t width = (uint64_t)read->limit + 2; /* the page and one more */
+
+    if (!read->newest && read->after < INT64_MAX - width &&
+        (!read->before || read->before > read->after + width))
+        window.before = read->after + width;
+    else if (read->newest && read->before > width && read->before - width > read->after)
+        window.after = read->before - width;
+    return window;
+}
+
+static bson_t *make_filter(const struct archive_read *read, struct window window)
 {
     bson_t *filter = bson_new();
     bson_t bounds;
 
     bson_append_utf8(filter, ARCHIVE_FIELD_NAMESPACE, -1, read->namespace.data, (int)read->namespace.length);
     bson_append_utf8(filter, ARCHIVE_FIELD_ROOM, -1, read->room.data, (int)read->room.length);
-    if (read->after || read->before) {
+    if (window.after || window.before) {
         BSON_APPEND_DOCUMENT_BEGIN(filter, ARCHIVE_FIELD_SEQ, &bounds);
-        if (read->after)
-            BSON_APPEND_INT64(&bounds, "$gt", (int64_t)read->after);
-        if (read->before)
-            BSON_APPEND_INT64(&bounds, "$lt", (int64_t)read->before);
+        if (window.after)
+            BSON_APPEND_INT64(&bounds, "$gt", (int64_t)window.after);
+        if (window.before)
+            BSON_APPEND_INT64(&bounds, "$lt", (int64_t)window.before);
         bson_append_document_end(filter, &bounds);
     }
     return filter;
@@ -141,10 +163,10 @@ static void log_failure(const struct archive_reader *reader, const char *reason)
     buffer_done(&hosts);
 }
 
-/* Sets what comes back. */
-static void query(struct archive_reader *reader, struct archive_read *read)
+/* Sets what comes back of that window. */
+static void ask(struct archive_reader *reader, struct archive_read *read, struct window window)
 {
-    bson_t *filter = make_filter(read);
+    bson_t *filter = make_filter(read, window);
     bson_t *options = make_options(read, reader->place.timeout);
     mongoc_cursor_t *cursor;
     bson_error_t reason;
@@ -164,6 +186,18 @@ static void query(struct archive_reader *reader, struct archive_read *read)
     mongoc_cursor_destroy(cursor);
     bson_destroy(filter);
     bson_destroy(options);
+}
+
+/* Sets what comes back. */
+static void query(struct archive_reader *reader, struct archive_read *read)
+{
+    struct window window = likely_window(read);
+
+    ask(reader, read, window);
+    if (!read->result && !read->more && (window.after != read->after || window.before != read->before)) {
+        archive_read_free(read);
+        ask(reader, read, (struct window){read->after, read->before});
+    }
     if (read->result) {
         archive_read_free(read);
         read->more = false;

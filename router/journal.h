@@ -83,11 +83,12 @@ struct journal_session {
     size_t room_count;
 };
 
-/* SAVE writes the session and all its rooms, instead of what was there; the others want the session's id
-   and, but for REMOVE and GENERATION, one room.  One that is not there is passed over. */
+/* NEW and SAVE write the session and all its rooms; the others want the session's id and, but for REMOVE and
+   GENERATION, one room. */
 struct journal_change {
     enum journal_change_kind {
-        JOURNAL_SESSION_SAVE,
+        JOURNAL_SESSION_NEW,        /* of an id that never had rows in this file */
+        JOURNAL_SESSION_SAVE,       /* instead of what is there */
         JOURNAL_SESSION_GENERATION, /* is that from now on */
         JOURNAL_SESSION_REMOVE,     /* with its rooms */
         JOURNAL_ROOM_JOIN,          /* keeps the position of one that is there, and takes over watch */

@@ -1,7 +1,7 @@
 /*
  * Sessions in the journal's file; see journal_sessions.h.  The store calls it for changes, journal_open() for
- * what there is.  Its one surprising rule: a change of a session that has no row does nothing, because its
- * REMOVE may have gone before, and nobody waits for that.
+ * what there is.  Its one surprising rule: a change of a row that is not there is no error, as a full disk
+ * may have refused the change that was to make it; SAVE then brings it all.
  */
 #include "router/journal_sessions.h"
 
@@ -20,7 +20,7 @@ int journal_sessions_init(struct journal_sessions *sessions, sqlite3 *db)
         {&sessions->generation, "UPDATE session SET generation = ?2 WHERE id = ?1"},
         {&sessions->remove, "DELETE FROM session WHERE id = ?1"},
         {&sessions->remove_rooms, "DELETE FROM session_room WHERE session = ?1"},
-        {&sessions->join, "INSERT INTO session_room SELECT ?1, ?2, ?3, ?4 FROM session WHERE id = ?1 "
+        {&sessions->join, "INSERT INTO session_room VALUES (?1, ?2, ?3, ?4) "
                           "ON CONFLICT (session, room) DO UPDATE SET watch = ?4"},
         {&sessions->move,
          "UPDATE session_room SET joined_pos = ?3, watch = ?4 WHERE session = ?1 AND room = ?2"},
@@ -66,7 +66,8 @@ static int step_with_room(sqlite3_stmt *statement, uint64_t id, const struct jou
     return step_with_id(statement, id);
 }
 
-static int save(struct journal_sessions *sessions, const struct journal_session *session, uint64_t pos)
+static int save(struct journal_sessions *sessions, const struct journal_session *session, bool is_new,
+                uint64_t pos)
 {
     sqlite3_stmt *statement = sessions->save;
     int result;
@@ -78,7 +79,7 @@ static int save(struct journal_sessions *sessions, const struct journal_session 
     sqlite3_bind_int64(statement, 6, (sqlite3_int64)session->generation);
     sqlite3_bind_int64(statement, 7, position(session->connected_pos, pos));
     result = step_with_id(statement, session->id);
-    if (!result)
+    if (!result && !is_new)
         result = step_with_id(sessions->remove_rooms, session->id);
     for (size_t i = 0; i < session->room_count && !result; i++)
         result = step_with_room(sessions->join, session->id, &session->rooms[i], pos);
@@ -92,8 +93,9 @@ int journal_sessions_apply(struct journal_sessions *sessions, const struct journ
     int result;
 
     switch (change->kind) {
+    case JOURNAL_SESSION_NEW:
     case JOURNAL_SESSION_SAVE:
-        return save(sessions, session, pos);
+        return save(sessions, session, change->kind == JOURNAL_SESSION_NEW, pos);
     case JOURNAL_SESSION_GENERATION:
         sqlite3_bind_int64(sessions->generation, 2, (sqlite3_int64)session->generation);
         return step_with_id(sessions->generation, session->id);
@@ -160,16 +162,27 @@ static int load_rooms(sqlite3_stmt *rows, uint64_t id, struct room_list *list)
     return rc == SQLITE_DONE ? 0 : journal_error(sqlite3_db_handle(rows));
 }
 
+/* A full disk may have refused the session, and taken its room. */
+static int delete_orphans(sqlite3 *db)
+{
+    static const char sql[] = "DELETE FROM session_room WHERE session NOT IN (SELECT id FROM session)";
+
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) ? journal_error(db) : 0;
+}
+
 int journal_sessions_load(sqlite3 *db, void (*loaded)(void *argument, const struct journal_session *session),
                           void *argument)
 {
     sqlite3_stmt *sessions = NULL, *rows = NULL;
     struct room_list list = {0};
     int rc = SQLITE_DONE;
-    int result = journal_prepare(
-        db, "SELECT id, sid, secret, namespace, sender, generation, connected_pos FROM session ORDER BY id",
-        &sessions);
+    int result = delete_orphans(db);
 
+    if (!result)
+        result = journal_prepare(
+            db,
+            "SELECT id, sid, secret, namespace, sender, generation, connected_pos FROM session ORDER BY id",
+            &sessions);
     if (!result)
         result = journal_prepare(
             db, "SELECT room, joined_pos, watch FROM session_room WHERE session = ?1 ORDER BY room", &rows);

@@ -249,7 +249,7 @@ static void change_session(struct ticket_connect *connect, struct session *sessi
 {
     struct journal_session *row = &connect->change.session;
 
-    connect->change.kind = JOURNAL_SESSION_SAVE;
+    connect->change.kind = JOURNAL_SESSION_NEW;
     connect->namespace = namespace_hold(session->namespace);
     row->id = session->serial;
     row->sid = session_sid(session);

@@ -31,7 +31,6 @@ enum {
     DRAIN_MS = 10000,
     LINGER_MS = 500,
     FAILURE_MAX = 512,
-    RECOVERY_MARGIN_MS = 120000,
 };
 
 const char *router_epoch_for(const struct router *router, const struct namespace *namespace)
@@ -259,7 +258,7 @@ static struct journal_retention retention(const struct router_settings *settings
     uint64_t days = archive ? settings->hot_days : settings->retention_days;
 
     return (struct journal_retention){
-        .recovery_ms = (uint64_t)settings->recovery_window + RECOVERY_MARGIN_MS,
+        .recovery_ms = (uint64_t)settings->recovery_window + settings->recovery_margin,
         .keep_ms = days * 24 * 3600 * 1000,
         .keep_messages = archive ? settings->hot_messages : settings->retention_messages,
         .archive = archive,

@@ -89,6 +89,7 @@ static void place(struct sessions *sessions, struct session_set *set, struct gat
 {
     session->link = link;
     session->socket = socket;
+    session->errors = (struct refusal_budget){0};
     table_insert(&set->by_socket, session);
     namespace_add_socket(sessions->rooms->namespaces, session->namespace, link);
 }
@@ -98,7 +99,6 @@ static void displace(struct sessions *sessions, struct session_set *set, struct 
     namespace_remove_socket(sessions->rooms->namespaces, session->namespace, session->link);
     table_remove(&set->by_socket, session);
     session->link = NULL;
-    session->socket = 0;
 }
 
 struct session *session_new(struct sessions *sessions, struct session_set *set, struct gateway_link *link,
@@ -122,6 +122,7 @@ void session_make_recoverable(struct session *session)
 static void add_away(struct sessions *sessions, struct session *session, uint64_t now)
 {
     session->away_since = now;
+    session->later = NULL;
     session->earlier = sessions->last_away;
     if (sessions->last_away)
         sessions->last_away->later = session;
@@ -141,7 +142,6 @@ static void remove_away(struct sessions *sessions, struct session *session)
         session->later->earlier = session->earlier;
     else
         sessions->last_away = session->earlier;
-    session->earlier = session->later = NULL;
     sessions->away--;
 }
 

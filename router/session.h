@@ -41,18 +41,24 @@ struct membership {
 };
 
 struct session {
-    struct gateway_link *link;   /* NULL: away */
-    uint64_t socket;             /* the gateway's number */
+    struct gateway_link *link; /* NULL: away */
+    union {
+        struct {
+            uint64_t socket;              /* the gateway's number */
+            struct refusal_budget errors; /* hubbub:error events */
+        };
+        struct { /* of an away one */
+            struct session *earlier, *later;
+        };
+    };
+    uint64_t away_since;         /* ms */
     uint64_t serial;             /* from 1; no two sessions of a router have the same; its row's id */
     struct namespace *namespace; /* held */
     char *from;                  /* NULL: anonymous */
     struct membership *rooms;
     struct membership own[SESSION_ROOMS_INLINE];
     uint64_t connected_pos; /* where it connected first */
-    uint64_t away_since;    /* ms */
-    struct session *earlier, *later;
-    struct refusal_budget errors; /* hubbub:error events */
-    uint32_t generation;          /* counts the sockets that it was attached to by a client */
+    uint32_t generation;    /* counts the sockets that clients attached it to */
     uint32_t attachment;
     uint32_t references; /* see session_hold() */
     uint16_t room_count, room_capacity;

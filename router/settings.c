@@ -63,6 +63,10 @@ static const struct config_key keys[] = {
              "bound"},
     {KEY(recovery_window, DURATION), .minimum = 1, .maximum = 86400000, .fallback = "2 min",
      .help = "how long a session may come back after its socket went"},
+    {KEY(recovery_margin, DURATION), .minimum = 1, .maximum = 86400000, .fallback = "2 min",
+     .help =
+         "how much longer logged messages stay: a loss is noticed only after the gateways' ping_interval and "
+         "ping_timeout"},
     {KEY(recovery_max_messages, INTEGER), .minimum = 0, .maximum = 1000000, .unit = "messages",
      .fallback = "1000", .help = "how many missed messages a session may come back to"},
     {KEY(recovery_max_bytes, SIZE), .minimum = 1024, .maximum = 8 << 20, .fallback = "4 MB",

@@ -33,6 +33,7 @@ struct router_settings {
     uint32_t retention_days; /* these two: of all, without an archive; 0: no bound */
     uint64_t retention_messages;
     uint32_t recovery_window; /* ms */
+    uint32_t recovery_margin; /* ms */
     uint32_t recovery_max_messages;
     uint32_t recovery_max_bytes; /* of messages */
     uint32_t max_away_sessions;

@@ -213,11 +213,11 @@ namespaces = (
     { name = "echo";   deliver = "self"; meta = false; });""")
 
 
-def serve(gateway=None, gateways=2, options=None, rest=''):
+def serve(gateway=None, gateways=2, options=None, rest='', rules=SAME_AS_REFERENCE):
     """Two gateways with the reference's rules; or, to test a test, the reference itself with those options."""
     if REFERENCE:
         return Reference(gateway, gateways, options)
-    return Stack(gateway, SAME_AS_REFERENCE + rest, gateways)
+    return Stack(gateway, rules + rest, gateways)
 
 
 def in_placements(*placements):

@@ -195,15 +195,15 @@ function checkLosses({ clients, losses }, problem) {
   }
 }
 
-/** What happened, in numbers. */
-export function figures(record) {
+/** What happened, in numbers; returns count when they came within so many ms. */
+export function figures(record, window = Infinity) {
   const { messages, clients } = record;
   const acknowledged = messages.filter((message) => message.answer);
   const intents = new Set(messages.map(({ intent }) => intent)).size;
   const waits = acknowledged.map((message) => message.answeredAt - message.sentAt).sort((a, b) => a - b);
   const at = (part) => Math.round(waits[Math.min(waits.length - 1, Math.floor(waits.length * part))] ?? 0);
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
-  const returns = clients.flatMap((client) => client.returns);
+  const returns = clients.flatMap((client) => client.returns).filter(({ away }) => away < window);
   const gaps = clients.flatMap((client) => client.gaps);
   return {
     intents,
@@ -213,6 +213,7 @@ export function figures(record) {
     unanswered: messages.filter((message) => !message.answer && !message.refused).length,
     part: acknowledged.length / intents,
     stored: record.journal.length,
+    'left the journal': record.left ?? 0,
     'sent again': sum(messages.map((message) => Math.max(0, message.attempts - 1))),
     delivered: sum(clients.flatMap((client) => client.stays.map((stay) => stay.heard.length))),
     losses: sum(clients.map((client) => client.losses.length)),

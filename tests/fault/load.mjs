@@ -36,10 +36,12 @@ const PAGE = 200;
 const NO_SESSION = 'none'; // what a forgetful client names instead of its pid
 
 export class Load {
-  /** Options: clients, rooms, rate (messages a second), roving (every other client comes back to the next gateway). */
-  constructor(t, stack, { clients = 200, rooms = 20, rate = 200, roving = true } = {}) {
+  /** Options: clients, rooms, rate (messages a second), roving (every other client comes back to the next gateway),
+   *  logged (whether there are logged events as well). */
+  constructor(t, stack, { clients = 200, rooms = 20, rate = 200, roving = true, logged = true } = {}) {
     this.stack = stack;
     this.rate = rate;
+    this.logged = logged;
     this.intents = 0;
     this.messages = new Map(); // tag -> see Client.publish()
     this.wrong = []; // what a client saw that can't be
@@ -229,7 +231,7 @@ class Client {
 
   publish(intent) {
     const tag = randomUUID();
-    const event = intent % LOGGED ? 'msg' : 'note';
+    const event = this.load.logged && intent % LOGGED === 0 ? 'note' : 'msg';
     const message = { room: this.room, event, tag, intent, attempts: 0, answer: null, refused: null, sentAt: performance.now() };
     if (event === 'msg' && intent % WITHOUT_ID)
       message.id = `id-${tag}`;

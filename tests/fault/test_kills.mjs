@@ -9,14 +9,14 @@ const STORM = 0.25; // seconds between kills, too short for all clients to be ba
 const ABORT_AFTER_COMMITS = 500; // a few seconds of this load
 
 /** Kills what names(round) says every few seconds, all at once. */
-function killing(names, every = EVERY) {
+function killing(names, { every = EVERY, signal = 'SIGKILL' } = {}) {
   return async (stack, load, over) => {
     const kills = {};
     for (let round = 0; ; round++) {
       await pause(round ? every : every / 2, over);
       if (over())
         return kills;
-      await Promise.all(names(round).map((name) => stack.kill(name)));
+      await Promise.all(names(round).map((name) => stack.kill(name, signal)));
       for (const name of names(round))
         kills[name] = (kills[name] || 0) + 1;
     }
@@ -48,7 +48,12 @@ test('kill -9 of the router and of a gateway at once, of all at times', async (t
 
 test('kill -9 of one after the other, clients lose their connection again while they come back', async (t) => {
   const order = ['gateway-1', 'gateway-2', 'router', 'gateway-2', 'gateway-1'];
-  await run(t, { fault: killing((round) => [order[round % order.length]], STORM) });
+  await run(t, { fault: killing((round) => [order[round % order.length]], { every: STORM }) });
+});
+
+test('a rolling restart: each is asked to end in its turn', async (t) => {
+  const order = ['gateway-1', 'gateway-2', 'router'];
+  await run(t, { fault: killing((round) => [order[round % order.length]], { every: 2, signal: 'SIGTERM' }) });
 });
 
 test('the router aborts between commit and send: no client is disconnected', async (t) => {

@@ -6,11 +6,12 @@ HUBBUB_BUILD names the build folder (default: build, beside tests).
 
 import contextlib
 import json
-import os
 import pathlib
+import resource
 import signal
 import sqlite3
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -462,6 +463,20 @@ class Away(RecoveryTest):
         self.went_on(two.come_back(alice.pid), again)
 
 
+    def test_a_router_that_stood_still_reads_before_it_judges(self):
+        one, two, alice, bob = self.pair("R")
+        bob.say("R", "a")
+        one.lose(alice)
+        self.router.process.send_signal(signal.SIGSTOP)
+        try:
+            request = two.ask("CONNECT", 40, "/", json.dumps({"pid": alice.pid}), "")
+            time.sleep(2)  # of this the test is about
+        finally:
+            self.router.process.send_signal(signal.SIGCONT)
+        answer = two.take("CONNECTED", where=lambda record: record.request == request)
+        self.assertEqual((answer.recovered, answer.sid), (1, alice.sid))
+
+
 class Crowd(RecoveryTest):
     options = ("--max-away-sessions=2",)
 
@@ -613,6 +628,36 @@ class Restarts(RecoveryTest):
 
         self.gateways[-1].read = lambda patience=0: read(self.gateways[-1])
         return call()
+
+
+class FullDisk(RecoveryTest):
+    def test_rows_are_made_good_when_there_is_room_again(self):
+        one, two, alice, bob = self.pair("R")
+        carol = two.connect()
+        before = resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+        while bob.say("R", "x" * 5000)["ok"]:
+            pass
+        resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE, (1, before[1]))
+        # Nothing of this is refused.
+        self.assertTrue(alice.join("S")["ok"])
+        self.assertTrue(alice.answer("LEAVE", "R")["ok"])
+        dave = two.connect()
+        two.lose(carol, "client_disconnect")
+        one.lose(alice)
+        alice = two.come_back(alice.pid, self.offset(self.head()))
+        self.assertEqual((alice.recovered, alice.generation, list(alice.rooms)), (1, 2, ["S"]))
+        self.assertTrue(self.router.statistics()["journal"]["storage_full"])
+
+        resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE, before)
+        self.assertTrue(bob.say("R", "again")["ok"])
+        self.until(lambda: self.sql("SELECT sid, generation, room FROM session LEFT JOIN session_room "
+                                    "ON session = id ORDER BY id") ==
+                   [(alice.sid, 2, "S"), (bob.sid, 1, "R"), (dave.sid, 1, None)], "the rows are not right")
+        self.restart()
+        two.held = {}
+        two.go_live()
+        self.assertEqual(list(two.come_back(alice.pid).rooms), ["S"])
 
 
 class FromTheJournal(RecoveryTest):

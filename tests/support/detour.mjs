@@ -45,7 +45,7 @@ export class Detour {
 
   /** To the client, as many bytes as it may still get; then it loses its connection in the middle of them. */
   pass(pair, data) {
-    if (pair.frozen)
+    if (pair.frozen || pair.ending)
       return;
     if (data.length < this.bytesToClient) {
       this.bytesToClient -= data.length;
@@ -54,6 +54,7 @@ export class Detour {
     }
     const part = data.subarray(0, this.bytesToClient);
     this.bytesToClient = Infinity;
+    pair.ending = true;
     pair.client.write(part, () => this.cut());
   }
 

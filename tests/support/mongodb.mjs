@@ -12,9 +12,11 @@ const LIMIT = 60_000;
 
 // Prints each document of a collection as a line of JSON: what the checker compares.
 const DUMP = `
-import json, pymongo, sys
+import datetime, json, pymongo, sys
 for document in pymongo.MongoClient(sys.argv[1], directConnection=True).hubbub.messages.find():
+    at = document["at"].replace(tzinfo=datetime.timezone.utc)
     print(json.dumps(dict(namespace=document["namespace"], room=document["room"], seq=int(document["seq"]),
+                          pos=int(document["pos"]), at=round(at.timestamp() * 1000), event=document["event"],
                           id=document["id"], tag=json.loads(document["raw"])[0].get("tag"))))
 `;
 
@@ -62,7 +64,7 @@ export class MongoDB {
     }
   }
 
-  /** All messages: [{namespace, room, seq, id, tag}], by room and seq. */
+  /** All messages: [{namespace, room, seq, pos, at, event, id, tag}], by room and seq. */
   async documents() {
     const { code, stdout, stderr } = await run(await python(), ['-c', DUMP, `mongodb://127.0.0.1:${this.port}`]);
     if (code !== 0)

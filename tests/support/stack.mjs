@@ -182,15 +182,15 @@ export class Stack {
     return `http://127.0.0.1:${this.ports[gateway % this.ports.length]}`;
   }
 
-  /** Kills a process by its name with SIGKILL and comes back when `hubbub run` has started another. */
-  async kill(name) {
+  /** Kills a process by its name and comes back when `hubbub run` has started another. */
+  async kill(name, signal = 'SIGKILL') {
     const old = this.pids.get(name);
     const again = new Promise((resolve) => this.waiters.push((started, pid) => {
       if (started === name && pid !== old)
         resolve(pid);
       return started === name && pid !== old;
     }));
-    process.kill(old, 'SIGKILL');
+    process.kill(old, signal);
     return within(START_LIMIT, `a new ${name}`, again);
   }
 

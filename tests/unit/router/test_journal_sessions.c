@@ -92,7 +92,7 @@ static void a_session_has_the_positions_of_its_place(void **state)
     fixture_publish(fixture, (struct text){.room = "R"});
     entries[1] = change(fixture, JOURNAL_ROOM_JOIN, &one, "S \xc3\xa4", JOURNAL_HERE, true);
     fixture_publish(fixture, (struct text){.room = "R"});
-    entries[2] = change(fixture, JOURNAL_SESSION_SAVE, &two, NULL, 0, false);
+    entries[2] = change(fixture, JOURNAL_SESSION_NEW, &two, NULL, 0, false);
     fixture_wait(fixture);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(entries[i]->result, 0);
@@ -158,9 +158,8 @@ static void what_is_gone_stays_gone(void **state)
 {
     struct fixture *fixture = *state;
     struct journal_session one = session_of(1), two = session_of(2);
-    static const enum journal_change_kind late[] = {JOURNAL_SESSION_GENERATION, JOURNAL_ROOM_JOIN,
-                                                    JOURNAL_ROOM_MOVE, JOURNAL_ROOM_LEAVE,
-                                                    JOURNAL_SESSION_REMOVE};
+    static const enum journal_change_kind late[] = {JOURNAL_SESSION_GENERATION, JOURNAL_ROOM_MOVE,
+                                                    JOURNAL_ROOM_LEAVE, JOURNAL_SESSION_REMOVE};
 
     fixture_open(fixture);
     change(fixture, JOURNAL_SESSION_SAVE, &one, "R", JOURNAL_HERE, false);
@@ -172,6 +171,20 @@ static void what_is_gone_stays_gone(void **state)
     fixture_close(fixture);
     assert_int_equal(fixture_number(fixture, "SELECT count(*) FROM session_room WHERE session = 1"), 0);
     assert_sessions(fixture, "2 bbbbbbbbbbbbbbbbbbbb / 'alice' 1 0 R:0:0\n");
+}
+
+static void rooms_of_no_session_are_no_rooms_of_a_later_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal_session one = session_of(1);
+
+    fixture_open(fixture);
+    change(fixture, JOURNAL_ROOM_JOIN, &one, "R", JOURNAL_HERE, false);
+    fixture_wait(fixture);
+    assert_sessions(fixture, "");
+    change(fixture, JOURNAL_SESSION_NEW, &one, "S", JOURNAL_HERE, false);
+    fixture_wait(fixture);
+    assert_sessions(fixture, "1 aaaaaaaaaaaaaaaaaaaa / 'alice' 1 0 S:0:0\n");
 }
 
 static void saving_replaces_everything(void **state)
@@ -240,6 +253,7 @@ int main(void)
         TEST(positions_may_be_stated),
         TEST(a_second_join_keeps_the_position),
         TEST(what_is_gone_stays_gone),
+        TEST(rooms_of_no_session_are_no_rooms_of_a_later_one),
         TEST(saving_replaces_everything),
         TEST(many_rooms_are_loaded),
         TEST(changes_alone_are_committed_and_counted),
