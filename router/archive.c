@@ -331,6 +331,9 @@ int archive_start(const struct archive_options *options, struct journal *journal
     return 0;
 }
 
+/* The thread may look at it until the process ends. */
+static struct archive *volatile left_behind;
+
 /* Whether the thread has ended; waits a second, or longer for one that MongoDB does not hold up. */
 static bool join(struct archive *archive)
 {
@@ -362,6 +365,7 @@ void archive_stop(struct archive *archive)
     journal_wait_end(archive->journal);
     if (!join(archive)) {
         log_warn("MongoDB holds the archive's thread up: it is left behind");
+        left_behind = archive;
         return;
     }
     pthread_mutex_destroy(&archive->mutex);
