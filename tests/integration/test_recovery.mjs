@@ -536,3 +536,74 @@ test('the connections stay when only the router is killed', async (t) => {
   await author.sayDuring(person.recovered(2));
   await person.sawAll(author.said, ['r']);
 });
+
+test('a stop and a start of everything', async (t) => {
+  const first = await start(t);
+  const detour = await Detour.start(t, first.ports[0]);
+  const author = await Author.join(t, first.url(1), ['r']);
+  const people = await Promise.all(Object.values(TRANSPORTS).map((options) => Person.join(t, detour, ['r'], options)));
+  await author.say(3);
+  await Promise.all(people.map((person) => person.has(3)));
+  assert.deepEqual(await first.stop(), { code: 0, signal: null });
+  const again = await Stack.start(t, { ports: first.ports, data: first.data });
+  await until('the author', () => author.socket.connected);
+  assert.equal(author.socket.recovered, true);
+  await author.say(3);
+  for (const person of people) {
+    await person.recovered(2);
+    await person.sawAll(author.said, ['r']);
+  }
+  assert.equal(await recoveries(again, 'recovered'), 1 + people.length);
+});
+
+test('a gateway that fell too far behind: its clients recover', async (t) => {
+  const stack = await start(t, 'resync_max = "1 KB";');
+  const detour = await Detour.start(t, stack.ports[0]);
+  const author = await Author.join(t, stack.url(1), ['r']);
+  const people = await Promise.all([[], ['r'], ['r']].map((rooms) => Person.join(t, detour, rooms, TRANSPORTS.websocket)));
+  const everyone = [];
+  people[0].socket.on('all', (value) => everyone.push(value));
+  const gateway = stack.pids.get('gateway-1');
+  process.kill(gateway, 'SIGSTOP');
+  try {
+    await author.say(3);
+    await until('the end of its link', async () => {
+      const { stdout } = await run(hubbub, ['stats', '--data', stack.data, 'json']);
+      return JSON.parse(stdout).gateways === 1;
+    });
+    await author.say(20, (number) => `${number} ${'x'.repeat(200)}`);
+    assert.equal((await ask(author.socket, 'all', 1)).ok, true);
+  } finally {
+    process.kill(gateway, 'SIGCONT');
+  }
+  await author.say(3);
+  for (const person of people.slice(1)) {
+    await person.recovered(2);
+    await person.sawAll(author.said, ['r']);
+  }
+  await people[0].recovered(2);
+  await until('what is for everyone', () => everyone.length);
+  assert.deepEqual(everyone, [1]);
+  await until('their count', async () => (await metric(stack, 'hubbub_closed_total{reason=not_resumable}')) === people.length);
+});
+
+test('a slow reader is closed, and goes on where it was', async (t) => {
+  const stack = await start(t);
+  const detour = await Detour.start(t, stack.ports[0]);
+  const author = await Author.join(t, stack.url(1), ['r']);
+  const person = await Person.join(t, detour, ['r'], TRANSPORTS.websocket);
+  const large = (number) => `${number} ${'x'.repeat(200_000)}`;
+  await author.say(1, large);
+  await person.has(1);
+  detour.pause();
+  // The buffers of both systems take several megabytes before its queue grows.
+  await until('its end', async () => {
+    await author.say(5, large);
+    return metric(stack, 'hubbub_closed_total{reason=slow_reader}');
+  });
+  await author.say(3, large);
+  detour.resume();
+  await person.recovered(2);
+  await author.say(3, large);
+  await person.sawAll(author.said, ['r']);
+});

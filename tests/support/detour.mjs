@@ -34,13 +34,16 @@ export class Detour {
     gateway.on('error', () => {});
     client.on('data', (data) => gateway.write(data));
     gateway.on('data', (data) => this.pass(pair, data));
-    for (const [one, other] of [[client, gateway], [gateway, client]]) {
-      one.on('close', () => {
-        this.pairs.delete(pair);
-        if (!pair.frozen)
-          other.destroy();
-      });
-    }
+    client.on('close', () => {
+      this.pairs.delete(pair);
+      if (!pair.frozen)
+        gateway.destroy();
+    });
+    gateway.on('close', () => {
+      this.pairs.delete(pair);
+      if (!pair.frozen)
+        client.end(); // behind what it has not got yet
+    });
   }
 
   /** To the client, as many bytes as it may still get; then it loses its connection in the middle of them. */
@@ -64,6 +67,17 @@ export class Detour {
       client.destroy();
       gateway.destroy();
     }
+  }
+
+  /** Nothing is read from the gateways any more, or again; it stays where it is. */
+  pause() {
+    for (const { gateway } of this.pairs)
+      gateway.pause();
+  }
+
+  resume() {
+    for (const { gateway } of this.pairs)
+      gateway.resume();
   }
 
   /** Every connection is lost for the client, while the gateway hears nothing of it; gives those left to it. */
