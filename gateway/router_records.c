@@ -200,7 +200,7 @@ static int on_emit(struct gateway *gateway, struct wire_reader *reader)
     socket = sockets_find(gateway, record.socket);
     if (!socket)
         return 0;
-    if (!socket->connected)
+    if (!socket->connected && record.flags & WIRE_DELIVER_REPLAY)
         replay_keep(socket, &record);
     else if (record.flags & WIRE_DELIVER_VOLATILE && socket->connection->blocked)
         gateway->counters.dropped_slow_reader++;

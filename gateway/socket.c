@@ -127,6 +127,10 @@ void socket_acknowledge(struct gateway *gateway, struct socket *socket, long lon
 
     if (ack == SOCKETIO_NO_ACK)
         return;
+    if (!socket->connected) {
+        replay_keep_answer(socket, ack, answer, attachments);
+        return;
+    }
     buffer_clear(head);
     socketio_append_ack_head(head, socket->namespace->name, ack, attachment_count(attachments));
     buffer_append_char(head, '[');
@@ -143,6 +147,10 @@ void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes pa
     struct bytes head = buffer_bytes(&socket->namespace->event_head);
     unsigned count = attachment_count(attachments);
 
+    if (!socket->connected) { /* nothing goes before the answer to its CONNECT */
+        replay_keep_answer(socket, SOCKETIO_NO_ACK, payload, attachments);
+        return;
+    }
     if (count) {
         buffer_clear(scratch);
         socketio_append_event_head(scratch, socket->namespace->name, SOCKETIO_NO_ACK, count);
@@ -284,7 +292,7 @@ void sockets_begin_again(struct gateway *gateway)
 
     while ((socket = sockets_next(gateway, &cursor)))
         if (!socket->connected) {
-            replay_free(socket);
+            replay_begin_again(socket);
             leave_rooms(gateway, socket);
         }
 }

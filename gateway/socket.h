@@ -83,6 +83,8 @@ void socket_finish_request(struct gateway *gateway, struct request *request);
 void socket_on_connected(struct gateway *gateway, struct socket *socket, const struct wire_connected *record);
 void socket_on_refused(struct gateway *gateway, struct socket *socket, struct bytes error);
 
+/* What follows is kept while the socket is connecting, and sent behind the answer to its CONNECT. */
+
 /* Sends an acknowledgement with one argument, and what its placeholders stand for (as engine_send() takes
    it), or nothing when none was asked for. */
 void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer,

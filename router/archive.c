@@ -23,7 +23,7 @@ enum {
     RETRY_DOUBLINGS_MAX = 16,
     GATHER_MS = 20,  /* how long the first message of a batch waits for company: saves both sides work */
     IDLE_MS = 60000, /* how long to wait at most for the next message */
-    STOP_MS = 1000,
+    STOP_SECONDS = 1,
 };
 
 const char *const archive_state_texts[ARCHIVE_STATES] = {
@@ -42,6 +42,7 @@ struct archive {
     struct journal_follower *follower;
     struct archive_client client;
     struct archive_batch batch;
+    struct archive_pace pace;
     uint64_t reached;  /* the position that the batch leads to */
     bool indexed;      /* the indexes are there, or can't be made */
     unsigned failures; /* in a row */
@@ -50,8 +51,8 @@ struct archive {
     /* Guarded by mutex. */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    bool stop;
-    uint64_t first_at; /* of the batch under way; 0 for none */
+    bool stop, outside; /* outside: in a call that MongoDB may hold up */
+    uint64_t first_at;  /* of the batch under way; 0 for none */
     struct archive_statistics statistics;
 };
 
@@ -63,6 +64,25 @@ static bool stopped(struct archive *archive)
     stop = archive->stop;
     pthread_mutex_unlock(&archive->mutex);
     return stop;
+}
+
+static void go_outside(struct archive *archive)
+{
+    pthread_mutex_lock(&archive->mutex);
+    archive->outside = true;
+    pthread_mutex_unlock(&archive->mutex);
+}
+
+/* False when it has to stop: then the journal may be gone. */
+static bool come_back(struct archive *archive)
+{
+    bool go_on;
+
+    pthread_mutex_lock(&archive->mutex);
+    archive->outside = false;
+    go_on = !archive->stop;
+    pthread_mutex_unlock(&archive->mutex);
+    return go_on;
 }
 
 /* Waits so long, or until it has to stop. */
@@ -108,8 +128,10 @@ static void fail(struct archive *archive, const char *error)
         log_warn("the archive is out of reach: messages stay in the journal", "error=%s", error);
     }
     note_failure(archive, error);
-    archive_client_close(&archive->client);
-    rest(archive, pause_after(archive->failures, archive->options.retry_max));
+    go_outside(archive);
+    archive_client_close(&archive->client); /* says goodbye, and waits for an answer */
+    if (come_back(archive))
+        rest(archive, pause_after(archive->failures, archive->options.retry_max));
 }
 
 static void succeed(struct archive *archive)
@@ -132,9 +154,15 @@ static bool is_refusal(const bson_error_t *error)
 static int connect_to_server(struct archive *archive)
 {
     bson_error_t reason = {0};
+    int result = 0;
 
     archive_client_open(&archive->client, &archive->options.place);
-    if (!archive->indexed && archive_client_make_indexes(&archive->client, &reason)) {
+    go_outside(archive);
+    if (!archive->indexed)
+        result = archive_client_make_indexes(&archive->client, &reason);
+    if (!come_back(archive))
+        return ERROR_CLOSED;
+    if (result) {
         if (!is_refusal(&reason)) {
             fail(archive, reason.message);
             return ERROR_AGAIN;
@@ -210,9 +238,11 @@ static int note_progress(struct archive *archive)
 static void send_batch(struct archive *archive)
 {
     bson_error_t reason = {0};
-    int result = archive_batch_send(&archive->batch, &archive->client, &reason);
+    int result;
 
-    if (stopped(archive))
+    go_outside(archive);
+    result = archive_batch_send(&archive->batch, &archive->client, &archive->pace, &reason);
+    if (!come_back(archive))
         return;
     if (result) {
         fail(archive, reason.message);
@@ -254,6 +284,7 @@ static void *run(void *argument)
     pthread_setname_np(pthread_self(), "archive");
     while (!stopped(archive))
         turn(archive);
+    go_outside(archive); /* for good */
     archive_client_close(&archive->client);
     archive_batch_done(&archive->batch);
     journal_follower_close(archive->follower);
@@ -286,6 +317,7 @@ int archive_start(const struct archive_options *options, struct journal *journal
         return result;
     }
     archive->options = *options;
+    archive->pace = (struct archive_pace){options->batch, options->batch, options->place.timeout};
     archive->journal = journal;
     memcpy(archive->epoch, journal_epoch(journal), sizeof archive->epoch);
     archive->reached = archive->statistics.position = journal_archived_position(journal);
@@ -299,10 +331,31 @@ int archive_start(const struct archive_options *options, struct journal *journal
     return 0;
 }
 
-void archive_stop(struct archive *archive)
+/* The thread may look at it until the process ends. */
+static struct archive *volatile left_behind;
+
+/* Whether the thread has ended; waits a second, or longer for one that MongoDB does not hold up. */
+static bool join(struct archive *archive)
 {
     struct timespec until;
+    bool outside;
 
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_SECONDS;
+    if (pthread_clockjoin_np(archive->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+        return true;
+    pthread_mutex_lock(&archive->mutex);
+    outside = archive->outside;
+    pthread_mutex_unlock(&archive->mutex);
+    if (outside)
+        pthread_detach(archive->thread);
+    else
+        pthread_join(archive->thread, NULL);
+    return !outside;
+}
+
+void archive_stop(struct archive *archive)
+{
     if (!archive)
         return;
     pthread_mutex_lock(&archive->mutex);
@@ -310,11 +363,9 @@ void archive_stop(struct archive *archive)
     pthread_cond_signal(&archive->wake);
     pthread_mutex_unlock(&archive->mutex);
     journal_wait_end(archive->journal);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += STOP_MS / 1000;
-    if (pthread_clockjoin_np(archive->thread, NULL, CLOCK_MONOTONIC, &until)) {
+    if (!join(archive)) {
         log_warn("MongoDB holds the archive's thread up: it is left behind");
-        pthread_detach(archive->thread);
+        left_behind = archive;
         return;
     }
     pthread_mutex_destroy(&archive->mutex);

@@ -7,12 +7,14 @@
  */
 #include "router/archive_batch.h"
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "router/archive_document.h"
 
 #include <stdlib.h>
 
 enum {
+    QUICK_PART = 4,           /* an answer within this part of the timeout is quick */
     UNKNOWN_ATTEMPTS_MAX = 8, /* answers with a code that is in no table, before it counts as for good */
     CODE_TOO_LARGE = 10334,   /* BSONObjectTooLarge */
     CODE_INVALID_BSON = 22,
@@ -435,7 +437,46 @@ static int send_some(struct archive_batch *batch, struct archive_client *client,
     return result;
 }
 
-int archive_batch_send(struct archive_batch *batch, struct archive_client *client, bson_error_t *reason)
+/* One write of so many, and what it takes to settle them. */
+static int send_piece(struct archive_batch *batch, struct archive_client *client,
+                      struct archive_item *const *items, uint32_t count, struct archive_pace *pace,
+                      bson_error_t *reason)
+{
+    uint64_t started = clock_monotonic_ms();
+    int result = send_some(batch, client, items, count, reason);
+
+    if (!result)
+        result = look_up(batch, client, reason);
+    if (result) {
+        pace->now = pace->now / 2 > ARCHIVE_PACE_MIN ? pace->now / 2 : ARCHIVE_PACE_MIN;
+        /* Whether a majority has what is said to be stored, only an answer without complaint says. */
+        for (uint32_t i = 0; i < count; i++)
+            if (items[i]->state == ITEM_STORED_BEFORE)
+                items[i]->state = ITEM_WAITING;
+    } else if (clock_monotonic_ms() - started <= pace->timeout / QUICK_PART) {
+        pace->now *= 2;
+    }
+    if (pace->now > pace->most)
+        pace->now = pace->most;
+    return result;
+}
+
+/* All that wait, some at a time. */
+static int send_waiting(struct archive_batch *batch, struct archive_client *client,
+                        struct archive_item *const *items, uint32_t count, struct archive_pace *pace,
+                        bson_error_t *reason)
+{
+    int result = 0;
+
+    for (uint32_t sent = 0, some; sent < count && !result; sent += some) {
+        some = pace->now < count - sent ? pace->now : count - sent;
+        result = send_piece(batch, client, items + sent, some, pace, reason);
+    }
+    return result;
+}
+
+int archive_batch_send(struct archive_batch *batch, struct archive_client *client, struct archive_pace *pace,
+                       bson_error_t *reason)
 {
     struct archive_item **waiting = memory_new((batch->count + 1) * sizeof *waiting);
     int result = 0;
@@ -448,18 +489,11 @@ int archive_batch_send(struct archive_batch *batch, struct archive_client *clien
         for (size_t i = 0; i < batch->count; i++)
             if (batch->items[i].state == ITEM_WAITING)
                 waiting[count++] = &batch->items[i];
-        if (count)
-            result = send_some(batch, client, waiting, count, reason);
-        if (!result)
-            result = look_up(batch, client, reason);
+        result = send_waiting(batch, client, waiting, count, pace, reason);
     } while (!result && batch->lightened);
     for (size_t i = 0; i < batch->count && !result; i++)
         if (batch->items[i].state == ITEM_WAITING)
             result = ERROR_AGAIN;
-    /* Whether a majority has these, only an answer without complaint says. */
-    for (size_t i = 0; i < batch->count && result; i++)
-        if (batch->items[i].state == ITEM_STORED_BEFORE)
-            batch->items[i].state = ITEM_WAITING;
     free(waiting);
     return result;
 }

@@ -1,5 +1,5 @@
 /*
- * One write to MongoDB: messages that wait for its answer, and what became of each.
+ * One batch for MongoDB: messages that wait for its answer, and what became of each.
  *
  * A message is settled when it is stored, when it was stored before under the same publish id, or when
  * MongoDB refuses it for good.  What is not settled stays as it is and is sent again by the next call: its
@@ -28,11 +28,20 @@ void archive_batch_clear(struct archive_batch *batch);
 void archive_batch_add(struct archive_batch *batch, const struct journal_message *message,
                        struct bytes epoch);
 
+/* How many documents one write carries: fewer after a failure, since a server may be too slow to take as many
+   in time, and more again when its answers are quick. */
+enum { ARCHIVE_PACE_MIN = 16 };
+struct archive_pace {
+    uint32_t now, most;
+    uint32_t timeout; /* ms, of an answer */
+};
+
 /*
- * Sends what is not settled, with one unordered write, and looks up what is said to be stored already.
- * Blocks. 0 when all is settled; ERROR_AGAIN with a reason when something has to be sent again after a pause.
+ * Sends what is not settled, with unordered writes at the pace, which changes, and looks up what is said to
+ * be stored already. Blocks. 0 when all is settled; ERROR_AGAIN with a reason when something has to be sent
+ * again after a pause.
  */
-int archive_batch_send(struct archive_batch *batch, struct archive_client *client,
+int archive_batch_send(struct archive_batch *batch, struct archive_client *client, struct archive_pace *pace,
                        bson_error_t *reason) MUST_CHECK;
 
 /* The refused ones, batch->refused of them; the texts are the batch's. */

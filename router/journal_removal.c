@@ -312,8 +312,8 @@ static int write_mark(struct journal_removal *removal, const struct journal_remo
     sqlite3_bind_int64(removal->write_room, 3, (sqlite3_int64)touched->removed_pos);
     sqlite3_bind_int64(removal->write_room, 4, (sqlite3_int64)touched->logged_removed);
     for (int kind = 0; kind < JOURNAL_SERIES; kind++) {
-        /* The row's run is what memory has, unless a pass is to write it anyway. */
-        bool emptied = !room->unindexed && room->series[kind].run.last_seq <= marks[kind];
+        /* Memory's run holds all of the row's, and what no pass has written yet. */
+        bool emptied = room->series[kind].run.last_seq <= marks[kind];
 
         sqlite3_bind_int(removal->write_room, 5 + kind, emptied);
     }

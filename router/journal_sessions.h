@@ -21,7 +21,7 @@ void journal_sessions_done(struct journal_sessions *sessions);
 int journal_sessions_apply(struct journal_sessions *sessions, const struct journal_change *change,
                            uint64_t pos) MUST_CHECK;
 
-/* Calls back for every session with its rooms, in the order of their ids; bytes are valid for the call.  Rooms
+/* Calls back for every session with its rooms, in the order of their ids; bytes are valid for the call. Rooms
    of no session are deleted, as their id may be given again.  0 or journal_error(). */
 int journal_sessions_load(sqlite3 *db, void (*loaded)(void *argument, const struct journal_session *session),
                           void *argument) MUST_CHECK;

@@ -202,6 +202,7 @@ void membership_put_joined(struct session *session, const struct membership *mem
 static void finish_connect(struct router *router, struct session *session, uint64_t request)
 {
     router->counters.connects++;
+    session->connecting = false;
     if (link_out(session->link))
         membership_put_connected(router, session, request, false);
 }
@@ -228,6 +229,7 @@ int membership_connect(struct router *router, struct gateway_link *link, const s
     namespace_release(&router->namespaces, namespace); /* the session holds it */
     if (!session)
         return ERROR_PROTOCOL;
+    session->connecting = true;
     if (!recovery_begin(router, session, record))
         membership_begin(router, session, record->request, record->auth);
     return 0;

@@ -210,7 +210,7 @@ static bool missed(const struct recovery *recovery, const struct journal_message
     const struct session *old = recovery->old;
     const struct membership *membership;
 
-    if (fields->deliver == DELIVER_NAMESPACE || (room && room_name(room).length == 0)) {
+    if (fields->deliver == DELIVER_NAMESPACE || fields->room.length == 0) {
         if (fields->pos <= start_after(recovery, old->connected_pos))
             return false;
     } else {
@@ -372,17 +372,17 @@ static void finish(struct recovery *recovery, const struct journal_read *read, u
         fail(recovery, TOO_MANY);
 }
 
-/*
- * Whether the socket is still there to be answered.  When it is not, the session stays as it was: if the link
- * is merely broken, its gateway asks again.
- */
-static bool wanted(struct recovery *recovery)
+/* Whether the socket is still there to be answered. */
+static bool is_wanted(const struct recovery *recovery)
 {
-    if (!recovery->fresh->gone && link_out(recovery->link))
-        return true;
+    return !recovery->fresh->gone && link_out(recovery->link);
+}
+
+/* It is not: the session stays as it was.  If the link is merely broken, the gateway asks again. */
+static void abandon(struct recovery *recovery)
+{
     if (!recovery->old->gone && !recovery->router->closing)
         rows_save(recovery->router, recovery->old); /* its generation */
-    return false;
 }
 
 static enum outcome gone_as(const struct recovery *recovery)
@@ -392,7 +392,6 @@ static enum outcome gone_as(const struct recovery *recovery)
 
 /* -- reading ---------------------------------------------------------------------------------- */
 
-static void read_next(struct router *router);
 static bool start_read(struct recovery *recovery);
 
 static void on_read(struct journal_read *read, void *argument)
@@ -403,21 +402,21 @@ static void on_read(struct journal_read *read, void *argument)
 
     router->recovery_reads--;
     router->recoveries_waiting--;
-    if (wanted(recovery)) {
-        if (recovery->old->gone)
-            fail(recovery, gone_as(recovery));
-        else if (read->result)
-            fail(recovery, UNREADABLE);
-        else if (!read->complete)
-            fail(recovery, TOO_MANY);
-        else if (read->last >= router->recent.floor)
-            finish(recovery, read, read->last);
-        else
-            again = start_read(recovery); /* memory has moved on meanwhile */
-    }
+    if (!is_wanted(recovery))
+        abandon(recovery);
+    else if (recovery->old->gone)
+        fail(recovery, gone_as(recovery));
+    else if (read->result)
+        fail(recovery, UNREADABLE);
+    else if (!read->complete)
+        fail(recovery, TOO_MANY);
+    else if (read->last >= router->recent.floor)
+        finish(recovery, read, read->last);
+    else
+        again = start_read(recovery); /* memory has moved on meanwhile */
     if (!again)
         free_recovery(recovery);
-    read_next(router);
+    recovery_continue(router);
 }
 
 /* The rooms that may have something, and what is found under the session's own sid. */
@@ -467,7 +466,7 @@ static void describe_read(struct recovery *recovery)
                               .argument = recovery};
 }
 
-static void read_next(struct router *router)
+void recovery_continue(struct router *router)
 {
     struct recovery *recovery;
 
@@ -506,16 +505,14 @@ void recovery_release(struct router *router, struct ticket *ticket)
 
     if (!recovery->old->gone)
         rows_note(router, recovery->old, ticket);
-    if (wanted(recovery)) {
-        if (recovery->old->gone) {
-            fail(recovery, gone_as(recovery));
-        } else if (earliest(recovery) >= router->recent.floor) {
-            finish(recovery, NULL, earliest(recovery));
-        } else if (start_read(recovery)) {
-            read_next(router);
-            return;
-        }
-    }
+    if (!is_wanted(recovery))
+        abandon(recovery);
+    else if (recovery->old->gone)
+        fail(recovery, gone_as(recovery));
+    else if (earliest(recovery) >= router->recent.floor)
+        finish(recovery, NULL, earliest(recovery));
+    else if (start_read(recovery))
+        return; /* the turn's end hands it over */
     free_recovery(recovery);
 }
 

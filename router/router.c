@@ -164,6 +164,7 @@ static void on_turn_end(void *arg)
         router->archive_pages_ready = false;
         archive_reader_collect(router->archive_reader);
     }
+    recovery_continue(router);
     rooms_advance(&router->rooms, loop_now(router->loop), announce, router);
     loop_set_deadline(router->loop, rooms_next_due(&router->rooms));
     links_flush(&router->links, router->released);

@@ -170,7 +170,7 @@ bool session_at_rest(const struct session *session)
     for (uint16_t i = 0; i < session->room_count; i++)
         if (session->rooms[i].pending)
             return false;
-    return session->reads == 0;
+    return session->reads == 0 && !session->connecting;
 }
 
 void session_move(struct sessions *sessions, struct session_set *from, struct session_set *to,
@@ -220,6 +220,7 @@ void session_attach(struct sessions *sessions, struct session_set *set, struct g
             session->unsaved = true; /* its rows may have what was asked for */
         membership->pending = 0;
         membership->wanted = membership->member;
+        membership->unconfirmed = false;
         session_tidy(sessions, session, membership);
     }
     place(sessions, set, link, socket, session);

@@ -63,6 +63,7 @@ struct session {
     uint32_t references; /* see session_hold() */
     uint16_t room_count, room_capacity;
     uint8_t reads;
+    bool connecting;      /* its CONNECT is not answered yet */
     bool told;            /* its client may know its pid */
     bool unsaved;         /* its rows differ from what is here */
     bool gone;            /* removed; the memory stays for those who hold it */
@@ -133,7 +134,7 @@ struct session_row {
 struct session *session_restore(struct sessions *sessions, struct namespace *namespace,
                                 const struct session_row *row, uint64_t now) MUST_CHECK;
 
-/* Whether nothing of it is on its way: no join, no leave, no page of history. */
+/* Whether nothing of it is on its way: no connect, no join, no leave, no page of history. */
 bool session_at_rest(const struct session *session);
 
 /*

@@ -64,7 +64,7 @@ class Patterns(Names):
     def test_every_name_is_a_namespace_of_its_own(self):
         first, second, other = self.open(), self.open(), self.open()
         for peer, name in ((first, '/orders-1'), (second, '/orders-1'), (other, '/orders-2')):
-            self.assertEqual(list(self.connect(peer, name)), ['sid'])
+            self.assertEqual(list(self.connect(peer, name)), ['sid', 'pid'])
             peer.send_text(f'42{name},1["join","r"]')
             self.assertTrue(peer.read_text().startswith(f'43{name},1[{{"ok":true,"room":"r","seq":0,'))
         self.says(first, '42/orders-1,2["presence","r"]', '43/orders-1,2[{"ok":true,"room":"r","members":2}]')
@@ -353,7 +353,7 @@ class PlayedRouter(Names):
         peer = self.open(self.gateway.port)
         number, main = self.accept(peer, '/orders-1'), self.accept(peer, '/')
         peer.send_text('41/orders-1,')
-        self.assertEqual(self.take(self.DISCONNECT), [number, 'client_close'])
+        self.assertEqual(self.take(self.DISCONNECT), [number, 'client_disconnect'])
         self.put([self.CLOSE, number, 'kicked', 1])  # it has crossed the client's
         self.lives_here(peer, main)
 

@@ -52,7 +52,7 @@ class SocketIoTest(unittest.TestCase):
 
 
 class Connecting(SocketIoTest):
-    def test_the_answer_has_exactly_the_key_sid(self):
+    def test_the_answer_has_sid_and_pid_and_nothing_else(self):
         seen = set()
         with open_session() as peer:
             for text, head in (('40', '40'), ('40/custom,', '40/custom,')):
@@ -60,7 +60,7 @@ class Connecting(SocketIoTest):
                 answer = peer.read_text()
                 self.assertTrue(answer.startswith(head + '{'), answer)
                 answer = json.loads(answer[len(head):])
-                self.assertEqual(list(answer), ['sid'])
+                self.assertEqual(list(answer), ['sid', 'pid'])
                 self.assertRegex(answer['sid'], r'\A[A-Za-z0-9_-]{20,}\Z')
                 seen.add(answer['sid'])
             self.assertEqual(len(seen | {peer.open['sid']}), 3)
@@ -123,7 +123,7 @@ class Connecting(SocketIoTest):
 
     def test_rooms_may_be_joined_with_connect(self):
         with connected({'join': ['early', 'bird']}) as peer:
-            self.assertEqual(list(peer.connected), ['sid'])
+            self.assertEqual(list(peer.connected), ['sid', 'pid'])
             self.assertTrue(peer.call('msg', {'room': 'early', 'n': 1})['ok'])
             self.assertTrue(peer.call('msg', {'room': 'bird', 'n': 1})['ok'])
             self.assertEqual(peer.call('msg', {'room': 'late', 'n': 1})['error']['code'], 'not_joined')

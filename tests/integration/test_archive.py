@@ -44,7 +44,7 @@ class ArchiveTest(unittest.TestCase):
 
     def start_router(self, *options, uri=None):
         self.router = Router(self.folder, f"--config={self.configuration}", f"--archive={uri or self.uri}",
-                             *(options or QUICK))
+                             "--dead=10 min", *(options or QUICK))
         self.router.start()
         return self.go_live()
 
@@ -251,6 +251,17 @@ class Nx(ServerCases, ArchiveTest):
         self.assertEqual(len(self.check_archive()), 210)
 
 
+    def test_a_goodbye_that_hangs_holds_up_nothing(self):
+        member = self.start_router("--archive-timeout=60 s")
+        self.say_many(member, 10)
+        self.until_caught_up()
+        self.server.pause()
+        self.addCleanup(self.server.resume)
+        started = time.monotonic()
+        self.assertEqual(self.router.stop(), 0)
+        self.assertLess(time.monotonic() - started, 8)
+
+
 class Java(ServerCases, ArchiveTest):
     make_server = JavaServer
 
@@ -374,6 +385,15 @@ class Played(ArchiveTest):
         self.assertEqual((row["pos"], row["code"], len(row["arguments"]) > 17 << 20), (1, 10334, True))
         self.check_archive(without={1})
 
+    def test_a_slow_server_is_sent_as_much_as_it_takes_in_time(self):
+        self.server.before_insert = lambda document: time.sleep(0.002)
+        member = self.start_router("--archive-timeout=300", "--archive-retry-max=50")
+        self.say_many(member, 2000)
+        self.until_caught_up()
+        self.check_archive()
+        self.assertGreater(self.archive()["retries"], 0)
+        self.assertLess(self.archive()["retries"], 20)
+
     def test_a_server_that_makes_no_indexes_is_used_without(self):
         self.server.before_command = lambda name, body: (
             {"ok": 0, "code": 115, "errmsg": "not supported"} if name == "createIndexes" else None)
@@ -386,7 +406,7 @@ class Played(ArchiveTest):
     def test_a_password_is_told_nobody(self):
         self.server.kill()
         uri = f"mongodb://someone:verysecret@127.0.0.1:{self.server.port}/?authMechanism=PLAIN&tls=false"
-        self.router = Router(self.folder, f"--config={self.configuration}", *QUICK)
+        self.router = Router(self.folder, f"--config={self.configuration}", "--dead=10 min", *QUICK)
         self.router.start()  # makes the journal, so that the next start need not wait
         member = self.go_live()
         member.say("R", "x")

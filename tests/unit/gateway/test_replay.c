@@ -190,6 +190,32 @@ static void a_new_link_in_the_middle_costs_nothing(void **state)
     client_close(&client);
 }
 
+/* A client may send behind its CONNECT what the router, or this gateway, answers before that. */
+static void answers_wait_for_the_answer_to_connect(void **state)
+{
+    struct client client = connecting();
+    struct socket *socket = played_connecting(home);
+
+    (void)state;
+    client_message(&client, "421[\"join\",7]");
+    client_message(&client, "42[\"join\",7]");
+    played_settle();
+    played_emit(home, socket, MISSED, NONE);
+    sockets_begin_again(home); /* answers are given once */
+    played_emit(home, socket, MISSED, NONE);
+    played_settle();
+    assert_string_equal(client_messages(&client), "");
+    played_answer(home, socket, "S", "P", true);
+    everything_goes_out();
+
+    const char *text = client_messages(&client);
+    const char *head = ANSWER "|" RECEIVED "|431[{\"ok\":false,", *event = "|42[\"hubbub:error\",";
+
+    assert_int_equal(strncmp(text, head, strlen(head)), 0);
+    assert_non_null(strstr(text, event));
+    client_close(&client);
+}
+
 static void a_client_that_goes_in_the_middle_takes_it_along(void **state)
 {
     struct client client = connecting();
@@ -333,6 +359,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(polling_gets_them_in_the_same_order, played_start, played_stop),
         cmocka_unit_test_setup_teardown(an_upgrade_waits_for_what_was_missed, played_start, played_stop),
         cmocka_unit_test_setup_teardown(a_new_link_in_the_middle_costs_nothing, played_start, played_stop),
+        cmocka_unit_test_setup_teardown(answers_wait_for_the_answer_to_connect, played_start, played_stop),
         cmocka_unit_test_setup_teardown(a_client_that_goes_in_the_middle_takes_it_along, played_start,
                                         played_stop),
         cmocka_unit_test_setup_teardown(a_long_replay_is_no_slow_reader_but_what_follows_may_be, played_start,

@@ -7,9 +7,11 @@
 #include "router/journal_lookup.h"
 #include "router/journal_removal.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -147,6 +149,7 @@ static unsigned go_on(struct parts *parts, uint64_t milliseconds)
             parts->monotonic = due;
         }
         assert_int_equal(journal_removal_step(&parts->removal, parts->monotonic, wall(parts)), 0);
+        parts->removal.not_before = 0; /* how long it rests is up to the machine */
         steps++;
     }
     parts->ahead += (int64_t)(end - parts->monotonic);
@@ -328,6 +331,17 @@ static void archived_messages_beyond_the_number_leave(void **state)
     assert_page(&parts, "b", 0, 0, 200, 51, 100, false, 51);
     assert_true(number(&parts, "SELECT ifnull(min(last_seq), 451) FROM segment WHERE room_id = "
                                "(SELECT room_id FROM room WHERE name = 'a')") >= 451);
+    assert_int_equal(missed(&parts, "b", 980, 2000), -1);
+    assert_int_equal(missed(&parts, "b", 981, 2000), 50);
+
+    /* The count goes on after a start. */
+    reopen(&parts);
+    assert_int_equal(parts.removal.removed, 500);
+    fill(&parts, "b", MESSAGE_ARCHIVED, 20);
+    pass_over(&parts);
+    go_on(&parts, 2 * RECOVERY_MS);
+    assert_int_equal(number(&parts, "SELECT count(*) FROM message WHERE class = 1"), 500);
+    assert_int_equal(parts.removal.removed, 520);
     close_parts(&parts);
 }
 
@@ -470,7 +484,7 @@ static void steps_are_small(void **state)
     while (left > 1) {
         uint64_t now;
 
-        parts.monotonic += SECOND;
+        parts.monotonic += 60 * SECOND;
         assert_true(journal_removal_due(&parts.removal, parts.monotonic, wall(&parts)) <= parts.monotonic);
         assert_int_equal(journal_removal_step(&parts.removal, parts.monotonic, wall(&parts)), 0);
         now = number(&parts, "SELECT count(*) FROM message");
@@ -530,6 +544,47 @@ static void space_is_used_again(void **state)
     }
     assert_int_equal(number(&parts, "SELECT count(*) FROM message"), 1000);
     assert_true(number(&parts, "PRAGMA page_count") <= pages + pages / 5);
+    close_parts(&parts);
+}
+
+static void set_file_limit(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void a_full_disk_puts_it_off(void **state)
+{
+    struct parts parts = {
+        .fixture = *state, .monotonic = 5000, .retention = {.recovery_ms = RECOVERY_MS, .keep_messages = 10}};
+    struct stat status;
+    char wal_path[128];
+
+    open_parts(&parts);
+    fill(&parts, "a", MESSAGE_ARCHIVED, 500);
+    fill(&parts, "a", MESSAGE_LOGGED, 500);
+    pass_over(&parts);
+    parts.monotonic += RECOVERY_MS;
+    snprintf(wal_path, sizeof wal_path, "%s-wal", parts.fixture->path);
+    assert_int_equal(stat(wal_path, &status), 0);
+    set_file_limit((rlim_t)status.st_size);
+    for (int i = 0; i < 3; i++) {
+        assert_true(journal_removal_due(&parts.removal, parts.monotonic, wall(&parts)) <= parts.monotonic);
+        assert_int_equal(journal_removal_step(&parts.removal, parts.monotonic, wall(&parts)), 0);
+        assert_int_equal(journal_removal_due(&parts.removal, parts.monotonic, wall(&parts)),
+                         parts.monotonic + SECOND);
+        parts.monotonic += SECOND;
+    }
+    set_file_limit(RLIM_INFINITY);
+    assert_int_equal(parts.removal.logged_floor, 0);
+    assert_int_equal(number(&parts, "SELECT count(*) FROM message"), 1000);
+    assert_int_equal(number(&parts, "PRAGMA synchronous"), 2);
+    go_on(&parts, 10 * SECOND);
+    assert_int_equal(number(&parts, "SELECT count(*) FROM message"), 10);
+    assert_int_equal(number(&parts, "PRAGMA synchronous"), 2);
     close_parts(&parts);
 }
 
@@ -740,10 +795,12 @@ int main(void)
         TEST(steps_are_small),
         TEST(a_step_rests_four_times_as_long_as_it_took),
         TEST(space_is_used_again),
+        TEST(a_full_disk_puts_it_off),
         TEST(damage_is_told_from_removal),
         TEST(whatever_left_the_rest_is_found),
         TEST(messages_leave_while_commits_go_on),
     };
 
+    signal(SIGXFSZ, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

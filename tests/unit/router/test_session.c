@@ -278,6 +278,9 @@ static void test_only_a_session_at_rest_moves(void **state)
     session->reads = 1;
     assert_false(session_at_rest(session));
     session->reads = 0;
+    session->connecting = true;
+    assert_false(session_at_rest(session));
+    session->connecting = false;
     assert_true(session_at_rest(session));
 }
 
