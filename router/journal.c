@@ -261,21 +261,27 @@ static int remove_some(struct journal *journal)
     return result;
 }
 
-/* Passes are short: a few milliseconds. */
-static bool pass_is_worth_it(const struct journal *journal)
+/*
+ * Passes are short, a few milliseconds.  An id of a client weighs more than the rest of a message, because
+ * its place in the table is anywhere; the more of them a pass has, the more of them share a page.  So where a
+ * single commit is as long as a pass, passes are longer too.
+ */
+static bool pass_is_worth_it(const struct journal *journal, uint64_t committed)
 {
-    enum { ID_WEIGHT = 4 };
+    enum { ID_WEIGHT = 4, COMMITS_A_PASS = 4 };
+    uint64_t lag = journal_index_lag(&journal->index), ids = journal->store.dedup.count;
 
-    return journal_index_lag(&journal->index) + (ID_WEIGHT - 1) * journal->store.dedup.count >=
-           JOURNAL_UNINDEXED_MAX;
+    return lag >= JOURNAL_UNINDEXED_MAX ||
+           (lag + (ID_WEIGHT - 1) * ids >= JOURNAL_UNINDEXED_MAX && ids >= COMMITS_A_PASS * committed);
 }
 
 /* What is done between two commits.  When the disk is full a pass is left to the clock. */
 static int work(struct journal *journal, struct entry_list *batch)
 {
+    uint64_t count = batch->count;
     int result = commit_batch(journal, batch);
 
-    if (!result && pass_is_worth_it(journal) && !journal->statistics.storage_full)
+    if (!result && pass_is_worth_it(journal, count) && !journal->statistics.storage_full)
         result = index_pass(journal);
     if (!result)
         result = write_progress(journal);

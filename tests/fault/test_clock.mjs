@@ -48,6 +48,6 @@ test('the clock jumps an hour forward and back, and a gateway dies meanwhile', a
       return { 'gateway-1': kills };
     },
   });
-  const times = [...load.messages.values()].flatMap(({ answer }) => (answer ? [answer.at] : []));
+  const times = [...load.messages.values()].flatMap(({ answer }) => (answer?.seq ? [answer.at] : []));
   assert.ok(Math.max(...times) - Math.min(...times) >= HOUR * 1000, 'the clock jumped');
 });

@@ -71,7 +71,7 @@ test('MongoDB\'s answers get lost and torn, and the router dies meanwhile', asyn
 test('most messages have left the journal, and MongoDB, a gateway and the router die', async (t) => {
   const mongodb = await MongoDB.start(t);
   const { figures } = await run(t, {
-    config: archiving(mongodb.port, `hot_messages = ${HOT}; recovery_window = "${WINDOW} s"; recovery_margin = "1 ms"; `),
+    config: archiving(mongodb.port, `hot_messages = ${HOT}; recovery_window = "${WINDOW} s"; recovery_margin = "1 s"; `),
     window: WINDOW,
     load: { logged: false }, // they leave with the window
     archive: whole(mongodb),

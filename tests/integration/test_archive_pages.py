@@ -43,7 +43,7 @@ class ArchiveTest(RouterTest):
         self.addCleanup(self.server.kill)
         self.assertEqual(self.router.stop(), 0)
         self.router.options += (f"--archive={self.server.uri}", "--recent-max=0", "--recovery-window=1",
-                                "--recovery-margin=1", *self.archive_options)
+                                "--recovery-margin=1", "--dead=10 min", *self.archive_options)
         self.router.start()
 
     def cool(self, keep):

@@ -158,6 +158,7 @@ static void a_file_of_schema_1_is_brought_up_to_date(void **state)
     fixture_close(fixture);
     assert_int_equal(fixture_number(fixture, "PRAGMA user_version"), 2);
     assert_int_equal(fixture_number(fixture, "SELECT value FROM meta WHERE key = 'logged_from'"), 1290);
+    assert_int_equal(fixture_number(fixture, "SELECT value FROM meta WHERE key = 'numbered'"), 1291);
     assert_int_equal(
         fixture_number(fixture,
                        "SELECT count(*) FROM sqlite_schema WHERE name IN ('session', 'session_room')"),

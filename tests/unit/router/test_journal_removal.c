@@ -429,6 +429,7 @@ static void counters_survive_when_all_is_gone(void **state)
     assert_int_equal(number(&parts, "SELECT count(*) FROM message"), 0);
     assert_int_equal(number(&parts, "SELECT count(*) FROM segment"), 0);
     assert_int_equal(number(&parts, "SELECT max(length(recent)) FROM room"), 0);
+    assert_int_equal(number(&parts, "SELECT count(*) FROM room WHERE last_at > 0"), 2);
     assert_page(&parts, "a", 0, 0, 50, 1, 0, false, 0);
     reopen(&parts);
     assert_int_equal(parts.store.head, 303);

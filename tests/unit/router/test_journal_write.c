@@ -1,6 +1,7 @@
 /* What comes back from the journal: order, numbers, ids that count once. */
 #include "tests/unit/router/journal_fixture.h"
 
+#include "common/clock.h"
 #include "router/journal_rooms.h"
 
 #include <stdio.h>
@@ -341,6 +342,48 @@ static void expired_ids_leave_the_file(void **state)
     assert_int_equal(fixture_number(fixture, "SELECT count(*) FROM dedup"), 1);
 }
 
+static uint64_t unindexed(struct fixture *fixture)
+{
+    struct journal_statistics statistics;
+
+    journal_statistics(fixture->journal, &statistics);
+    return statistics.unindexed;
+}
+
+static void publish_ids(struct fixture *fixture, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++) {
+        char id[32];
+
+        snprintf(id, sizeof id, "client-%06u", i);
+        fixture_publish(fixture, (struct text){.room = "a", .scope = "alice", .id = id});
+    }
+    fixture_wait(fixture);
+}
+
+/* One commit of so many is no reason for a pass of its own, the next small one is; and all are known. */
+static void ids_of_large_commits_share_a_pass(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal_statistics statistics;
+    uint64_t start;
+
+    fixture_open(fixture);
+    start = clock_monotonic_ms();
+    publish_ids(fixture, 0, 3000);
+    journal_statistics(fixture->journal, &statistics);
+    assert_int_equal(statistics.commits, 1);
+    if (clock_monotonic_ms() - start < 1000) /* behind that one is due anyway */
+        assert_int_equal(statistics.unindexed, 3000);
+    publish_ids(fixture, 3000, 1);
+    fixture_publish(fixture, (struct text){.room = "a"});
+    fixture_wait(fixture); /* the pass stands between these commits */
+    assert_true(unindexed(fixture) <= 1);
+    assert_int_equal(once(fixture, "a", "alice", "client-000000")->result, ERROR_EXISTS);
+    assert_int_equal(once(fixture, "a", "alice", "client-002999")->result, ERROR_EXISTS);
+    assert_int_equal(once(fixture, "a", "alice", "client-003000")->result, ERROR_EXISTS);
+}
+
 static void time_does_not_go_back_within_a_room(void **state)
 {
     struct fixture *fixture = *state;
@@ -438,6 +481,7 @@ int main(void)
         TEST(ids_of_a_tail_without_index_are_known_after_a_reopen),
         TEST(an_id_is_forgotten_after_its_hours),
         TEST(expired_ids_leave_the_file),
+        TEST(ids_of_large_commits_share_a_pass),
         TEST(time_does_not_go_back_within_a_room),
         TEST(more_rooms_than_memory_keeps_go_on_counting),
         TEST(closing_commits_what_waits),
