@@ -28,6 +28,13 @@ struct archive_client {
 };
 
 /*
+ * To be called at once by a program that links libmongoc, with an archive or without.  The library makes a
+ * segment of shared memory for its counters before main(), and takes the name away when the process ends in
+ * order: a killed one would leave it behind, and a later process of the same number would complain about it.
+ */
+void archive_client_hide_counters(void);
+
+/*
  * Checks all but whether a server is there.  0, or ERROR_CONFIG with one line appended to error, which tells
  * what is wrong and nothing that may be secret.
  */

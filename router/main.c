@@ -4,6 +4,7 @@
  */
 #include "common/exit_code.h"
 #include "common/ready.h"
+#include "router/archive_client.h"
 #include "router/router.h"
 
 #include <signal.h>
@@ -54,6 +55,7 @@ int main(int argc, char **argv)
     struct config_result result;
     int exit_code;
 
+    archive_client_hide_counters();
     if (config_load(&router_config, argc, argv, &settings, &result) != 0) {
         router_settings_done(&settings);
         return config_report(&result);

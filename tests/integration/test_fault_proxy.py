@@ -125,8 +125,8 @@ class FaultProxyTest(unittest.TestCase):
         proxy = self.start()
         proxy.command('refuse')
         # The reset may come before or behind the client's look at it.
-        with contextlib.closing(socket.create_connection(('127.0.0.1', proxy.port), PATIENCE)) as client:
-            with self.assertRaises(ConnectionResetError):
+        with self.assertRaises(ConnectionResetError):
+            with contextlib.closing(socket.create_connection(('127.0.0.1', proxy.port), PATIENCE)) as client:
                 client.recv(1)
         self.assertEqual(proxy.status()['refused'], 1)
         proxy.command('accept')

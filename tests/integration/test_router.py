@@ -834,6 +834,12 @@ class Program(RouterTest):
         document = self.router.statistics()
         self.assertEqual((document["connections"], document["closed"]), (0, {"slow_reader": 2}))
 
+    def test_killed_it_leaves_no_shared_memory(self):
+        """libmongoc makes some for its counters, with an archive and without."""
+        number = self.router.process.pid
+        self.router.kill()
+        self.assertEqual([name for name in os.listdir("/dev/shm") if name.endswith(f"-{number}")], [])
+
     def test_the_stats_socket(self):
         self.assertEqual(os.stat(self.router.stats).st_mode & 0o777, 0o600)
         self.assertEqual(os.stat(self.router.data).st_mode & 0o777, 0o700)
