@@ -834,6 +834,18 @@ class Program(RouterTest):
         document = self.router.statistics()
         self.assertEqual((document["connections"], document["closed"]), (0, {"slow_reader": 2}))
 
+    def test_what_was_delivered_under_an_earlier_router_is_no_rate(self):
+        gateway = self.gateway()
+        gateway.send(("STATISTICS", ["hubbub_deliveries_total", 1000000]))
+        gateway.settle()
+        time.sleep(1.5)
+        messages = self.router.statistics()["messages"]
+        self.assertEqual((messages["out"]["total"], messages["out"]["per_second"]), (1000000, 0))
+        gateway.send(("STATISTICS", ["hubbub_deliveries_total", 1000100]))
+        gateway.settle()
+        self.until(lambda: self.router.statistics()["messages"]["out"]["per_second"] > 0, "no rate")
+        self.assertLessEqual(self.router.statistics()["messages"]["out"]["per_second"], 100)
+
     def test_the_stats_socket(self):
         self.assertEqual(os.stat(self.router.stats).st_mode & 0o777, 0o600)
         self.assertEqual(os.stat(self.router.data).st_mode & 0o777, 0o700)
