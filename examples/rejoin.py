@@ -1,6 +1,7 @@
 """Prints every message of a room once and in order, whatever is lost in between: rejoin.py URL ROOM
 
-python-socketio comes back by itself, but does not recover: so it rejoins, and asks for what came behind its last number.
+It takes: pip install 'python-socketio[asyncio_client]'.  This client comes back by itself, but does not recover: so it
+rejoins, and asks for what came behind its last number.
 """
 import asyncio
 import sys
@@ -16,7 +17,7 @@ def show(message):
     global seen
     if message['seq'] > seen:
         seen = message['seq']
-        print(seen, message['args'][0]['body'], flush=True)
+        print(seen, message['args'][0].get('body'), flush=True)
 
 
 @client.event
