@@ -1,6 +1,8 @@
 """Prints every message of a room once and in order, whatever is lost in between: rejoin.py URL ROOM
 
-python-socketio comes back by itself, but does not recover: so it rejoins, and asks for what came behind its last number.
+It takes: pip install 'python-socketio[asyncio_client]'.  This client connects again by itself, but does not recover what
+it missed.  So it rejoins, and asks for what came behind the last number that it has shown: the ten lines of rejoin() and
+message().
 """
 import asyncio
 import sys
@@ -12,36 +14,30 @@ client = socketio.AsyncClient()
 seen = 0
 
 
-def show(message):
-    global seen
-    if message['seq'] > seen:
-        seen = message['seq']
-        print(seen, message['args'][0]['body'], flush=True)
-
-
-@client.event
-async def connect():
+async def rejoin():
     await client.call('join', room)
-    await catch_up()
+    while missed := (await client.call('history', {'room': room, 'after': seen, 'limit': 200}))['messages']:
+        for each in missed:
+            show(each['seq'], each['args'][0])
 
 
-async def catch_up():
-    page = {'more': True}
-    while page['more']:
-        page = await client.call('history', {'room': room, 'after': seen, 'limit': 200})
-        for message in page['messages']:
-            show(message)
+async def message(argument, meta, _offset):
+    if meta['seq'] > seen + 1:  # what came before it is on its way, or lost
+        await rejoin()
+    show(meta['seq'], argument)
 
 
-@client.event
-async def msg(argument, meta, _offset):
-    if meta['seq'] == seen + 1:
-        show({**meta, 'args': [argument]})
-    else:  # what came before it is on its way, and it comes with that
-        await catch_up()
+def show(seq, argument):
+    global seen
+    if seq > seen:
+        seen = seq
+        print(seq, argument.get('body'), flush=True)
 
 
 async def main():
+    # In a task of its own: the client does not notice a loss while its connect handler waits for something.
+    client.on('connect', lambda: client.start_background_task(rejoin))
+    client.on('msg', message)
     await client.connect(url)
     await client.wait()
 

@@ -25,7 +25,8 @@ struct archive_row {
 
 struct archive_reader {
     struct archive_place place;
-    struct archive_client client; /* the thread's */
+    struct archive_client client; /* the thread's, like the next */
+    bool away;                    /* MongoDB did not answer the last time */
     pthread_t thread;
     int event;
     unsigned waiting_max;
@@ -163,6 +164,16 @@ static void log_failure(const struct archive_reader *reader, const char *reason)
     buffer_done(&hosts);
 }
 
+/* Once an outage, however many pages fail in it. */
+static void note_answer(struct archive_reader *reader, const char *failure)
+{
+    if (failure && !reader->away)
+        log_failure(reader, failure);
+    else if (!failure && reader->away)
+        log_info("the archive can be read again");
+    reader->away = failure != NULL;
+}
+
 /* Sets what comes back of that window. */
 static void ask(struct archive_reader *reader, struct archive_read *read, struct window window)
 {
@@ -177,11 +188,14 @@ static void ask(struct archive_reader *reader, struct archive_read *read, struct
     read->rows = memory_new(((size_t)read->limit + 1) * sizeof *read->rows);
     take_documents(cursor, read);
     if (mongoc_cursor_error(cursor, &reason)) {
-        log_failure(reader, reason.message);
+        note_answer(reader, reason.message);
         read->result = ERROR_AGAIN;
-    } else if (read->result) {
-        log_failure(reader, "a document is not one of ours");
-        read->result = ERROR_AGAIN;
+    } else {
+        note_answer(reader, NULL);
+        if (read->result) {
+            log_failure(reader, "a document is not one of ours");
+            read->result = ERROR_AGAIN;
+        }
     }
     mongoc_cursor_destroy(cursor);
     bson_destroy(filter);

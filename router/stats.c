@@ -25,6 +25,7 @@ struct sample {
 struct stats {
     struct router *router;
     struct stats_sources gateways;
+    uint64_t earlier; /* what gateways had delivered before this router heard of them: no part of a rate */
     struct loop_timer timer;
     struct sample samples[STATS_RATE_SECONDS + 1]; /* a ring, one a second */
     unsigned sampled;                              /* samples ever taken */
@@ -41,19 +42,27 @@ static const char help[] = "stats       what this stack does, one value a line\n
 
 /* -- rates ------------------------------------------------------------------------------------ */
 
+static uint64_t deliveries(const struct stats *stats)
+{
+    return stats_sources_find(&stats->gateways, "hubbub_deliveries_total");
+}
+
 static struct sample totals(const struct stats *stats)
 {
     const struct counters *counters = &stats->router->counters;
 
     return (struct sample){.in = counters->archived + counters->logged + counters->volatiles,
-                           .out = stats_sources_find(&stats->gateways, "hubbub_deliveries_total")};
+                           .out = deliveries(stats)};
 }
 
 static void on_tick(void *arg)
 {
     struct stats *stats = arg;
 
-    stats->samples[stats->sampled++ % (STATS_RATE_SECONDS + 1)] = totals(stats);
+    struct sample *sample = &stats->samples[stats->sampled++ % (STATS_RATE_SECONDS + 1)];
+
+    *sample = totals(stats);
+    sample->out -= stats->earlier;
 }
 
 /* The average over the last seconds. */
@@ -89,7 +98,13 @@ void stats_free(struct stats *stats)
 
 int stats_take(struct stats *stats, const struct gateway_link *link, const struct wire_statistics *record)
 {
-    return stats_sources_take(&stats->gateways, link->name, link->incarnation, record->counters);
+    bool known = stats_sources_know(&stats->gateways, link->name);
+    uint64_t before = deliveries(stats);
+    int result = stats_sources_take(&stats->gateways, link->name, link->incarnation, record->counters);
+
+    if (!known)
+        stats->earlier += deliveries(stats) - before;
+    return result;
 }
 
 void stats_forget(struct stats *stats, const struct gateway_link *link)

@@ -131,6 +131,11 @@ int stats_sources_take(struct stats_sources *sources, const char *gateway, uint6
     return 0;
 }
 
+bool stats_sources_know(const struct stats_sources *sources, const char *gateway)
+{
+    return find_source(sources, gateway) != NULL;
+}
+
 void stats_sources_forget(struct stats_sources *sources, const char *gateway)
 {
     struct stats_source *source = find_source(sources, gateway);

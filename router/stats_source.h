@@ -36,6 +36,9 @@ void stats_sources_done(struct stats_sources *sources);
 int stats_sources_take(struct stats_sources *sources, const char *gateway, uint64_t incarnation,
                        struct bytes counters) MUST_CHECK;
 
+/* Whether a gateway of that name has ever told any. */
+bool stats_sources_know(const struct stats_sources *sources, const char *gateway);
+
 /* The gateway is gone: its gauges count no more.  It may come back. */
 void stats_sources_forget(struct stats_sources *sources, const char *gateway);
 

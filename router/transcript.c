@@ -186,6 +186,9 @@ static void append_error(struct buffer *out, int result)
 {
     if (result == ERROR_BUSY)
         buffer_append_literal(out, "error busy: too many pages are on their way\n\n");
+    else if (result == ERROR_AGAIN)
+        buffer_append_literal(out,
+                              "error unavailable: the archive can't be read; the router's log says why\n\n");
     else
         buffer_append_literal(out, "error unavailable: the page can't be read\n\n");
 }

@@ -244,12 +244,15 @@ class Away(ArchiveTest):
         for bounds in (dict(before=101), dict(limit=51), dict(after=0), dict(after=99)):
             self.refused(self.held.history("R", **bounds), "unavailable")
         self.check_the_journals_part()
-        self.assertEqual(self.router.ask('history {"room":"R","before":101}'), ["error unavailable: the page can't be read"])
+        self.assertEqual(self.router.ask('history {"room":"R","before":101}'),
+                         ["error unavailable: the archive can't be read; the router's log says why"])
         self.assertGreater(self.router.metric("hubbub_history_archive_failed_total"), 4)
         self.assertEqual(self.held.say("R", 151)["seq"], 151)
         self.server.start()
         self.assertEqual(texts(self.held.history("R", before=101, limit=2)["messages"]), [99, 100])
         self.assertEqual(texts(self.held.history("R", after=0, limit=200)["messages"]), list(range(1, 152)))
+        log = self.router.log()  # once an outage, not once a page
+        self.assertEqual((log.count("the archive can't be read"), log.count("the archive can be read again")), (1, 1))
 
     def test_a_join_that_cannot_have_its_page_is_refused_and_can_be_tried_again(self):
         other = self.gateways[0].connect()

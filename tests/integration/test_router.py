@@ -840,6 +840,18 @@ class Program(RouterTest):
         self.router.kill()
         self.assertEqual([name for name in os.listdir("/dev/shm") if name.endswith(f"-{number}")], [])
 
+    def test_what_was_delivered_under_an_earlier_router_is_no_rate(self):
+        gateway = self.gateway()
+        gateway.send(("STATISTICS", ["hubbub_deliveries_total", 1000000]))
+        gateway.settle()
+        time.sleep(1.5)
+        messages = self.router.statistics()["messages"]
+        self.assertEqual((messages["out"]["total"], messages["out"]["per_second"]), (1000000, 0))
+        gateway.send(("STATISTICS", ["hubbub_deliveries_total", 1000100]))
+        gateway.settle()
+        self.until(lambda: self.router.statistics()["messages"]["out"]["per_second"] > 0, "no rate")
+        self.assertLessEqual(self.router.statistics()["messages"]["out"]["per_second"], 100)
+
     def test_the_stats_socket(self):
         self.assertEqual(os.stat(self.router.stats).st_mode & 0o777, 0o600)
         self.assertEqual(os.stat(self.router.data).st_mode & 0o777, 0o700)
