@@ -154,11 +154,11 @@ static bool is_refusal(const bson_error_t *error)
 static int connect_to_server(struct archive *archive)
 {
     bson_error_t reason = {0};
-    int result = 0;
+    int result;
 
-    archive_client_open(&archive->client, &archive->options.place);
     go_outside(archive);
-    if (!archive->indexed)
+    result = archive_client_open(&archive->client, &archive->options.place, &reason);
+    if (!result && !archive->indexed)
         result = archive_client_make_indexes(&archive->client, &reason);
     if (!come_back(archive))
         return ERROR_CLOSED;
@@ -317,6 +317,7 @@ int archive_start(const struct archive_options *options, struct journal *journal
         return result;
     }
     archive->options = *options;
+    archive->options.place = archive_place_copy(&options->place);
     archive->pace = (struct archive_pace){options->batch, options->batch, options->place.timeout};
     archive->journal = journal;
     memcpy(archive->epoch, journal_epoch(journal), sizeof archive->epoch);
@@ -370,6 +371,7 @@ void archive_stop(struct archive *archive)
     }
     pthread_mutex_destroy(&archive->mutex);
     pthread_cond_destroy(&archive->wake);
+    archive_place_done(&archive->options.place);
     free(archive);
 }
 
