@@ -263,16 +263,14 @@ static void wait_for_messages(struct archive *archive)
 
 static void turn(struct archive *archive)
 {
-    uint64_t before = archive->reached;
-
     if (archive->batch.count == 0 && fill(archive))
         return;
     if (!archive->client.client && connect_to_server(archive))
         return;
     if (archive->batch.count)
         send_batch(archive);
-    else if (archive->reached != before)
-        (void)!note_progress(archive); /* of no letters, so it is noted */
+    else if (archive->reached != archive->statistics.position) /* which is this thread's to change */
+        (void)!note_progress(archive);                         /* of no letters, so it is noted */
     else
         wait_for_messages(archive);
 }
