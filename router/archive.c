@@ -154,11 +154,11 @@ static bool is_refusal(const bson_error_t *error)
 static int connect_to_server(struct archive *archive)
 {
     bson_error_t reason = {0};
-    int result = 0;
+    int result;
 
-    archive_client_open(&archive->client, &archive->options.place);
     go_outside(archive);
-    if (!archive->indexed)
+    result = archive_client_open(&archive->client, &archive->options.place, &reason);
+    if (!result && !archive->indexed)
         result = archive_client_make_indexes(&archive->client, &reason);
     if (!come_back(archive))
         return ERROR_CLOSED;
@@ -263,16 +263,14 @@ static void wait_for_messages(struct archive *archive)
 
 static void turn(struct archive *archive)
 {
-    uint64_t before = archive->reached;
-
     if (archive->batch.count == 0 && fill(archive))
         return;
     if (!archive->client.client && connect_to_server(archive))
         return;
     if (archive->batch.count)
         send_batch(archive);
-    else if (archive->reached != before)
-        (void)!note_progress(archive); /* of no letters, so it is noted */
+    else if (archive->reached != archive->statistics.position) /* which is this thread's to change */
+        (void)!note_progress(archive);                         /* of no letters, so it is noted */
     else
         wait_for_messages(archive);
 }
@@ -317,6 +315,7 @@ int archive_start(const struct archive_options *options, struct journal *journal
         return result;
     }
     archive->options = *options;
+    archive->options.place = archive_place_copy(&options->place);
     archive->pace = (struct archive_pace){options->batch, options->batch, options->place.timeout};
     archive->journal = journal;
     memcpy(archive->epoch, journal_epoch(journal), sizeof archive->epoch);
@@ -370,6 +369,7 @@ void archive_stop(struct archive *archive)
     }
     pthread_mutex_destroy(&archive->mutex);
     pthread_cond_destroy(&archive->wake);
+    archive_place_done(&archive->options.place);
     free(archive);
 }
 

@@ -15,7 +15,7 @@
 #include "router/journal.h"
 
 struct archive_options {
-    struct archive_place place; /* checked; its texts must outlive the archive */
+    struct archive_place place; /* checked; it is copied */
     uint32_t retry_max;         /* ms: the longest pause before it tries again */
     uint32_t batch;             /* messages of one write */
     uint64_t batch_bytes;       /* of their texts; a single message may be larger */

@@ -6,6 +6,7 @@
  */
 #include "router/archive_client.h"
 
+#include "common/memory.h"
 #include "router/archive_document.h"
 
 #include <errno.h>
@@ -168,9 +169,9 @@ int archive_place_check(const struct archive_place *place, struct buffer *error)
         result = ERROR_CONFIG;
     }
     if (!result) {
-        /* Finds what only a client finds, such as a build without TLS. */
+        /* Finds what only a client finds, such as a build without TLS; names may be resolved later. */
         client = mongoc_client_new_from_uri_with_error(uri, &reason);
-        if (!client) {
+        if (!client && reason.domain != MONGOC_ERROR_STREAM) {
             buffer_append_literal(error, "key archive: ");
             append_redacted(error, place->uri, reason.message);
             result = ERROR_CONFIG;
@@ -201,9 +202,11 @@ static void set_write_concern(mongoc_uri_t *uri, uint32_t timeout)
     mongoc_write_concern_destroy(concern);
 }
 
-void archive_client_open(struct archive_client *client, const struct archive_place *place)
+int archive_client_open(struct archive_client *client, const struct archive_place *place,
+                        bson_error_t *reason)
 {
     mongoc_uri_t *uri = parse(place, NULL);
+    mongoc_client_t *opened;
 
     if (!uri)
         abort(); /* it was checked */
@@ -215,13 +218,37 @@ void archive_client_open(struct archive_client *client, const struct archive_pla
     if (!mongoc_uri_get_appname(uri))
         mongoc_uri_set_appname(uri, "hubbub-router");
     set_write_concern(uri, place->timeout);
-    client->client = mongoc_client_new_from_uri(uri);
-    if (!client->client)
-        abort();
-    (void)mongoc_client_set_error_api(client->client, MONGOC_ERROR_API_VERSION_2);
-    client->collection =
-        mongoc_client_get_collection(client->client, database(place, uri), place->collection);
+    opened = mongoc_client_new_from_uri_with_error(uri, reason);
+    if (opened) {
+        (void)mongoc_client_set_error_api(opened, MONGOC_ERROR_API_VERSION_2);
+        client->client = opened;
+        client->collection = mongoc_client_get_collection(opened, database(place, uri), place->collection);
+    }
     mongoc_uri_destroy(uri);
+    return opened ? 0 : ERROR_AGAIN;
+}
+
+static char *copy_text(const char *text)
+{
+    return text ? memory_text(text, strlen(text)) : NULL;
+}
+
+struct archive_place archive_place_copy(const struct archive_place *place)
+{
+    struct archive_place copy = *place;
+
+    copy.uri = copy_text(place->uri);
+    copy.database = copy_text(place->database);
+    copy.collection = copy_text(place->collection);
+    return copy;
+}
+
+void archive_place_done(struct archive_place *place)
+{
+    free((char *)place->uri);
+    free((char *)place->database);
+    free((char *)place->collection);
+    *place = (struct archive_place){0};
 }
 
 int archive_client_make_indexes(struct archive_client *client, bson_error_t *reason)

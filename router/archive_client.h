@@ -35,18 +35,24 @@ struct archive_client {
 void archive_client_hide_counters(void);
 
 /*
- * Checks all but whether a server is there.  0, or ERROR_CONFIG with one line appended to error, which tells
- * what is wrong and nothing that may be secret.
+ * Checks all but whether a server, or the SRV record of its name, is there.  0, or ERROR_CONFIG with one line
+ * appended to error, which tells what is wrong and nothing that may be secret.
  */
 int archive_place_check(const struct archive_place *place, struct buffer *error) MUST_CHECK;
 
 /*
- * Opens a client of a checked place; nothing goes over the network yet.  What the connection string leaves
- * open is: write concern majority and journaled (with half the timeout as wtimeoutMS), the timeout for
- * connectTimeoutMS, socketTimeoutMS and serverSelectionTimeoutMS, appName hubbub-router.  Reads prefer what
- * it says.
+ * Opens a client of a checked place.  Nothing goes over the network yet but, with mongodb+srv://, the
+ * questions for the name's records, which may block: ERROR_AGAIN, with a reason, when they are not answered,
+ * and client is untouched.  What the connection string leaves open is: write concern majority and journaled
+ * (with half the timeout as wtimeoutMS), the timeout for connectTimeoutMS, socketTimeoutMS and
+ * serverSelectionTimeoutMS, appName hubbub-router.  Reads prefer what it says.
  */
-void archive_client_open(struct archive_client *client, const struct archive_place *place);
+int archive_client_open(struct archive_client *client, const struct archive_place *place,
+                        bson_error_t *reason) MUST_CHECK;
+
+/* A copy with texts of its own, and the end of it; a zeroed one is fine. */
+struct archive_place archive_place_copy(const struct archive_place *place);
+void archive_place_done(struct archive_place *place);
 
 /* Makes the indexes that are missing: (namespace, room, seq) and (at).  ERROR_AGAIN, with a reason. */
 int archive_client_make_indexes(struct archive_client *client, bson_error_t *reason) MUST_CHECK;

@@ -36,12 +36,11 @@ static void append_text(bson_t *out, const char *key, struct bytes text)
                                  (uint32_t)text.length);
 }
 
-void archive_document_append_id(bson_t *out, const char *key, const struct journal_message *message,
-                                struct bytes epoch)
+static void append_id(bson_t *out, const struct journal_message *message, struct bytes epoch)
 {
     bson_t id;
 
-    bson_append_document_begin(out, key, -1, &id);
+    bson_append_document_begin(out, ARCHIVE_FIELD_ID, -1, &id);
     append_text(&id, ARCHIVE_FIELD_NAMESPACE, message->namespace);
     append_text(&id, ARCHIVE_FIELD_ROOM, message->room);
     append_text(&id, ARCHIVE_FIELD_EPOCH, epoch);
@@ -116,7 +115,7 @@ int archive_document_write(const struct journal_message *message, struct bytes e
 
     if (plain > ARCHIVE_DOCUMENT_MAX)
         return ERROR_TOO_LARGE;
-    archive_document_append_id(out, ARCHIVE_FIELD_ID, message, epoch);
+    append_id(out, message, epoch);
     append_text(out, ARCHIVE_FIELD_NAMESPACE, message->namespace);
     append_text(out, ARCHIVE_FIELD_ROOM, message->room);
     append_text(out, ARCHIVE_FIELD_EPOCH, epoch);

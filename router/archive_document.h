@@ -43,10 +43,6 @@ enum { ARCHIVE_DOCUMENT_MAX = 16 << 20 };
 int archive_document_write(const struct journal_message *message, struct bytes epoch, bool with_args,
                            bson_t *out) MUST_CHECK;
 
-/* Appends the value of _id under a key. */
-void archive_document_append_id(bson_t *out, const char *key, const struct journal_message *message,
-                                struct bytes epoch);
-
 /* A document read back: class is MESSAGE_ARCHIVED, own_id false (the archive does not know it). */
 struct archive_document {
     struct journal_message message;

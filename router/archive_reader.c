@@ -179,12 +179,10 @@ static void ask(struct archive_reader *reader, struct archive_read *read, struct
 {
     bson_t *filter = make_filter(read, window);
     bson_t *options = make_options(read, reader->place.timeout);
-    mongoc_cursor_t *cursor;
+    mongoc_cursor_t *cursor =
+        mongoc_collection_find_with_opts(reader->client.collection, filter, options, NULL);
     bson_error_t reason;
 
-    if (!reader->client.client)
-        archive_client_open(&reader->client, &reader->place);
-    cursor = mongoc_collection_find_with_opts(reader->client.collection, filter, options, NULL);
     read->rows = memory_new(((size_t)read->limit + 1) * sizeof *read->rows);
     take_documents(cursor, read);
     if (mongoc_cursor_error(cursor, &reason)) {
@@ -202,12 +200,26 @@ static void ask(struct archive_reader *reader, struct archive_read *read, struct
     bson_destroy(options);
 }
 
+/* False, with the read's result, when its name can't be resolved. */
+static bool need_client(struct archive_reader *reader, struct archive_read *read)
+{
+    bson_error_t reason;
+
+    if (reader->client.client)
+        return true;
+    read->result = archive_client_open(&reader->client, &reader->place, &reason);
+    if (read->result)
+        log_failure(reader, reason.message);
+    return !read->result;
+}
+
 /* Sets what comes back. */
 static void query(struct archive_reader *reader, struct archive_read *read)
 {
     struct window window = likely_window(read);
 
-    ask(reader, read, window);
+    if (need_client(reader, read))
+        ask(reader, read, window);
     if (!read->result && !read->more && (window.after != read->after || window.before != read->before)) {
         archive_read_free(read);
         ask(reader, read, (struct window){read->after, read->before});
@@ -274,9 +286,7 @@ static void finish(struct archive_reader *reader, const struct archive_read *cop
 static void reader_free(struct archive_reader *reader)
 {
     archive_client_close(&reader->client);
-    free((char *)reader->place.uri);
-    free((char *)reader->place.database);
-    free((char *)reader->place.collection);
+    archive_place_done(&reader->place);
     pthread_mutex_destroy(&reader->mutex);
     pthread_cond_destroy(&reader->wake);
     if (reader->event >= 0)
@@ -320,19 +330,11 @@ static void *run(void *argument)
 
 /* -- the loop's side -------------------------------------------------------------------------- */
 
-static char *copy_text(const char *text)
-{
-    return text ? memory_text(text, strlen(text)) : NULL;
-}
-
 int archive_reader_start(const struct archive_place *place, unsigned waiting_max, struct archive_reader **out)
 {
     struct archive_reader *reader = memory_zero(1, sizeof *reader);
 
-    reader->place = (struct archive_place){.uri = copy_text(place->uri),
-                                           .database = copy_text(place->database),
-                                           .collection = copy_text(place->collection),
-                                           .timeout = place->timeout};
+    reader->place = archive_place_copy(place);
     reader->waiting_max = waiting_max;
     reader->queue_end = &reader->queue;
     reader->done_end = &reader->done;

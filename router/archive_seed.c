@@ -174,8 +174,9 @@ int archive_seed(const struct archive_place *place, const char *path, char *mess
     patient.patience = PATIENCE_MS;
     for (unsigned tries = 0;; tries++) {
         reading = (struct reading){.seed = &seed, .primary = mongoc_read_prefs_new(MONGOC_READ_PRIMARY)};
-        archive_client_open(&reading.client, &patient);
-        result = read_all(&reading, &reason);
+        result = archive_client_open(&reading.client, &patient, &reason);
+        if (!result)
+            result = read_all(&reading, &reason);
         archive_client_close(&reading.client);
         mongoc_read_prefs_destroy(reading.primary);
         if (result != ERROR_AGAIN)

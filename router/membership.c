@@ -22,6 +22,9 @@ static const char too_many_rooms[] = "this connection is in as many rooms as it 
 /* The reason of a DISCONNECT packet: every other end may be an accident. */
 static const char left_for_good[] = "client_disconnect";
 
+/* Whose rooms these will be is not decided. */
+static const char recovering[] = "this connection is still being recovered";
+
 static const char private_room[] = "a socket's private room can't be joined";
 
 struct ticket_join {
@@ -363,6 +366,10 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
         return;
     }
+    if (session->recovering) {
+        reply_refuse(router, link, record->request, REFUSAL_BUSY, recovering);
+        return;
+    }
     membership = session_membership(session, record->room);
     wanted = membership && membership->wanted && membership->watch == (record->watch != 0);
     membership = want(router, session, record->room);
@@ -451,6 +458,8 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
 
     if (membership && router_busy(router)) {
         reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
+    } else if (session && session->recovering) {
+        reply_refuse(router, link, record->request, REFUSAL_BUSY, recovering);
     } else if (membership) {
         struct ticket_leave *leave = memory_zero(1, sizeof *leave);
 

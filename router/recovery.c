@@ -312,6 +312,7 @@ static void fail(struct recovery *recovery, enum outcome outcome)
     struct router *router = recovery->router;
 
     reject(router, recovery->old, outcome);
+    recovery->fresh->recovering = false;
     membership_begin(router, recovery->fresh, recovery->request,
                      bytes_make(recovery->auth, recovery->auth_length));
 }
@@ -537,6 +538,7 @@ bool recovery_begin(struct router *router, struct session *fresh, const struct w
     recovery = memory_zero(1, sizeof *recovery + record->auth.length);
     recovery->router = router;
     recovery->fresh = session_hold(fresh);
+    fresh->recovering = true;
     recovery->old = session_hold(old);
     recovery->link = link_hold(fresh->link);
     recovery->namespace = namespace_hold(old->namespace);

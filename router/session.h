@@ -64,6 +64,7 @@ struct session {
     uint16_t room_count, room_capacity;
     uint8_t reads;
     bool connecting;      /* its CONNECT is not answered yet */
+    bool recovering;      /* and may be by another session, which takes its socket */
     bool told;            /* its client may know its pid */
     bool unsaved;         /* its rows differ from what is here */
     bool gone;            /* removed; the memory stays for those who hold it */

@@ -67,7 +67,7 @@ static void append_attachments(struct buffer *out, struct bytes attachments)
     buffer_append_char(out, ']');
 }
 
-void transcript_append_line(struct buffer *out, const struct journal_message *fields)
+static void append_line(struct buffer *out, const struct journal_message *fields)
 {
     buffer_append_literal(out, "{\"seq\":");
     buffer_append_u64(out, fields->seq);
@@ -92,7 +92,7 @@ static void append_page(const struct router *router, bool newest, struct listing
 {
     listing_bound_bytes(listing, newest, router->settings->max_history_bytes);
     for (unsigned i = 0; i < listing->count; i++)
-        transcript_append_line(out, listing->items[i]);
+        append_line(out, listing->items[i]);
     buffer_append_text(out, listing->more ? "{\"more\":true}\n\n" : "{\"more\":false}\n\n");
 }
 

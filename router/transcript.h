@@ -26,7 +26,4 @@ struct transcript *transcript_start(struct router *router, struct bytes question
 /* done is not called any more. */
 void transcript_cancel(struct transcript *transcript);
 
-/* Appends the line of a message. */
-void transcript_append_line(struct buffer *out, const struct journal_message *fields);
-
 #endif

@@ -167,6 +167,17 @@ class ServerCases:
         self.assertEqual(self.router.log().count("out of reach"), 1)
         self.assertEqual(self.router.log().count("within reach"), 1)
 
+    def test_what_is_not_for_the_archive_is_passed_over_after_an_outage(self):
+        self.start_router()
+        self.assertEqual(self.router.stop(), 0)
+        self.server.kill()
+        self.router.start()
+        self.go_live().publish("logged", "R", {"room": "R"})
+        self.until(lambda: self.archive()["retries"] > 2, "it does not retry")
+        self.server.start()
+        self.until_caught_up()
+        self.assertEqual(self.archive()["position"], 1)
+
     def test_answers_that_get_lost_make_no_second_copy(self):
         with contextlib.closing(FaultProxy(to=f"127.0.0.1:{self.server.port}", protocol="mongodb")) as proxy:
             member = self.start_router("--archive-batch=50", "--archive-timeout=500", "--archive-retry-max=50",

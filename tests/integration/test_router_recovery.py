@@ -336,6 +336,17 @@ class TakingOver(RecoveryTest):
         self.went_on(again, alice)
         self.assertEqual(said(again.replayed), ["a"])
 
+    def test_what_comes_behind_the_connect_is_answered(self):
+        one, two, alice, _ = self.pair("R")
+        one.lose(alice)
+        two.request += 3
+        two.send(("CONNECT", two.request - 2, 40, "/", json.dumps({"pid": alice.pid}), ""),
+                 ("JOIN", two.request - 1, 40, "S", 0, 0), ("LEAVE", two.request, 40, "R"))
+        self.refused(two.answer(two.request - 1), "busy")
+        self.refused(two.answer(two.request), "busy")
+        self.assertEqual(two.take("CONNECTED").recovered, 1)
+        self.assertEqual([record.room for record in two.records if kind(record) == "JOINED" and record.socket == 40], ["R"])
+
     def test_a_lost_link_makes_the_gateway_ask_again(self):
         one, two, alice, bob = self.pair("R")
         one.lose(alice)

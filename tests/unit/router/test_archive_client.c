@@ -65,13 +65,14 @@ static void what_is_left_open_gets_a_default(void **state)
 {
     struct archive_place where = place("mongodb://h/there?tls=true");
     struct archive_client client;
+    bson_error_t reason;
     struct buffer error = {0};
     const mongoc_write_concern_t *concern;
     const mongoc_uri_t *uri;
 
     (void)state;
     assert_int_equal(archive_place_check(&where, &error), 0);
-    archive_client_open(&client, &where);
+    assert_int_equal(archive_client_open(&client, &where, &reason), 0);
     concern = mongoc_client_get_write_concern(client.client);
     uri = mongoc_client_get_uri(client.client);
     assert_true(mongoc_write_concern_get_wmajority(concern));
@@ -89,12 +90,13 @@ static void what_the_connection_string_says_wins(void **state)
     struct archive_place where =
         place("mongodb://a,b:27018/?w=2&journal=false&wtimeoutMS=77&socketTimeoutMS=99&replicaSet=rs");
     struct archive_client client;
+    bson_error_t reason;
     struct buffer text = {0};
     const mongoc_write_concern_t *concern;
 
     (void)state;
     assert_int_equal(archive_place_check(&where, &text), 0);
-    archive_client_open(&client, &where);
+    assert_int_equal(archive_client_open(&client, &where, &reason), 0);
     concern = mongoc_client_get_write_concern(client.client);
     assert_int_equal(mongoc_write_concern_get_w(concern), 2);
     assert_false(mongoc_write_concern_get_journal(concern));
@@ -108,6 +110,24 @@ static void what_the_connection_string_says_wins(void **state)
     buffer_done(&text);
 }
 
+/* A name server that is away is no reason to end, nor to begin only with it. */
+static void a_name_that_cannot_be_resolved_may_be_later(void **state)
+{
+    struct archive_place where = place("mongodb+srv://user:secret@no.such.host.invalid/");
+    struct archive_client client = {0};
+    struct buffer error = {0};
+    bson_error_t reason;
+
+    (void)state;
+    assert_int_equal(archive_place_check(&where, &error), 0);
+    assert_int_equal(error.length, 0);
+    assert_int_equal(archive_client_open(&client, &where, &reason), ERROR_AGAIN);
+    assert_non_null(strstr(reason.message, "no.such.host.invalid"));
+    assert_null(strstr(reason.message, "secret"));
+    assert_null(client.client);
+    archive_client_close(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +135,7 @@ int main(void)
         cmocka_unit_test(bad_names_are_refused),
         cmocka_unit_test(what_is_left_open_gets_a_default),
         cmocka_unit_test(what_the_connection_string_says_wins),
+        cmocka_unit_test(a_name_that_cannot_be_resolved_may_be_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
