@@ -7,6 +7,8 @@
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "proto/json_scan.h"
+#include "proto/utf8.h"
 #include "router/archive_document.h"
 
 #include <pthread.h>
@@ -75,12 +77,28 @@ static uint64_t message_bytes(const struct journal_message *message)
            message->publish_id.length + message->sender_name.length;
 }
 
+/* Whether it can stand in an answer as it is: others may have written to the collection. */
+static bool can_be_shown(const struct journal_message *message)
+{
+    const struct bytes texts[] = {message->publish_id, message->event, message->sender_name,
+                                  message->arguments};
+    struct json_value value;
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (!utf8_valid(texts[i]))
+            return false;
+    /* With the brackets, as archive_document_read() has found them around it. */
+    return json_scan(bytes_make(message->arguments.data - 1, message->arguments.length + 2), &value) == 0;
+}
+
 /* Adds a copy of the document.  0 or ERROR_MALFORMED. */
 static int add_row(struct archive_read *read, const bson_t *document, uint64_t *bytes)
 {
     struct archive_row row = {.document = bson_copy(document)};
     int result = archive_document_read(row.document, &row.attachments, &row.read);
 
+    if (!result && !can_be_shown(&row.read.message))
+        result = ERROR_MALFORMED;
     if (result) {
         bson_destroy(row.document);
         wire_list_done(&row.attachments);

@@ -105,20 +105,31 @@ void away_displace(struct router *router, struct session *session)
     session_detach(&router->sessions, &session->link->sessions, session, loop_now(router->loop));
 }
 
-void away_begin(struct router *router, struct session *session)
+/* What a restart found is no crowd before its gateways had the time to name what is live. */
+static uint64_t limit(const struct router *router)
+{
+    return router->settings->max_away_sessions + (router_is_young(router) ? (uint64_t)router->restored : 0);
+}
+
+static void make_room(struct router *router)
 {
     struct sessions *sessions = &router->sessions;
 
+    for (unsigned i = 0; i < ENDED_A_TURN && sessions->away > limit(router); i++) {
+        router->counters.aways_too_many++;
+        away_discard(router, sessions->first_away);
+    }
+}
+
+void away_begin(struct router *router, struct session *session)
+{
     if (!session_recoverable(session) || !session->told || router->closing) {
         away_discard(router, session);
         return;
     }
     away_displace(router, session);
     added(router);
-    while (sessions->away > router->settings->max_away_sessions) {
-        router->counters.aways_too_many++;
-        away_discard(router, sessions->first_away);
-    }
+    make_room(router);
 }
 
 void away_discard(struct router *router, struct session *session)
@@ -162,6 +173,7 @@ void away_restore(void *argument, const struct journal_session *row)
         namespace->last_pos = LAST_POS_UNKNOWN;
         for (size_t i = 0; i < row->room_count; i++)
             restore_room(router, session, &row->rooms[i]);
+        router->restored++;
         added(router);
     } else {
         rows_remove_later(router, row->id);

@@ -9,8 +9,7 @@
 static void bounce(struct router *router, struct gateway_link *link, const struct wire_pass *record,
                    bool known)
 {
-    bool young = loop_now(router->loop) - router->started < router->settings->dead;
-    bool again = known || young;
+    bool again = known || router_is_young(router);
     struct wire_batch *out = link_out(link);
 
     if (again)

@@ -51,6 +51,7 @@ struct router {
     uint32_t *former;                 /* of sessions whose window has passed; away.c has it */
     struct loop_timer window;         /* of the session that is away for the longest time */
     uint64_t window_due;              /* ms */
+    uint32_t restored;                /* sessions that a former run has left */
     struct rows_ticket *rows_refused; /* rows.c has them */
     bool rows_unsaved;                /* something is to be written again */
     bool closing;                     /* nothing is written any more */
@@ -84,6 +85,12 @@ void router_fail(struct router *router, int exit_code);
 static inline bool router_busy(const struct router *router)
 {
     return router->waiting_bytes > router->settings->max_waiting;
+}
+
+/* Whether it may be that not all of its gateways have said hello yet. */
+static inline bool router_is_young(const struct router *router)
+{
+    return loop_now(router->loop) - router->started < router->settings->dead;
 }
 
 /* The epoch for payloads of that namespace; NULL when it has no offsets. */

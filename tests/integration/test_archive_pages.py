@@ -179,6 +179,23 @@ class Seam(ArchiveTest):
         self.check(held, 130, 110)
         self.assertEqual(len({document["epoch"] for document in self.server.messages()}), 2)
 
+    def test_what_others_put_there_breaks_no_answer(self):
+        held = self.gateway().connect()
+        held.join("R")
+        fill(held, "R", 1, 10)
+        self.cool(1)
+        with self.server.client() as client:
+            whole = client.hubbub.messages.find_one({"room": "R", "seq": 5}, {"_id": 0})
+        for field, value in (("raw", '[{"room":}]'), ("raw", "[1]]"), ("raw", "[1],[2]"), ("raw", b'["\xff"]'),
+                             ("event", b"\xff"), ("from", b"\xff"), ("id", b"\xff")):
+            with self.server.client() as client:
+                client.hubbub.messages.update_one({"room": "R", "seq": 5}, {"$set": {field: value}})
+            self.refused(held.history("R", before=6, limit=1), "unavailable")
+            self.assertEqual(self.router.ask('history {"room":"R","before":6}'), ["error unavailable: the page can't be read"])
+            self.assertEqual(texts(held.history("R", before=5)["messages"]), [1, 2, 3, 4])
+            with self.server.client() as client:
+                client.hubbub.messages.update_one({"room": "R", "seq": 5}, {"$set": whole})
+
     def test_operators_do_not_notice_either(self):
         held = self.gateway().connect()
         held.join("R")

@@ -500,6 +500,18 @@ class Crowd(RecoveryTest):
         self.assertEqual(self.router.metric("hubbub_sessions_ended_total{reason=too_many}"), 1)
         self.assertEqual([gateway.come_back(each.pid).recovered for each in held], [0, 1, 1])
 
+    def test_who_is_live_is_no_crowd_after_a_restart(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        first, second = ([gateway.connect() for _ in range(4)] for gateway in (one, two))
+        self.restart()
+        one.go_live()
+        one.lose(first[0])
+        two.go_live()
+        for each in second:
+            two.lose(each)
+            self.went_on(two.come_back(each.pid), each)
+        self.assertEqual(self.router.metric("hubbub_sessions_ended_total{reason=too_many}"), 0)
+
 
 class Restarts(RecoveryTest):
     def test_it_goes_on_after_a_kill_of_everything(self):
