@@ -117,6 +117,16 @@ static void end_request(struct page_request *request)
     free(request);
 }
 
+/* What memory has, when the archive has the rest and can't be read. */
+static void list_newest(struct listing *listing, const struct room *room, unsigned limit)
+{
+    uint64_t first = room->last_seq + 1;
+
+    while (first > 1 && room->last_seq + 1 - first < limit && recent_room_find(room, first - 1))
+        first--;
+    page_list_memory(listing, room, first, room->last_seq);
+}
+
 /*
  * The newest messages up to now: the page, and behind it what was released while it was read.  False when
  * memory does not have all of that.
@@ -130,6 +140,10 @@ static bool list_for_join(struct listing *listing, const struct page_request *re
     unsigned kept;
 
     page_list(&request->page, listing);
+    if (listing->count == 0 && listing->more) {
+        list_newest(listing, request->room, limit);
+        return true;
+    }
     shown = listing->count ? listing->items[listing->count - 1]->seq : 0;
     if (shown >= last)
         return true;
@@ -272,9 +286,10 @@ void history_request(struct router *router, struct gateway_link *link, const str
         answer_page(router, link, record->request, room, &listing, !bounds.has_after);
         return;
     }
-    if (start_page(
-            router, session,
-            &(struct page_request){.room = room, .request = record->request, .page = {.bounds = bounds}}) < 0)
+    if (start_page(router, session,
+                   &(struct page_request){.room = room,
+                                          .request = record->request,
+                                          .page = {.bounds = bounds, .enough = 1}}) < 0)
         reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
 }
 

@@ -107,9 +107,9 @@ static bool plan_archive(struct page *page)
 static int do_without(struct page *page, int result)
 {
     page->router->counters.pages_unarchived++;
-    if (page->archive.limit)
+    if (page->bounds.has_after || page->read.count < page->enough)
         return result;
-    page->archive.more = true; /* the page is whole, and only whether there are older ones is not known */
+    page->archive.more = true; /* for all that is known */
     return 0;
 }
 

@@ -34,6 +34,12 @@ typedef void page_done(struct page *page, int result);
 struct page {
     struct bytes namespace, room; /* valid until the end */
     struct page_bounds bounds;
+    /*
+     * What the journal has will do from so many messages on when MongoDB can't be read: the page is then
+     * short and says that there is more.  For pages without after, whose journal's part is the newest one;
+     * limit: all of it.
+     */
+    unsigned enough;
     page_done *done;
     bool (*wanted)(const struct page *page); /* false: nobody waits for it any more, so it need not be read */
 

@@ -243,6 +243,7 @@ static struct transcript *make_transcript(const struct question *question)
     transcript->page.namespace = question_namespace(&transcript->question);
     transcript->page.room = question_room(&transcript->question);
     transcript->page.bounds = question->bounds;
+    transcript->page.enough = question->bounds.limit;
     transcript->page.done = on_page;
     transcript->page.wanted = is_wanted;
     return transcript;

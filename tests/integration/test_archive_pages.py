@@ -258,11 +258,15 @@ class Away(ArchiveTest):
     def test_a_server_that_is_gone_and_comes_back(self):
         self.assertEqual(texts(self.held.history("R", before=101, limit=2)["messages"]), [99, 100])
         self.server.kill()
-        for bounds in (dict(before=101), dict(limit=51), dict(after=0), dict(after=99)):
+        for bounds in (dict(before=101), dict(after=0), dict(after=99)):
             self.refused(self.held.history("R", **bounds), "unavailable")
         self.check_the_journals_part()
-        self.assertEqual(self.router.ask('history {"room":"R","before":101}'),
-                         ["error unavailable: the archive can't be read; the router's log says why"])
+        for bounds in (dict(limit=51), dict(before=151, limit=200)):  # a part of it, and to be gone on from
+            page = self.held.history("R", **bounds)
+            self.assertEqual((texts(page["messages"]), page["more"]), (list(range(101, 151)), True))
+        for bounds in ('"before":101', '"limit":51'):  # operators ask for all or nothing
+            self.assertEqual(self.router.ask('history {"room":"R",%s}' % bounds),
+                             ["error unavailable: the archive can't be read; the router's log says why"])
         self.assertGreater(self.router.metric("hubbub_history_archive_failed_total"), 4)
         self.assertEqual(self.held.say("R", 151)["seq"], 151)
         self.server.start()
@@ -271,15 +275,28 @@ class Away(ArchiveTest):
         log = self.router.log()  # once an outage, not once a page
         self.assertEqual((log.count("the archive can't be read"), log.count("the archive can be read again")), (1, 1))
 
-    def test_a_join_that_cannot_have_its_page_is_refused_and_can_be_tried_again(self):
+    def test_a_join_does_with_what_the_journal_has(self):
         other = self.gateways[0].connect()
         self.server.kill()
-        self.refused(self.gateways[0].answer(other.ask("JOIN", "R", 60, 0)), "unavailable")
-        self.assertEqual(self.held.answer("PRESENCE", "R")["members"], 1)
+        answer = other.join("R", history=60)
+        self.assertEqual((texts(answer["history"]), answer["more"], answer["members"]), (list(range(101, 151)), True, 2))
         self.assertEqual(len(other.join("R", history=50)["history"]), 50)
         other.answer("LEAVE", "R")
         self.server.start()
         self.assertEqual(texts(other.join("R", history=60)["history"]), list(range(91, 151)))
+
+    def test_a_room_that_has_left_the_journal_can_be_joined(self):
+        quiet, other, late = (self.gateways[0].connect() for _ in range(3))
+        quiet.join("Q")
+        fill(quiet, "Q", 1, 3)
+        fill(self.held, "R", 151, 60)
+        self.cool(50)
+        self.server.kill()
+        answer = other.join("Q", history=10)
+        self.assertEqual((answer["history"], answer["more"], answer["seq"]), ([], True, 3))
+        self.assertEqual(quiet.say("Q", 4)["seq"], 4)
+        answer = late.join("Q", history=10)
+        self.assertEqual((texts(answer["history"]), answer["more"], answer["seq"]), ([4], True, 4))
 
     def test_a_server_that_stands_still(self):
         gateway = self.gateways[0]
