@@ -18,7 +18,9 @@ int journal_seed_begin(struct journal_seed *seed, const char *path, char *messag
 {
     static const char insert[] =
         "INSERT INTO room(namespace, name, last_seq, last_at, recent, removed_seq, removed_pos) "
-        "VALUES (?1, ?2, ?3, ?4, x'', ?3, 0)";
+        "VALUES (?1, ?2, ?3, ?4, x'', ?3, 0) "
+        "ON CONFLICT (namespace, name) DO UPDATE SET last_seq = max(last_seq, ?3), "
+        "last_at = max(last_at, ?4), removed_seq = max(removed_seq, ?3)";
     uint64_t seeded = 0;
     int result;
 

@@ -20,8 +20,8 @@ struct journal_seed {
 int journal_seed_begin(struct journal_seed *seed, const char *path, char *message,
                        size_t message_size) MUST_CHECK;
 
-/* The room's next message gets the number after seq, and no earlier time than at (ms).  Each room once.
-   0 or journal_error(). */
+/* The room's next message gets the number after seq, and no earlier time than at (ms): of a room that
+   comes twice, by the greater ones.  0 or journal_error(). */
 int journal_seed_room(struct journal_seed *seed, struct bytes namespace, struct bytes room, uint64_t seq,
                       uint64_t at) MUST_CHECK;
 

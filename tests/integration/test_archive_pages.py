@@ -191,7 +191,7 @@ class Seam(ArchiveTest):
             with self.server.client() as client:
                 client.hubbub.messages.update_one({"room": "R", "seq": 5}, {"$set": {field: value}})
             self.refused(held.history("R", before=6, limit=1), "unavailable")
-            self.assertEqual(self.router.ask('history {"room":"R","before":6}'), ["error unavailable: the page can't be read"])
+            self.assertEqual(self.router.ask('history {"room":"R","before":6}'), ["error unavailable: the archive can't be read; the router's log says why"])
             self.assertEqual(texts(held.history("R", before=5)["messages"]), [1, 2, 3, 4])
             with self.server.client() as client:
                 client.hubbub.messages.update_one({"room": "R", "seq": 5}, {"$set": whole})
@@ -289,7 +289,7 @@ class Away(ArchiveTest):
         quiet, other, late = (self.gateways[0].connect() for _ in range(3))
         quiet.join("Q")
         fill(quiet, "Q", 1, 3)
-        fill(self.held, "R", 151, 60)
+        fill(self.held, "R", 151, 210)
         self.cool(50)
         self.server.kill()
         answer = other.join("Q", history=10)
