@@ -275,6 +275,19 @@ static bool pass_is_worth_it(const struct journal *journal, uint64_t committed)
            (lag + (ID_WEIGHT - 1) * ids >= JOURNAL_UNINDEXED_MAX && ids >= COMMITS_A_PASS * committed);
 }
 
+/* What the file needs besides, in small pieces. */
+static int tidy_up(struct journal *journal)
+{
+    int result = write_progress(journal);
+
+    if (!result)
+        result = remove_some(journal);
+    if (!result)
+        journal_checkpoint_between_commits(&journal->checkpoint, journal->file.db, journal->wal_frames,
+                                           &journal->snapshot);
+    return result;
+}
+
 /* What is done between two commits.  When the disk is full a pass is left to the clock. */
 static int work(struct journal *journal, struct entry_list *batch)
 {
@@ -283,14 +296,7 @@ static int work(struct journal *journal, struct entry_list *batch)
 
     if (!result && pass_is_worth_it(journal, count) && !journal->statistics.storage_full)
         result = index_pass(journal);
-    if (!result)
-        result = write_progress(journal);
-    if (!result)
-        result = remove_some(journal);
-    if (!result)
-        journal_checkpoint_between_commits(&journal->checkpoint, journal->file.db, journal->wal_frames,
-                                           &journal->snapshot);
-    return result;
+    return result ? result : tidy_up(journal);
 }
 
 /* What is done when nothing waits. */
@@ -300,14 +306,7 @@ static int idle_work(struct journal *journal)
 
     if (journal_index_lag(&journal->index) && clock_monotonic_ms() >= journal->pass_due)
         result = index_pass(journal);
-    if (!result)
-        result = write_progress(journal);
-    if (!result)
-        result = remove_some(journal);
-    if (!result)
-        journal_checkpoint_between_commits(&journal->checkpoint, journal->file.db, journal->wal_frames,
-                                           &journal->snapshot);
-    return result;
+    return result ? result : tidy_up(journal);
 }
 
 /* Waits for entries, or until something else is due; true for the latter.  The mutex is held. */

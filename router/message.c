@@ -140,7 +140,7 @@ unsigned message_attachments(const struct journal_message *fields)
     return count > 0 ? (unsigned)count : 0;
 }
 
-void message_append_entry(struct buffer *out, const struct journal_message *fields, unsigned before)
+void message_append_head(struct buffer *out, const struct journal_message *fields)
 {
     buffer_append_literal(out, "{\"seq\":");
     buffer_append_u64(out, fields->seq);
@@ -152,6 +152,11 @@ void message_append_entry(struct buffer *out, const struct journal_message *fiel
     json_append_string(out, fields->sender_name);
     buffer_append_literal(out, ",\"at\":");
     buffer_append_u64(out, fields->at);
+}
+
+void message_append_entry(struct buffer *out, const struct journal_message *fields, unsigned before)
+{
+    message_append_head(out, fields);
     buffer_append_literal(out, ",\"args\":[");
     if (fields->attachments.length)
         placeholders_append(out, fields->arguments, before);

@@ -73,6 +73,9 @@ void message_append_payload(struct buffer *out, const struct journal_message *fi
 /* How many attachments it has. */
 unsigned message_attachments(const struct journal_message *fields);
 
+/* Appends {"seq":..,"id":..,"event":..,"from":..,"at":.. : how every listing of messages begins. */
+void message_append_head(struct buffer *out, const struct journal_message *fields);
+
 /* Appends {"seq":..,"id":..,"event":..,"from":..,"at":..,"args":[..]}, as history shows it, for a page in
    which so many attachments of other messages stand before those of this one. */
 void message_append_entry(struct buffer *out, const struct journal_message *fields, unsigned before);

@@ -69,16 +69,7 @@ static void append_attachments(struct buffer *out, struct bytes attachments)
 
 static void append_line(struct buffer *out, const struct journal_message *fields)
 {
-    buffer_append_literal(out, "{\"seq\":");
-    buffer_append_u64(out, fields->seq);
-    buffer_append_literal(out, ",\"id\":");
-    json_append_string(out, fields->publish_id);
-    buffer_append_literal(out, ",\"event\":");
-    json_append_string(out, fields->event);
-    buffer_append_literal(out, ",\"from\":");
-    json_append_string(out, fields->sender_name);
-    buffer_append_literal(out, ",\"at\":");
-    buffer_append_u64(out, fields->at);
+    message_append_head(out, fields);
     if (fields->attachments.length)
         append_attachments(out, fields->attachments);
     if (has_break(fields->arguments))
