@@ -2,10 +2,9 @@
 
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
-import { chromium } from 'playwright-core';
+import { startChromium } from '../support/chromium.mjs';
 import { Stack, artefact, undo, wholeFile } from '../support/stack.mjs';
 
-const CHROMIUM = process.env.HUBBUB_CHROMIUM || '/usr/bin/chromium';
 const LIMIT = 60_000; // generous: only a hang meets it
 const PHONE = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 const DESKTOP = { viewport: { width: 1100, height: 760 } };
@@ -16,12 +15,7 @@ let browser;
 
 test('the stack and the browser start', async () => {
   stack = await Stack.start(file);
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-  undo(file, () => browser.close());
+  browser = await startChromium(file);
 });
 
 /** Somebody's own browser at the page; its console must stay clean, and everything comes from its gateway. */

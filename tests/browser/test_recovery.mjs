@@ -5,12 +5,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test, after } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { chromium } from 'playwright-core';
+import { startChromium } from '../support/chromium.mjs';
 import { ask, connect } from '../support/client.mjs';
 import { Detour } from '../support/detour.mjs';
 import { Stack, undo, wholeFile, within } from '../support/stack.mjs';
 
-const CHROMIUM = process.env.HUBBUB_CHROMIUM || '/usr/bin/chromium';
 const LIMIT = 60_000; // generous: only a hang meets it
 const TRANSPORTS = { websocket: ['websocket'], polling: ['polling'], default: ['polling', 'websocket'] };
 const file = wholeFile(after);
@@ -19,12 +18,7 @@ let browser;
 
 test('two gateways and a browser', async () => {
   stack = await Stack.start(file);
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-  undo(file, () => browser.close());
+  browser = await startChromium(file);
 });
 
 /** A page with a socket in a room; all that it sees is in its `seen`, `sessions` and `losses`. */

@@ -5,11 +5,10 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { test, after } from 'node:test';
 import path from 'node:path';
-import { chromium } from 'playwright-core';
+import { startChromium } from '../support/chromium.mjs';
 import { undo, wholeFile } from '../support/stack.mjs';
 import { TRANSPORTS, killGateways, start } from './harness.mjs';
 
-const CHROMIUM = process.env.HUBBUB_CHROMIUM || '/usr/bin/chromium';
 const file = wholeFile(after);
 const main = createRequire(import.meta.url).resolve('socket.io-client');
 const client = path.join(main, '../../../dist/socket.io.min.js');
@@ -19,12 +18,7 @@ let browser;
 
 test('two gateways on one port, and a browser', async () => {
   server = await start(file);
-  browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-  undo(file, () => browser.close());
+  browser = await startChromium(file);
 });
 
 for (const transport of TRANSPORTS) {

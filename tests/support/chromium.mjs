@@ -1,0 +1,17 @@
+// Debian's Chromium for tests: without a window, and without what a browser says to the world by itself.
+
+import { chromium } from 'playwright-core';
+import { undo } from './stack.mjs';
+
+const CHROMIUM = process.env.HUBBUB_CHROMIUM || '/usr/bin/chromium';
+
+/** A browser that is closed when the test, or the whole file, is over. */
+export async function startChromium(t) {
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+  undo(t, () => browser.close());
+  return browser;
+}
