@@ -1,7 +1,7 @@
 /*
  * The client's side of the router's stats socket, for the commands that ask something.
  *
- * A question is a line, an answer is lines and ends with an empty one (docs/protocol.md, section 3).
+ * A question is a line, an answer is lines and ends with an empty one (docs/protocol.md, section 4).
  */
 #ifndef HUBBUB_CLI_STATS_CLIENT_H
 #define HUBBUB_CLI_STATS_CLIENT_H

@@ -16,6 +16,7 @@
 #include "common/buffer.h"
 #include "common/bytes.h"
 #include "common/error.h"
+#include "proto/wire_backend.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -77,6 +78,20 @@ enum {
 /* Answers ASK: what the client told at its handshake, as JSON text (gateway/handshake.h); "" when the socket
  * is gone. */
 #define WIRE_TOLD(F) F(U64, ask) F(TEXT, handshake)
+/* What a client answered to a CAST or POSE with that ack; answered by DONE. */
+#define WIRE_RESPONSE(F) F(U64, request) F(U64, socket) F(U64, ack) F(TEXT, arguments) F(BLOBS, attachments)
+/* POST /api/publish: as a backend's SEND (proto/wire_backend.h); answered by OUTCOME, whose number is the
+   request. */
+#define WIRE_PUBLISH(F)                                                                                      \
+    F(U64, request)                                                                                          \
+    F(TEXT, namespace)                                                                                       \
+    F(LIST, rooms) F(LIST, except) F(U64, class) F(U64, flags) F(TEXT, id) F(TEXT, event) F(TEXT, arguments) \
+        F(BLOBS, attachments)
+/* GET /api/rooms/R: answered by ANSWER with a JSON object.  history 1: a page of messages, as HISTORY. */
+#define WIRE_LOOK(F)                                                                                         \
+    F(U64, request)                                                                                          \
+    F(TEXT, namespace)                                                                                       \
+    F(TEXT, room) F(U64, history) F(U64, before) F(U64, has_after) F(U64, after) F(U64, limit)
 
 /* router -> gateway.  resume 1: replay follows; 0: the gateway closes the connections that can't go on. */
 #define WIRE_WELCOME(F) F(TEXT, epoch) F(U64, head) F(U64, resume) F(U64, rules_digest)
@@ -120,6 +135,14 @@ enum {
 #define WIRE_BACK(F) F(U64, incarnation)
 /* Asks what the client behind a socket told at its handshake; TOLD answers with the same number. */
 #define WIRE_ASK(F) F(U64, ask) F(U64, socket)
+/* DELIVER with exceptions or a question: not to members of the rooms in except, nor to the sockets whose sids
+   stand there.  ack not 0: the packet asks for an acknowledgement under that id, and has no offset. */
+#define WIRE_CAST(F)                                                                                         \
+    F(U64, pos)                                                                                              \
+    F(TEXT, namespace)                                                                                       \
+    F(TEXT, room) F(U64, flags) F(LIST, except) F(U64, ack) F(TEXT, payload) F(BLOBS, attachments)
+/* EMIT with a question. */
+#define WIRE_POSE(F) F(U64, socket) F(U64, flags) F(U64, ack) F(TEXT, payload) F(BLOBS, attachments)
 
 /* R(NAME, name, number, FIELDS): numbers never change their meaning. */
 #define WIRE_RECORDS(R)                                                                                      \
@@ -139,6 +162,9 @@ enum {
     R(PASS, pass, 14, WIRE_PASS)                                                                             \
     R(TAKE, take, 15, WIRE_TAKE)                                                                             \
     R(TOLD, told, 16, WIRE_TOLD)                                                                             \
+    R(RESPONSE, response, 17, WIRE_RESPONSE)                                                                 \
+    R(PUBLISH, publish, 18, WIRE_PUBLISH)                                                                    \
+    R(LOOK, look, 19, WIRE_LOOK)                                                                             \
     R(WELCOME, welcome, 32, WIRE_WELCOME)                                                                    \
     R(LIVE, live, 33, WIRE_LIVE)                                                                             \
     R(CONNECTED, connected, 34, WIRE_CONNECTED)                                                              \
@@ -157,7 +183,10 @@ enum {
     R(TAKEN, taken, 47, WIRE_TAKEN)                                                                          \
     R(GONE, gone, 48, WIRE_GONE)                                                                             \
     R(BACK, back, 49, WIRE_BACK)                                                                             \
-    R(ASK, ask, 50, WIRE_ASK)
+    R(ASK, ask, 50, WIRE_ASK)                                                                                \
+    R(CAST, cast, 51, WIRE_CAST)                                                                             \
+    R(POSE, pose, 52, WIRE_POSE)                                                                             \
+    WIRE_BACKEND_RECORDS(R)
 
 enum wire_type {
 #define X(NAME, name, number, FIELDS) WIRE_TYPE_##NAME = number,

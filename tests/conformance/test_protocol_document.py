@@ -51,8 +51,11 @@ def constants(text, prefix):
 class Records(unittest.TestCase):
     HEADS = ('number', 'record', 'fields', 'meaning, and when it is sent')
 
+    TITLES = {'### Records from the gateway': range(1, 32), '### Records from the router': range(32, 64),
+              '### Records from the backend': range(64, 96), '### Records to the backend': range(96, 128)}
+
     def in_source(self):
-        text = source('proto/wire.h')
+        text = source('proto/wire.h') + source('proto/wire_backend.h')
         shapes = {name: re.findall(r'F\((\w+), (\w+)\)', body)
                   for name, body in re.findall(r'#define (WIRE_\w+)\(F\) (.*)', text)}
         listed = re.findall(r'R\((\w+), (\w+), (\d+), (\w+)\)', text)
@@ -63,12 +66,23 @@ class Records(unittest.TestCase):
                 for name, _, number, fields in listed]
 
     def test_records(self):
-        documented = {}
-        for title in ('### Records from the gateway', '### Records from the router'):
-            documented[title] = table(section(title), *self.HEADS)
-        for title, from_router in (('### Records from the gateway', False), ('### Records from the router', True)):
-            expected = [row for row in self.in_source() if (int(row[0]) >= 32) == from_router]
-            self.assertEqual([row[:3] for row in documented[title]], expected)
+        in_source = self.in_source()
+        for title, numbers in self.TITLES.items():
+            with self.subTest(title):
+                documented = [row[:3] for row in table(section(title), *self.HEADS)]
+                self.assertEqual(documented, [row for row in in_source if int(row[0]) in numbers])
+        self.assertEqual({int(row[0]) for row in in_source} - {n for numbers in self.TITLES.values() for n in numbers}, set())
+
+    def test_kinds_of_backends_records(self):
+        text = source('proto/wire_backend.h')
+        sent = section('### Records from the backend')
+        rows = table(sent, 'number', 'class', 'meaning') + table(sent, 'bit', 'flag', 'meaning')
+        self.assertEqual([(name, number) for number, name, _ in rows], re.findall(r'\bWIRE_SEND_(\w+) = (\d+),', text))
+        for title, prefix in (('### Records from the backend', 'WIRE_VERDICT_'), ('### Records to the backend', 'WIRE_CONNECTION_')):
+            rows = table(section(title), 'number', 'kind', 'meaning')
+            self.assertEqual({int(number): name for number, name, _ in rows}, constants(text, prefix))
+        rows = table(section('### Records to the backend'), 'bit', 'flag', 'meaning')
+        self.assertEqual({int(bit): name for bit, name, _ in rows}, constants(text, 'WIRE_CALL_'))
 
     def test_flags(self):
         text = source('proto/wire.h')
@@ -145,7 +159,7 @@ class Clients(unittest.TestCase):
 
 class Statistics(unittest.TestCase):
     def test_every_command_and_every_line_of_stats(self):
-        text = section('## 3. The stats socket')
+        text = section('## 4. The stats socket')
         documented = {name for cell, _ in table(text, 'line of `stats`', 'meaning') for name in re.findall(r'`([^`]+)`', cell)}
         commands = [cell.strip('`') for cell, _ in table(text, 'command', 'answer')]
         stack = Stack()

@@ -15,7 +15,7 @@
 #include <msgpack.h>
 
 enum field_kind { FIELD_U64, FIELD_TEXT, FIELD_LIST, FIELD_BLOBS };
-enum { FIELDS_MAX = 8, RECORD_MAX = 128 };
+enum { FIELDS_MAX = 10, RECORD_MAX = 192 };
 
 struct field {
     enum field_kind kind;
