@@ -42,6 +42,10 @@ enum {
     X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit")          \
     X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
       "volatile events dropped for a slow reader")                                                           \
+    X(answers_unasked, "hubbub_dropped_total{reason=unasked_answer}",                                        \
+      "acknowledgements of clients that nobody had asked for")                                               \
+    X(answers_dropped, "hubbub_dropped_total{reason=answer}",                                                \
+      "acknowledgements of clients that were too large, or too many for the router")                         \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}",                                         \
       "hubbub:error events beyond their rate")                                                               \
     X(upgrades, "hubbub_upgrades_total", "sessions that went over from polling to a WebSocket")              \

@@ -95,6 +95,7 @@ void gateway_done(struct gateway *gateway)
     deflate_free(gateway->deflate);
     buffer_done(&gateway->inflated);
     fanout_done(&gateway->fanout);
+    exceptions_done(&gateway->exceptions);
     encoder_free(gateway->encoder);
     buffer_done(&gateway->scratch);
     if (gateway->answer_head)

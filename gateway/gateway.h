@@ -7,6 +7,7 @@
 #include "common/timer_wheel.h"
 #include "gateway/connection.h"
 #include "gateway/counters.h"
+#include "gateway/exceptions.h"
 #include "gateway/namespace.h"
 #include "gateway/relay.h"
 #include "gateway/router_link.h"
@@ -28,6 +29,7 @@ struct gateway {
     struct slot_table sockets; /* of struct socket */
     struct namespace_table namespaces;
     struct fanout fanout;
+    struct exceptions exceptions; /* of the CAST that is being handled */
     struct encoder *encoder; /* NULL while compression is off */
     struct request_queue requests;
     struct session_table sessions;

@@ -22,6 +22,7 @@ enum request_kind {
     REQUEST_HISTORY,
     REQUEST_PRESENCE,
     REQUEST_EVENT,
+    REQUEST_RESPONSE,
 };
 
 struct request {

@@ -542,6 +542,8 @@ static void expire_requests(struct router_link *link)
             continue;
         if (socket && (request->sent || request->kind == REQUEST_CONNECT))
             engine_close(gateway, socket->connection, CLOSE_ROUTER_SILENT);
+        else if (socket && request->kind == REQUEST_RESPONSE)
+            gateway->counters.answers_dropped++;
         else if (socket) {
             struct wire_reader reader;
             struct wire_event event = {0};
