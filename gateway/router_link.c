@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "common/random.h"
+#include "gateway/admin.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
 #include "gateway/router_records.h"
@@ -301,10 +302,11 @@ int link_request(struct router_link *link, enum request_kind kind, unsigned weig
         wire_batch_clear(batch);
     mark = wire_batch_mark(batch);
     put(batch, requests_next(requests), record);
-    request = requests_add(requests, kind, socket->number, ack,
+    request = requests_add(requests, kind, socket ? socket->number : 0, ack,
                            bytes_make(batch->buffer.data + mark, batch->buffer.length - mark), now(link));
     request->weight = (uint8_t)weight;
-    socket->unanswered += weight;
+    if (socket)
+        socket->unanswered += weight;
     request->sent = batch == &link->batch;
     if (request->sent)
         split_batch(link);
@@ -351,12 +353,13 @@ static void send_requests_again(struct router_link *link)
     uint64_t cursor = 0;
 
     while ((request = requests_walk(requests, &cursor))) {
-        if (!sockets_find(link->gateway, request->socket)) {
+        if (request->socket && !sockets_find(link->gateway, request->socket)) {
             socket_finish_request(link->gateway, request);
             continue;
         }
         request->sent = true;
-        request->since = now(link);
+        if (request->socket) /* whoever waits for the admin port does not wait longer */
+            request->since = now(link);
         wire_batch_append_encoded(&link->batch, bytes_make(request->record, request->length));
         split_batch(link);
     }
@@ -537,6 +540,13 @@ static void expire_requests(struct router_link *link)
     while ((request = requests_walk(&gateway->requests, &cursor))) {
         struct socket *socket = sockets_find(gateway, request->socket);
 
+        if (request->socket == 0) {
+            if (now(link) - request->since >= gateway->settings->request_timeout) {
+                admin_expire(gateway->admin, (uint64_t)request->ack, request->sent);
+                requests_finish(&gateway->requests, request);
+            }
+            continue;
+        }
         if (socket && (now(link) - request->since < gateway->settings->request_timeout ||
                        (request->sent && link->state != LINK_LIVE)))
             continue;
