@@ -76,6 +76,23 @@ static int status_of(struct bytes code)
     return 500;
 }
 
+/* Those that evhttp has no words for (RFC 9110); NULL for the others. */
+static const char *reason_phrase(int status)
+{
+    switch (status) {
+    case 422:
+        return "Unprocessable Content";
+    case 429:
+        return "Too Many Requests";
+    case 504:
+        return "Gateway Timeout";
+    case 507:
+        return "Insufficient Storage";
+    default:
+        return NULL;
+    }
+}
+
 static void send_json(struct evhttp_request *request, int status, struct bytes body)
 {
     struct evkeyvalq *fields = evhttp_request_get_output_headers(request);
@@ -87,7 +104,7 @@ static void send_json(struct evhttp_request *request, int status, struct bytes b
     }
     evbuffer_add(out, body.data, body.length);
     evbuffer_add(out, "\n", 1);
-    evhttp_send_reply(request, status, NULL, NULL);
+    evhttp_send_reply(request, status, reason_phrase(status), NULL);
 }
 
 static void refuse_with(struct gateway *gateway, struct evhttp_request *request, int status,

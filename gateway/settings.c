@@ -113,8 +113,9 @@ static int check_admin(struct gateway_settings *gateway, struct buffer *error)
     const char *colon = strrchr(gateway->admin, ':');
     unsigned long long port = 0;
 
-    if (*gateway->admin && (!colon || colon == gateway->admin ||
-                            bytes_parse_u64(bytes_from_text(colon + 1), &port) < 0 || port < 1 || port > 65535)) {
+    if (*gateway->admin &&
+        (!colon || colon == gateway->admin || bytes_parse_u64(bytes_from_text(colon + 1), &port) < 0 ||
+         port < 1 || port > 65535)) {
         buffer_printf(error, "key admin: '%.64s' is no address; expected HOST:PORT", gateway->admin);
         return ERROR_CONFIG;
     }
