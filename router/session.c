@@ -261,7 +261,16 @@ void session_release(struct session *session)
     if (--session->references || !session->gone)
         return;
     free(session->from);
+    free((char *)session->data.data);
     free(session);
+}
+
+void session_store(struct session *session, struct bytes data)
+{
+    free((char *)session->data.data);
+    session->data = (struct bytes){0};
+    if (data.length)
+        session->data = bytes_make(memory_text(data.data, data.length), data.length);
 }
 
 struct bytes session_from(const struct session *session, char space[SID_LENGTH + 5])

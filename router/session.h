@@ -55,6 +55,8 @@ struct session {
     uint64_t serial;             /* from 1; no two sessions of a router have the same; its row's id */
     struct namespace *namespace; /* held */
     char *from;                  /* NULL: anonymous */
+    struct backed *backed;       /* what it is to its backend; NULL: nothing */
+    struct bytes data;           /* what its backend stored, JSON text; owned */
     struct membership *rooms;
     struct membership own[SESSION_ROOMS_INLINE];
     uint64_t connected_pos; /* where it connected first */
@@ -71,6 +73,8 @@ struct session {
     char pid[PID_LENGTH]; /* the sid and the secret; a secret of zeros: it has no rows and can't be recovered
                            */
 };
+
+struct backed;
 
 struct sessions {
     struct table by_sid;
@@ -167,6 +171,9 @@ static inline struct session *session_hold(struct session *session)
 }
 
 void session_release(struct session *session);
+
+/* Its data from now on; copied, empty for none. */
+void session_store(struct session *session, struct bytes data);
 
 /* The name that messages carry: "anon:<sid>" is written into space. */
 struct bytes session_from(const struct session *session, char space[SID_LENGTH + 5]);
