@@ -145,6 +145,12 @@ static void remove_away(struct sessions *sessions, struct session *session)
     sessions->away--;
 }
 
+void sessions_note_serial(struct sessions *sessions, uint64_t serial)
+{
+    if (serial > sessions->last_serial)
+        sessions->last_serial = serial;
+}
+
 struct session *session_restore(struct sessions *sessions, struct namespace *namespace,
                                 const struct session_row *row, uint64_t now)
 {
@@ -155,8 +161,7 @@ struct session *session_restore(struct sessions *sessions, struct namespace *nam
     assert(row->secret.length == SESSION_SECRET_LENGTH);
     session = make(sessions, namespace, row->sid, row->from);
     session->serial = row->serial;
-    if (row->serial > sessions->last_serial)
-        sessions->last_serial = row->serial;
+    sessions_note_serial(sessions, row->serial);
     session->connected_pos = row->connected_pos;
     session->generation = row->generation;
     session->told = true;

@@ -135,6 +135,9 @@ struct session_row {
 struct session *session_restore(struct sessions *sessions, struct namespace *namespace,
                                 const struct session_row *row, uint64_t now) MUST_CHECK;
 
+/* There is a row of that id: no new session gets it as its serial. */
+void sessions_note_serial(struct sessions *sessions, uint64_t serial);
+
 /* Whether nothing of it is on its way: no connect, no join, no leave, no page of history. */
 bool session_at_rest(const struct session *session);
 
