@@ -164,6 +164,7 @@ struct session *session_restore(struct sessions *sessions, struct namespace *nam
     sessions_note_serial(sessions, row->serial);
     session->connected_pos = row->connected_pos;
     session->generation = row->generation;
+    session->self_pos = LAST_POS_UNKNOWN;
     session->told = true;
     memcpy(session->pid + SID_LENGTH, row->secret.data, SESSION_SECRET_LENGTH);
     add_away(sessions, session, now);

@@ -58,6 +58,7 @@ struct session {
     struct membership *rooms;
     struct membership own[SESSION_ROOMS_INLINE];
     uint64_t connected_pos; /* where it connected first */
+    uint64_t self_pos;      /* of the last message to it alone from itself; may be LAST_POS_UNKNOWN */
     uint32_t generation;    /* counts the sockets that clients attached it to */
     uint32_t attachment;
     uint32_t references; /* see session_hold() */

@@ -146,6 +146,19 @@ class GoingOn(RecoveryTest):
         self.assertEqual(said(again.replayed),
                          ["own, for itself", "for all", "logged", "for others", "for all again"])
 
+    def test_what_was_for_itself_comes_whatever_became_of_the_room(self):
+        one, two, alice, bob = self.pair("R", "S")
+        for room in ("R", "S"):
+            alice.publish("self", room, {"text": f"in {room}"})
+            self.assertTrue(alice.answer("LEAVE", room)["ok"])
+        alice.join("S")
+        bob.publish("self", "R", {"text": "for bob"})
+        one.lose(alice)
+        again = two.come_back(alice.pid)
+        self.assertEqual((said(again.replayed), list(again.rooms)), (["in R", "in S"], ["S"]))
+        two.lose(again)
+        self.assertEqual(said(two.come_back(alice.pid, self.offset(1)).replayed), ["in S"])
+
     def test_without_rooms_it_gets_what_is_for_all(self):
         one, two = self.gateway("g1"), self.gateway("g2")
         bob = two.connect()
@@ -689,7 +702,8 @@ class FullDisk(RecoveryTest):
 
 class FromTheJournal(RecoveryTest):
     options = ("--recent-max=2000",)
-    configuration = EVENTS.rstrip().removesuffix(");") + ', { name = "echo"; deliver = "self"; });'
+    configuration = (EVENTS.rstrip().removesuffix(");") + ', { name = "echo"; deliver = "self"; }, '
+                     '{ name = "whisper"; room = "$.room"; deliver = "self"; });')
 
     def test_what_memory_lacks_is_read(self):
         one, two, alice, bob = self.pair("R", "S")
@@ -717,6 +731,23 @@ class FromTheJournal(RecoveryTest):
         for _ in range(5):  # so that memory knows no more of what was of no room
             bob.publish("self", "R", {"text": "for bob"})
         self.assertEqual(said(two.come_back(alice.pid).replayed), ["archived", "of no room"])
+
+    def test_what_was_for_itself_in_a_room_that_it_left_is_read(self):
+        one, two, alice, bob = self.pair("R")
+        alice.publish("self", "R", {"text": "archived"})
+        alice.publish("whisper", "R", {"text": "logged"})
+        self.assertTrue(alice.answer("LEAVE", "R")["ok"])
+        one.lose(alice)
+        for at in range(10):
+            bob.say("R", f"{at}")
+        self.until(lambda: self.router.statistics()["journal"]["unindexed"] == 0, "the index pass did not come")
+        for at in range(2):
+            with self.subTest(restarted=at):
+                again = two.come_back(alice.pid)
+                self.assertEqual((again.recovered, said(again.replayed)), (1, ["archived", "logged"]))
+            self.restart()
+            two.held = {}
+            two.go_live()
 
     def test_too_many_to_read(self):
         one, two, alice, bob = self.pair("R")
