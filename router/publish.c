@@ -189,6 +189,8 @@ static void release_delivery(struct router *router, struct message *message, con
 /* Where those who come back have to look for what they missed. */
 static void note_position(struct room *room, struct session *sender, const struct journal_message *fields)
 {
+    struct membership *membership;
+
     switch (fields->deliver) {
     case DELIVER_SELF:
         if (sender)
@@ -197,8 +199,13 @@ static void note_position(struct room *room, struct session *sender, const struc
     case DELIVER_NAMESPACE:
         room->namespace->last_pos = fields->pos;
         break;
-    case DELIVER_ROOM:
     case DELIVER_OTHERS:
+        membership = sender ? session_membership(sender, fields->room) : NULL;
+        if (membership)
+            session_note_sent(membership, fields->pos);
+        room->last_pos = fields->pos;
+        break;
+    case DELIVER_ROOM:
         room->last_pos = fields->pos;
         break;
     }

@@ -176,6 +176,13 @@ static uint64_t start_after(const struct recovery *recovery, uint64_t joined_pos
     return recovery->offset > joined_pos ? recovery->offset : joined_pos;
 }
 
+static uint64_t start_in(const struct recovery *recovery, const struct membership *membership)
+{
+    uint64_t start = start_after(recovery, membership->joined_pos);
+
+    return start >= membership->quiet_from && start < membership->quiet_to ? membership->quiet_to : start;
+}
+
 /* The position beyond which something may have been missed; that of the log's end when nothing was. */
 static uint64_t earliest(const struct recovery *recovery)
 {
@@ -188,7 +195,7 @@ static uint64_t earliest(const struct recovery *recovery)
     for (uint16_t i = 0; i < old->room_count; i++) {
         const struct membership *membership = &old->rooms[i];
 
-        start = start_after(recovery, membership->joined_pos);
+        start = start_in(recovery, membership);
         if (membership->member && membership->room->last_pos > start && start < from)
             from = start;
     }
@@ -428,7 +435,7 @@ static size_t list_rooms(struct recovery *recovery)
         recovery->rooms[count++] = (struct journal_missed_room){session_sid(old), connected};
     for (uint16_t i = 0; i < old->room_count; i++) {
         const struct membership *membership = &old->rooms[i];
-        uint64_t start = start_after(recovery, membership->joined_pos);
+        uint64_t start = start_in(recovery, membership);
         struct bytes name = room_name(membership->room);
 
         if (!membership->member || membership->room->last_pos <= start)

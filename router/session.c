@@ -305,6 +305,13 @@ struct membership *session_add_membership(struct session *session, struct room *
     return &session->rooms[session->room_count++];
 }
 
+void session_note_sent(struct membership *membership, uint64_t pos)
+{
+    if (membership->room->last_pos > membership->quiet_to)
+        membership->quiet_from = membership->room->last_pos;
+    membership->quiet_to = pos;
+}
+
 void session_enter(struct sessions *sessions, struct session *session, struct membership *membership,
                    uint64_t pos, bool watch)
 {

@@ -32,10 +32,14 @@ enum {
  * A socket's place in a room.  member: deliveries go to it, and it counts while its session is live.  wanted:
  * the last request was to join, so it may publish, though the journal may not have handed back that request
  * yet.  unconfirmed: the hello under way has not named it so far.
+ *
+ * Of the room's messages beyond quiet_from and up to quiet_to none was for this socket: it sent them itself,
+ * to the others.  No offset tells its client that they were.
  */
 struct membership {
     struct room *room;
     uint64_t joined_pos;
+    uint64_t quiet_from, quiet_to;
     uint32_t pending; /* joins and leaves on their way */
     bool member, wanted, watch, unconfirmed;
 };
@@ -180,6 +184,10 @@ struct membership *session_membership(const struct session *session, struct byte
 
 /* Adds one that is neither member nor wanted yet; the caller makes it so. */
 struct membership *session_add_membership(struct session *session, struct room *room);
+
+/* It has sent the message of that position to the others in the room, whose last_pos is still that of the one
+   before. */
+void session_note_sent(struct membership *membership, uint64_t pos);
 
 /* The socket is a member of the room from now on; nothing changes but watch when it was already. */
 void session_enter(struct sessions *sessions, struct session *session, struct membership *membership,

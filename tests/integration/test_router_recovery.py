@@ -837,6 +837,30 @@ class FromTheJournal(RecoveryTest):
         self.assertEqual(sorted(emits), sorted(list(range(1000, 1300)) * 3))
 
 
+class BeyondWhatIsKept(RecoveryTest):
+    """Logged messages leave when the window and the margin are over, also those that were sent meanwhile."""
+    options = ("--recent-max=0", "--recovery-window=4s", "--recovery-margin=1ms")
+    configuration = EVENTS.rstrip().removesuffix(");") + ', { name = "hint"; room = "$.room"; deliver = "others"; });'
+
+    def test_who_sent_all_of_it_has_missed_nothing(self):
+        one, two, alice, bob = self.pair("R")
+        carol = one.connect()
+        carol.join("R")
+        bob.publish("logged", "R", {"text": "bob's"})
+        for at in range(5):
+            alice.publish("hint", "R", {"text": f"{at}"})
+        self.until(lambda: self.sql("SELECT count(*) FROM message") == [(0,)], "the messages have not left")
+        alice.publish("hint", "R", {"text": "last"})
+        offset = self.offset(1)
+        one.lose(alice)
+        one.lose(carol)
+        bob.publish("hint", "R", {"text": "missed"})
+        again = two.come_back(alice.pid, offset)
+        self.assertEqual((again.recovered, said(again.replayed)), (1, ["missed"]))
+        # Who was to get what left and does not say so has missed it.
+        self.is_fresh(two.come_back(carol.pid, offset), carol, "unreadable")
+
+
 class OtherNamespaces(RecoveryTest):
     configuration = """
     namespaces = (
