@@ -557,6 +557,25 @@ class Restarts(RecoveryTest):
         self.went_on(again, alice)
         self.assertEqual(said(again.replayed), ["a"])
 
+    def test_a_hello_may_name_a_socket_only_to_say_that_its_client_left(self):
+        gateway = self.gateway()
+        for restarted in (False, True):
+            with self.subTest(restarted=restarted):
+                alice = gateway.connect()
+                alice.join("R")
+                if restarted:
+                    self.router.kill()
+                    self.router.start()
+                alice.rooms = {}
+                gateway.open()
+                gateway.send(*gateway.hello_records(), ("DISCONNECT", alice.number, "client_disconnect"))
+                gateway.take("LIVE")
+                gone = "SELECT sid FROM session WHERE sid = '%s'" % alice.sid
+                self.until(lambda gone=gone: self.sql(gone) == [], "the row is still there")
+                self.assertEqual(gateway.come_back(alice.pid).recovered, 0)
+                gateway.held = {}
+                gateway.go_live()
+
     def test_an_older_socket_is_turned_away(self):
         one, two, alice, bob = self.pair("R")
         again = two.come_back(alice.pid)
