@@ -272,9 +272,9 @@ pthread_mutex_t *journal_snapshot(struct journal *journal);
  * namespace, in pos order: each with from < pos <= last, where from is that of the room, or namespace_from
  * for a message to the whole namespace (DELIVER_NAMESPACE, whichever room it names).  All or nothing: more
  * than `limit` of them, or more than max_bytes of texts, give `complete` false and no message;
- * ERROR_NOT_FOUND when one may have been removed.  DELIVER_OTHERS and archived DELIVER_SELF messages of a
- * room are among them whoever sent them; a logged DELIVER_SELF message is found under its sender's sid
- * instead of its room: name that as one of the rooms.
+ * ERROR_NOT_FOUND when one may have been removed.  DELIVER_OTHERS messages of a room are among them whoever
+ * sent them; a DELIVER_SELF message is found under its sender's sid instead of its room: name that as one of
+ * the rooms.
  */
 struct journal_read {
     struct journal_read *next; /* the journal's */

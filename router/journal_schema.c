@@ -24,8 +24,8 @@
  * is not there is 0.
  *
  * The second series of a room holds what no seq leads to: its logged messages.  That of the room "" holds
- * what goes to the whole namespace, archived or not.  It is there for recovery and is cut when its time is
- * over.
+ * what goes to the whole namespace, that of a sid what goes to its socket alone, archived or not.  It is there
+ * for recovery and is cut when its time is over.
  *
  * The space of what was removed goes to SQLite's list of free pages, and new messages take it from there; the
  * file never shrinks.  auto_vacuum would give it back, but keeps a map of all pages and moves some of them in

@@ -166,19 +166,19 @@ static void answer_sender(struct router *router, const struct message *message)
 }
 
 /* It may be on another gateway by now than the one that published for it. */
-static const struct session *find_sender(const struct router *router, const struct journal_message *fields)
+static struct session *find_sender(const struct router *router, const struct journal_message *fields)
 {
     if (fields->deliver != DELIVER_OTHERS && fields->deliver != DELIVER_SELF)
         return NULL;
     return sessions_find_sid(&router->sessions, fields->sender_sid);
 }
 
-static void release_delivery(struct router *router, struct message *message, uint64_t flags)
+static void release_delivery(struct router *router, struct message *message, const struct session *sender,
+                             uint64_t flags)
 {
     struct room *room = message->ticket.room;
     const struct journal_message *fields = &message->ticket.entry.message;
-    struct delivery delivery = {
-        .fields = fields, .room = room, .sender = find_sender(router, fields), .flags = flags};
+    struct delivery delivery = {.fields = fields, .room = room, .sender = sender, .flags = flags};
 
     message_finish(message, router_epoch_for(router, room->namespace));
     delivery.payload = message_payload(message);
@@ -186,10 +186,36 @@ static void release_delivery(struct router *router, struct message *message, uin
     deliver(router, &delivery);
 }
 
+/* Where those who come back have to look for what they missed. */
+static void note_position(struct room *room, struct session *sender, const struct journal_message *fields)
+{
+    struct membership *membership;
+
+    switch (fields->deliver) {
+    case DELIVER_SELF:
+        if (sender)
+            sender->self_pos = fields->pos;
+        break;
+    case DELIVER_NAMESPACE:
+        room->namespace->last_pos = fields->pos;
+        break;
+    case DELIVER_OTHERS:
+        membership = sender ? session_membership(sender, fields->room) : NULL;
+        if (membership)
+            session_note_sent(membership, fields->pos);
+        room->last_pos = fields->pos;
+        break;
+    case DELIVER_ROOM:
+        room->last_pos = fields->pos;
+        break;
+    }
+}
+
 static void release_written(struct router *router, struct message *message)
 {
     const struct journal_message *fields = &message->ticket.entry.message;
     struct room *room = message->ticket.room;
+    struct session *sender = find_sender(router, fields);
 
     router->released = fields->pos;
     if (fields->class == MESSAGE_ARCHIVED) {
@@ -199,10 +225,8 @@ static void release_written(struct router *router, struct message *message)
     } else {
         router->counters.logged++;
     }
-    room->last_pos = fields->pos;
-    if (fields->deliver == DELIVER_NAMESPACE || fields->room.length == 0)
-        room->namespace->last_pos = fields->pos;
-    release_delivery(router, message, 0);
+    note_position(room, sender, fields);
+    release_delivery(router, message, sender, 0);
     room_hold(room);
     recent_add(&router->recent, message);
 }
@@ -216,7 +240,7 @@ void publish_release(struct router *router, struct message *message)
         fields->at = clock_wall_ms();
         fields->seq = 0;
         fields->pos = router->released;
-        release_delivery(router, message, WIRE_DELIVER_VOLATILE);
+        release_delivery(router, message, find_sender(router, fields), WIRE_DELIVER_VOLATILE);
         free(message);
         return;
     }

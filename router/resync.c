@@ -70,6 +70,7 @@ static struct session *take_new(struct router *router, struct gateway_link *link
         session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from);
 
     assert(session); /* number and sid are free */
+    session->self_pos = LAST_POS_UNKNOWN;
     return session;
 }
 
