@@ -45,8 +45,10 @@ static void append_meta(struct buffer *out, const struct journal_message *fields
         buffer_append_literal(out, ",\"id\":");
         json_append_string(out, fields->publish_id);
     }
-    buffer_append_literal(out, ",\"from\":");
-    json_append_string(out, fields->sender_name);
+    if (fields->sender_name.length) {
+        buffer_append_literal(out, ",\"from\":");
+        json_append_string(out, fields->sender_name);
+    }
     buffer_append_literal(out, ",\"at\":");
     buffer_append_u64(out, fields->at);
     buffer_append_char(out, '}');
@@ -97,8 +99,8 @@ struct message *message_new(const struct journal_message *fields, struct room *r
     size_t head = json_string_length(fields->event) + 2;
     size_t capacity = head + fields->arguments.length + tail_bound(fields);
     size_t size = sizeof(struct message) + fields->publish_id.length + fields->event.length +
-                  fields->attachments.length + fields->sender_sid.length + fields->sender_name.length +
-                  dedup_scope.length + capacity;
+                  fields->attachments.length + fields->except.length + fields->sender_sid.length +
+                  fields->sender_name.length + dedup_scope.length + capacity;
     struct message *message = memory_new(size);
     struct journal_message *own = &message->ticket.entry.message;
     struct buffer payload = {.capacity = capacity};
@@ -114,6 +116,7 @@ struct message *message_new(const struct journal_message *fields, struct room *r
     own->publish_id = keep(&at, fields->publish_id);
     own->event = keep(&at, fields->event);
     own->attachments = keep(&at, fields->attachments);
+    own->except = keep(&at, fields->except);
     own->sender_sid = keep(&at, fields->sender_sid);
     own->sender_name = keep(&at, fields->sender_name);
     message->ticket.entry.dedup_scope = keep(&at, dedup_scope);
