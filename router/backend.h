@@ -1,6 +1,6 @@
 /*
- * The application's backends, as far as the router knows them: their links, what they serve, and which of them a
- * session's socket belongs to.  docs/protocol.md, section 3, is the contract.
+ * The application's backends, as far as the router knows them: their links, what they serve, and which of
+ * them a session's socket belongs to.  docs/protocol.md, section 3, is the contract.
  *
  *   GREETING ----> LIVE ----> LOST ----> (none)
  *   (SERVE, HOLD)    ^          |         silent for too long, LEAVING, or cut off:
@@ -41,18 +41,18 @@ struct backend {
     enum backend_state state;
     struct bytes *namespaces; /* names or patterns, owned */
     uint32_t namespace_count;
-    uint32_t sockets;                         /* that belong to it */
-    struct backed *first, *last;              /* they; see backed.h */
-    uint64_t greeted;                         /* HOLD records so far */
-    uint64_t answered[BACKEND_ANSWERED];      /* the last tasks that it answered on this link; a ring */
+    uint32_t sockets;                    /* that belong to it */
+    struct backed *first, *last;         /* they; see backed.h */
+    uint64_t greeted;                    /* HOLD records so far */
+    uint64_t answered[BACKEND_ANSWERED]; /* the last tasks that it answered on this link; a ring */
     uint32_t answered_at;
 };
 
 /* What a session of a served namespace is to its backend; see backed.h. */
 struct backed;
 
-/* The batch to put records into; NULL when it can't take anything (then whatever it is to know comes with its next
- * link, or is another backend's). */
+/* The batch to put records into; NULL when it can't take anything (then whatever it is to know comes with its
+ * next link, or is another backend's). */
 static inline struct wire_batch *backend_out(struct backend *backend)
 {
     return backend->state == BACKEND_LIVE ? &backend->peer.out : NULL;
@@ -81,12 +81,12 @@ bool backends_serve(const struct router *router, const struct namespace *namespa
 /* Whether that one serves a namespace of that name. */
 bool backend_serves(const struct backend *backend, struct bytes namespace);
 
-/* CUT, and its sockets are others'.  The struct stays as long as somebody holds it, and the record that is being
-   handled does: a handler that has called this returns 0. */
+/* CUT, and its sockets are others'.  The struct stays as long as somebody holds it, and the record that is
+   being handled does: a handler that has called this returns 0. */
 void backend_cut(struct router *router, struct backend *backend, enum backend_cut why);
 
-/* One or more JSON texts joined by commas, or none, whose placeholders name these attachments (a BLOBS field): what a
-   backend may send as arguments. */
+/* One or more JSON texts joined by commas, or none, whose placeholders name these attachments (a BLOBS
+   field): what a backend may send as arguments. */
 bool backend_arguments_valid(struct bytes arguments, struct bytes attachments);
 
 #endif

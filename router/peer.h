@@ -1,14 +1,16 @@
 /*
- * The router's ROUTER socket, and what all programs that connect to it have in common: routing, batches and their
- * numbers, credit, heartbeats (docs/protocol.md, section 2).
+ * The router's ROUTER socket, and what all programs that connect to it have in common: routing, batches and
+ * their numbers, credit, heartbeats (docs/protocol.md, section 2).
  *
- * A peer is one side of a link.  It is of a kind, a gateway (link.h) or a backend (backend.h), which the first
- * record of the link tells.  What records mean, and what becomes of a peer whose link breaks, its kind decides.
+ * A peer is one side of a link.  It is of a kind, a gateway (link.h) or a backend (backend.h), which the
+ * first record of the link tells.  What records mean, and what becomes of a peer whose link breaks, its kind
+ * decides.
  */
 #ifndef HUBBUB_ROUTER_PEER_H
 #define HUBBUB_ROUTER_PEER_H
 
 #include "common/loop.h"
+#include "common/table.h"
 #include "proto/wire.h"
 #include "proto/wire_flow.h"
 #include "router/counters.h"
@@ -29,10 +31,11 @@ enum peer_fault {
 struct peer_kind {
     unsigned first; /* the type of record that a link begins with */
     /*
-     * A link begins, and reader stands at its first record, of that type.  Gives a peer that is not open; NULL
-     * with *refusal, a static text that the stranger is told.
+     * A link begins, and reader stands at its first record, of that type.  Gives a peer that is not open;
+     * NULL with *refusal, a static text that the stranger is told.
      */
-    struct peer *(*greet)(void *argument, struct bytes routing, struct wire_reader *reader, const char **refusal);
+    struct peer *(*greet)(void *argument, struct bytes routing, struct wire_reader *reader,
+                          const char **refusal);
     /* One record more; type is as wire_reader_next() gave it.  Negative: PEER_FAULT_RECORD follows. */
     int (*record)(void *argument, struct peer *peer, struct wire_reader *reader, unsigned type);
     /* The link can't go on: the peer is to be closed.  what: static text */

@@ -322,7 +322,7 @@ static void replay(struct router *router, struct gateway_link *link, const struc
     if (share.request) {
         buffer_clear(scratch);
         message_append_answer(scratch, fields);
-        wire_put_answer(&link->out,
+        wire_put_answer(&link->peer.out,
                         &(struct wire_answer){.request = share.request, .answer = buffer_bytes(scratch)});
     }
     if (!share.deliver)
@@ -331,7 +331,7 @@ static void replay(struct router *router, struct gateway_link *link, const struc
     buffer_clear(scratch);
     message_append_payload(scratch, fields, epoch);
     if (fields->deliver == DELIVER_SELF) {
-        wire_put_emit(&link->out, &(struct wire_emit){.socket = share.sender->socket,
+        wire_put_emit(&link->peer.out, &(struct wire_emit){.socket = share.sender->socket,
                                                       .flags = flags,
                                                       .payload = buffer_bytes(scratch),
                                                       .attachments = fields->attachments});
@@ -339,7 +339,7 @@ static void replay(struct router *router, struct gateway_link *link, const struc
     } else {
         if (fields->deliver == DELIVER_NAMESPACE)
             flags |= WIRE_DELIVER_NAMESPACE;
-        wire_put_deliver(&link->out, &(struct wire_deliver){.pos = fields->pos,
+        wire_put_deliver(&link->peer.out, &(struct wire_deliver){.pos = fields->pos,
                                                             .namespace = fields->namespace,
                                                             .room = fields->room,
                                                             .flags = flags,
@@ -364,7 +364,7 @@ static void announce_watched(struct router *router, struct gateway_link *link)
 static void put_welcome(struct router *router, struct gateway_link *link, bool resume)
 {
     wire_put_welcome(
-        &link->out, &(struct wire_welcome){.epoch = bytes_from_text(journal_epoch(router->journal)),
+        &link->peer.out, &(struct wire_welcome){.epoch = bytes_from_text(journal_epoch(router->journal)),
                                            .head = router->released,
                                            .resume = resume,
                                            .rules_digest = namespaces_digest(&router->settings->namespaces)});
@@ -378,14 +378,14 @@ static void close_unwelcome(struct gateway_link *link)
     int count = link->unwelcome.count ? wire_list_open(&list, wire_list_finish(&link->unwelcome)) : 0;
 
     while (count-- > 0 && wire_list_u64(&list, &socket) == 0)
-        wire_put_close(&link->out,
+        wire_put_close(&link->peer.out,
                        &(struct wire_close){.socket = socket, .reason = BYTES("not taken over"), .final = 0});
     wire_list_done(&link->unwelcome);
 }
 
 static void go_live(struct router *router, struct gateway_link *link, bool resumed)
 {
-    wire_put_live(&link->out, &(struct wire_live){.pos = router->released});
+    wire_put_live(&link->peer.out, &(struct wire_live){.pos = router->released});
     link->told = router->released;
     link_set_state(link, LINK_LIVE);
     close_unwelcome(link);

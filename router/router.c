@@ -148,7 +148,7 @@ static void on_turn_end(void *arg)
     struct router *router = arg;
 
     if (!router->draining)
-        links_read(&router->links);
+        peers_read(&router->peers);
     rows_retry(router);
     journal_flush(router->journal);
     if (router->journal_ready) {
@@ -168,6 +168,7 @@ static void on_turn_end(void *arg)
     rooms_advance(&router->rooms, loop_now(router->loop), announce, router);
     loop_set_deadline(router->loop, rooms_next_due(&router->rooms));
     links_flush(&router->links, router->released);
+    peers_settle(&router->peers);
     if (router->draining && idle(router))
         loop_stop(router->loop);
 }
@@ -400,12 +401,12 @@ int router_start(struct router *router, const struct router_settings *settings, 
         result = open_archive_reader(router);
     if (result)
         return result;
-    result = links_open(&router->links, settings, loop, &link_events, router, &router->counters, message,
-                        sizeof message);
+    result = peers_open(&router->peers, settings, loop, &router->counters, message, sizeof message);
     if (result) {
         log_error("can't listen for gateways", "error=%s", message);
         return result;
     }
+    links_init(&router->links, &router->peers, &link_events, router);
     result = open_stats(router);
     if (result)
         return result;
@@ -420,7 +421,9 @@ void router_done(struct router *router)
     loop_timer_stop(&router->drain_timer);
     stats_socket_close(router->stats_socket);
     router->closing = true;
-    links_done(&router->links, router->exit_code == EXIT_OK ? LINGER_MS : 0);
+    peers_stop(&router->peers);
+    links_done(&router->links);
+    peers_done(&router->peers, router->exit_code == EXIT_OK ? LINGER_MS : 0);
     away_done(router);
     rows_done(router);
     recovery_done(router);

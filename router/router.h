@@ -31,6 +31,7 @@ struct router {
     struct loop_watch *journal_watch;
     struct archive_reader *archive_reader; /* NULL: there is no archive */
     struct loop_watch *archive_reader_watch;
+    struct peers peers;
     struct links links;
     struct namespace_table namespaces;
     struct rooms rooms;
