@@ -110,6 +110,7 @@ struct message *message_new(const struct journal_message *fields, struct room *r
     message->ticket = (struct ticket){.kind = TICKET_PUBLISH, .room = room};
     message->ticket.entry.kind = JOURNAL_WRITE;
     message->acknowledge = false;
+    message->emission = NULL;
     *own = *fields;
     own->namespace = room->namespace->name;
     own->room = room_name(room);
@@ -138,6 +139,34 @@ void message_finish(struct message *message, const char *epoch)
     append_tail(&payload, &message->ticket.entry.message, epoch);
     assert(payload.data == message->payload);
     message->payload_length = (uint32_t)payload.length;
+}
+
+static size_t append_hex(char *out, uint64_t value)
+{
+    static const char digits[16] = "0123456789abcdef";
+    size_t length = 1;
+
+    for (uint64_t rest = value >> 4; rest; rest >>= 4)
+        length++;
+    for (size_t i = length; i-- > 0; value >>= 4)
+        out[i] = digits[value & 15];
+    return length;
+}
+
+struct bytes message_make_id(char out[MESSAGE_ID_MAX], uint64_t incarnation, uint64_t number)
+{
+    size_t length = append_hex(out, incarnation);
+
+    out[length++] = '-';
+    length += append_hex(out + length, number);
+    return bytes_make(out, length);
+}
+
+const char message_id_rule[] = "an id is a text of 8 to 64 bytes without control characters";
+
+bool message_id_valid(struct bytes id)
+{
+    return id.length >= DEDUP_MIN && id.length <= DEDUP_MAX && room_name_valid(id);
 }
 
 unsigned message_attachments(const struct journal_message *fields)

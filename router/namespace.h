@@ -29,6 +29,7 @@ struct namespace
     const struct namespace_config *config;
     struct bytes name; /* the concrete one; lives as long as this */
     uint32_t references;
+    uint32_t waiting; /* tickets of its rooms that the journal has */
     uint32_t link_count, link_capacity;
     struct namespace_link *links; /* the ones with sockets, on the heap */
     uint64_t last_pos;            /* of the last message for all of it */

@@ -10,6 +10,7 @@
 #include "common/memory.h"
 #include "proto/json_scan.h"
 #include "router/away.h"
+#include "router/except.h"
 #include "router/membership.h"
 #include "router/resync.h"
 #include "router/rows.h"
@@ -218,6 +219,8 @@ static bool missed(const struct recovery *recovery, const struct journal_message
     bool is_own = bytes_equal(fields->sender_sid, session_sid(old));
     const struct membership *membership;
 
+    if (except_session(fields->except, old, fields->pos))
+        return false;
     if (fields->deliver == DELIVER_NAMESPACE || fields->deliver == DELIVER_SELF)
         return fields->pos > start_after(recovery, old->connected_pos) &&
                (fields->deliver == DELIVER_NAMESPACE || is_own);

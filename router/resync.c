@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "router/away.h"
+#include "router/except.h"
 #include "router/pass.h"
 #include "router/reply.h"
 #include "router/rows.h"
@@ -291,7 +292,7 @@ static struct share share_of(const struct router *router, const struct gateway_l
         break;
     case DELIVER_SELF:
         share.sender = local_sender(router, link, fields);
-        share.deliver = share.sender;
+        share.deliver = share.sender && !except_session(fields->except, share.sender, fields->pos);
         break;
     case DELIVER_NAMESPACE:
         share.deliver = namespace_has_link(namespace, link);
@@ -309,7 +310,29 @@ static size_t cost_of(const struct router *router, const struct gateway_link *li
     if (!share.deliver)
         return share.request ? RECORD_OVERHEAD + names : 0;
     return RECORD_OVERHEAD * 3 + names + fields->event.length + fields->sender_name.length +
-           fields->arguments.length + fields->attachments.length;
+           fields->arguments.length + fields->attachments.length + fields->except.length;
+}
+
+static void put_delivery(struct gateway_link *link, const struct journal_message *fields, uint64_t flags,
+                         uint64_t except, struct bytes payload)
+{
+    if (fields->except.length)
+        wire_put_cast(&link->peer.out, &(struct wire_cast){.pos = fields->pos,
+                                                           .namespace = fields->namespace,
+                                                           .room = fields->room,
+                                                           .flags = flags,
+                                                           .except = fields->except,
+                                                           .payload = payload,
+                                                           .attachments = fields->attachments});
+    else
+        wire_put_deliver(&link->peer.out, &(struct wire_deliver){.pos = fields->pos,
+                                                                 .namespace = fields->namespace,
+                                                                 .room = fields->room,
+                                                                 .flags = flags,
+                                                                 .except = except,
+                                                                 .payload = payload,
+                                                                 .attachments = fields->attachments});
+    link->told = fields->pos;
 }
 
 static void replay(struct router *router, struct gateway_link *link, const struct journal_message *fields)
@@ -332,21 +355,14 @@ static void replay(struct router *router, struct gateway_link *link, const struc
     message_append_payload(scratch, fields, epoch);
     if (fields->deliver == DELIVER_SELF) {
         wire_put_emit(&link->peer.out, &(struct wire_emit){.socket = share.sender->socket,
-                                                      .flags = flags,
-                                                      .payload = buffer_bytes(scratch),
-                                                      .attachments = fields->attachments});
+                                                           .flags = flags,
+                                                           .payload = buffer_bytes(scratch),
+                                                           .attachments = fields->attachments});
         link_tell(link, fields->pos);
     } else {
         if (fields->deliver == DELIVER_NAMESPACE)
             flags |= WIRE_DELIVER_NAMESPACE;
-        wire_put_deliver(&link->peer.out, &(struct wire_deliver){.pos = fields->pos,
-                                                            .namespace = fields->namespace,
-                                                            .room = fields->room,
-                                                            .flags = flags,
-                                                            .except = share.sender ? share.sender->socket : 0,
-                                                            .payload = buffer_bytes(scratch),
-                                                            .attachments = fields->attachments});
-        link->told = fields->pos;
+        put_delivery(link, fields, flags, share.sender ? share.sender->socket : 0, buffer_bytes(scratch));
     }
 }
 
@@ -363,11 +379,11 @@ static void announce_watched(struct router *router, struct gateway_link *link)
 
 static void put_welcome(struct router *router, struct gateway_link *link, bool resume)
 {
-    wire_put_welcome(
-        &link->peer.out, &(struct wire_welcome){.epoch = bytes_from_text(journal_epoch(router->journal)),
-                                           .head = router->released,
-                                           .resume = resume,
-                                           .rules_digest = namespaces_digest(&router->settings->namespaces)});
+    wire_put_welcome(&link->peer.out, &(struct wire_welcome){
+                                          .epoch = bytes_from_text(journal_epoch(router->journal)),
+                                          .head = router->released,
+                                          .resume = resume,
+                                          .rules_digest = namespaces_digest(&router->settings->namespaces)});
     link->told = resume ? link->pos : router->released;
 }
 

@@ -43,6 +43,9 @@ RECORDS = {
     "PASS": (14, "to number kind sid body"),
     "TAKE": (15, "incarnation number sockets"),
     "TOLD": (16, "ask handshake"),
+    "RESPONSE": (17, "request socket ack arguments attachments"),
+    "PUBLISH": (18, "request namespace rooms except_names kind flags id event arguments attachments"),
+    "LOOK": (19, "request namespace room history before has_after after limit"),
     "WELCOME": (32, "epoch head resume rules_digest"),
     "LIVE": (33, "pos"),
     "CONNECTED": (34, "request socket sid sender generation pid recovered"),
@@ -62,6 +65,9 @@ RECORDS = {
     "GONE": (48, "incarnation"),
     "BACK": (49, "incarnation"),
     "ASK": (50, "ask socket"),
+    "CAST": (51, "pos namespace room flags except_names ack payload attachments"),
+    "POSE": (52, "socket flags ack payload attachments"),
+    "OUTCOME": (104, "number error message id seqs at"),
 }
 TYPES = {number: collections.namedtuple(name, fields, defaults=[[]] if fields.endswith(" attachments") else [])
          for name, (number, fields) in RECORDS.items()}
@@ -88,13 +94,13 @@ def kind(record):
 
 def delivered(record):
     """Without META and OFFSET, which are about the payload and must be true of it; tests look at the others."""
-    if kind(record) not in ("DELIVER", "EMIT"):
+    if kind(record) not in ("DELIVER", "EMIT", "CAST", "POSE"):
         return record
     *rest, last = json.loads(record.payload)
     offset = isinstance(last, str) and re.fullmatch(r"[\w-]{8}\.\d+", last) is not None
     assert bool(record.flags & OFFSET) == offset, record
     meta = (rest if offset else [*rest, last])[-1]
-    is_meta = isinstance(meta, dict) and {"room", "from", "at"} <= meta.keys()
+    is_meta = isinstance(meta, dict) and {"room", "at"} <= meta.keys()
     assert bool(record.flags & META) == is_meta, record
     return record._replace(flags=record.flags & ~(META | OFFSET))
 
@@ -243,8 +249,8 @@ class Gateway:
             self.received = count
         self.numbers.append(count)
         for record in records:
-            if kind(record) in ("DELIVER", "POSITION") and not getattr(record, "flags", 0) & VOLATILE:
-                assert record.pos >= self.pos or kind(record) == "DELIVER", (record, self.pos)
+            if kind(record) in ("DELIVER", "CAST", "POSITION") and not getattr(record, "flags", 0) & VOLATILE:
+                assert record.pos >= self.pos or kind(record) != "POSITION", (record, self.pos)
                 self.pos = max(self.pos, record.pos)
             elif kind(record) == "LIVE":  # deliveries may stand behind it already
                 self.pos = record.pos
@@ -354,7 +360,7 @@ def texts(messages):
 
 
 def payloads(records):
-    return [json.loads(record.payload) for record in records if kind(record) == "DELIVER"]
+    return [json.loads(record.payload) for record in records if kind(record) in ("DELIVER", "CAST")]
 
 
 def shown(records):
