@@ -5,6 +5,7 @@
  */
 #include "router/message.h"
 
+#include "common/base64.h"
 #include "common/memory.h"
 #include "proto/json_text.h"
 #include "proto/placeholder.h"
@@ -189,6 +190,24 @@ void message_append_head(struct buffer *out, const struct journal_message *field
     json_append_string(out, fields->sender_name);
     buffer_append_literal(out, ",\"at\":");
     buffer_append_u64(out, fields->at);
+}
+
+void message_append_attachments(struct buffer *out, const struct journal_message *fields)
+{
+    struct wire_reader list;
+    struct bytes attachment;
+    int count = wire_list_open(&list, fields->attachments);
+
+    buffer_append_literal(out, ",\"attachments\":[");
+    for (int i = 0; i < count && wire_list_text(&list, &attachment) == 0; i++) {
+        size_t length = base64_length(attachment.length);
+
+        buffer_append_text(out, i ? ",\"" : "\"");
+        base64_write(buffer_reserve(out, length), attachment);
+        buffer_extend(out, length);
+        buffer_append_char(out, '"');
+    }
+    buffer_append_char(out, ']');
 }
 
 void message_append_entry(struct buffer *out, const struct journal_message *fields, unsigned before)

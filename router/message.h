@@ -20,6 +20,7 @@ enum ticket_kind {
     TICKET_JOIN,     /* struct ticket_join */
     TICKET_LEAVE,
     TICKET_PRESENCE,
+    TICKET_LOOK,
     TICKET_CONNECT, /* struct ticket_connect */
     TICKET_RECOVER, /* struct recovery */
     TICKET_ROWS,    /* struct rows_ticket: nobody waits for it, it has no link */
@@ -91,6 +92,9 @@ unsigned message_attachments(const struct journal_message *fields);
 
 /* Appends {"seq":..,"id":..,"event":..,"from":..,"at":.. : how every listing of messages begins. */
 void message_append_head(struct buffer *out, const struct journal_message *fields);
+
+/* Appends ,"attachments":["<base64>",..], for a listing that becomes no packet. */
+void message_append_attachments(struct buffer *out, const struct journal_message *fields);
 
 /* Appends {"seq":..,"id":..,"event":..,"from":..,"at":..,"args":[..]}, as history shows it, for a page in
    which so many attachments of other messages stand before those of this one. */

@@ -14,6 +14,7 @@
 #include "router/away.h"
 #include "router/dispatch.h"
 #include "router/emit.h"
+#include "router/look.h"
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
@@ -117,6 +118,7 @@ static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket
     [TICKET_JOIN] = membership_release_join,
     [TICKET_LEAVE] = membership_release_leave,
     [TICKET_PRESENCE] = membership_release_presence,
+    [TICKET_LOOK] = look_release,
     [TICKET_CONNECT] = membership_release_connect,
     [TICKET_RECOVER] = recovery_release,
     [TICKET_ROWS] = rows_release,

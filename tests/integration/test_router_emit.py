@@ -292,5 +292,150 @@ class Publishing(RouterTest):
         resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
 
+class Missed:
+    """Who was away gets what it would have got: judged again, by the rooms that it had when it was sent."""
+
+    between = None  # what happens before they come back
+
+    def said(self, held, offset):
+        back = held.gateway.come_back(held.pid, offset)
+        self.assertEqual(back.recovered, 1)
+        return [event[1] for event in back.replayed]
+
+    def test_exceptions_hold_for_who_was_away(self):
+        gateway = self.gateway()
+        helper = gateway.connect()
+        members = {name: gateway.connect() for name in ("alice", "bob", "carol", "dave", "erin")}
+        for name, held in members.items():
+            held.join("a")
+            if name in ("bob", "carol"):
+                held.join("b")
+            if name == "dave":
+                held.join("quiet")
+        sid = {name: held.sid for name, held in members.items()}
+        offset = f"{gateway.epoch}.{gateway.pos}"
+        # Erin is in the excepted room only since then.
+        publish(gateway, ["a"], 1, spare=["quiet", sid["carol"]])
+        members["erin"].join("quiet")
+        for held in members.values():
+            gateway.lose(held)
+        publish(gateway, ["a", "b"], 2)
+        publish(gateway, ["b", "a"], 3, kind=ARCHIVED)
+        publish(gateway, ["a"], 4, spare=[sid["bob"]])
+        publish(gateway, [], 5, spare=["b", sid["alice"], sid["dave"]])
+        publish(gateway, [sid["alice"]], 6)
+        publish(gateway, [sid["dave"], sid["alice"]], 7, spare=["quiet"])
+        publish(gateway, ["b", sid["bob"], sid["erin"]], 8)
+        publish(gateway, ["a"], 9, kind=TRANSIENT)
+        if self.between:
+            self.between(gateway)
+        for name, expected in {"alice": [1, 2, 3, 4, 6, 7], "bob": [1, 2, 3, 8], "carol": [2, 3, 4, 8], "dave": [2, 3, 4],
+                               "erin": [1, 2, 3, 4, 5, 8]}.items():
+            self.assertEqual(self.said(members[name], offset), expected, name)
+        self.assertEqual(helper.recovered, 0)
+
+
+class MissedInMemory(Missed, RouterTest):
+    pass
+
+
+class MissedInTheJournal(Missed, RouterTest):
+    options = ("--recent-max=0",)
+
+
+class MissedBeforeARestart(Missed, RouterTest):
+    options = ("--recent-max=0",)
+
+    def between(self, gateway):
+        self.router.kill()
+        self.router.start()
+        gateway.go_live()
+
+
+class Resync(RouterTest):
+    def test_a_gateway_gets_the_exceptions_again(self):
+        gateway = self.gateway()
+        alice, bob = gateway.connect(), gateway.connect()
+        alice.join("a")
+        bob.join("a")
+        bob.join("b")
+        deliveries(gateway)
+        gateway.close()  # the router does not know yet
+        other = self.gateway("g2")
+        sends = [dict(rooms=["a", "b"]), dict(rooms=[], spare=["b"]), dict(rooms=[bob.sid], spare=["b"]),
+                 dict(rooms=[bob.sid]), dict(rooms=["a"], spare=[alice.sid]), dict(rooms=["a"], spare=["b", alice.sid])]
+        for at, how in enumerate(sends):
+            publish(other, how["rooms"], at, spare=how.get("spare", ()))
+        gateway.go_live()
+        self.assertEqual([(kind(record), getattr(record, "except_names", None), record.flags, json.loads(record.payload)[1])
+                          for record in gateway.before_live if kind(record) in ("DELIVER", "CAST", "EMIT")],
+                         [("DELIVER", None, REPLAY, 0), ("CAST", ["a"], REPLAY, 0), ("CAST", ["b"], REPLAY | NAMESPACE, 1),
+                          ("EMIT", None, REPLAY, 3), ("DELIVER", None, REPLAY, 4),
+                          ("CAST", ["b", alice.sid], REPLAY, 5)])
+        self.assertEqual([record.except_socket for record in gateway.before_live if kind(record) == "DELIVER"],
+                         [0, alice.number])
+
+
+class Looking(RouterTest):
+    """GET /api/rooms/R: no membership is asked for."""
+
+    configuration = OFFSETLESS
+    options = ("--recent-max=0",)
+
+    def look(self, gateway, room, history=0, before=0, after=None, limit=0, namespace="/"):
+        return gateway.answer(gateway.ask("LOOK", namespace, room, history, before, int(after is not None), after or 0, limit))
+
+    def test_a_room(self):
+        gateway = self.gateway()
+        self.assertEqual(self.look(gateway, "R"), {"ok": True, "room": "R", "members": 0, "seq": 0})
+        gateway.connect().join("R")
+        gateway.connect().join("R")
+        publish(gateway, ["R", "S \u00e4"], 1, kind=ARCHIVED)
+        rooms = self.router.statistics()["rooms"]
+        self.assertEqual(self.look(gateway, "R"), {"ok": True, "room": "R", "members": 2, "seq": 1})
+        self.assertEqual(self.look(gateway, "S \u00e4"), {"ok": True, "room": "S \u00e4", "members": 0, "seq": 1})
+        self.assertEqual(self.look(gateway, "R", namespace="/p-1"), {"ok": True, "room": "R", "members": 0, "seq": 0})
+        self.refused(self.look(gateway, "R", namespace="/nowhere"), "bad_request")
+        self.refused(self.look(gateway, ""), "bad_room")
+        self.assertEqual(self.router.statistics()["rooms"], rooms)  # looking has made none
+
+    def test_it_tells_of_what_was_sent_before(self):
+        gateway = self.gateway()
+        first = gateway.request + 1
+        gateway.request += 2
+        gateway.connect().join("R")
+        gateway.send(("PUBLISH", first, "/", ["R"], [], ARCHIVED, 0, "", "news", "1"), ("LOOK", first + 1, "/", "R", 0, 0, 0, 0, 0))
+        self.assertEqual(gateway.answer(first + 1)["seq"], 1)
+
+    def test_its_history(self):
+        gateway = self.gateway()
+        self.assertEqual(self.look(gateway, "R", 1), {"ok": True, "room": "R", "messages": [], "more": False})
+        for at in range(1, 61):
+            publish(gateway, ["R"], at, kind=ARCHIVED)
+        numbers = {(before, after, limit): [message["seq"] for message in self.look(gateway, "R", 1, before, after, limit)["messages"]]
+                   for before, after, limit in ((0, None, 0), (0, None, 3), (4, None, 0), (0, 57, 0), (0, 0, 2))}
+        self.assertEqual(numbers, {(0, None, 0): list(range(11, 61)), (0, None, 3): [58, 59, 60], (4, None, 0): [1, 2, 3],
+                                   (0, 57, 0): [58, 59, 60], (0, 0, 2): [1, 2]})
+        self.assertTrue(self.look(gateway, "R", 1)["more"])
+        self.assertFalse(self.look(gateway, "R", 1, limit=200)["more"])
+        self.refused(self.look(gateway, "R", 1, 5, 3), "bad_request")
+
+    def test_attachments_stand_in_their_messages(self):
+        gateway = self.gateway()
+        place = '{"_placeholder":true,"num":%d}'
+        publish(gateway, ["R"], text=place % 0, attachments=[b"a"], kind=ARCHIVED)
+        publish(gateway, ["R"], text=place % 1 + "," + place % 0, attachments=[b"b", b"\0\xff"], kind=ARCHIVED)
+        request = gateway.ask("LOOK", "/", "R", 1, 0, 0, 0, 0)
+        record = gateway.take("ANSWER", where=lambda record: record.request == request)
+        self.assertEqual(record.attachments, [])
+        self.assertEqual([(message["attachments"], message["args"]) for message in json.loads(record.answer)["messages"]],
+                         [(["YQ=="], [{"_placeholder": True, "num": 0}]),
+                          (["Yg==", "AP8="], [{"_placeholder": True, "num": 1}, {"_placeholder": True, "num": 0}])])
+
+
+class LookingInMemory(Looking):
+    options = ()
+
+
 if __name__ == "__main__":
     unittest.main()
