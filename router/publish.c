@@ -8,6 +8,8 @@
 #include "common/clock.h"
 #include "proto/json_text.h"
 #include "proto/socketio.h"
+#include "router/backed.h"
+#include "router/call.h"
 #include "router/reply.h"
 
 #include <assert.h>
@@ -402,7 +404,7 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
     if (!session)
         goto refused;
     rule = rules_find(&session->namespace->config->rules, event->event);
-    if (!rule) {
+    if (!rule && !call_possible(router, session)) {
         code = REFUSAL_UNKNOWN_EVENT;
         goto refused;
     }
@@ -416,7 +418,13 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
         message = "an id is a text of 8 to 64 bytes without control characters";
         goto refused;
     }
-    if (router_busy(router)) {
+    if (router_busy(router) || (rule && backed_is_judged(session))) {
+        code = REFUSAL_BUSY;
+        goto refused;
+    }
+    if (!rule) {
+        if (call_begin(router, link, session, event))
+            return;
         code = REFUSAL_BUSY;
         goto refused;
     }

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "router/away.h"
+#include "router/backed.h"
 #include "router/pass.h"
 #include "router/reply.h"
 #include "router/rows.h"
@@ -215,8 +216,9 @@ int resync_hello_end(struct router *router, struct gateway_link *link, const str
     return 0;
 }
 
-void resync_forget(struct router *router, struct gateway_link *link)
+void resync_forget(struct router *router, struct gateway_link *link, enum link_end end)
 {
+    const char *reason = link->leaving ? "server shutting down" : "transport close";
     uint32_t count = link->sessions.by_socket.count;
     struct session **all = memory_new((count + 1) * sizeof(struct session *));
     uint32_t cursor = 0;
@@ -224,9 +226,16 @@ void resync_forget(struct router *router, struct gateway_link *link)
     /* The table must not change under the walk. */
     for (uint32_t i = 0; i < count; i++)
         all[i] = table_next(&link->sessions.by_socket, &cursor);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        if (end == LINK_END_RENEWED)
+            backed_suspend(router, all[i]);
+        else
+            backed_lost(router, all[i], reason);
         away_begin(router, all[i]);
+    }
     free(all);
+    if (end != LINK_END_RENEWED)
+        backed_gateway_gone(router, link->incarnation, reason);
 }
 
 /* -- replay ----------------------------------------------------------------------------------- */
@@ -331,20 +340,21 @@ static void replay(struct router *router, struct gateway_link *link, const struc
                            router_epoch_for(router, namespace_find(&router->namespaces, fields->namespace)));
     if (fields->deliver == DELIVER_SELF) {
         wire_put_emit(&link->peer.out, &(struct wire_emit){.socket = share.sender->socket,
-                                                      .flags = flags,
-                                                      .payload = buffer_bytes(scratch),
-                                                      .attachments = fields->attachments});
+                                                           .flags = flags,
+                                                           .payload = buffer_bytes(scratch),
+                                                           .attachments = fields->attachments});
         link_tell(link, fields->pos);
     } else {
         if (fields->deliver == DELIVER_NAMESPACE)
             flags |= WIRE_DELIVER_NAMESPACE;
-        wire_put_deliver(&link->peer.out, &(struct wire_deliver){.pos = fields->pos,
-                                                            .namespace = fields->namespace,
-                                                            .room = fields->room,
-                                                            .flags = flags,
-                                                            .except = share.sender ? share.sender->socket : 0,
-                                                            .payload = buffer_bytes(scratch),
-                                                            .attachments = fields->attachments});
+        wire_put_deliver(&link->peer.out,
+                         &(struct wire_deliver){.pos = fields->pos,
+                                                .namespace = fields->namespace,
+                                                .room = fields->room,
+                                                .flags = flags,
+                                                .except = share.sender ? share.sender->socket : 0,
+                                                .payload = buffer_bytes(scratch),
+                                                .attachments = fields->attachments});
         link->told = fields->pos;
     }
 }
@@ -362,11 +372,11 @@ static void announce_watched(struct router *router, struct gateway_link *link)
 
 static void put_welcome(struct router *router, struct gateway_link *link, bool resume)
 {
-    wire_put_welcome(
-        &link->peer.out, &(struct wire_welcome){.epoch = bytes_from_text(journal_epoch(router->journal)),
-                                           .head = router->released,
-                                           .resume = resume,
-                                           .rules_digest = namespaces_digest(&router->settings->namespaces)});
+    wire_put_welcome(&link->peer.out, &(struct wire_welcome){
+                                          .epoch = bytes_from_text(journal_epoch(router->journal)),
+                                          .head = router->released,
+                                          .resume = resume,
+                                          .rules_digest = namespaces_digest(&router->settings->namespaces)});
     link->told = resume ? link->pos : router->released;
 }
 
@@ -390,6 +400,7 @@ static void go_live(struct router *router, struct gateway_link *link, bool resum
     close_unwelcome(link);
     announce_watched(router, link);
     pass_back(router, link);
+    backed_link_live(router, link);
     link_split(&router->links, link);
     log_info("gateway is live", "gateway=%s version=%s sockets=%u pos=%llu resumed=%d", link->name,
              link->version, link->sessions.by_socket.count, (unsigned long long)router->released, resumed);
