@@ -15,7 +15,12 @@
 
 #include "router/router.h"
 
-enum { BACKEND_NAMESPACES_MAX = 64, BACKEND_ANSWERED = 1024, BACKEND_VERSION_MAX = 32 };
+enum {
+    BACKEND_NAMESPACES_MAX = 64,
+    BACKEND_ANSWERED = 1024,
+    BACKEND_VERSION_MAX = 32,
+    BACKEND_DATA_MAX = 16 << 10
+};
 
 enum backend_state { BACKEND_GREETING, BACKEND_LIVE, BACKEND_LOST };
 
@@ -39,17 +44,49 @@ struct backend {
     char version[BACKEND_VERSION_MAX + 1];
     uint64_t incarnation;
     enum backend_state state;
+    bool slow;                /* to be cut off at the turn's end */
     struct bytes *namespaces; /* names or patterns, owned */
     uint32_t namespace_count;
     uint32_t sockets;                    /* that belong to it */
     struct backed *first, *last;         /* they; see backed.h */
+    struct wire_list unwelcome;          /* sids that it holds and has not any more */
     uint64_t greeted;                    /* HOLD records so far */
     uint64_t answered[BACKEND_ANSWERED]; /* the last tasks that it answered on this link; a ring */
     uint32_t answered_at;
 };
 
+struct backends {
+    struct router *router;
+    struct backend **all;
+    uint32_t count;
+    struct backed_sockets *sockets;
+    struct tasks *tasks;
+    struct judgements *judgements;
+};
+
 /* What a session of a served namespace is to its backend; see backed.h. */
 struct backed;
+
+/* Makes router->backends; once the peers are open has them call back for it. */
+void backends_init(struct router *router);
+void backends_attach(struct router *router);
+
+/* Removes all backends; the gateways are gone. */
+void backends_done(struct router *router);
+
+/* The end of a turn: sends what they are to get. */
+void backends_flush(struct router *router);
+
+/* The hello is complete: 0, or ERROR_PROTOCOL. */
+int backend_greeted(struct router *router, struct backend *backend,
+                    const struct wire_serve_end *record) MUST_CHECK;
+
+/* It says goodbye: it is removed, and its sockets are others'. */
+void backend_leave(struct router *router, struct backend *backend);
+
+/* "greeting" and so on; the text of a reason. */
+const char *backend_state_text(enum backend_state state);
+const char *backend_cut_text(enum backend_cut why);
 
 /* The batch to put records into; NULL when it can't take anything (then whatever it is to know comes with its
  * next link, or is another backend's). */
@@ -88,5 +125,8 @@ void backend_cut(struct router *router, struct backend *backend, enum backend_cu
 /* One or more JSON texts joined by commas, or none, whose placeholders name these attachments (a BLOBS
    field): what a backend may send as arguments. */
 bool backend_arguments_valid(struct bytes arguments, struct bytes attachments);
+
+/* What a backend may store with a socket: a JSON text of at most BACKEND_DATA_MAX bytes, or "". */
+bool backend_data_valid(struct bytes data);
 
 #endif

@@ -47,7 +47,7 @@ HANDLER(told, ask_told(router, link, &record))
 HANDLER(pass, pass_on(router, link, &record))
 HANDLER(take, take_sockets(router, link, &record))
 HANDLER(statistics, stats_take(router->stats, link, &record))
-HANDLER(bye, (link_remove(&router->links, link), 0))
+HANDLER(bye, (link->leaving = true, link_remove(&router->links, link), 0))
 
 static const struct {
     unsigned type;

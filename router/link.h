@@ -26,6 +26,7 @@ struct gateway_link {
     char version[LINK_VERSION_MAX + 1];
     uint64_t incarnation;
     enum link_state state;
+    bool leaving; /* its gateway has said goodbye */
     struct session_set sessions;
 
     /* The hello: where the gateway is. */

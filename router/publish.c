@@ -8,6 +8,8 @@
 
 #include "proto/json_text.h"
 #include "proto/socketio.h"
+#include "router/backed.h"
+#include "router/call.h"
 #include "router/deliver.h"
 #include "router/reply.h"
 
@@ -241,7 +243,7 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
     if (!session)
         goto refused;
     rule = rules_find(&session->namespace->config->rules, event->event);
-    if (!rule) {
+    if (!rule && !call_possible(router, session)) {
         code = REFUSAL_UNKNOWN_EVENT;
         goto refused;
     }
@@ -255,7 +257,13 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
         message = message_id_rule;
         goto refused;
     }
-    if (router_busy(router)) {
+    if (router_busy(router) || (rule && backed_is_judged(session))) {
+        code = REFUSAL_BUSY;
+        goto refused;
+    }
+    if (!rule) {
+        if (call_begin(router, link, session, event))
+            return;
         code = REFUSAL_BUSY;
         goto refused;
     }

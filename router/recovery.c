@@ -10,6 +10,7 @@
 #include "common/memory.h"
 #include "proto/json_scan.h"
 #include "router/away.h"
+#include "router/backed.h"
 #include "router/except.h"
 #include "router/membership.h"
 #include "router/resync.h"
@@ -358,6 +359,7 @@ static void take_over(struct recovery *recovery, struct walk walk)
     for (uint16_t i = 0; i < old->room_count; i++)
         take_room(router, old, &old->rooms[i]);
     membership_put_connected(router, old, recovery->request, true);
+    backed_recovered(router, old);
     link_split(&router->links, link);
     if (old->unsaved)
         rows_save(router, old);

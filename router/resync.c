@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "router/away.h"
+#include "router/backed.h"
 #include "router/except.h"
 #include "router/pass.h"
 #include "router/reply.h"
@@ -217,8 +218,9 @@ int resync_hello_end(struct router *router, struct gateway_link *link, const str
     return 0;
 }
 
-void resync_forget(struct router *router, struct gateway_link *link)
+void resync_forget(struct router *router, struct gateway_link *link, enum link_end end)
 {
+    const char *reason = link->leaving ? "server shutting down" : "transport close";
     uint32_t count = link->sessions.by_socket.count;
     struct session **all = memory_new((count + 1) * sizeof(struct session *));
     uint32_t cursor = 0;
@@ -226,9 +228,16 @@ void resync_forget(struct router *router, struct gateway_link *link)
     /* The table must not change under the walk. */
     for (uint32_t i = 0; i < count; i++)
         all[i] = table_next(&link->sessions.by_socket, &cursor);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        if (end == LINK_END_RENEWED)
+            backed_suspend(router, all[i]);
+        else
+            backed_lost(router, all[i], reason);
         away_begin(router, all[i]);
+    }
     free(all);
+    if (end != LINK_END_RENEWED)
+        backed_gateway_gone(router, link->incarnation, reason);
 }
 
 /* -- replay ----------------------------------------------------------------------------------- */
@@ -407,6 +416,7 @@ static void go_live(struct router *router, struct gateway_link *link, bool resum
     close_unwelcome(link);
     announce_watched(router, link);
     pass_back(router, link);
+    backed_link_live(router, link);
     link_split(&router->links, link);
     log_info("gateway is live", "gateway=%s version=%s sockets=%u pos=%llu resumed=%d", link->name,
              link->version, link->sessions.by_socket.count, (unsigned long long)router->released, resumed);

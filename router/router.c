@@ -12,6 +12,7 @@
 #include "router/archive_seed.h"
 #include "router/ask.h"
 #include "router/away.h"
+#include "router/backed.h"
 #include "router/dispatch.h"
 #include "router/emit.h"
 #include "router/look.h"
@@ -185,6 +186,7 @@ static void on_turn_end(void *arg)
     recovery_continue(router);
     rooms_advance(&router->rooms, loop_now(router->loop), announce, router);
     loop_set_deadline(router->loop, rooms_next_due(&router->rooms));
+    backends_flush(router);
     links_flush(&router->links, router->released);
     peers_settle(&router->peers);
     if (router->draining && idle(router))
@@ -367,7 +369,7 @@ static void removed(void *argument, struct gateway_link *link, enum link_end end
     struct router *router = argument;
 
     ask_forget(router, link);
-    resync_forget(router, link);
+    resync_forget(router, link, end);
     if (end == LINK_END_GONE)
         stats_forget(router->stats, link);
     if (end != LINK_END_RENEWED)
@@ -409,6 +411,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
     recent_init(&router->recent, &router->rooms, settings->recent_max);
     loop_timer_init(&router->drain_timer, loop, on_drained_too_slowly, router);
     away_init(router);
+    backends_init(router);
     router->stats = stats_new(router);
     result = make_folder(settings->data);
     if (!result)
@@ -425,6 +428,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
         return result;
     }
     links_init(&router->links, &router->peers, &link_events, router);
+    backends_attach(router);
     result = open_stats(router);
     if (result)
         return result;
@@ -441,6 +445,7 @@ void router_done(struct router *router)
     router->closing = true;
     peers_stop(&router->peers);
     links_done(&router->links);
+    backends_done(router);
     peers_done(&router->peers, router->exit_code == EXIT_OK ? LINGER_MS : 0);
     away_done(router);
     rows_done(router);

@@ -16,6 +16,7 @@
 struct archive;
 struct archive_reader;
 struct ask;
+struct backends;
 struct page;
 struct page_request;
 struct recovery;
@@ -33,6 +34,7 @@ struct router {
     struct loop_watch *archive_reader_watch;
     struct peers peers;
     struct links links;
+    struct backends *backends;
     struct namespace_table namespaces;
     struct rooms rooms;
     struct sessions sessions;

@@ -53,7 +53,7 @@ def seen_by(held, records):
         else:
             mine = record.namespace == held.namespace and (record.flags & NAMESPACE or record.room in held.rooms)
             if kind(record) == "CAST":
-                mine = mine and not any(name == held.sid or name in held.rooms for name in record.except_names)
+                mine = mine and not any(name == held.sid or name in held.rooms for name in record.exceptions)
             else:
                 mine = mine and record.except_socket != held.number
         if mine:
@@ -97,7 +97,7 @@ class Publishing(RouterTest):
         self.assertEqual([record.pos for record in records[two]], [2, 3])
         for rooms, held in members.items():
             self.assertEqual(len(seen_by(held, records[held.gateway])), 1 if rooms else 0, rooms)
-        self.assertEqual([(kind(record), record.room, getattr(record, "except_names", None))
+        self.assertEqual([(kind(record), record.room, getattr(record, "exceptions", None))
                           for record in records[one]], [("DELIVER", "a", None), ("CAST", "b", ["a"])])
         self.assertEqual([(row["room"], row["seq"]) for row in self.router.rows()], [("a", 1), ("b", 1), ("c", 1)])
 
@@ -109,7 +109,7 @@ class Publishing(RouterTest):
         bob.join("quiet")
         publish(gateway, ["R"], 1, spare=["quiet", carol.sid])
         records = deliveries(gateway)
-        self.assertEqual([(kind(record), record.except_names) for record in records], [("CAST", ["quiet", carol.sid])])
+        self.assertEqual([(kind(record), record.exceptions) for record in records], [("CAST", ["quiet", carol.sid])])
         self.assertEqual([len(seen_by(held, records)) for held in (alice, bob, carol)], [1, 0, 0])
         publish(gateway, [], 2, spare=["quiet"])
         records = deliveries(gateway)
@@ -367,7 +367,7 @@ class Resync(RouterTest):
         for at, how in enumerate(sends):
             publish(other, how["rooms"], at, spare=how.get("spare", ()))
         gateway.go_live()
-        self.assertEqual([(kind(record), getattr(record, "except_names", None), record.flags, json.loads(record.payload)[1])
+        self.assertEqual([(kind(record), getattr(record, "exceptions", None), record.flags, json.loads(record.payload)[1])
                           for record in gateway.before_live if kind(record) in ("DELIVER", "CAST", "EMIT")],
                          [("DELIVER", None, REPLAY, 0), ("CAST", ["a"], REPLAY, 0), ("CAST", ["b"], REPLAY | NAMESPACE, 1),
                           ("EMIT", None, REPLAY, 3), ("DELIVER", None, REPLAY, 4),
