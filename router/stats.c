@@ -51,7 +51,7 @@ static struct sample totals(const struct stats *stats)
 {
     const struct counters *counters = &stats->router->counters;
 
-    return (struct sample){.in = counters->archived + counters->logged + counters->volatiles,
+    return (struct sample){.in = counters->archived + counters->logged + counters->volatiles + counters->unlogged,
                            .out = deliveries(stats)};
 }
 
@@ -300,7 +300,7 @@ static void show_gateways(struct stats *stats, struct buffer *out)
         const struct gateway_link *link = links->all[i];
 
         buffer_printf(out, "%s %s %u %llu %s\n", link->name, link_state_text(link->state),
-                      link->sessions.by_socket.count, (unsigned long long)link->flow.unacknowledged_bytes,
+                      link->sessions.by_socket.count, (unsigned long long)link->peer.flow.unacknowledged_bytes,
                       link->version);
     }
     buffer_append_char(out, '\n');
