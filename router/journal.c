@@ -57,6 +57,9 @@ struct journal {
     uint64_t pass_due; /* by the monotonic clock in ms; counts while the index lags */
     unsigned abort_after_commits, abort_after_changes;
 
+    void (*lost)(void *argument, struct journal_entry *entry);
+    void *lost_argument;
+
     pthread_t thread;
     bool started;
 
@@ -348,6 +351,7 @@ static void *run(void *argument)
     struct entry_list batch;
     int result = 0;
 
+    list_init(&batch);
     pthread_setname_np(pthread_self(), "journal");
     pthread_mutex_lock(&journal->mutex);
     while (!result && (journal->queue.first || !journal->stop)) {
@@ -371,6 +375,8 @@ static void *run(void *argument)
     if (result) {
         pthread_mutex_lock(&journal->mutex);
         journal->failed = true;
+        list_move(&batch, &journal->queue);
+        list_move(&journal->queue, &batch); /* in front */
         eventfd_write(journal->event, 1);
         pthread_mutex_unlock(&journal->mutex);
     }
@@ -466,6 +472,8 @@ int journal_open(const struct journal_options *options,
     list_init(&journal->submitted);
     list_init(&journal->queue);
     list_init(&journal->done);
+    journal->lost = options->lost;
+    journal->lost_argument = argument;
     journal->abort_after_commits = options->abort_after_commits;
     journal->abort_after_changes = options->abort_after_changes;
     journal->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -511,9 +519,24 @@ int journal_open(const struct journal_options *options,
     return 0;
 }
 
+/* Those that did not come back, in order. */
+static void take_lost(struct journal *journal, struct entry_list *lost)
+{
+    list_init(lost);
+    list_move(lost, &journal->done);
+    list_move(lost, &journal->queue);
+    list_move(lost, &journal->submitted);
+    if (!journal->lost)
+        list_init(lost);
+}
+
 void journal_close(struct journal *journal)
 {
     struct journal_read *reads, *next;
+    struct journal_entry *entry, *behind;
+    struct entry_list lost;
+    void (*give)(void *argument, struct journal_entry *entry);
+    void *argument;
 
     if (!journal)
         return;
@@ -538,7 +561,14 @@ void journal_close(struct journal *journal)
     pthread_mutex_destroy(&journal->snapshot);
     pthread_cond_destroy(&journal->wake);
     pthread_cond_destroy(&journal->follow);
+    take_lost(journal, &lost);
+    give = journal->lost;
+    argument = journal->lost_argument;
     free(journal);
+    for (entry = lost.first; entry; entry = behind) {
+        behind = entry->next;
+        give(argument, entry);
+    }
     for (; reads; reads = next) {
         next = reads->next;
         reads->done(reads, reads->argument);

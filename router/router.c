@@ -96,23 +96,32 @@ static void release_message(struct router *router, struct ticket *ticket)
     publish_release(router, (struct message *)ticket);
 }
 
-static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket *ticket) = {
-    [TICKET_PUBLISH] = release_message,
-    [TICKET_VOLATILE] = release_message,
-    [TICKET_REPEAT] = release_message,
-    [TICKET_JOIN] = membership_release_join,
-    [TICKET_LEAVE] = membership_release_leave,
-    [TICKET_PRESENCE] = membership_release_presence,
-    [TICKET_CONNECT] = membership_release_connect,
-    [TICKET_RECOVER] = recovery_release,
-    [TICKET_ROWS] = rows_release,
-    [TICKET_HELLO] = resync_release,
+static void drop_plain(struct router *router, struct ticket *ticket)
+{
+    (void)router;
+    free(ticket);
+}
+
+/* What becomes of a ticket that comes back, and of one that does not: drop frees no more than memory. */
+static const struct {
+    void (*release)(struct router *router, struct ticket *ticket);
+    void (*drop)(struct router *router, struct ticket *ticket);
+} ticket_ends[TICKET_KINDS] = {
+    [TICKET_PUBLISH] = {release_message, drop_plain},
+    [TICKET_VOLATILE] = {release_message, drop_plain},
+    [TICKET_REPEAT] = {release_message, drop_plain},
+    [TICKET_JOIN] = {membership_release_join, drop_plain},
+    [TICKET_LEAVE] = {membership_release_leave, drop_plain},
+    [TICKET_PRESENCE] = {membership_release_presence, drop_plain},
+    [TICKET_CONNECT] = {membership_release_connect, membership_drop_connect},
+    [TICKET_RECOVER] = {recovery_release, recovery_drop},
+    [TICKET_ROWS] = {rows_release, rows_drop},
+    [TICKET_HELLO] = {resync_release, drop_plain},
 };
 
-static void release(void *argument, struct journal_entry *entry)
+static void end_ticket(struct router *router, struct ticket *ticket,
+                       void (*end)(struct router *router, struct ticket *ticket))
 {
-    struct router *router = argument;
-    struct ticket *ticket = (struct ticket *)entry;
     struct gateway_link *link = ticket->link;
     struct room *room = ticket->room;
     struct session *session = ticket->session;
@@ -121,13 +130,27 @@ static void release(void *argument, struct journal_entry *entry)
     router->waiting_bytes -= ticket_bytes(ticket);
     if (room)
         room->waiting--;
-    releases[ticket->kind](router, ticket);
+    end(router, ticket);
     if (room)
         room_release(&router->rooms, room);
     if (session)
         session_release(session);
     if (link)
         link_release(link);
+}
+
+static void release(void *argument, struct journal_entry *entry)
+{
+    struct ticket *ticket = (struct ticket *)entry;
+
+    end_ticket(argument, ticket, ticket_ends[ticket->kind].release);
+}
+
+static void drop(void *argument, struct journal_entry *entry)
+{
+    struct ticket *ticket = (struct ticket *)entry;
+
+    end_ticket(argument, ticket, ticket_ends[ticket->kind].drop);
 }
 
 /* -- a turn ----------------------------------------------------------------------------------- */
@@ -283,7 +306,8 @@ static int open_journal(struct router *router)
                                       .retention = retention(settings),
                                       .abort_after_commits = abort_after("HUBBUB_TEST_ABORT_AFTER_COMMITS"),
                                       .abort_after_changes = abort_after("HUBBUB_TEST_ABORT_AFTER_CHANGES"),
-                                      .session = away_restore},
+                                      .session = away_restore,
+                                      .lost = drop},
             remember, router, &router->journal, message, sizeof message);
 
     free(path);

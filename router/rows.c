@@ -137,6 +137,11 @@ void rows_release(struct router *router, struct ticket *ticket)
     free_rows(router, rows);
 }
 
+void rows_drop(struct router *router, struct ticket *ticket)
+{
+    free_rows(router, (struct rows_ticket *)ticket);
+}
+
 void rows_retry(struct router *router)
 {
     struct rows_ticket *rows = router->rows_refused, *next;

@@ -806,6 +806,33 @@ class Program(RouterTest):
     def run_router(self, *options):
         return subprocess.run(self.router.command(*options), capture_output=True, text=True, timeout=PATIENCE)
 
+    def test_damage_while_it_serves_ends_it_and_says_what_it_is(self):
+        gateway = self.gateway()
+        alice, bob = gateway.connect(), gateway.connect()
+        alice.join("R")
+        alice.say("R", "x")
+        gateway.lose(bob)
+        self.router.stop()
+        with contextlib.closing(sqlite3.connect(f"{self.router.data}/journal.sqlite")) as database:
+            database.execute("UPDATE room SET recent = x'80' WHERE name = 'R'")
+            database.commit()
+        self.router.start()
+        gateway.held = {}
+        gateway.go_live()
+        carol = gateway.connect()
+        carol.join("S")
+        number, gateway.request = gateway.request, gateway.request + 6
+        # The first finds the damage; no other comes back, whatever it is.
+        gateway.send(("JOIN", number + 1, carol.number, "R", 0, 0),
+                     ("CONNECT", number + 2, 50, "/", json.dumps({"join": ["S", "T"]}), ""),
+                     ("CONNECT", number + 3, 51, "/", json.dumps({"pid": bob.pid}), ""),
+                     ("EVENT", number + 4, carol.number, ACK, "S", "msg", '{"room":"S"}', ""),
+                     ("LEAVE", number + 5, carol.number, "S"), ("PRESENCE", number + 6, carol.number, "S"),
+                     ("DISCONNECT", carol.number, "client_disconnect"))
+        self.assertEqual(self.router.process.wait(PATIENCE), 70, self.router.log())
+        self.assertIn("damaged: a room's counters could not be read", self.router.log())
+        self.assertNotIn("not an error", self.router.log())
+
     def test_stats(self):
         gateway = self.gateway()
         held = gateway.connect()
