@@ -316,6 +316,21 @@ class Away(ArchiveTest):
             self.server.resume()
         self.assertEqual(texts(self.held.history("R", before=101, limit=2)["messages"]), [99, 100])
 
+    def test_operators_are_told_what_they_wait_for(self):
+        self.assertTrue(self.held.history("R", before=101, limit=2)["ok"])  # connected
+        for stop, go_on in ((self.server.pause, self.server.resume), (self.server.kill, self.server.start)):
+            stop()
+            asked = subprocess.Popen([HUBBUB, "history", "--stats", self.router.stats, "R", "--json", "--before=101",
+                                      "--limit=2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            try:
+                said = asked.stderr.readline()
+            finally:
+                go_on()
+            shown, rest = asked.communicate(timeout=PATIENCE)
+            self.assertEqual((said, rest, asked.returncode),
+                             (b"hubbub: waiting for the archive: MongoDB may be away\n", b"", 0))
+            self.assertEqual(shown.count(b"\n"), 2)
+
     def check_the_journals_part_but_more(self):
         page = self.held.history("R", limit=50)
         self.assertEqual((texts(page["messages"]), page["more"]), (list(range(101, 151)), True))
