@@ -945,6 +945,24 @@ class Program(RouterTest):
         self.assertEqual(self.run_router("--check-config").returncode, 0)
         self.assertIn("--max-unacknowledged", self.run_router("--help").stdout)
 
+    def check_config(self, keys, *options):
+        path = pathlib.Path(self.folder, "conf")
+        path.write_text("events = ();\nrouter: {\n%s\n};\n" % keys)
+        checked = self.run_router("--check-config", *options)
+        return checked.returncode, checked.stderr.replace(str(path), "FILE")
+
+    def test_what_is_wrong_with_the_archive_is_said_with_its_place(self):
+        wrong = "key archive is no MongoDB connection string: it must begin with mongodb:// or mongodb+srv://\n"
+        for keys, options, text in (
+                ('archive = "mysql://x";', (), "FILE:3: " + wrong),
+                ('archive = "mongodb://x";', ("--archive=mysql://x",), wrong),
+                ('archive = "mongodb://x";\narchive_database = "a b";', (),
+                 "FILE:4: key archive_database: no name that a MongoDB database can have\n"),
+                ('archive = "mongodb://x";\narchive_collection = "a$b";', (),
+                 "FILE:4: key archive_collection: no name that a MongoDB collection can have\n")):
+            with self.subTest(keys=keys, options=options):
+                self.assertEqual(self.check_config(keys, *options), (78, text))
+
     def test_drain_answers_what_was_taken(self):
         gateway = self.gateway()
         held = gateway.connect()
