@@ -181,6 +181,26 @@ static int check_archive(const config_t *file, const struct router_settings *rou
     return result;
 }
 
+/* Whoever wants messages gone must not believe that they are. */
+static int check_retention(const config_t *file, const struct router_settings *router, struct buffer *error)
+{
+    const char *key = router->retention_days ? "retention_days" : "retention_messages";
+    struct archive_place place;
+    const config_setting_t *section = config_lookup(file, "router");
+    const config_setting_t *setting = section ? config_setting_get_member(section, key) : NULL;
+    static const char text[] =
+        "key %s: messages stay in the archive for good; with the key archive, hot_days "
+        "and hot_messages say how long they stay here";
+
+    if (!router_settings_archive(router, &place) || !(router->retention_days || router->retention_messages))
+        return 0;
+    if (setting)
+        config_complain(error, setting, text, key);
+    else
+        buffer_printf(error, text, key);
+    return ERROR_CONFIG;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct router_settings *router = settings;
@@ -193,7 +213,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         buffer_append_text(error, "key resync_max must not be larger than max_unacknowledged");
         return ERROR_CONFIG;
     }
-    if (load_keys(router, error) < 0 || check_archive(file, router, error) < 0)
+    if (load_keys(router, error) < 0 || check_archive(file, router, error) < 0 ||
+        check_retention(file, router, error) < 0)
         return ERROR_CONFIG;
     return namespaces_load(file, &router->namespaces, error);
 }

@@ -963,6 +963,15 @@ class Program(RouterTest):
             with self.subTest(keys=keys, options=options):
                 self.assertEqual(self.check_config(keys, *options), (78, text))
 
+    def test_retention_is_for_routers_without_an_archive(self):
+        wrong = ": messages stay in the archive for good; with the key archive, hot_days and hot_messages say how long they stay here\n"
+        for keys, text in (("retention_days = 30;", "FILE:4: key retention_days" + wrong),
+                           ("retention_messages = 1000;", "FILE:4: key retention_messages" + wrong)):
+            with self.subTest(keys=keys):
+                self.assertEqual(self.check_config('archive = "mongodb://x";\n' + keys), (78, text))
+                self.assertEqual(self.check_config('archive = "";\n' + keys), (0, ""))
+        self.assertEqual(self.check_config('archive = "mongodb://x";\nretention_days = 0;'), (0, ""))
+
     def test_drain_answers_what_was_taken(self):
         gateway = self.gateway()
         held = gateway.connect()
