@@ -29,6 +29,7 @@
 
 enum {
     DRAIN_MS = 10000,
+    DRAIN_ARCHIVE_MS = 1000, /* of it for pages from MongoDB: gateways ask the next router again */
     LINGER_MS = 500,
     FAILURE_MAX = 512,
 };
@@ -162,7 +163,9 @@ static void announce(void *argument, struct room *room)
 
 static bool idle(const struct router *router)
 {
-    return router->waiting == 0 && router->page_count == 0 && router->replays == 0 &&
+    uint32_t left = router->archive_left ? router->page_archive_reads : 0;
+
+    return router->waiting == 0 && router->page_count == left && router->replays == 0 &&
            router->recoveries_waiting == 0;
 }
 
@@ -402,6 +405,13 @@ static void on_drained_too_slowly(void *arg)
     loop_stop(router->loop);
 }
 
+static void on_archive_too_slow(void *arg)
+{
+    struct router *router = arg;
+
+    router->archive_left = true;
+}
+
 int router_start(struct router *router, const struct router_settings *settings, struct loop *loop)
 {
     char message[FAILURE_MAX] = "";
@@ -413,6 +423,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
     sessions_init(&router->sessions, &router->rooms);
     recent_init(&router->recent, &router->rooms, settings->recent_max);
     loop_timer_init(&router->drain_timer, loop, on_drained_too_slowly, router);
+    loop_timer_init(&router->drain_archive_timer, loop, on_archive_too_slow, router);
     away_init(router);
     router->stats = stats_new(router);
     result = make_folder(settings->data);
@@ -442,6 +453,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
 void router_done(struct router *router)
 {
     loop_timer_stop(&router->drain_timer);
+    loop_timer_stop(&router->drain_archive_timer);
     stats_socket_close(router->stats_socket);
     router->closing = true;
     links_done(&router->links, router->exit_code == EXIT_OK ? LINGER_MS : 0);
@@ -469,6 +481,7 @@ void router_drain(struct router *router)
     router->draining = true;
     log_info("router drains", "waiting=%llu", (unsigned long long)router->waiting);
     loop_timer_start(&router->drain_timer, DRAIN_MS);
+    loop_timer_start(&router->drain_archive_timer, DRAIN_ARCHIVE_MS);
     loop_wake_now(router->loop);
 }
 
