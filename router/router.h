@@ -54,7 +54,7 @@ struct router {
     uint64_t window_due;              /* ms */
     uint32_t restored;                /* sessions that a former run has left */
     struct rows_ticket *rows_refused; /* rows.c has them */
-    bool rows_unsaved;                /* something is to be written again */
+    struct buffer rows_sids;          /* of sessions to be written again; rows.c has them */
     bool closing;                     /* nothing is written any more */
     struct ask *asks;                 /* questions to gateways; list by next */
     uint64_t last_ask;
