@@ -1,9 +1,12 @@
 /*
  * Archived messages as MongoDB's documents, one each; docs/protocol.md shows them to people.
  *
- *   _id          {namespace, room, epoch, seq}: decided by the message alone, so that writing it twice is
- * noticed namespace, room, epoch   texts seq, pos     int64 at           date id           the publish id
- *   event, from, sid   texts: the sender's name and socket
+ *   _id          {namespace, room, epoch, seq}: decided by the message alone, so a second copy is noticed
+ *   namespace, room, epoch   texts
+ *   seq, pos     int64
+ *   at           date
+ *   id           the publish id
+ *   event, from, sid   texts; the latter two are the sender's name and socket
  *   deliver      "room", "others", "self", "namespace"
  *   meta         boolean: is delivered with the meta argument
  *   args         the arguments as BSON (json_bson.h); absent when BSON can't express them
