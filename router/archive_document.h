@@ -46,6 +46,12 @@ enum { ARCHIVE_DOCUMENT_MAX = 16 << 20 };
 int archive_document_write(const struct journal_message *message, struct bytes epoch, bool with_args,
                            bson_t *out) MUST_CHECK;
 
+/* One value: a text (one that stands there as binary, too), a whole number, a date in
+   ms.  False when it is of another kind, or negative; out is untouched then. */
+bool archive_value_text(const bson_iter_t *value, struct bytes *out) MUST_CHECK;
+bool archive_value_number(const bson_iter_t *value, uint64_t *out) MUST_CHECK;
+bool archive_value_date(const bson_iter_t *value, uint64_t *out) MUST_CHECK;
+
 /* A document read back: class is MESSAGE_ARCHIVED, own_id false (the archive does not know it). */
 struct archive_document {
     struct journal_message message;
