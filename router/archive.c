@@ -10,11 +10,11 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/random.h"
+#include "common/thread.h"
 #include "router/archive_batch.h"
 #include "router/journal_follower.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -310,20 +310,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-static void start_thread(struct archive *archive)
-{
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    sigset_t all, old;
-
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-        sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    if (pthread_create(&archive->thread, NULL, run, archive))
-        abort();
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
 int archive_start(const struct archive_options *options, struct journal *journal, struct archive **out,
                   char *message, size_t message_size)
 {
@@ -346,7 +332,7 @@ int archive_start(const struct archive_options *options, struct journal *journal
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&archive->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    start_thread(archive);
+    thread_start(&archive->thread, run, archive);
     *out = archive;
     return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/thread.h"
 #include "router/journal_checkpoint.h"
 #include "router/journal_index.h"
 #include "router/journal_progress.h"
@@ -17,7 +18,6 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -426,24 +426,14 @@ static int replay_recent(struct journal *journal, const struct journal_options *
 
 static int start_threads(struct journal *journal, char *message, size_t message_size)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    sigset_t all, old;
-    int result;
-
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-        sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    result = journal_checkpoint_start(&journal->checkpoint, journal->file.path, message, message_size);
+    int result = journal_checkpoint_start(&journal->checkpoint, journal->file.path, message, message_size);
     if (!result)
         result = journal_reader_start(journal->file.path, &journal->snapshot, journal->event,
                                       &journal->reader, message, message_size);
     if (!result) {
-        if (pthread_create(&journal->thread, NULL, run, journal))
-            abort();
+        thread_start(&journal->thread, run, journal);
         journal->started = true;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     return result;
 }
 

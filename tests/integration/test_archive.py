@@ -8,6 +8,7 @@ import datetime
 import json
 import pathlib
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -437,6 +438,17 @@ class Played(ArchiveTest):
         self.until_caught_up()
         self.check_archive()
         self.assertIn("indexes can't be made", self.router.log())
+
+    def test_signals_are_for_the_loop(self):
+        member = self.start_router()
+        self.say_many(member, 1)
+        self.until_caught_up()
+        blocked = {}
+        for task in pathlib.Path(f"/proc/{self.router.process.pid}/task").iterdir():
+            fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+            blocked[fields["Name"].strip()] = int(fields["SigBlk"], 16) >> (signal.SIGTERM - 1) & 1
+        names = ("hubbub-router", "journal", "journal-copy", "journal-read", "archive", "archive-read")
+        self.assertEqual([blocked[name] for name in names], [0, 1, 1, 1, 1, 1])
 
     def test_a_password_is_told_nobody(self):
         self.server.kill()
