@@ -163,6 +163,9 @@ struct journal_options {
     unsigned abort_after_changes; /* the same, of the commits with a change */
     /* Called by journal_open() for each session after all of `recent`, with its argument; may be NULL. */
     void (*session)(void *argument, const struct journal_session *session);
+    /* Called by journal_close() for each entry that did not come back, with the same argument; may be NULL.
+       After a failure nobody knows what became of it. */
+    void (*lost)(void *argument, struct journal_entry *entry);
 };
 
 struct journal;
@@ -198,8 +201,8 @@ int journal_open(const struct journal_options *options,
                  void (*recent)(void *argument, const struct journal_message *message), void *argument,
                  struct journal **out, char *message, size_t message_size) MUST_CHECK;
 
-/* Commits what waits, stops the threads, closes the file.  Entries not collected are freed by nobody:
-   collect first.  Reads not collected are done() here, those not begun with ERROR_CLOSED.  NULL is fine. */
+/* Commits what waits, stops the threads, closes the file.  Entries not collected are lost(), see above. Reads
+   not collected are done() here, those not begun with ERROR_CLOSED.  NULL is fine. */
 void journal_close(struct journal *journal);
 
 /* JOURNAL_EPOCH_LENGTH characters and a terminator; made with the file. */
