@@ -16,6 +16,7 @@ enum ticket_kind {
     TICKET_PUBLISH,  /* struct message */
     TICKET_VOLATILE, /* struct message that is not written */
     TICKET_REPEAT,   /* struct message that may be answered, but not be published any more */
+    TICKET_LOOK,     /* struct ticket_look: was an id published before? */
     TICKET_JOIN,     /* struct ticket_join */
     TICKET_LEAVE,
     TICKET_PRESENCE,
@@ -26,6 +27,7 @@ enum ticket_kind {
     TICKET_KINDS
 };
 
+struct judged;
 struct session;
 
 struct ticket {
@@ -39,9 +41,10 @@ struct ticket {
 };
 
 struct message {
-    struct ticket ticket; /* must stay first; link is NULL once it is in memory only */
-    bool acknowledge;     /* the sender wants an answer */
-    uint32_t size;        /* of the allocation */
+    struct ticket ticket;  /* must stay first; link is NULL once it is in memory only */
+    bool acknowledge;      /* the sender wants an answer */
+    struct judged *judged; /* others wait for the same outcome; NULL once they have it */
+    uint32_t size;         /* of the allocation */
     uint32_t payload_length, payload_capacity;
     char *payload; /* in data: the JSON array that members get */
     char data[];

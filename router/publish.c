@@ -10,6 +10,7 @@
 #include "proto/socketio.h"
 #include "router/backed.h"
 #include "router/call.h"
+#include "router/judge.h"
 #include "router/reply.h"
 
 #include <assert.h>
@@ -205,6 +206,9 @@ static void release_written(struct router *router, struct message *message)
     if (fields->deliver == DELIVER_NAMESPACE || fields->room.length == 0)
         room->namespace->last_pos = fields->pos;
     release_delivery(router, message, 0);
+    if (message->judged)
+        judge_published(router, message->judged, fields, REFUSAL_CODES);
+    message->judged = NULL;
     room_hold(room);
     recent_add(&router->recent, message);
 }
@@ -229,10 +233,15 @@ void publish_release(struct router *router, struct message *message)
     if (ticket->entry.result == ERROR_EXISTS) {
         router->counters.repeated++;
         answer_sender(router, message);
+        if (message->judged)
+            judge_published(router, message->judged, fields, REFUSAL_CODES);
     } else {
+        enum refusal_code code = ticket->kind == TICKET_REPEAT ? REFUSAL_NOT_JOINED : REFUSAL_STORAGE_FULL;
+
         reply_refuse_event(router, ticket->link, session_find(&ticket->link->sessions, ticket->socket),
-                           ticket->request, message->acknowledge, fields->event,
-                           ticket->kind == TICKET_REPEAT ? REFUSAL_NOT_JOINED : REFUSAL_STORAGE_FULL, NULL);
+                           ticket->request, message->acknowledge, fields->event, code, NULL);
+        if (message->judged)
+            judge_published(router, message->judged, NULL, code);
     }
     free(message);
 }
@@ -354,7 +363,8 @@ static void deliver_now(struct router *router, struct gateway_link *link, const 
 }
 
 static void take(struct router *router, struct gateway_link *link, const struct session *session,
-                 const struct wire_event *event, const struct event_rule *rule, struct room *room)
+                 const struct wire_event *event, const struct event_rule *rule, struct room *room,
+                 struct judged *judged)
 {
     char from_space[SID_LENGTH + 5], scope_space[SESSION_NAME_MAX + 2], id_space[ID_TEXT_MAX];
     struct journal_message fields = {.room = room_name(room),
@@ -384,6 +394,7 @@ static void take(struct router *router, struct gateway_link *link, const struct 
         fields.own_id = scope.length > 0;
         message = message_new(&fields, room, scope);
         message->acknowledge = event->flags & WIRE_EVENT_ACK;
+        message->judged = judged;
         if (is_volatile) {
             message->ticket.kind = TICKET_VOLATILE;
             message->ticket.entry.kind = JOURNAL_PASS;
@@ -398,6 +409,7 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
     struct session *session = session_find(&link->sessions, event->socket);
     const struct event_rule *rule = NULL;
     enum refusal_code code = REFUSAL_NOT_JOINED;
+    char scope[SESSION_NAME_MAX + 2];
     const char *message = NULL;
     struct room *room = NULL;
 
@@ -434,10 +446,36 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
         ask_for_first(router, link, session, event, rule);
         return;
     }
-    take(router, link, session, event, rule, room);
-    return;
+    if (!rule->ask) {
+        take(router, link, session, event, rule, room, NULL);
+        return;
+    }
+    if (judge_begin(router, link, session, event, rule, room, dedup_scope(session, event->room, scope)))
+        return;
+    code = REFUSAL_BUSY;
 
 refused:
     reply_refuse_event(router, link, session, event->request, event->flags & WIRE_EVENT_ACK, event->event,
                        code, message);
+}
+
+int publish_judged(struct router *router, struct gateway_link *link, const struct session *session,
+                   const struct wire_event *event, const struct event_rule *rule, struct judged *judged,
+                   enum refusal_code *code)
+{
+    struct room *room = NULL;
+    int result;
+
+    if (event->arguments.length + event->attachments.length > router->settings->max_event) {
+        *code = REFUSAL_TOO_LARGE;
+        return ERROR_TOO_LARGE;
+    }
+    if (router_busy(router)) {
+        *code = REFUSAL_BUSY;
+        return ERROR_BUSY;
+    }
+    result = find_room(router, session, rule, event->room, &room, code);
+    if (!result)
+        take(router, link, session, event, rule, room, judged);
+    return result;
 }

@@ -14,6 +14,7 @@
 #include "router/away.h"
 #include "router/backed.h"
 #include "router/dispatch.h"
+#include "router/judge.h"
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
@@ -101,6 +102,7 @@ static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket
     [TICKET_PUBLISH] = release_message,
     [TICKET_VOLATILE] = release_message,
     [TICKET_REPEAT] = release_message,
+    [TICKET_LOOK] = judge_release,
     [TICKET_JOIN] = membership_release_join,
     [TICKET_LEAVE] = membership_release_leave,
     [TICKET_PRESENCE] = membership_release_presence,
