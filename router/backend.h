@@ -45,6 +45,7 @@ struct backend {
     uint64_t incarnation;
     enum backend_state state;
     bool slow;                /* to be cut off at the turn's end */
+    bool deferred;            /* there is more for it, once it has acknowledged most of what it got */
     struct bytes *namespaces; /* names or patterns, owned */
     uint32_t namespace_count;
     uint32_t sockets;                    /* that belong to it */
@@ -93,6 +94,12 @@ const char *backend_cut_text(enum backend_cut why);
 static inline struct wire_batch *backend_out(struct backend *backend)
 {
     return backend->state == BACKEND_LIVE ? &backend->peer.out : NULL;
+}
+
+/* How many bytes it has been sent, or is to be, that it has not acknowledged. */
+static inline uint64_t backend_used(const struct backend *backend)
+{
+    return backend->peer.flow.unacknowledged_bytes + wire_batch_size(&backend->peer.out);
 }
 
 /* Sends the batch when it is large; after records that need not stay with those behind them. */
