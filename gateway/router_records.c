@@ -4,8 +4,10 @@
  */
 #include "gateway/router_records.h"
 
+#include "gateway/admin.h"
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
+#include "gateway/exceptions.h"
 #include "gateway/gateway.h"
 #include "gateway/handshake.h"
 #include "gateway/replay.h"
@@ -106,6 +108,8 @@ static void answer_request(struct gateway *gateway, uint64_t number, struct byte
         return;
     socket = sockets_find(gateway, request->socket);
     ack = request->ack;
+    if (request->kind == REQUEST_LOOK)
+        admin_answer(gateway->admin, (uint64_t)ack, answer);
     socket_finish_request(gateway, request);
     if (socket && answer.length)
         socket_acknowledge(gateway, socket, ack, answer, attachments);
@@ -151,6 +155,21 @@ static int on_answer(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
+static int on_outcome(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_outcome record;
+    struct request *request;
+
+    if (wire_get_outcome(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    request = requests_find(&gateway->requests, record.number);
+    if (!request || request->kind != REQUEST_PUBLISH)
+        return 0;
+    admin_outcome(gateway->admin, (uint64_t)request->ack, &record);
+    requests_finish(&gateway->requests, request);
+    return 0;
+}
+
 static int on_done(struct gateway *gateway, struct wire_reader *reader)
 {
     struct wire_done record;
@@ -169,6 +188,13 @@ static int on_done(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
+/* What an event moves that has a position of its own. */
+static void advance(struct link_progress *progress, uint64_t flags, uint64_t pos)
+{
+    if (!(flags & WIRE_DELIVER_VOLATILE) && pos > progress->position)
+        progress->position = pos;
+}
+
 static int on_deliver(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader)
 {
     struct wire_deliver record;
@@ -185,8 +211,27 @@ static int on_deliver(struct gateway *gateway, struct link_progress *progress, s
         if (room)
             room_deliver(gateway, room, &record);
     }
-    if (!(record.flags & WIRE_DELIVER_VOLATILE) && record.pos > progress->position)
-        progress->position = record.pos;
+    advance(progress, record.flags, record.pos);
+    return 0;
+}
+
+static int on_cast(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader)
+{
+    struct wire_cast record;
+    struct namespace_rooms *namespace;
+    struct room *room;
+
+    if (wire_get_cast(reader, &record) < 0 || record.ack > SOCKETIO_ACK_MAX)
+        return ERROR_MALFORMED;
+    namespace = namespace_find(&gateway->namespaces, record.namespace);
+    if (namespace && exceptions_read(&gateway->exceptions, namespace, record.except) < 0)
+        return ERROR_MALFORMED;
+    if (namespace && record.flags & WIRE_DELIVER_NAMESPACE)
+        namespace_cast(gateway, namespace, &record, &gateway->exceptions);
+    else if (namespace && (room = room_find(namespace, record.room)))
+        room_cast(gateway, room, &record, &gateway->exceptions);
+    if (record.ack == 0) /* a question is not in the log */
+        advance(progress, record.flags, record.pos);
     return 0;
 }
 
@@ -206,6 +251,19 @@ static int on_emit(struct gateway *gateway, struct wire_reader *reader)
         gateway->counters.dropped_slow_reader++;
     else
         socket_emit(gateway, socket, record.payload, record.attachments);
+    return 0;
+}
+
+static int on_pose(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_pose record;
+    struct socket *socket;
+
+    if (wire_get_pose(reader, &record) < 0 || record.ack > SOCKETIO_ACK_MAX)
+        return ERROR_MALFORMED;
+    socket = sockets_find(gateway, record.socket);
+    if (socket)
+        socket_ask(gateway, socket, record.ack, record.payload, record.attachments);
     return 0;
 }
 
@@ -320,10 +378,16 @@ int records_handle(struct gateway *gateway, struct link_progress *progress, stru
         return on_answer(gateway, reader);
     case WIRE_TYPE_DONE:
         return on_done(gateway, reader);
+    case WIRE_TYPE_OUTCOME:
+        return on_outcome(gateway, reader);
     case WIRE_TYPE_DELIVER:
         return on_deliver(gateway, progress, reader);
     case WIRE_TYPE_EMIT:
         return on_emit(gateway, reader);
+    case WIRE_TYPE_CAST:
+        return on_cast(gateway, progress, reader);
+    case WIRE_TYPE_POSE:
+        return on_pose(gateway, reader);
     case WIRE_TYPE_CLOSE:
         return on_close(gateway, reader);
     case WIRE_TYPE_POSITION:

@@ -140,20 +140,16 @@ void socket_acknowledge(struct gateway *gateway, struct socket *socket, long lon
     engine_send(gateway, socket->connection, parts, 3, attachments);
 }
 
-void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
-                 struct bytes attachments)
+static void send_event(struct gateway *gateway, const struct socket *socket, long long ack,
+                       struct bytes payload, struct bytes attachments)
 {
     struct buffer *scratch = &gateway->scratch;
     struct bytes head = buffer_bytes(&socket->namespace->event_head);
     unsigned count = attachment_count(attachments);
 
-    if (!socket->connected) { /* nothing goes before the answer to its CONNECT */
-        replay_keep_answer(socket, SOCKETIO_NO_ACK, payload, attachments);
-        return;
-    }
-    if (count) {
+    if (count || ack != SOCKETIO_NO_ACK) {
         buffer_clear(scratch);
-        socketio_append_event_head(scratch, socket->namespace->name, SOCKETIO_NO_ACK, count);
+        socketio_append_event_head(scratch, socket->namespace->name, ack, count);
         head = buffer_bytes(scratch);
     }
 
@@ -161,6 +157,24 @@ void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes pa
 
     engine_send(gateway, socket->connection, parts, 2, attachments);
     gateway->counters.deliveries++;
+}
+
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
+                 struct bytes attachments)
+{
+    if (socket->connected)
+        send_event(gateway, socket, SOCKETIO_NO_ACK, payload, attachments);
+    else /* nothing goes before the answer to its CONNECT */
+        replay_keep_answer(socket, SOCKETIO_NO_ACK, payload, attachments);
+}
+
+void socket_ask(struct gateway *gateway, struct socket *socket, uint64_t ack, struct bytes payload,
+                struct bytes attachments)
+{
+    if (!socket->connected)
+        return;
+    socket->questions++;
+    send_event(gateway, socket, (long long)ack, payload, attachments);
 }
 
 void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack, struct bytes event,
@@ -232,7 +246,7 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
 static void close_socket(struct gateway *gateway, struct socket *socket, enum close_reason reason, bool tell)
 {
     if (tell)
-        link_disconnect(gateway->link, socket->number, reason);
+        link_disconnect(gateway->link, socket, reason);
     if (socket->connected)
         gateway->counters.sockets--;
     socket_free(gateway, socket);

@@ -34,6 +34,7 @@ struct socket {
     uint64_t number;       /* on the link, and in the gateway's table */
     uint16_t room_count, room_capacity;
     uint32_t unanswered; /* the weights of its requests to the router */
+    uint32_t questions;  /* acknowledgements that its client was asked for and has not given */
     bool connected;
     uint8_t sid_length;
     struct refusal_budget errors; /* hubbub:error events */
@@ -97,6 +98,11 @@ void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack
 /* An event for this socket alone; payload is its JSON array, attachments as for engine_send(). */
 void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
                  struct bytes attachments);
+
+/* The same with a question: the client is asked for an acknowledgement under that id, and whatever it answers
+   first counts as one.  Nothing when the socket is not connected. */
+void socket_ask(struct gateway *gateway, struct socket *socket, uint64_t ack, struct bytes payload,
+                struct bytes attachments);
 
 /* At the router's word: sends DISCONNECT and forgets the socket; the connection lives. */
 void socket_disconnect(struct gateway *gateway, struct socket *socket);

@@ -179,6 +179,8 @@ void away_restore(void *argument, const struct journal_session *row)
         router->restored++;
         added(router);
     } else {
+        /* It may leave late, for want of space, and must not take the rows of a new session along. */
+        sessions_note_serial(&router->sessions, row->id);
         rows_remove_later(router, row->id);
     }
     if (namespace)

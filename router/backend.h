@@ -129,10 +129,6 @@ bool backend_serves(const struct backend *backend, struct bytes namespace);
    being handled does: a handler that has called this returns 0. */
 void backend_cut(struct router *router, struct backend *backend, enum backend_cut why);
 
-/* One or more JSON texts joined by commas, or none, whose placeholders name these attachments (a BLOBS
-   field): what a backend may send as arguments. */
-bool backend_arguments_valid(struct bytes arguments, struct bytes attachments);
-
 /* What a backend may store with a socket: a JSON text of at most BACKEND_DATA_MAX bytes, or "". */
 bool backend_data_valid(struct bytes data);
 

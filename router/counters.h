@@ -14,6 +14,9 @@
     X(archived, "hubbub_messages_total{class=archived}", "archived messages that were committed")            \
     X(logged, "hubbub_messages_total{class=logged}", "logged messages that were committed")                  \
     X(volatiles, "hubbub_messages_total{class=volatile}", "volatile events")                                 \
+    X(unlogged, "hubbub_messages_total{class=unlogged}",                                                     \
+      "logged events of programs to namespaces without recovery, which need not be written")                 \
+    X(sends, "hubbub_sends_total", "events that backends and HTTP publishers sent")                          \
     X(repeated, "hubbub_repeated_total", "publishes that got the outcome of an earlier one with their id")   \
     X(copies, "hubbub_copies_total", "messages handed to gateways, one for each that has a member")          \
     X(connects, "hubbub_connects_total", "sockets that connected to a namespace")                            \
@@ -50,7 +53,7 @@
     X(pages_unarchived, "hubbub_history_archive_failed_total",                                               \
       "pages for which MongoDB did not answer, or too many waited")                                          \
     X(pages_shown, "hubbub_history_shown_total", "pages of history shown on the stats socket")               \
-    X(dropped_behind, "hubbub_dropped_total{reason=gateway_behind}", "volatile events for a gateway behind") \
+    X(dropped_behind, "hubbub_dropped_total{reason=gateway_behind}", "unwritten events for a gateway behind") \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}", "hubbub:error events over their rate")  \
     X(passes, "hubbub_passes_total{result=passed}", "records that a gateway had for another one")            \
     X(passes_again, "hubbub_passes_total{result=again}", "questions for a gateway out of reach")             \

@@ -55,7 +55,9 @@ static void emit_error(struct router *router, struct gateway_link *link, struct 
     if (epoch)
         message_append_offset(scratch, epoch, router->released);
     buffer_append_char(scratch, ']');
-    wire_put_emit(out, &(struct wire_emit){.socket = session->socket, .payload = buffer_bytes(scratch)});
+    wire_put_emit(out, &(struct wire_emit){.socket = session->socket,
+                                           .flags = epoch ? WIRE_DELIVER_OFFSET : 0,
+                                           .payload = buffer_bytes(scratch)});
 }
 
 /* The same with an error as text. */

@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "router/away.h"
 #include "router/backed.h"
+#include "router/except.h"
 #include "router/pass.h"
 #include "router/reply.h"
 #include "router/rows.h"
@@ -71,6 +72,7 @@ static struct session *take_new(struct router *router, struct gateway_link *link
         session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from);
 
     assert(session); /* number and sid are free */
+    session->self_pos = LAST_POS_UNKNOWN;
     return session;
 }
 
@@ -299,7 +301,7 @@ static struct share share_of(const struct router *router, const struct gateway_l
         break;
     case DELIVER_SELF:
         share.sender = local_sender(router, link, fields);
-        share.deliver = share.sender;
+        share.deliver = share.sender && !except_session(fields->except, share.sender, fields->pos);
         break;
     case DELIVER_NAMESPACE:
         share.deliver = namespace_has_link(namespace, link);
@@ -317,13 +319,36 @@ static size_t cost_of(const struct router *router, const struct gateway_link *li
     if (!share.deliver)
         return share.request ? RECORD_OVERHEAD + names : 0;
     return RECORD_OVERHEAD * 3 + names + fields->event.length + fields->sender_name.length +
-           fields->arguments.length + fields->attachments.length;
+           fields->arguments.length + fields->attachments.length + fields->except.length;
+}
+
+static void put_delivery(struct gateway_link *link, const struct journal_message *fields, uint64_t flags,
+                         uint64_t except, struct bytes payload)
+{
+    if (fields->except.length)
+        wire_put_cast(&link->peer.out, &(struct wire_cast){.pos = fields->pos,
+                                                           .namespace = fields->namespace,
+                                                           .room = fields->room,
+                                                           .flags = flags,
+                                                           .except = fields->except,
+                                                           .payload = payload,
+                                                           .attachments = fields->attachments});
+    else
+        wire_put_deliver(&link->peer.out, &(struct wire_deliver){.pos = fields->pos,
+                                                                 .namespace = fields->namespace,
+                                                                 .room = fields->room,
+                                                                 .flags = flags,
+                                                                 .except = except,
+                                                                 .payload = payload,
+                                                                 .attachments = fields->attachments});
+    link->told = fields->pos;
 }
 
 static void replay(struct router *router, struct gateway_link *link, const struct journal_message *fields)
 {
     struct share share = share_of(router, link, fields);
-    uint64_t flags = WIRE_DELIVER_REPLAY;
+    const char *epoch = router_epoch_for(router, namespace_find(&router->namespaces, fields->namespace));
+    uint64_t flags = WIRE_DELIVER_REPLAY | message_payload_flags(fields, epoch);
     struct buffer *scratch = &router->scratch;
 
     if (share.request) {
@@ -336,8 +361,7 @@ static void replay(struct router *router, struct gateway_link *link, const struc
         return;
     router->counters.replayed++;
     buffer_clear(scratch);
-    message_append_payload(scratch, fields,
-                           router_epoch_for(router, namespace_find(&router->namespaces, fields->namespace)));
+    message_append_payload(scratch, fields, epoch);
     if (fields->deliver == DELIVER_SELF) {
         wire_put_emit(&link->peer.out, &(struct wire_emit){.socket = share.sender->socket,
                                                            .flags = flags,
@@ -347,15 +371,7 @@ static void replay(struct router *router, struct gateway_link *link, const struc
     } else {
         if (fields->deliver == DELIVER_NAMESPACE)
             flags |= WIRE_DELIVER_NAMESPACE;
-        wire_put_deliver(&link->peer.out,
-                         &(struct wire_deliver){.pos = fields->pos,
-                                                .namespace = fields->namespace,
-                                                .room = fields->room,
-                                                .flags = flags,
-                                                .except = share.sender ? share.sender->socket : 0,
-                                                .payload = buffer_bytes(scratch),
-                                                .attachments = fields->attachments});
-        link->told = fields->pos;
+        put_delivery(link, fields, flags, share.sender ? share.sender->socket : 0, buffer_bytes(scratch));
     }
 }
 

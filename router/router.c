@@ -14,7 +14,9 @@
 #include "router/away.h"
 #include "router/backed.h"
 #include "router/dispatch.h"
+#include "router/emit.h"
 #include "router/judge.h"
+#include "router/look.h"
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
@@ -44,15 +46,22 @@ const char *router_epoch_for(const struct router *router, const struct namespace
 
 static size_t ticket_bytes(const struct ticket *ticket)
 {
-    return ticket->kind == TICKET_PUBLISH || ticket->kind == TICKET_VOLATILE || ticket->kind == TICKET_REPEAT
-               ? ((const struct message *)ticket)->size
-               : sizeof *ticket;
+    switch (ticket->kind) {
+    case TICKET_PUBLISH:
+    case TICKET_VOLATILE:
+    case TICKET_REPEAT:
+    case TICKET_EMIT:
+        return ((const struct message *)ticket)->size;
+    default:
+        return sizeof *ticket;
+    }
 }
 
 static void submit(struct router *router, struct ticket *ticket)
 {
     if (ticket->room) {
         room_hold(ticket->room)->waiting++;
+        ticket->room->namespace->waiting++;
         ticket->entry.message.namespace = ticket->room->namespace->name;
         ticket->entry.message.room = room_name(ticket->room);
     }
@@ -78,9 +87,9 @@ void router_submit(struct router *router, struct ticket *ticket, enum ticket_kin
     submit(router, ticket);
 }
 
-void router_submit_rows(struct router *router, struct ticket *ticket)
+void router_submit_alone(struct router *router, struct ticket *ticket, enum ticket_kind kind)
 {
-    ticket->kind = TICKET_ROWS;
+    ticket->kind = kind;
     submit(router, ticket);
 }
 
@@ -98,14 +107,21 @@ static void release_message(struct router *router, struct ticket *ticket)
     publish_release(router, (struct message *)ticket);
 }
 
+static void release_emitted(struct router *router, struct ticket *ticket)
+{
+    emit_release(router, (struct message *)ticket);
+}
+
 static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket *ticket) = {
     [TICKET_PUBLISH] = release_message,
     [TICKET_VOLATILE] = release_message,
     [TICKET_REPEAT] = release_message,
-    [TICKET_LOOK] = judge_release,
+    [TICKET_JUDGE] = judge_release,
+    [TICKET_EMIT] = release_emitted,
     [TICKET_JOIN] = membership_release_join,
     [TICKET_LEAVE] = membership_release_leave,
     [TICKET_PRESENCE] = membership_release_presence,
+    [TICKET_LOOK] = look_release,
     [TICKET_CONNECT] = membership_release_connect,
     [TICKET_RECOVER] = recovery_release,
     [TICKET_ROWS] = rows_release,
@@ -122,8 +138,10 @@ static void release(void *argument, struct journal_entry *entry)
 
     router->waiting--;
     router->waiting_bytes -= ticket_bytes(ticket);
-    if (room)
+    if (room) {
         room->waiting--;
+        room->namespace->waiting--;
+    }
     releases[ticket->kind](router, ticket);
     if (room)
         room_release(&router->rooms, room);

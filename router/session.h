@@ -32,10 +32,14 @@ enum {
  * A socket's place in a room.  member: deliveries go to it, and it counts while its session is live.  wanted:
  * the last request was to join, so it may publish, though the journal may not have handed back that request
  * yet.  unconfirmed: the hello under way has not named it so far.
+ *
+ * Of the room's messages beyond quiet_from and up to quiet_to none was for this socket: it sent them itself,
+ * to the others.  No offset tells its client that they were.
  */
 struct membership {
     struct room *room;
     uint64_t joined_pos;
+    uint64_t quiet_from, quiet_to;
     uint32_t pending; /* joins and leaves on their way */
     bool member, wanted, watch, unconfirmed;
 };
@@ -60,6 +64,7 @@ struct session {
     struct membership *rooms;
     struct membership own[SESSION_ROOMS_INLINE];
     uint64_t connected_pos; /* where it connected first */
+    uint64_t self_pos;      /* of the last message to it alone from itself; may be LAST_POS_UNKNOWN */
     uint32_t generation;    /* counts the sockets that clients attached it to */
     uint32_t attachment;
     uint32_t references; /* see session_hold() */
@@ -139,6 +144,9 @@ struct session_row {
 struct session *session_restore(struct sessions *sessions, struct namespace *namespace,
                                 const struct session_row *row, uint64_t now) MUST_CHECK;
 
+/* There is a row of that id: no new session gets it as its serial. */
+void sessions_note_serial(struct sessions *sessions, uint64_t serial);
+
 /* Whether nothing of it is on its way: no connect, no join, no leave, no page of history. */
 bool session_at_rest(const struct session *session);
 
@@ -183,6 +191,10 @@ struct membership *session_membership(const struct session *session, struct byte
 
 /* Adds one that is neither member nor wanted yet; the caller makes it so. */
 struct membership *session_add_membership(struct session *session, struct room *room);
+
+/* It has sent the message of that position to the others in the room, whose last_pos is still that of the one
+   before. */
+void session_note_sent(struct membership *membership, uint64_t pos);
 
 /* The socket is a member of the room from now on; nothing changes but watch when it was already. */
 void session_enter(struct sessions *sessions, struct session *session, struct membership *membership,
