@@ -4,12 +4,24 @@
  */
 #include "router/arguments.h"
 
-#include "common/buffer.h"
 #include "proto/json_scan.h"
 #include "proto/placeholder.h"
 #include "proto/socketio.h"
 #include "proto/utf8.h"
 #include "proto/wire.h"
+
+/* The number of attachments, or an error. */
+static int count_attachments(struct bytes attachments)
+{
+    struct wire_reader list;
+    struct bytes blob;
+    int count = wire_list_open(&list, attachments);
+
+    for (int i = 0; i < count; i++)
+        if (wire_list_text(&list, &blob) < 0)
+            return ERROR_MALFORMED;
+    return count > SOCKETIO_ATTACHMENTS_MAX ? ERROR_TOO_LARGE : count;
+}
 
 int arguments_check(struct bytes arguments, struct bytes attachments)
 {
