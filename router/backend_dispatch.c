@@ -7,6 +7,7 @@
 #include "router/admission.h"
 #include "router/backed.h"
 #include "router/call.h"
+#include "router/judge.h"
 
 enum { GREETING = 1 << BACKEND_GREETING, LIVE = 1 << BACKEND_LIVE };
 
@@ -36,6 +37,7 @@ HANDLER(serve_end, backend_greeted(router, backend, &record))
 HANDLER(accept, admission_accept(router, backend, &record))
 HANDLER(reject, admission_reject(router, backend, &record))
 HANDLER(handled, call_handled(router, backend, &record))
+HANDLER(verdict, judge_verdict(router, backend, &record))
 HANDLER(leaving, (backend_leave(router, backend), 0))
 
 static const struct {
@@ -43,13 +45,10 @@ static const struct {
     unsigned states;
     int (*handle)(struct router *router, struct backend *backend, struct wire_reader *reader);
 } handlers[] = {
-    {WIRE_TYPE_HANDLED, LIVE, on_handled},
-    {WIRE_TYPE_ACCEPT, LIVE, on_accept},
-    {WIRE_TYPE_REJECT, LIVE, on_reject},
-    {WIRE_TYPE_HOLD, GREETING, on_hold},
-    {WIRE_TYPE_SERVE_END, GREETING, on_serve_end},
-    {WIRE_TYPE_LEAVING, GREETING | LIVE, on_leaving},
-    {WIRE_TYPE_SERVE, 0, NULL},
+    {WIRE_TYPE_HANDLED, LIVE, on_handled},         {WIRE_TYPE_ACCEPT, LIVE, on_accept},
+    {WIRE_TYPE_REJECT, LIVE, on_reject},           {WIRE_TYPE_HOLD, GREETING, on_hold},
+    {WIRE_TYPE_SERVE_END, GREETING, on_serve_end}, {WIRE_TYPE_LEAVING, GREETING | LIVE, on_leaving},
+    {WIRE_TYPE_VERDICT, LIVE, on_verdict},         {WIRE_TYPE_SERVE, 0, NULL},
 };
 
 int backend_dispatch(struct router *router, struct backend *backend, struct wire_reader *reader,

@@ -15,6 +15,7 @@
 #include "router/backed.h"
 #include "router/dispatch.h"
 #include "router/emit.h"
+#include "router/judge.h"
 #include "router/look.h"
 #include "router/membership.h"
 #include "router/pass.h"
@@ -126,6 +127,7 @@ static const struct {
     [TICKET_PUBLISH] = {release_message, drop_plain},
     [TICKET_VOLATILE] = {release_message, drop_plain},
     [TICKET_REPEAT] = {release_message, drop_plain},
+    [TICKET_JUDGE] = {judge_release, drop_plain},
     [TICKET_EMIT] = {release_emitted, emit_drop},
     [TICKET_JOIN] = {membership_release_join, drop_plain},
     [TICKET_LEAVE] = {membership_release_leave, drop_plain},
