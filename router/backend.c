@@ -14,6 +14,7 @@
 #include "proto/utf8.h"
 #include "router/backed.h"
 #include "router/backend_dispatch.h"
+#include "router/judge.h"
 #include "router/question.h"
 
 #include <assert.h>
@@ -335,6 +336,7 @@ void backends_init(struct router *router)
     router->backends = memory_zero(1, sizeof *router->backends);
     router->backends->sockets = backed_sockets_new(router);
     router->backends->tasks = tasks_new(router);
+    router->backends->judgements = judgements_new();
 }
 
 void backends_attach(struct router *router)
@@ -363,6 +365,7 @@ void backends_done(struct router *router)
         remove_backend(router, backends->all[0]);
     while (backends->sockets->first)
         backed_remove(router, backends->sockets->first);
+    judgements_free(backends->judgements);
     tasks_free(backends->tasks);
     backed_sockets_free(backends->sockets);
     free(backends->all);

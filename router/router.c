@@ -15,17 +15,18 @@
 #include "router/backed.h"
 #include "router/dispatch.h"
 #include "router/emit.h"
+#include "router/judge.h"
 #include "router/look.h"
-#include "router/question.h"
-#include "router/targets.h"
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
+#include "router/question.h"
 #include "router/recovery.h"
 #include "router/resync.h"
 #include "router/rows.h"
 #include "router/stats.h"
 #include "router/stats_socket.h"
+#include "router/targets.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -118,10 +119,11 @@ static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket
     [TICKET_VOLATILE] = release_message,
     [TICKET_REPEAT] = release_message,
     [TICKET_EMIT] = release_emitted,
+    [TICKET_LOOK] = judge_release,
     [TICKET_JOIN] = membership_release_join,
     [TICKET_LEAVE] = membership_release_leave,
     [TICKET_PRESENCE] = membership_release_presence,
-    [TICKET_LOOK] = look_release,
+    [TICKET_ROOM] = look_release,
     [TICKET_MOVED] = targets_release_moved,
     [TICKET_QUERY] = targets_release_query,
     [TICKET_STORE] = targets_release_store,
