@@ -257,9 +257,13 @@ static int on_close(struct gateway *gateway, struct wire_reader *reader)
     if (wire_get_close(reader, &record) < 0)
         return ERROR_MALFORMED;
     socket = sockets_find(gateway, record.socket);
-    if (socket && record.final)
+    if (!socket)
+        return 0;
+    if (record.final == WIRE_CLOSE_ALL)
+        socket_disconnect_all(gateway, socket);
+    else if (record.final)
         socket_disconnect(gateway, socket);
-    else if (socket)
+    else
         engine_close(gateway, socket->connection, CLOSE_ROUTER_CLOSE);
     return 0;
 }

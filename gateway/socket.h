@@ -107,4 +107,8 @@ void socket_ask(struct gateway *gateway, struct socket *socket, uint64_t ack, st
 /* At the router's word: sends DISCONNECT and forgets the socket; the connection lives. */
 void socket_disconnect(struct gateway *gateway, struct socket *socket);
 
+/* The same for all that are connected on the socket's connection, which closes behind that.  The router hears
+ * of the others. */
+void socket_disconnect_all(struct gateway *gateway, struct socket *socket);
+
 #endif

@@ -211,6 +211,13 @@ enum wire_pass_kind {
     WIRE_PASS_ANSWERS = 32,
 };
 
+/* CLOSE.final */
+enum wire_close_final {
+    WIRE_CLOSE_PASSING = 0, /* the connection is closed, and its client may come back */
+    WIRE_CLOSE_SOCKET = 1,  /* DISCONNECT: this socket ends for good, the connection lives */
+    WIRE_CLOSE_ALL = 2,     /* the same for every socket of the connection, which is closed then */
+};
+
 /* Bits of wire_deliver.flags and wire_emit.flags. */
 enum {
     WIRE_DELIVER_VOLATILE = 1,  /* may be dropped for a slow reader */

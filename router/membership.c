@@ -19,8 +19,8 @@
 #include <stdlib.h>
 
 static const char too_many_rooms[] = "this connection is in as many rooms as it may be";
-/* The reason of a DISCONNECT packet: every other end may be an accident. */
-static const char left_for_good[] = "client_disconnect";
+/* The reasons of a DISCONNECT packet, from the client or to it: every other end may be an accident. */
+static const char *const left_for_good[] = {"client_disconnect", "server_disconnect"};
 
 /* Whose rooms these will be is not decided. */
 static const char recovering[] = "this connection is still being recovered";
@@ -331,10 +331,12 @@ void membership_disconnect(struct router *router, struct gateway_link *link,
 
     if (!session)
         return;
-    if (bytes_equal_text(record->reason, left_for_good))
-        away_discard(router, session);
-    else
-        away_begin(router, session);
+    for (size_t i = 0; i < sizeof left_for_good / sizeof *left_for_good; i++)
+        if (bytes_equal_text(record->reason, left_for_good[i])) {
+            away_discard(router, session);
+            return;
+        }
+    away_begin(router, session);
 }
 
 /* -- join ------------------------------------------------------------------------------------- */
