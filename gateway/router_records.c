@@ -13,18 +13,6 @@
 #include "gateway/upgrade.h"
 #include "proto/socketio.h"
 
-/* Whether events reach it that are for no room: the rules of its namespace say so. */
-static bool is_reached_alone(const struct socket *socket)
-{
-    const struct rule_set *rules = &socket->namespace->config->rules;
-
-    for (size_t i = 0; i < rules->count; i++)
-        if (rules->rules[i].class != RULE_VOLATILE && (rules->rules[i].deliver == RULE_DELIVER_SELF ||
-                                                       rules->rules[i].deliver == RULE_DELIVER_NAMESPACE))
-            return true;
-    return false;
-}
-
 /* A connection that missed what can't be replayed, or whose publishes have an unknown outcome. */
 static void close_unresumable(struct gateway *gateway)
 {
@@ -34,7 +22,7 @@ static void close_unresumable(struct gateway *gateway)
     uint32_t cursor = 0;
 
     while ((socket = sockets_next(gateway, &cursor)))
-        if (socket->connected && (socket->room_count || is_reached_alone(socket)))
+        if (socket->connected) /* in a room or not: a backend may have sent it something */
             engine_close(gateway, socket->connection, CLOSE_NOT_RESUMABLE);
     while ((request = requests_walk(&gateway->requests, &walk))) {
         socket =
