@@ -23,6 +23,7 @@ enum request_kind {
     REQUEST_HISTORY,
     REQUEST_PRESENCE,
     REQUEST_EVENT,
+    REQUEST_CALL, /* an event that a backend answers, in its own time */
     REQUEST_RESPONSE,
 };
 

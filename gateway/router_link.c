@@ -305,6 +305,7 @@ int link_request(struct router_link *link, enum request_kind kind, unsigned weig
                            bytes_make(batch->buffer.data + mark, batch->buffer.length - mark), now(link));
     request->weight = (uint8_t)weight;
     socket->unanswered += weight;
+    socket->calls += kind == REQUEST_CALL;
     request->sent = batch == &link->batch;
     if (request->sent)
         split_batch(link);
@@ -527,6 +528,25 @@ static void put_statistics(struct router_link *link)
     link->last_statistics = now(link);
 }
 
+/* How long it may wait, in ms.  The router answers everything by itself at once, but for what is a backend's.
+ */
+static uint64_t patience(const struct gateway_settings *settings, const struct request *request)
+{
+    if (request->sent && request->kind == REQUEST_CALL)
+        return UINT64_MAX;
+    if (request->sent && request->kind == REQUEST_CONNECT &&
+        settings->connect_timeout > settings->request_timeout)
+        return settings->connect_timeout;
+    return settings->request_timeout;
+}
+
+/* What a backend takes its time for no longer keeps its client from being read. */
+static void make_light(struct socket *socket, struct request *request)
+{
+    socket->unanswered -= request->weight;
+    request->weight = 0;
+}
+
 /* Refuses what was never sent and waits too long; closes the clients of what was sent and gets no answer. */
 static void expire_requests(struct router_link *link)
 {
@@ -536,9 +556,12 @@ static void expire_requests(struct router_link *link)
 
     while ((request = requests_walk(&gateway->requests, &cursor))) {
         struct socket *socket = sockets_find(gateway, request->socket);
+        uint64_t waited = now(link) - request->since;
 
-        if (socket && (now(link) - request->since < gateway->settings->request_timeout ||
-                       (request->sent && link->state != LINK_LIVE)))
+        if (socket && request->kind == REQUEST_CALL && waited >= gateway->settings->request_timeout)
+            make_light(socket, request);
+        if (socket &&
+            (waited < patience(gateway->settings, request) || (request->sent && link->state != LINK_LIVE)))
             continue;
         if (socket && (request->sent || request->kind == REQUEST_CONNECT))
             engine_close(gateway, socket->connection, CLOSE_ROUTER_SILENT);

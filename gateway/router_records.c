@@ -83,7 +83,8 @@ static int on_refused(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
-/* Answers the client behind a request, and forgets the request. */
+/* Answers the client behind a request, if it asked for that, and forgets the request.  No argument at all is
+   an answer, too. */
 static void answer_request(struct gateway *gateway, uint64_t number, struct bytes answer,
                            struct bytes attachments)
 {
@@ -96,7 +97,7 @@ static void answer_request(struct gateway *gateway, uint64_t number, struct byte
     socket = sockets_find(gateway, request->socket);
     ack = request->ack;
     socket_finish_request(gateway, request);
-    if (socket && answer.length)
+    if (socket)
         socket_acknowledge(gateway, socket, ack, answer, attachments);
 }
 
@@ -144,6 +145,7 @@ static int on_done(struct gateway *gateway, struct wire_reader *reader)
 {
     struct wire_done record;
     struct wire_reader list;
+    struct request *request;
     int count;
 
     if (wire_get_done(reader, &record) < 0 || (count = wire_list_open(&list, record.requests)) < 0)
@@ -153,7 +155,9 @@ static int on_done(struct gateway *gateway, struct wire_reader *reader)
 
         if (wire_list_u64(&list, &number) < 0)
             return ERROR_MALFORMED;
-        answer_request(gateway, number, (struct bytes){0}, (struct bytes){0});
+        request = requests_find(&gateway->requests, number);
+        if (request)
+            socket_finish_request(gateway, request);
     }
     return 0;
 }

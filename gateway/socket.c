@@ -209,8 +209,10 @@ void socket_finish_request(struct gateway *gateway, struct request *request)
 {
     struct socket *socket = sockets_find(gateway, request->socket);
 
-    if (socket)
+    if (socket) {
         socket->unanswered -= request->weight;
+        socket->calls -= request->kind == REQUEST_CALL;
+    }
     requests_finish(&gateway->requests, request);
 }
 
