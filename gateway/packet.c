@@ -241,7 +241,7 @@ static void publish(const struct call *call, const struct event_rule *rule, cons
         }
         event.id = bytes_make(id_space, length);
     }
-    ask(call, rule ? REQUEST_EVENT : REQUEST_CALL, 1, put_event, &event);
+    ask(call, rule && !rule->ask ? REQUEST_EVENT : REQUEST_CALL, 1, put_event, &event);
 }
 
 /* -- answers to questions -------------------------------------------------------------------- */

@@ -17,7 +17,10 @@ PLACEHOLDER = '{"_placeholder":true,"num":0}'
 
 
 class GatewayBackend(PlayedRouter):
-    CONFIG = 'namespaces = ( { name = "/"; }, { name = "/app"; builtin = false; recovery = false; } );'
+    CONFIG = """namespaces = (
+        { name = "/"; events = ( { name = "msg"; room = "$.room"; },
+                                 { name = "judged"; room = "$.room"; ask = true; } ); },
+        { name = "/app"; builtin = false; recovery = false; } );"""
 
     def websocket(self, path=None):
         websocket = WebSocket(self.gateway.port, **({"path": path} if path else {}))
@@ -121,12 +124,24 @@ class Patience(GatewayBackend):
             self.send([ANSWER, requests[number], ""])
         self.assertEqual(client.read_packets(200), [f"43/app,{number}[]" for number in reversed(range(200))])
 
-    def test_the_routers_own_answers_are_due(self):
+    def test_a_backend_judges_in_its_time(self):
         client = self.websocket()
         self.let_in(client, "/")
-        client.send_text('421["join","R"]')
-        self.next(JOIN)
-        self.assertEqual(client.read_close(), 1013)
+        client.send_text('421["judged",{"room":"R"}]')
+        request, flags, room, *_ = self.event()
+        self.assertEqual((flags, room), (1, "R"))
+        time.sleep(1)
+        self.send([ANSWER, request, '{"ok":true}'])
+        self.assertEqual(client.read_packets(1), ['431[{"ok":true}]'])
+
+    def test_the_routers_own_answers_are_due(self):
+        for packet, record in (('421["join","R"]', JOIN), ('421["msg",{"room":"R"}]', EVENT)):
+            with self.subTest(packet=packet):
+                client = self.websocket()
+                self.let_in(client, "/")
+                client.send_text(packet)
+                self.next(record)
+                self.assertEqual(client.read_close(), 1013)
 
     def test_a_backend_decides_on_a_client_in_its_time(self):
         client = self.websocket()
