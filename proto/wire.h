@@ -212,10 +212,10 @@ enum wire_pass_kind {
 };
 
 /* CLOSE.final */
-enum wire_close_final {
-    WIRE_CLOSE_PASSING = 0, /* the connection is closed, and its client may come back */
-    WIRE_CLOSE_SOCKET = 1,  /* DISCONNECT: this socket ends for good, the connection lives */
-    WIRE_CLOSE_ALL = 2,     /* the same for every socket of the connection, which is closed then */
+enum wire_close_kind {
+    WIRE_CLOSE_CONNECTION = 0, /* the connection is closed; its client may come back */
+    WIRE_CLOSE_FINAL = 1,      /* DISCONNECT to the socket's client */
+    WIRE_CLOSE_ALL = 2,        /* the same to all sockets of its connection, which is closed then */
 };
 
 /* Bits of wire_deliver.flags and wire_emit.flags. */

@@ -14,6 +14,8 @@
 #include "proto/utf8.h"
 #include "router/backed.h"
 #include "router/backend_dispatch.h"
+#include "router/judge.h"
+#include "router/question.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -119,6 +121,7 @@ static void remove_backend(struct router *router, struct backend *backend)
     if (at == backends->count)
         return; /* it has been removed already, and is held */
     backends->all[at] = backends->all[--backends->count];
+    questions_forget(router, backend);
     backed_hand_over(router, backend);
     peer_remove(&backend->peer);
 }
@@ -333,6 +336,7 @@ void backends_init(struct router *router)
     router->backends = memory_zero(1, sizeof *router->backends);
     router->backends->sockets = backed_sockets_new(router);
     router->backends->tasks = tasks_new(router);
+    router->backends->judgements = judgements_new();
 }
 
 void backends_attach(struct router *router)
@@ -361,6 +365,7 @@ void backends_done(struct router *router)
         remove_backend(router, backends->all[0]);
     while (backends->sockets->first)
         backed_remove(router, backends->sockets->first);
+    judgements_free(backends->judgements);
     tasks_free(backends->tasks);
     backed_sockets_free(backends->sockets);
     free(backends->all);

@@ -62,11 +62,12 @@ static void keep(struct event_task *call, const struct wire_handled *record)
     call->kept = kept;
 }
 
-static void give_kept(struct router *router, struct gateway_link *link, struct event_task *call)
+static void give_kept(struct router *router, struct event_task *call)
 {
     const struct kept_answer *kept = call->kept;
+    struct gateway_link *link = event_task_link(call);
 
-    if (kept && link_out(link))
+    if (kept && link)
         answer(router, link, call, kept->answered, bytes_make(kept->data, kept->arguments_length),
                bytes_make(kept->data + kept->arguments_length, kept->attachments_length));
 }
@@ -87,7 +88,7 @@ bool call_begin(struct router *router, struct gateway_link *link, struct session
         return false;
     repeat = event_task_recall(router, link, backed, event->request, &call_kind, &call);
     if (repeat == EVENT_OPEN) {
-        give_kept(router, link, call);
+        give_kept(router, call);
         return true;
     }
     if (tasks_full(router))
