@@ -505,7 +505,7 @@ int hubbub_sockets_leave(struct hubbub_target *target, const char *room)
 
 int hubbub_sockets_disconnect(struct hubbub_target *target, enum hubbub_parting parting)
 {
-    struct wire_expel expel = {.close = parting};
+    struct wire_expel expel = {.close = parting}; /* they have the numbers of enum wire_expel_close */
     int result = begin(target, MANNER_OUTCOME);
 
     if (result)
