@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/random.h"
 #include "gateway/engine.h"
+#include "gateway/farewell.h"
 #include "gateway/gateway.h"
 #include "gateway/router_records.h"
 #include "proto/wire_flow.h"
@@ -43,6 +44,7 @@ struct router_link {
     struct wire_batch scratch; /* a record that can't be sent yet */
     struct wire_list list;
     struct link_progress progress;
+    struct farewells farewells;
     size_t received_bytes; /* since we last sent, and so acknowledged */
     uint64_t last_heard, last_sent, last_tick, last_statistics, away_since;
     uint64_t next_complaint; /* when to say again that no router answers */
@@ -201,6 +203,48 @@ static void put_members(struct router_link *link, const struct room *room)
                                                           .members = wire_list_finish(&link->list)});
 }
 
+static void put_socket(struct wire_batch *batch, const struct socket *socket)
+{
+    wire_put_socket(batch, &(struct wire_socket){.socket = socket->number,
+                                                 .namespace = socket->namespace->name,
+                                                 .sid = bytes_make(socket->sid, socket->sid_length),
+                                                 .from = bytes_from_text(socket->from),
+                                                 .generation = socket->session_generation});
+}
+
+static void put_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason)
+{
+    wire_put_disconnect(
+        &link->batch,
+        &(struct wire_disconnect){.socket = socket, .reason = bytes_from_text(close_reason_text(reason))});
+}
+
+/* Those whose end the router may not have heard of are named once more; how many. */
+static uint64_t put_farewells(struct router_link *link)
+{
+    const struct farewell *farewell;
+    uint64_t count = 0;
+
+    for (farewell = link->farewells.first; farewell; farewell = farewell->next) {
+        wire_batch_append_encoded(&link->batch, farewell->record);
+        count++;
+        split_batch(link);
+    }
+    return count;
+}
+
+/* And behind the hello they are gone. */
+static void end_farewells(struct router_link *link)
+{
+    const struct farewell *farewell;
+
+    for (farewell = link->farewells.first; farewell; farewell = farewell->next) {
+        put_disconnect(link, farewell->socket, CLOSE_CLIENT_DISCONNECT);
+        split_batch(link);
+    }
+    farewells_renew(&link->farewells, link->flow.sent + 1);
+}
+
 static void say_hello(struct router_link *link)
 {
     struct gateway *gateway = link->gateway;
@@ -221,15 +265,11 @@ static void say_hello(struct router_link *link)
     while ((socket = sockets_next(gateway, &cursor))) {
         if (!socket->connected)
             continue; /* its CONNECT will be sent again */
-        wire_put_socket(&link->batch,
-                        &(struct wire_socket){.socket = socket->number,
-                                              .namespace = socket->namespace->name,
-                                              .sid = bytes_make(socket->sid, socket->sid_length),
-                                              .from = bytes_from_text(socket->from),
-                                              .generation = socket->session_generation});
+        put_socket(&link->batch, socket);
         count++;
         split_batch(link);
     }
+    count += put_farewells(link);
     while ((namespace = table_next(&gateway->namespaces.by_name, &walk))) {
         const struct room *room;
 
@@ -240,6 +280,7 @@ static void say_hello(struct router_link *link)
         }
     }
     wire_put_hello_end(&link->batch, &(struct wire_hello_end){.sockets = count});
+    end_farewells(link);
     send_batch(link);
     set_state(link, LINK_SYNCING);
 }
@@ -269,13 +310,25 @@ int link_request(struct router_link *link, enum request_kind kind, unsigned weig
     return 0;
 }
 
-void link_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason)
+static void keep_farewell(struct router_link *link, const struct socket *socket)
 {
-    if (link->state < LINK_SYNCING)
-        return; /* the next hello will not have it */
-    wire_put_disconnect(
-        &link->batch,
-        &(struct wire_disconnect){.socket = socket, .reason = bytes_from_text(close_reason_text(reason))});
+    struct wire_batch *batch = &link->scratch;
+    uint64_t number = link->state >= LINK_SYNCING ? link->flow.sent + 1 : FAREWELL_UNSENT;
+    size_t mark;
+
+    wire_batch_clear(batch);
+    mark = wire_batch_mark(batch);
+    put_socket(batch, socket);
+    farewells_add(&link->farewells, socket->number, number,
+                  bytes_make(batch->buffer.data + mark, batch->buffer.length - mark));
+}
+
+void link_disconnect(struct router_link *link, const struct socket *socket, enum close_reason reason)
+{
+    if (reason == CLOSE_CLIENT_DISCONNECT && socket->connected && socket->namespace->config->recovery)
+        keep_farewell(link, socket);
+    if (link->state >= LINK_SYNCING) /* else the next hello will not have it */
+        put_disconnect(link, socket->number, reason);
 }
 
 void link_pass(struct router_link *link, const struct wire_pass *record)
@@ -353,6 +406,7 @@ static int read_batch(struct router_link *link, struct bytes bytes)
     if (result < 0)
         return result;
     link->received_bytes += bytes.length;
+    farewells_confirm(&link->farewells, link->flow.acknowledged);
     while ((result = wire_reader_next(&reader, &type)) > 0) {
         switch (type) {
         case WIRE_TYPE_LIVE: {
@@ -599,6 +653,7 @@ void link_free(struct router_link *link)
     if (link->context)
         zmq_ctx_term(link->context);
     wire_flow_done(&link->flow);
+    farewells_done(&link->farewells);
     wire_batch_done(&link->batch);
     wire_batch_done(&link->scratch);
     wire_list_done(&link->list);

@@ -43,8 +43,8 @@ int link_request(struct router_link *link, enum request_kind kind, unsigned weig
                  long long ack, void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
                  const void *record) MUST_CHECK;
 
-/* Tells the router that a socket is gone. */
-void link_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason);
+/* Tells the router that a socket is gone; that its client has left for good also when there is no link now. */
+void link_disconnect(struct router_link *link, const struct socket *socket, enum close_reason reason);
 
 /* To another gateway, through the router; dropped while the link is not live (relay.h asks again). */
 void link_pass(struct router_link *link, const struct wire_pass *record);

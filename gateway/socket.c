@@ -232,7 +232,7 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
 static void close_socket(struct gateway *gateway, struct socket *socket, enum close_reason reason, bool tell)
 {
     if (tell)
-        link_disconnect(gateway->link, socket->number, reason);
+        link_disconnect(gateway->link, socket, reason);
     if (socket->connected)
         gateway->counters.sockets--;
     socket_free(gateway, socket);

@@ -333,6 +333,27 @@ int json_scan(struct bytes text, struct json_value *out)
     return 0;
 }
 
+int json_list_scan(struct bytes list)
+{
+    const char *at = list.data;
+    const char *end = list.length ? at + list.length : at;
+    struct json_value value;
+    int code;
+
+    if (pass_blanks(at, end) == end)
+        return 0;
+    for (;;) {
+        code = scan_plain(at, end, JSON_DEPTH_MAX - 1, &value);
+        if (code)
+            return code;
+        at = pass_blanks(value_end(value), end);
+        if (at == end)
+            return 0;
+        if (*at++ != ',')
+            return ERROR_MALFORMED;
+    }
+}
+
 static bool is_key_character(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';

@@ -32,6 +32,11 @@ const char *refusal_text(enum refusal_code code)
     return rows[code].code;
 }
 
+const char *refusal_message(enum refusal_code code)
+{
+    return rows[code].message;
+}
+
 void refusal_append_error(struct buffer *out, enum refusal_code code, const char *message)
 {
     buffer_append_literal(out, "{\"code\":\"");

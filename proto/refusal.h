@@ -46,6 +46,9 @@ bool refusal_budget_take(struct refusal_budget *budget, uint64_t now_ms);
 /* "bad_request" and so on; static. */
 const char *refusal_text(enum refusal_code code);
 
+/* The one of the table; static. */
+const char *refusal_message(enum refusal_code code);
+
 /* Appends {"code":"...","message":"..."}; message NULL takes the one of the table. */
 void refusal_append_error(struct buffer *out, enum refusal_code code, const char *message);
 

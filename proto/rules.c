@@ -63,7 +63,7 @@ static int parse_path(const char *key, const char *text, struct json_path *out, 
 static int compile(const struct rule_set *set, const struct event_rule_source *source, struct event_rule *out,
                    struct buffer *error, const char **at)
 {
-    struct event_rule rule = {.meta = source->meta, .class = RULE_LOGGED};
+    struct event_rule rule = {.meta = source->meta, .ask = source->ask, .class = RULE_LOGGED};
     struct bytes deliver = bytes_from_text(source->deliver ? source->deliver : "room");
     size_t choice = 0;
 
@@ -190,6 +190,7 @@ static const struct key event_keys[] = {
     {"archive", CONFIG_TYPE_BOOL, offsetof(struct event_rule_source, archive)},
     {"volatile", CONFIG_TYPE_BOOL, offsetof(struct event_rule_source, is_volatile)},
     {"meta", CONFIG_TYPE_BOOL, offsetof(struct event_rule_source, meta)},
+    {"ask", CONFIG_TYPE_BOOL, offsetof(struct event_rule_source, ask)},
 };
 
 /* A namespace as the configuration has it. */
@@ -198,6 +199,7 @@ struct namespace_source {
     const char *pattern;
     bool builtin;
     bool recovery;
+    bool backend;
     const config_setting_t *events;
 };
 
@@ -206,6 +208,7 @@ static const struct key namespace_keys[] = {
     {"pattern", CONFIG_TYPE_STRING, offsetof(struct namespace_source, pattern)},
     {"builtin", CONFIG_TYPE_BOOL, offsetof(struct namespace_source, builtin)},
     {"recovery", CONFIG_TYPE_BOOL, offsetof(struct namespace_source, recovery)},
+    {"backend", CONFIG_TYPE_BOOL, offsetof(struct namespace_source, backend)},
     {"events", CONFIG_TYPE_LIST, offsetof(struct namespace_source, events)},
 };
 
@@ -262,7 +265,7 @@ static int read_group(const config_setting_t *group, const char *what, const str
     return 0;
 }
 
-static int load_event(const config_setting_t *group, bool builtin, struct rule_set *set, struct buffer *error)
+static int load_event(const config_setting_t *group, struct rule_set *set, struct buffer *error)
 {
     struct event_rule_source source = {.meta = true};
     struct buffer reason = {0};
@@ -279,13 +282,11 @@ static int load_event(const config_setting_t *group, bool builtin, struct rule_s
         buffer_done(&reason);
         return ERROR_CONFIG;
     }
-    for (size_t i = 0; builtin && i < sizeof builtin_events / sizeof *builtin_events; i++)
+    for (size_t i = 0; i < sizeof builtin_events / sizeof *builtin_events; i++)
         if (bytes_equal(rule.name, builtin_events[i])) {
-            config_complain(
-                error, config_setting_get_member(group, "name"),
-                "the event \"%s\" is handled by the broker itself, expected another name, or builtin = "
-                "false in a namespace",
-                source.name);
+            config_complain(error, config_setting_get_member(group, "name"),
+                            "the event \"%s\" is handled by the broker itself, expected another name",
+                            source.name);
             return ERROR_CONFIG;
         }
     add(set, rule);
@@ -298,17 +299,31 @@ static int load_events(const config_setting_t *events, bool builtin, struct rule
 {
     struct rule_set set = {0};
 
+    if (events && !builtin && config_setting_length(events) > 0) {
+        config_complain(error, events,
+                        "a namespace with builtin = false has events, expected none: all are its backend's");
+        return ERROR_CONFIG;
+    }
     if (!events) {
-        add_defaults(out);
+        if (builtin)
+            add_defaults(out);
         return 0;
     }
     for (int i = 0; i < config_setting_length(events); i++)
-        if (load_event(config_setting_get_elem(events, (unsigned)i), builtin, &set, error)) {
+        if (load_event(config_setting_get_elem(events, (unsigned)i), &set, error)) {
             rules_done(&set);
             return ERROR_CONFIG;
         }
     *out = set;
     return 0;
+}
+
+static bool asks(const struct rule_set *rules)
+{
+    for (size_t i = 0; i < rules->count; i++)
+        if (rules->rules[i].ask)
+            return true;
+    return false;
 }
 
 static void add_namespace(struct namespace_list *list, const struct namespace_source *source,
@@ -323,6 +338,7 @@ static void add_namespace(struct namespace_list *list, const struct namespace_so
         .is_pattern = !source->name,
         .builtin = source->builtin,
         .recovery = source->recovery,
+        .backend = source->backend || !source->builtin || asks(&rules),
         .rules = rules,
     };
 }
@@ -474,7 +490,8 @@ uint64_t namespaces_digest(const struct namespace_list *list)
         if (namespace->is_pattern)
             buffer_append_literal(&text, "pattern ");
         digest_text(&text, namespace->entry);
-        buffer_printf(&text, "%d%d %zu ", namespace->builtin, namespace->recovery, namespace->rules.count);
+        buffer_printf(&text, "%d%d%d %zu ", namespace->builtin, namespace->recovery, namespace->backend,
+                      namespace->rules.count);
         for (size_t r = 0; r < namespace->rules.count; r++) {
             const struct event_rule *rule = &namespace->rules.rules[r];
 
@@ -484,7 +501,7 @@ uint64_t namespaces_digest(const struct namespace_list *list)
 
                 digest_text(&text, bytes_make(path, json_path_text(&rule->paths[p], path)));
             }
-            buffer_printf(&text, "%d%d%d ", rule->deliver, rule->class, rule->meta);
+            buffer_printf(&text, "%d%d%d%d ", rule->deliver, rule->class, rule->meta, rule->ask);
         }
     }
     digest = hash_bytes_keyed(buffer_bytes(&text), DIGEST_KEY0, DIGEST_KEY1);

@@ -56,6 +56,7 @@ struct event_rule {
     enum rule_deliver deliver;
     enum rule_class class;
     bool meta; /* {"room":..,"seq":..,...} goes behind the arguments */
+    bool ask;  /* a backend judges it before it is published */
 };
 
 /* Zero-initialised is empty.  Rules stay where they are once the set is complete. */
@@ -75,6 +76,7 @@ struct event_rule_source {
     bool archive;
     bool is_volatile;
     bool meta;
+    bool ask;
 };
 
 /*
@@ -94,6 +96,8 @@ struct namespace_config {
     bool is_pattern; /* serves every namespace whose name the pattern matches, each on its own */
     bool builtin;    /* the broker itself handles join, leave, history and presence */
     bool recovery;   /* connection state recovery: pid and offsets */
+    bool
+        backend; /* its clients wait for a backend: the configuration says so, or gives one something to do */
     struct rule_set rules;
 };
 
@@ -105,7 +109,8 @@ struct namespace_list {
 
 /*
  * Reads namespaces or events from a configuration; with neither there is "/" with
- * the default rules, and a namespace without events has the default rules too.
+ * the default rules, and a namespace without events has the default rules too, but for one with
+ * builtin = false, whose events are all a backend's.
  * ERROR_CONFIG for everything that rules_add() refuses, unknown keys, wrong types, bad
  * or repeated names of namespaces, and rules that the broker itself would shadow; a line
  * of text is appended to error then.

@@ -11,8 +11,8 @@
 #include "router/json_bson.h"
 
 enum {
-    ATTACHMENT_OVERHEAD = 32, /* of an element, its key and the binary's header */
-    FIELDS_OVERHEAD = 1024,   /* of all types, keys, numbers and lengths of a document without args */
+    ELEMENT_OVERHEAD = 32,  /* of an element of an array: its key, and the head of its text or binary */
+    FIELDS_OVERHEAD = 1024, /* of all types, keys, numbers and lengths of a document without args */
 };
 
 static const char *const deliver_texts[] = {
@@ -71,7 +71,15 @@ static void append_raw(bson_t *out, struct bytes arguments)
     buffer_done(&text);
 }
 
-static int append_attachments(bson_t *out, struct bytes list)
+static void append_binary(bson_t *out, const char *key, struct bytes blob)
+{
+    bson_append_binary(out, key, -1, BSON_SUBTYPE_BINARY, (const uint8_t *)(blob.length ? blob.data : ""),
+                       (uint32_t)blob.length);
+}
+
+/* An array of what stands in a list; none for an empty one. */
+static int append_list(bson_t *out, const char *name, struct bytes list,
+                       void (*append)(bson_t *out, const char *key, struct bytes element))
 {
     struct wire_reader reader;
     int count = wire_list_open(&reader, list);
@@ -80,38 +88,43 @@ static int append_attachments(bson_t *out, struct bytes list)
 
     if (result || count == 0)
         return result;
-    bson_append_array_begin(out, "attachments", -1, &array);
+    bson_append_array_begin(out, name, -1, &array);
     for (int i = 0; i < count && !result; i++) {
-        struct bytes blob;
+        struct bytes element;
         const char *key;
         char digits[16];
 
-        result = wire_list_text(&reader, &blob);
+        result = wire_list_text(&reader, &element);
         if (result)
             break;
         bson_uint32_to_string((uint32_t)i, &key, digits, sizeof digits);
-        bson_append_binary(&array, key, -1, BSON_SUBTYPE_BINARY,
-                           (const uint8_t *)(blob.length ? blob.data : ""), (uint32_t)blob.length);
+        append(&array, key, element);
     }
     bson_append_array_end(out, &array);
     return result;
 }
 
+static uint64_t list_overhead(struct bytes list)
+{
+    struct wire_reader reader;
+    int count = wire_list_open(&reader, list);
+
+    return count > 0 ? (uint64_t)count * ELEMENT_OVERHEAD : 0;
+}
+
 /* An upper bound of the document's size without args; _id repeats the names. */
 static uint64_t plain_bound(const struct journal_message *message, struct bytes epoch)
 {
-    struct wire_reader reader;
-    int attachments = wire_list_open(&reader, message->attachments);
-
     return FIELDS_OVERHEAD + journal_message_bytes(message) + message->namespace.length +
-           message->room.length + 2 * epoch.length +
-           (attachments > 0 ? (uint64_t)attachments * ATTACHMENT_OVERHEAD : 0);
+           message->room.length + 2 * epoch.length + list_overhead(message->attachments) +
+           list_overhead(message->except);
 }
 
 int archive_document_write(const struct journal_message *message, struct bytes epoch, bool with_args,
                            bson_t *out)
 {
     uint64_t plain = plain_bound(message, epoch);
+    int result;
 
     if (plain > ARCHIVE_DOCUMENT_MAX)
         return ERROR_TOO_LARGE;
@@ -131,7 +144,10 @@ int archive_document_write(const struct journal_message *message, struct bytes e
     if (with_args)
         append_args(out, message->arguments, ARCHIVE_DOCUMENT_MAX - (size_t)plain);
     append_raw(out, message->arguments);
-    return message->attachments.length ? append_attachments(out, message->attachments) : 0;
+    result = message->except.length ? append_list(out, "except", message->except, append_text) : 0;
+    if (!result && message->attachments.length)
+        result = append_list(out, "attachments", message->attachments, append_binary);
+    return result;
 }
 
 /* -- reading ---------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
  *   meta         boolean: is delivered with the meta argument
  *   args         the arguments as BSON (json_bson.h); absent when BSON can't express them
  *   raw          the arguments as the exact JSON text, in brackets: what counts
+ *   except       array of texts, rooms and sids that it was not for; only when there are any
  *   attachments  array of binary, only when there are any
  *
  * A text that is not UTF-8 (none should come so far) becomes a binary of the same bytes, so that no server
@@ -43,7 +44,8 @@ enum { ARCHIVE_DOCUMENT_MAX = 16 << 20 };
 int archive_document_write(const struct journal_message *message, struct bytes epoch, bool with_args,
                            bson_t *out) MUST_CHECK;
 
-/* A document read back: class is MESSAGE_ARCHIVED, own_id false (the archive does not know it). */
+/* A document read back: class is MESSAGE_ARCHIVED, own_id false (the archive does not know it), except empty
+   (nothing is delivered from there). */
 struct archive_document {
     struct journal_message message;
     struct bytes epoch;

@@ -8,6 +8,7 @@
 
 #include "common/hash.h"
 #include "common/memory.h"
+#include "router/backed.h"
 #include "router/history.h"
 #include "router/rows.h"
 
@@ -101,6 +102,7 @@ void away_displace(struct router *router, struct session *session)
 {
     if (!session->link)
         return;
+    backed_lost(router, session, "transport close");
     history_settle_joins(router, session);
     session_detach(&router->sessions, &session->link->sessions, session, loop_now(router->loop));
 }
@@ -134,6 +136,7 @@ void away_begin(struct router *router, struct session *session)
 
 void away_discard(struct router *router, struct session *session)
 {
+    backed_lost(router, session, "transport close");
     if (!router->closing)
         rows_remove(router, session);
     session_remove(&router->sessions, session->link ? &session->link->sessions : NULL, session);
@@ -176,6 +179,8 @@ void away_restore(void *argument, const struct journal_session *row)
         router->restored++;
         added(router);
     } else {
+        /* It may leave late, for want of space, and must not take the rows of a new session along. */
+        sessions_note_serial(&router->sessions, row->id);
         rows_remove_later(router, row->id);
     }
     if (namespace)

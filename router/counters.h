@@ -14,6 +14,9 @@
     X(archived, "hubbub_messages_total{class=archived}", "archived messages that were committed")            \
     X(logged, "hubbub_messages_total{class=logged}", "logged messages that were committed")                  \
     X(volatiles, "hubbub_messages_total{class=volatile}", "volatile events")                                 \
+    X(unlogged, "hubbub_messages_total{class=unlogged}",                                                     \
+      "logged events of programs to namespaces without recovery, which need not be written")                 \
+    X(sends, "hubbub_sends_total", "events that backends and HTTP publishers sent")                          \
     X(repeated, "hubbub_repeated_total", "publishes that got the outcome of an earlier one with their id")   \
     X(copies, "hubbub_copies_total", "messages handed to gateways, one for each that has a member")          \
     X(connects, "hubbub_connects_total", "sockets that connected to a namespace")                            \
@@ -50,7 +53,7 @@
     X(pages_unarchived, "hubbub_history_archive_failed_total",                                               \
       "pages for which MongoDB did not answer, or too many waited")                                          \
     X(pages_shown, "hubbub_history_shown_total", "pages of history shown on the stats socket")               \
-    X(dropped_behind, "hubbub_dropped_total{reason=gateway_behind}", "volatile events for a gateway behind") \
+    X(dropped_behind, "hubbub_dropped_total{reason=gateway_behind}", "unwritten events for a gateway behind") \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}", "hubbub:error events over their rate")  \
     X(passes, "hubbub_passes_total{result=passed}", "records that a gateway had for another one")            \
     X(passes_again, "hubbub_passes_total{result=again}", "questions for a gateway out of reach")             \
@@ -59,6 +62,21 @@
     X(takes, "hubbub_takes_total{result=taken}", "sessions that moved to another gateway")                   \
     X(takes_refused, "hubbub_takes_total{result=refused}", "sessions that were to move and could not")       \
     X(sockets_moved, "hubbub_sockets_moved_total", "sockets of the sessions that moved")                     \
+    X(tasks, "hubbub_backend_tasks_total", "connects and events that backends were to answer")               \
+    X(tasks_again, "hubbub_backend_tasks_again_total", "of them, sent a second time and more")               \
+    X(tasks_expired, "hubbub_backend_tasks_expired_total", "of them, refused as no backend came in time")    \
+    X(connects_rejected, "hubbub_connects_rejected_total", "sockets that a backend refused")                 \
+    X(connects_unbacked, "hubbub_connects_unbacked_total", "sockets for which there was no backend")         \
+    X(handed_over, "hubbub_backend_handed_over_total", "sockets whose backend went, and that another got")   \
+    X(backends, "hubbub_router_backends_total", "links of backends that began")                              \
+    X(backends_dead, "hubbub_router_backends_dead_total", "backends given up after their silence")           \
+    X(cut_nonsense, "hubbub_router_backends_cut_total{reason=nonsense}",                                     \
+      "backends cut off for a record that was none, or out of place")                                        \
+    X(cut_namespace, "hubbub_router_backends_cut_total{reason=namespace}",                                   \
+      "for a namespace that they do not serve")                                                              \
+    X(cut_twice, "hubbub_router_backends_cut_total{reason=twice}", "for a second answer to a task")          \
+    X(cut_json, "hubbub_router_backends_cut_total{reason=json}", "for a text that is no JSON")               \
+    X(cut_slow, "hubbub_router_backends_cut_total{reason=slow}", "for reading too slowly")                   \
     X(batches_in, "hubbub_router_batches_in_total", "batches that came from gateways")                       \
     X(batches_out, "hubbub_router_batches_out_total", "batches sent to gateways")                            \
     X(bytes_in, "hubbub_router_bytes_in_total", "bytes of batches that came")                                \

@@ -6,7 +6,9 @@
 #include "router/dispatch.h"
 
 #include "router/ask.h"
+#include "router/emit.h"
 #include "router/history.h"
+#include "router/look.h"
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
@@ -39,11 +41,13 @@ HANDLER(leave, (membership_leave(router, link, &record), 0))
 HANDLER(history, (history_request(router, link, &record), 0))
 HANDLER(presence, (membership_presence(router, link, &record), 0))
 HANDLER(event, (publish_event(router, link, &record), 0))
+HANDLER(look, (look_request(router, link, &record), 0))
+HANDLER(publish, (emit_publish(router, link, &record), 0))
 HANDLER(told, ask_told(router, link, &record))
 HANDLER(pass, pass_on(router, link, &record))
 HANDLER(take, take_sockets(router, link, &record))
 HANDLER(statistics, stats_take(router->stats, link, &record))
-HANDLER(bye, (link_remove(&router->links, link), 0))
+HANDLER(bye, (link->leaving = true, link_remove(&router->links, link), 0))
 
 static const struct {
     unsigned type;
@@ -57,6 +61,8 @@ static const struct {
     {WIRE_TYPE_LEAVE, ONCE_LIVE, on_leave},
     {WIRE_TYPE_HISTORY, ONCE_LIVE, on_history},
     {WIRE_TYPE_PRESENCE, ONCE_LIVE, on_presence},
+    {WIRE_TYPE_PUBLISH, ONCE_LIVE, on_publish},
+    {WIRE_TYPE_LOOK, ONCE_LIVE, on_look},
     {WIRE_TYPE_TOLD, ONCE_LIVE, on_told},
     {WIRE_TYPE_PASS, ONCE_LIVE, on_pass},
     {WIRE_TYPE_TAKE, ONCE_LIVE, on_take},

@@ -98,18 +98,20 @@ static void list_move(struct entry_list *to, struct entry_list *from)
     list_init(from);
 }
 
-/* Moves the front of the queue, within the limits of a batch. */
+/* Moves the front of the queue, within the limits of a batch, which gives way for the rest of a group. */
 static void take_batch(struct entry_list *queue, struct entry_list *batch)
 {
     uint64_t bytes = 0;
+    bool more = false;
 
     list_init(batch);
-    while (queue->first && batch->count < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX) {
+    while (queue->first && (more || (batch->count < BATCH_ENTRIES_MAX && bytes < BATCH_BYTES_MAX))) {
         struct journal_entry *entry = queue->first;
 
         queue->first = entry->next;
         queue->count--;
         bytes += journal_message_bytes(&entry->message);
+        more = entry->more;
         list_add(batch, entry);
     }
     if (!queue->first)

@@ -27,6 +27,10 @@
 enum {
     JOURNAL_EPOCH_LENGTH = 8, /* characters of A-Z a-z 0-9 - _ */
     JOURNAL_DEDUP_HOURS = 24,
+    JOURNAL_BRIEF = '~',           /* the first byte of a brief scope, see journal_entry */
+    JOURNAL_BRIEF_MAX = 256 << 10, /* ids of such scopes that are known, the newest; at the start among as
+                                      many of the newest messages */
+    JOURNAL_GROUP_MAX = 4096,      /* entries */
 };
 
 enum journal_kind {
@@ -57,6 +61,7 @@ struct journal_message {
     struct bytes event;
     struct bytes arguments;   /* JSON text as it came in: the arguments joined by commas; may be empty */
     struct bytes attachments; /* a msgpack array of bin, or empty */
+    struct bytes except;      /* a msgpack array of str, rooms and sids that do not get it; or empty */
     struct bytes sender_sid, sender_name;
     enum deliver_mode deliver;
     enum message_class class;
@@ -73,23 +78,25 @@ struct journal_session_room {
 
 #define JOURNAL_HERE UINT64_MAX
 
-/* A session that its client may come back to.  from is empty for an anonymous one. */
+/* A session that its client may come back to.  from is empty for an anonymous one, data (JSON text) when
+   there is none. */
 struct journal_session {
     uint64_t id;
-    struct bytes sid, secret, namespace, from;
+    struct bytes sid, secret, namespace, from, data;
     uint64_t generation;
     uint64_t connected_pos; /* as joined_pos */
     const struct journal_session_room *rooms;
     size_t room_count;
 };
 
-/* NEW and SAVE write the session and all its rooms; the others want the session's id and, but for REMOVE and
-   GENERATION, one room. */
+/* NEW and SAVE write the session and all its rooms; the others want the session's id and what they are named
+   after, ROOM changes one room. */
 struct journal_change {
     enum journal_change_kind {
         JOURNAL_SESSION_NEW,        /* of an id that never had rows in this file */
         JOURNAL_SESSION_SAVE,       /* instead of what is there */
         JOURNAL_SESSION_GENERATION, /* is that from now on */
+        JOURNAL_SESSION_DATA,       /* is that from now on */
         JOURNAL_SESSION_REMOVE,     /* with its rooms */
         JOURNAL_ROOM_JOIN,          /* keeps the position of one that is there, and takes over watch */
         JOURNAL_ROOM_MOVE,          /* takes over position and watch of one that is there */
@@ -106,6 +113,10 @@ struct journal_change {
 struct journal_entry {
     struct journal_entry *next; /* the journal's */
     enum journal_kind kind;
+    /* The next entry, submitted before the next flush, belongs to the same group (at most JOURNAL_GROUP_MAX
+       of kind WRITE): they are committed together or not at all, and come back in one journal_collect().  If
+       the first of them is not written because its id counts already, neither are the others. */
+    bool more;
 
     /* For WRITE: all but pos, seq, at.  For others: namespace and room, or room.length 0 for none. */
     struct journal_message message;
@@ -113,13 +124,16 @@ struct journal_entry {
 
     /* WRITE: message.publish_id is the client's own and counts once within this scope for
        JOURNAL_DEDUP_HOURS; length 0 when the id is not the client's.  Scopes of a sender's name and
-       of a room are kept apart by the caller.
+       of a room are kept apart by the caller.  Ids of a scope that begins with JOURNAL_BRIEF are forgotten
+       when enough others were used, and cost the file nothing: for ids that are not used again unless an
+       answer was lost.
        PASS: what was published with that id is asked for; length 0 when nothing is. */
     struct bytes dedup_scope;
 
     /*
      * Comes back.  For WRITE 0: committed, message.{pos,seq,at} are its own.
-     *   ERROR_EXISTS: the same id was committed before; pos, seq and at are of that first one.
+     *   ERROR_EXISTS: the same id was committed before; pos, seq and at are of that first one, and 0 when
+     * only the first of its group was.
      *   ERROR_NO_SPACE: the disk is full; nothing of it was kept, and it took no number.
      * For PASS 0; message.pos is the last position given out before it, message.seq the last
      * number of its room (0 for a room without messages).  Or ERROR_EXISTS, as above, to what asks for an id.
@@ -272,9 +286,9 @@ pthread_mutex_t *journal_snapshot(struct journal *journal);
  * namespace, in pos order: each with from < pos <= last, where from is that of the room, or namespace_from
  * for a message to the whole namespace (DELIVER_NAMESPACE, whichever room it names).  All or nothing: more
  * than `limit` of them, or more than max_bytes of texts, give `complete` false and no message;
- * ERROR_NOT_FOUND when one may have been removed.  DELIVER_OTHERS and archived DELIVER_SELF messages of a
- * room are among them whoever sent them; a logged DELIVER_SELF message is found under its sender's sid
- * instead of its room: name that as one of the rooms.
+ * ERROR_NOT_FOUND when one may have been removed.  DELIVER_OTHERS messages of a room are among them whoever
+ * sent them; a DELIVER_SELF message is found under its sender's sid instead of its room: name that as one of
+ * the rooms.
  */
 struct journal_read {
     struct journal_read *next; /* the journal's */

@@ -4,7 +4,8 @@
  * secret keys, and nothing compares the text: two ids that collide cannot be found, let alone by chance.
  *
  * Rows lie by the day of their message (the bucket), so that expired ones go in runs of neighbours, and a
- * look-up asks the last two days.
+ * look-up asks the last two days.  Brief ids have no rows: the messages themselves bring them back at a
+ * start.
  */
 #include "router/journal_dedup.h"
 
@@ -68,6 +69,9 @@ void journal_dedup_done(struct journal_dedup *dedup)
     for (size_t i = 0; i < dedup->count; i++)
         free(dedup->ids[i]);
     free(dedup->ids);
+    while (dedup->brief_count)
+        free(dedup->brief[(dedup->brief_first + --dedup->brief_count) % JOURNAL_BRIEF_MAX]);
+    free(dedup->brief);
     table_done(&dedup->table);
     buffer_done(&dedup->text);
     sqlite3_finalize(dedup->find);
@@ -97,6 +101,11 @@ static void make_key(struct journal_dedup *dedup, struct bytes namespace, struct
         halves[i] = hash_bytes_keyed(buffer_bytes(&dedup->text), dedup->hash_keys[2 * i],
                                      dedup->hash_keys[2 * i + 1]);
     memcpy(key, halves, sizeof halves);
+}
+
+static bool is_brief(struct bytes scope)
+{
+    return scope.length && scope.data[0] == JOURNAL_BRIEF;
 }
 
 static bool counts(const struct journal_first *first, uint64_t now)
@@ -144,7 +153,7 @@ int journal_dedup_find(struct journal_dedup *dedup, struct bytes namespace, stru
         *first = known->first;
         return ERROR_EXISTS;
     }
-    if (!dedup->stored)
+    if (!dedup->stored || is_brief(scope))
         return 0;
     /* Tomorrow as well: the clock may have been set back. */
     for (uint64_t bucket = today + 1; bucket + 1 >= today && bucket >= dedup->oldest && !result; bucket--) {
@@ -156,13 +165,43 @@ int journal_dedup_find(struct journal_dedup *dedup, struct bytes namespace, stru
     return result;
 }
 
-void journal_dedup_add(struct journal_dedup *dedup, const char key[JOURNAL_DEDUP_KEY_LENGTH],
-                       const struct journal_first *first)
+static void forget(struct journal_dedup *dedup, struct journal_dedup_id *id)
+{
+    table_remove(&dedup->table, id);
+    free(id);
+}
+
+static struct journal_dedup_id **brief_at(struct journal_dedup *dedup, size_t index)
+{
+    return &dedup->brief[(dedup->brief_first + index) % JOURNAL_BRIEF_MAX];
+}
+
+static void add_brief(struct journal_dedup *dedup, struct journal_dedup_id *id)
+{
+    if (!dedup->brief)
+        dedup->brief = memory_new(JOURNAL_BRIEF_MAX * sizeof *dedup->brief);
+    if (dedup->brief_count == JOURNAL_BRIEF_MAX) {
+        forget(dedup, *brief_at(dedup, 0));
+        dedup->brief_first = (dedup->brief_first + 1) % JOURNAL_BRIEF_MAX;
+        dedup->brief_count--;
+    }
+    *brief_at(dedup, dedup->brief_count++) = id;
+    if (dedup->brief_added < JOURNAL_BRIEF_MAX)
+        dedup->brief_added++;
+}
+
+void journal_dedup_add(struct journal_dedup *dedup, struct bytes scope,
+                       const char key[JOURNAL_DEDUP_KEY_LENGTH], const struct journal_first *first)
 {
     struct journal_dedup_id *id = memory_new(sizeof *id);
 
     memcpy(id->key, key, sizeof id->key);
     id->first = *first;
+    if (is_brief(scope)) {
+        add_brief(dedup, id);
+        table_insert(&dedup->table, id);
+        return;
+    }
     if (dedup->count == dedup->capacity) {
         dedup->capacity = dedup->capacity ? dedup->capacity * 2 : 64;
         dedup->ids = memory_resize(dedup->ids, dedup->capacity * sizeof *dedup->ids);
@@ -174,21 +213,54 @@ void journal_dedup_add(struct journal_dedup *dedup, const char key[JOURNAL_DEDUP
 void journal_dedup_keep(struct journal_dedup *dedup)
 {
     dedup->kept = dedup->count;
+    dedup->brief_added = 0;
 }
 
 static void forget_down_to(struct journal_dedup *dedup, size_t count)
 {
-    while (dedup->count > count) {
-        struct journal_dedup_id *id = dedup->ids[--dedup->count];
-
-        table_remove(&dedup->table, id);
-        free(id);
-    }
+    while (dedup->count > count)
+        forget(dedup, dedup->ids[--dedup->count]);
 }
 
 void journal_dedup_undo(struct journal_dedup *dedup)
 {
     forget_down_to(dedup, dedup->kept);
+    for (; dedup->brief_added; dedup->brief_added--)
+        forget(dedup, *brief_at(dedup, --dedup->brief_count));
+}
+
+int journal_dedup_load(struct journal_dedup *dedup, sqlite3 *db, uint64_t pos)
+{
+    sqlite3_stmt *rows = NULL;
+    uint64_t from = pos > JOURNAL_BRIEF_MAX ? pos - JOURNAL_BRIEF_MAX : 0;
+    int rc = SQLITE_DONE;
+    int result =
+        journal_prepare(db,
+                        "SELECT pos, namespace, seq, at, publish_id, dedup_scope FROM message "
+                        "WHERE pos > ?1 AND pos <= ?2 AND dedup_scope >= '~' AND dedup_scope < '\x7f' "
+                        "ORDER BY pos",
+                        &rows);
+
+    if (!result) {
+        sqlite3_bind_int64(rows, 1, (sqlite3_int64)from);
+        sqlite3_bind_int64(rows, 2, (sqlite3_int64)pos);
+        while ((rc = sqlite3_step(rows)) == SQLITE_ROW) {
+            struct journal_first first = {(uint64_t)sqlite3_column_int64(rows, 0),
+                                          (uint64_t)sqlite3_column_int64(rows, 2),
+                                          (uint64_t)sqlite3_column_int64(rows, 3)};
+            struct bytes scope = journal_column(rows, 5);
+            char key[JOURNAL_DEDUP_KEY_LENGTH];
+
+            make_key(dedup, journal_column(rows, 1), scope, journal_column(rows, 4), key);
+            if (!table_find(&dedup->table, bytes_make(key, sizeof key)))
+                journal_dedup_add(dedup, scope, key, &first);
+        }
+    }
+    if (!result && rc != SQLITE_DONE)
+        result = journal_error(db);
+    sqlite3_finalize(rows);
+    journal_dedup_keep(dedup);
+    return result;
 }
 
 static int by_key(const void *a, const void *b)

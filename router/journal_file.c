@@ -137,6 +137,7 @@ void journal_row(sqlite3_stmt *statement, struct journal_message *out)
         .attachments = journal_column(statement, 12),
         .arguments = journal_column(statement, 13),
         .own_id = sqlite3_column_int(statement, 14) != 0,
+        .except = journal_column(statement, 15),
     };
 }
 
@@ -144,7 +145,7 @@ uint64_t journal_message_bytes(const struct journal_message *message)
 {
     return message->namespace.length + message->room.length + message->publish_id.length +
            message->event.length + message->arguments.length + message->attachments.length +
-           message->sender_sid.length + message->sender_name.length;
+           message->except.length + message->sender_sid.length + message->sender_name.length;
 }
 
 int journal_file_execute(struct journal_file *file, const char *sql, const char *what, char *message,

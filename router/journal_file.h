@@ -12,7 +12,7 @@
 /* What every reader of whole rows selects, in the order that journal_row() expects. */
 #define JOURNAL_COLUMNS                                                                                      \
     "pos, namespace, room, seq, class, deliver, meta, at, publish_id, event, sender_sid, sender_name, "      \
-    "attachments, arguments, dedup_scope IS NOT NULL"
+    "attachments, arguments, dedup_scope IS NOT NULL, exceptions"
 
 struct journal_file {
     char *path;

@@ -181,7 +181,7 @@ static int count_row(struct journal_index *index, sqlite3_stmt *row, uint64_t po
         result = journal_dedup_find(&store->dedup, counted.namespace, scope, journal_column(row, COLUMN_ID),
                                     counted.at, key, &earlier);
         if (result == 0)
-            journal_dedup_add(&store->dedup, key, &first);
+            journal_dedup_add(&store->dedup, scope, key, &first);
         else if (result != ERROR_EXISTS)
             return journal_error_describe(store->file->db, store->file->path, "its ids cannot be read",
                                           message, message_size);
@@ -260,6 +260,8 @@ int journal_index_init(struct journal_index *index, struct journal_store *store,
         result = journal_prepare(db, "INSERT INTO segment VALUES (?1, ?2, ?3, ?4)", &index->write_segment);
     if (!result)
         result = journal_prepare(db, "INSERT OR REPLACE INTO meta VALUES (?1, ?2)", &index->write_number);
+    if (!result)
+        result = journal_dedup_load(&store->dedup, db, store->file->indexed);
     if (result)
         return journal_error_describe(db, store->file->path, "cannot be read", message, message_size);
     return catch_up(index, message, message_size);

@@ -286,6 +286,7 @@ void journal_lookup_add(struct journal_lookup *lookup, struct journal_read *read
     message->event = keep(read, row->event);
     message->arguments = keep(read, row->arguments);
     message->attachments = keep(read, row->attachments);
+    message->except = keep(read, row->except);
     message->sender_sid = keep(read, row->sender_sid);
     message->sender_name = keep(read, row->sender_name);
 }

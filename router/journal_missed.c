@@ -1,8 +1,8 @@
 /*
  * What a client missed while it was away; see journal.h, JOURNAL_READ_MISSED.  It owns no state;
- * journal_lookup.c calls it inside its transaction.  Its one surprising rule: a message to the whole
- * namespace that is archived stands in two series, its room's and the namespace's; only the latter counts,
- * because namespace_from is its bound.
+ * journal_lookup.c calls it inside its transaction.  Its one surprising rule: an archived message to the
+ * whole namespace, or to its sender alone, stands in two series, its room's and the namespace's or the
+ * sender's; only the latter counts, because their bounds are others than the room's.
  *
  * Each room's two series are walked from their newest end back to `from`, so what it costs is what is found,
  * and a row for each room; then the rows beyond the index, all of them.  It stops as soon as more than the
@@ -185,6 +185,20 @@ static int gather(struct search *search)
     return result ? result : take_beyond(search);
 }
 
+/* Whether it was looked for where it was found. */
+static bool counts(const struct search *search, const struct journal_pair *pair,
+                   const struct journal_message *row)
+{
+    const struct journal_missed_room *wanted;
+
+    if (row->deliver == DELIVER_NAMESPACE)
+        return pair->seq == FROM_NAMESPACE;
+    if (row->deliver != DELIVER_SELF)
+        return true;
+    wanted = find_wanted(search, row->sender_sid);
+    return wanted && row->pos > wanted->from;
+}
+
 /* By position; of two that are the same, the namespace's first. */
 static int by_position(const void *a, const void *b)
 {
@@ -214,7 +228,7 @@ static int fetch(const struct search *search)
         if (!result) {
             lookup->looked_at++;
             journal_row(lookup->message, &row);
-            if (row.deliver != DELIVER_NAMESPACE || pair->seq == FROM_NAMESPACE) {
+            if (counts(search, pair, &row)) {
                 bytes += journal_message_bytes(&row);
                 if (read->count == read->limit || bytes > read->max_bytes)
                     read->complete = false;
@@ -239,14 +253,13 @@ int journal_lookup_missed(struct journal_lookup *lookup, struct journal_read *re
         search.by_name[i] = &read->rooms[i];
     qsort(search.by_name, read->room_count, sizeof *search.by_name, by_name);
     result = gather(&search);
-    free(search.by_name);
-    if (result)
-        return result;
-    read->complete = !too_many(&search);
-    if (read->complete && lookup->pairs.count) {
+    if (!result)
+        read->complete = !too_many(&search);
+    if (!result && read->complete && lookup->pairs.count) {
         qsort(lookup->pairs.items, lookup->pairs.count, sizeof *lookup->pairs.items, by_position);
         result = fetch(&search);
     }
+    free(search.by_name);
     if (!read->complete)
         journal_read_free(read);
     return result;

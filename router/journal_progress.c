@@ -40,7 +40,8 @@ int journal_progress_init(struct journal_progress *progress, struct journal_file
 {
     static const char bury[] =
         "INSERT OR IGNORE INTO dead_letter SELECT pos, namespace, room, seq, deliver, meta, at, publish_id, "
-        "event, sender_sid, sender_name, attachments, arguments, ?2, ?3, ?4 FROM message WHERE pos = ?1";
+        "event, sender_sid, sender_name, attachments, arguments, ?2, ?3, ?4, exceptions FROM message "
+        "WHERE pos = ?1";
     int result;
 
     *progress = (struct journal_progress){0};

@@ -176,10 +176,12 @@ bool journal_rooms_logged(const struct journal_message *message, struct bytes *n
 {
     if (message->deliver == DELIVER_NAMESPACE)
         *name = (struct bytes){0};
+    else if (message->deliver == DELIVER_SELF)
+        *name = message->sender_sid;
     else if (message->class == MESSAGE_ARCHIVED)
         return false;
     else
-        *name = message->deliver == DELIVER_SELF ? message->sender_sid : message->room;
+        *name = message->room;
     return true;
 }
 

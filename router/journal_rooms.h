@@ -68,8 +68,8 @@ struct bytes journal_room_name(const struct journal_room *room);
 
 /*
  * The room in whose logged series a message stands; false when in none.  A message to the whole namespace,
- * archived or not, stands in that of the room "", a logged one to its sender alone in that of the sender's
- * sid, any other logged one in its room's.
+ * archived or not, stands in that of the room "", one to its sender alone in that of the sender's sid, any
+ * other logged one in its room's.
  */
 bool journal_rooms_logged(const struct journal_message *message, struct bytes *name);
 

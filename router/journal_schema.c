@@ -4,7 +4,8 @@
  * TABLE, and the start compares it; so the change that makes a table of version N must leave exactly the text
  * that stands here for N.  A test upgrades a file of each version.
  *
- * message   the log itself, in pos order; only sessions are written with it.
+ * message   the log itself, in pos order; only sessions are written with it.  exceptions is journal.h's
+ * except, NULL for none (the shorter word is one of SQL's).
  * room      a room's counters and, in recent, the run (journal_run.h) of its newest archived messages.  What
  * was removed of them goes up to removed_seq and removed_pos; pairs at or below those mean nothing any more.
  *           logged is the run of the newest messages of its second series, logged_removed the position up to
@@ -24,8 +25,8 @@
  * is not there is 0.
  *
  * The second series of a room holds what no seq leads to: its logged messages.  That of the room "" holds
- * what goes to the whole namespace, archived or not.  It is there for recovery and is cut when its time is
- * over.
+ * what goes to the whole namespace, that of a sid what goes to its socket alone, archived or not.  It is
+ * there for recovery and is cut when its time is over.
  *
  * The space of what was removed goes to SQLite's list of free pages, and new messages take it from there; the
  * file never shrinks.  auto_vacuum would give it back, but keeps a map of all pages and moves some of them in
@@ -39,7 +40,7 @@
 
 enum {
     APPLICATION_ID = 0x48756262, /* "Hubb" */
-    SCHEMA_VERSION = 2,
+    SCHEMA_VERSION = 3,
     VERSION_SPAN_END = SCHEMA_VERSION + 1,
 };
 
@@ -54,7 +55,13 @@ static const struct table {
      "CREATE TABLE message(pos INTEGER PRIMARY KEY, namespace TEXT, room TEXT, seq INTEGER,"
      " class INTEGER, deliver INTEGER, meta INTEGER, at INTEGER, publish_id TEXT, event TEXT,"
      " sender_sid TEXT, sender_name TEXT, dedup_scope TEXT, attachments BLOB, arguments TEXT)",
-     1, VERSION_SPAN_END, NULL},
+     1, 3, NULL},
+    {"message",
+     "CREATE TABLE message(pos INTEGER PRIMARY KEY, namespace TEXT, room TEXT, seq INTEGER,"
+     " class INTEGER, deliver INTEGER, meta INTEGER, at INTEGER, publish_id TEXT, event TEXT,"
+     " sender_sid TEXT, sender_name TEXT, dedup_scope TEXT, attachments BLOB, arguments TEXT, exceptions "
+     "BLOB)",
+     3, VERSION_SPAN_END, "ALTER TABLE message ADD COLUMN exceptions BLOB"},
     {"room",
      "CREATE TABLE room(room_id INTEGER PRIMARY KEY, namespace TEXT, name TEXT, last_seq INTEGER,"
      " last_at INTEGER, recent BLOB, UNIQUE(namespace, name))",
@@ -80,11 +87,21 @@ static const struct table {
      "CREATE TABLE dead_letter(pos INTEGER PRIMARY KEY, namespace TEXT, room TEXT, seq INTEGER,"
      " deliver INTEGER, meta INTEGER, at INTEGER, publish_id TEXT, event TEXT, sender_sid TEXT,"
      " sender_name TEXT, attachments BLOB, arguments TEXT, refused_at INTEGER, code INTEGER, error TEXT)",
-     2, VERSION_SPAN_END, NULL},
+     2, 3, NULL},
+    {"dead_letter",
+     "CREATE TABLE dead_letter(pos INTEGER PRIMARY KEY, namespace TEXT, room TEXT, seq INTEGER,"
+     " deliver INTEGER, meta INTEGER, at INTEGER, publish_id TEXT, event TEXT, sender_sid TEXT,"
+     " sender_name TEXT, attachments BLOB, arguments TEXT, refused_at INTEGER, code INTEGER, error TEXT,"
+     " exceptions BLOB)",
+     3, VERSION_SPAN_END, "ALTER TABLE dead_letter ADD COLUMN exceptions BLOB"},
     {"session",
      "CREATE TABLE session(id INTEGER PRIMARY KEY, sid TEXT, secret TEXT, namespace TEXT, sender TEXT,"
      " generation INTEGER, connected_pos INTEGER)",
-     2, VERSION_SPAN_END, NULL},
+     2, 3, NULL},
+    {"session",
+     "CREATE TABLE session(id INTEGER PRIMARY KEY, sid TEXT, secret TEXT, namespace TEXT, sender TEXT,"
+     " generation INTEGER, connected_pos INTEGER, data TEXT)",
+     3, VERSION_SPAN_END, "ALTER TABLE session ADD COLUMN data TEXT"},
     {"session_room",
      "CREATE TABLE session_room(session INTEGER, room TEXT, joined_pos INTEGER, watch INTEGER,"
      " PRIMARY KEY(session, room)) WITHOUT ROWID",
@@ -98,6 +115,7 @@ enum { TABLES = sizeof tables / sizeof *tables };
 static const char *const changes[VERSION_SPAN_END] = {
     [2] = "INSERT INTO meta SELECT 'logged_from', value FROM meta WHERE key = 'indexed';"
           "INSERT INTO meta SELECT 'numbered', ifnull(sum(last_seq), 0) FROM room",
+    [3] = "", /* they begin without exceptions and data */
 };
 
 static bool of_version(const struct table *table, unsigned version)

@@ -16,8 +16,9 @@ int journal_sessions_init(struct journal_sessions *sessions, sqlite3 *db)
         sqlite3_stmt **statement;
         const char *sql;
     } statements[] = {
-        {&sessions->save, "INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
+        {&sessions->save, "INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
         {&sessions->generation, "UPDATE session SET generation = ?2 WHERE id = ?1"},
+        {&sessions->data, "UPDATE session SET data = ?2 WHERE id = ?1"},
         {&sessions->remove, "DELETE FROM session WHERE id = ?1"},
         {&sessions->remove_rooms, "DELETE FROM session_room WHERE session = ?1"},
         {&sessions->join, "INSERT INTO session_room VALUES (?1, ?2, ?3, ?4) "
@@ -38,6 +39,7 @@ void journal_sessions_done(struct journal_sessions *sessions)
 {
     sqlite3_finalize(sessions->save);
     sqlite3_finalize(sessions->generation);
+    sqlite3_finalize(sessions->data);
     sqlite3_finalize(sessions->remove);
     sqlite3_finalize(sessions->remove_rooms);
     sqlite3_finalize(sessions->join);
@@ -49,6 +51,14 @@ void journal_sessions_done(struct journal_sessions *sessions)
 static sqlite3_int64 position(uint64_t stated, uint64_t here)
 {
     return (sqlite3_int64)(stated == JOURNAL_HERE ? here : stated);
+}
+
+static void bind_data(sqlite3_stmt *statement, int column, struct bytes data)
+{
+    if (data.length)
+        journal_bind_text(statement, column, data);
+    else
+        sqlite3_bind_null(statement, column);
 }
 
 static int step_with_id(sqlite3_stmt *statement, uint64_t id)
@@ -78,6 +88,7 @@ static int save(struct journal_sessions *sessions, const struct journal_session 
     journal_bind_text(statement, 5, session->from);
     sqlite3_bind_int64(statement, 6, (sqlite3_int64)session->generation);
     sqlite3_bind_int64(statement, 7, position(session->connected_pos, pos));
+    bind_data(statement, 8, session->data);
     result = step_with_id(statement, session->id);
     if (!result && !is_new)
         result = step_with_id(sessions->remove_rooms, session->id);
@@ -99,6 +110,9 @@ int journal_sessions_apply(struct journal_sessions *sessions, const struct journ
     case JOURNAL_SESSION_GENERATION:
         sqlite3_bind_int64(sessions->generation, 2, (sqlite3_int64)session->generation);
         return step_with_id(sessions->generation, session->id);
+    case JOURNAL_SESSION_DATA:
+        bind_data(sessions->data, 2, session->data);
+        return step_with_id(sessions->data, session->id);
     case JOURNAL_SESSION_REMOVE:
         result = step_with_id(sessions->remove_rooms, session->id);
         return result ? result : step_with_id(sessions->remove, session->id);
@@ -181,7 +195,8 @@ int journal_sessions_load(sqlite3 *db, void (*loaded)(void *argument, const stru
     if (!result)
         result = journal_prepare(
             db,
-            "SELECT id, sid, secret, namespace, sender, generation, connected_pos FROM session ORDER BY id",
+            "SELECT id, sid, secret, namespace, sender, generation, connected_pos, data FROM session "
+            "ORDER BY id",
             &sessions);
     if (!result)
         result = journal_prepare(
@@ -195,6 +210,7 @@ int journal_sessions_load(sqlite3 *db, void (*loaded)(void *argument, const stru
             .from = journal_column(sessions, 4),
             .generation = (uint64_t)sqlite3_column_int64(sessions, 5),
             .connected_pos = (uint64_t)sqlite3_column_int64(sessions, 6),
+            .data = journal_column(sessions, 7),
         };
 
         result = load_rooms(rows, session.id, &list);

@@ -10,7 +10,7 @@
 #include "router/journal_file.h"
 
 struct journal_sessions {
-    sqlite3_stmt *save, *generation, *remove, *remove_rooms, *join, *move, *leave;
+    sqlite3_stmt *save, *generation, *data, *remove, *remove_rooms, *join, *move, *leave;
 };
 
 /* 0 or journal_error(); journal_sessions_done() in any case. */

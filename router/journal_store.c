@@ -17,7 +17,7 @@ int journal_store_init(struct journal_store *store, struct journal_file *file, c
 {
     static const char insert[] = "INSERT INTO message(pos, namespace, room, seq, class, deliver, meta, at, "
                                  "publish_id, event, sender_sid, sender_name, dedup_scope, attachments, "
-                                 "arguments) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+                                 "arguments, exceptions) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     int result;
 
     *store = (struct journal_store){.file = file, .head = file->head, .numbered = file->numbered};
@@ -157,6 +157,7 @@ static int insert(struct journal_store *store, const struct journal_entry *entry
     bind_optional(statement, 13, entry->dedup_scope, journal_bind_text);
     bind_optional(statement, 14, message->attachments, journal_bind_blob);
     journal_bind_text(statement, 15, message->arguments);
+    bind_optional(statement, 16, message->except, journal_bind_blob);
     if (journal_step(statement))
         return journal_store_failed(store, "a message could not be written");
     return 0;
@@ -226,8 +227,10 @@ static int change(struct journal_store *store, struct journal_entry *entry, uint
     return pass(store, entry, pos, now);
 }
 
-/* Numbers and inserts one message.  ERROR_EXISTS is a result of the entry, not of the call. */
-static int write(struct journal_store *store, struct journal_entry *entry, uint64_t pos, uint64_t now)
+/* Numbers and inserts one message; repeated: the first of its group was not.  ERROR_EXISTS is a result of the
+ * entry, not of the call. */
+static int write(struct journal_store *store, struct journal_entry *entry, bool repeated, uint64_t pos,
+                 uint64_t now)
 {
     struct journal_message *message = &entry->message;
     bool counts_once = entry->dedup_scope.length > 0;
@@ -241,6 +244,11 @@ static int write(struct journal_store *store, struct journal_entry *entry, uint6
         result = find_first(store, entry, now, key);
         if (result || entry->result)
             return result;
+    }
+    if (repeated) {
+        entry->result = ERROR_EXISTS;
+        message->pos = message->seq = message->at = 0;
+        return 0;
     }
     result = find_room(store, message, &room);
     if (result)
@@ -257,7 +265,7 @@ static int write(struct journal_store *store, struct journal_entry *entry, uint6
         return result;
     }
     if (counts_once)
-        journal_dedup_add(&store->dedup, key,
+        journal_dedup_add(&store->dedup, entry->dedup_scope, key,
                           &(struct journal_first){message->pos, message->seq, message->at});
     return 0;
 }
@@ -290,6 +298,8 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
     struct journal_outcome outcome = {0};
     uint64_t now = clock_wall_ms();
     uint64_t pos = store->head;
+    bool follows = false,
+         repeated = false; /* of a group: another before this entry, and its first's outcome */
     int result = 0;
 
     for (struct journal_entry *entry = entries; entry; entry = entry->next)
@@ -304,9 +314,12 @@ int journal_store_commit(struct journal_store *store, struct journal_entry *entr
             outcome.changes++;
             continue;
         }
-        result = write(store, entry, pos + 1, now);
+        result = write(store, entry, follows && repeated, pos + 1, now);
         if (result)
             break;
+        if (!follows)
+            repeated = entry->result == ERROR_EXISTS;
+        follows = entry->more;
         if (entry->result == ERROR_EXISTS) {
             outcome.duplicates++;
         } else {

@@ -1,5 +1,5 @@
 /*
- * The links to the gateways: one ROUTER socket, and for each gateway its batches, credit and heartbeats.
+ * The links to the gateways, which are peers (peer.h).
  *
  *   GREETING ----> WAITING ----> LIVE ----> BEHIND
  *   (the hello     (its earlier   |          | (out of credit: nothing more is queued)
@@ -13,25 +13,20 @@
 #ifndef HUBBUB_ROUTER_LINK_H
 #define HUBBUB_ROUTER_LINK_H
 
-#include "common/loop.h"
-#include "proto/wire.h"
-#include "proto/wire_flow.h"
-#include "router/counters.h"
-#include "router/gate.h"
+#include "router/peer.h"
 #include "router/session.h"
-#include "router/settings.h"
 
 enum link_state { LINK_GREETING, LINK_WAITING, LINK_LIVE, LINK_BEHIND, LINK_LOST };
 
 enum { LINK_EPOCH_MAX = 64, LINK_VERSION_MAX = 32 };
 
 struct gateway_link {
+    struct peer peer; /* must stay first */
     char *name;
     char version[LINK_VERSION_MAX + 1];
     uint64_t incarnation;
     enum link_state state;
-    uint32_t references; /* see link_hold() */
-    bool removed;        /* no longer among the links; freed with the last hold */
+    bool leaving; /* its gateway has said goodbye */
     struct session_set sessions;
 
     /* The hello: where the gateway is. */
@@ -41,14 +36,8 @@ struct gateway_link {
     struct wire_list unwelcome; /* sockets that can't be kept */
 
     /* The rest is for link.c. */
-    struct wire_flow flow;
-    struct wire_batch out;
     struct wire_list done;
-    uint64_t told;           /* the position that the gateway knows */
-    uint64_t received_bytes; /* since the last batch out */
-    uint64_t heard, sent;    /* ms */
-    uint8_t routing_length;
-    char routing[255];
+    uint64_t told; /* the position that the gateway knows */
 };
 
 /* Why a link is no longer among the links. */
@@ -72,34 +61,17 @@ struct links {
     const struct link_events *events;
     void *argument;
     struct counters *counters;
-    struct loop *loop;
-    void *context, *socket;
-    struct gate gate;
-    struct loop_watch *watch;
+    struct peers *peers;
     struct gateway_link **all;
     uint32_t count;
-    struct table by_routing;
-    struct loop_timer timer;
-    uint64_t released;  /* the position as of the last links_flush() */
-    uint64_t ticked;    /* ms: the timer's last call */
-    uint64_t *rebuffed; /* ms: when a stranger was last told to start anew, by the hash of its routing id */
-    bool readable;      /* there may be batches to read */
-    bool look;          /* something was sent since ZMQ_EVENTS was asked for */
+    uint64_t released; /* the position as of the last links_flush() */
 };
 
-/*
- * Binds the endpoint.  Failures put one line into message: ERROR_LOCKED when it is in use,
- * ERROR_CONFIG for an endpoint that ZeroMQ does not take, ERROR_SYSTEM.  links_done() in any case.
- */
-int links_open(struct links *links, const struct router_settings *settings, struct loop *loop,
-               const struct link_events *events, void *argument, struct counters *counters, char *message,
-               size_t message_size) MUST_CHECK;
+/* Has the peers call back for gateways.  peers must outlive it. */
+void links_init(struct links *links, struct peers *peers, const struct link_events *events, void *argument);
 
-/* Closes the socket, after up to linger_ms for what is still to be sent; removes all links. */
-void links_done(struct links *links, int linger_ms);
-
-/* Reads what has come, up to a bound, and calls back for it. */
-void links_read(struct links *links);
+/* Removes all links. */
+void links_done(struct links *links);
 
 /* The end of a turn: sends what links have; released is the position they then know of. */
 void links_flush(struct links *links, uint64_t released);
@@ -110,7 +82,7 @@ struct gateway_link *links_find(const struct links *links, uint64_t incarnation)
 /* The batch to put records into that only a live gateway can use; NULL for any other. */
 static inline struct wire_batch *link_out(struct gateway_link *link)
 {
-    return link->state == LINK_LIVE ? &link->out : NULL;
+    return link->state == LINK_LIVE ? &link->peer.out : NULL;
 }
 
 /* Notes a request as done without an answer; on the link before the next link_settle() is over. */
@@ -123,7 +95,10 @@ void link_settle(struct gateway_link *link);
 void link_tell(struct gateway_link *link, uint64_t released);
 
 /* Sends the batch when it is large; between records that must stay together this is not called. */
-void link_split(struct links *links, struct gateway_link *link);
+static inline void link_split(struct links *links, struct gateway_link *link)
+{
+    peer_split(links->peers, &link->peer);
+}
 
 /* Moves a link on: only along the picture above. */
 void link_set_state(struct gateway_link *link, enum link_state state);
@@ -131,11 +106,14 @@ void link_set_state(struct gateway_link *link, enum link_state state);
 /* While something refers to a link its memory stays, even if the gateway is gone. */
 static inline struct gateway_link *link_hold(struct gateway_link *link)
 {
-    link->references++;
+    peer_hold(&link->peer);
     return link;
 }
 
-void link_release(struct gateway_link *link);
+static inline void link_release(struct gateway_link *link)
+{
+    peer_release(&link->peer);
+}
 
 /* The gateway says goodbye: it is removed at once. */
 void link_remove(struct links *links, struct gateway_link *link);

@@ -10,7 +10,10 @@
 #include "common/random.h"
 #include "proto/json_scan.h"
 #include "proto/json_text.h"
+#include "router/admission.h"
 #include "router/away.h"
+#include "router/backed.h"
+#include "router/disconnect_reason.h"
 #include "router/history.h"
 #include "router/recovery.h"
 #include "router/reply.h"
@@ -22,8 +25,8 @@ static const char too_many_rooms[] = "this connection is in as many rooms as it 
 /* The reason of a DISCONNECT packet: every other end may be an accident. */
 static const char left_for_good[] = "client_disconnect";
 
-/* Whose rooms these will be is not decided. */
-static const char recovering[] = "this connection is still being recovered";
+static const char undecided[] =
+    "whether this connection is recovered, or may be at all, is still being decided";
 
 static const char private_room[] = "a socket's private room can't be joined";
 
@@ -86,6 +89,11 @@ static void change_room(struct ticket *ticket, struct journal_change *change,
     change->session.room_count = 1;
     ticket->entry.kind = JOURNAL_CHANGE;
     ticket->entry.change = change;
+}
+
+bool membership_is_undecided(const struct session *session)
+{
+    return session->recovering || backed_is_judged(session);
 }
 
 void membership_append_ok(struct buffer *out, const struct room *room)
@@ -164,13 +172,18 @@ static struct json_cursor rooms_to_join(struct bytes auth)
     return json_array_cursor(list);
 }
 
-static void put_refused(struct gateway_link *link, const struct wire_connect *record, struct bytes error)
+static void put_refused(struct gateway_link *link, uint64_t request, uint64_t socket, struct bytes error)
 {
     struct wire_batch *out = link_out(link);
 
     if (out)
-        wire_put_refused(out, &(struct wire_refused){
-                                  .request = record->request, .socket = record->socket, .error = error});
+        wire_put_refused(out, &(struct wire_refused){.request = request, .socket = socket, .error = error});
+}
+
+void membership_refuse(struct router *router, struct session *session, uint64_t request, struct bytes error)
+{
+    put_refused(session->link, request, session->socket, error);
+    away_discard(router, session);
 }
 
 void membership_put_connected(struct router *router, struct session *session, uint64_t request,
@@ -219,11 +232,11 @@ int membership_connect(struct router *router, struct gateway_link *link, const s
     switch (namespace_open(&router->namespaces, record->namespace, &namespace)) {
     case ERROR_NOT_FOUND:
         router->counters.connects_refused++;
-        put_refused(link, record, BYTES("{\"message\":\"Invalid namespace\"}"));
+        put_refused(link, record->request, record->socket, BYTES("{\"message\":\"Invalid namespace\"}"));
         return 0;
     case ERROR_BUSY:
         router->counters.namespaces_refused++;
-        put_refused(link, record, BYTES("{\"message\":\"Too many namespaces\"}"));
+        put_refused(link, record->request, record->socket, BYTES("{\"message\":\"Too many namespaces\"}"));
         return 0;
     }
     random_id(sid, sizeof sid);
@@ -269,6 +282,12 @@ static void change_session(struct ticket_connect *connect, struct session *sessi
 
 void membership_begin(struct router *router, struct session *session, uint64_t request, struct bytes auth)
 {
+    if (!admission_begin(router, session, request, auth))
+        membership_accept(router, session, request, auth);
+}
+
+void membership_accept(struct router *router, struct session *session, uint64_t request, struct bytes auth)
+{
     bool recovery = session->namespace->config->recovery;
     struct json_cursor cursor = rooms_to_join(session->namespace->config->builtin ? auth : (struct bytes){0});
     unsigned limit = count_rooms(router, cursor);
@@ -299,6 +318,7 @@ static void enter_on_connect(struct router *router, struct session *session, con
 
     membership->pending--;
     session_enter(&router->sessions, session, membership, router->released, entry->watch);
+    backed_entered(session, room_name(membership->room));
     router->counters.joins++;
     if (link_out(session->link))
         membership_put_joined(session, membership, membership->joined_pos);
@@ -331,6 +351,7 @@ void membership_disconnect(struct router *router, struct gateway_link *link,
 
     if (!session)
         return;
+    backed_lost(router, session, disconnect_reason(record->reason));
     if (bytes_equal_text(record->reason, left_for_good))
         away_discard(router, session);
     else
@@ -366,8 +387,8 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
         return;
     }
-    if (session->recovering) {
-        reply_refuse(router, link, record->request, REFUSAL_BUSY, recovering);
+    if (membership_is_undecided(session)) {
+        reply_refuse(router, link, record->request, REFUSAL_BUSY, undecided);
         return;
     }
     membership = session_membership(session, record->room);
@@ -398,8 +419,10 @@ void membership_finish_join(struct router *router, struct session *session, stru
     struct buffer text = {0};
 
     membership->pending--;
-    if (!membership->member)
+    if (!membership->member) {
         router->counters.joins++;
+        backed_entered(session, room_name(membership->room));
+    }
     session_enter(&router->sessions, session, membership, router->released, answer->watch);
     out = link ? link_out(link) : NULL;
     if (!out)
@@ -458,8 +481,8 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
 
     if (membership && router_busy(router)) {
         reply_refuse(router, link, record->request, REFUSAL_BUSY, NULL);
-    } else if (session && session->recovering) {
-        reply_refuse(router, link, record->request, REFUSAL_BUSY, recovering);
+    } else if (session && membership_is_undecided(session)) {
+        reply_refuse(router, link, record->request, REFUSAL_BUSY, undecided);
     } else if (membership) {
         struct ticket_leave *leave = memory_zero(1, sizeof *leave);
 
@@ -493,6 +516,7 @@ void membership_release_leave(struct router *router, struct ticket *ticket)
             history_abandon_joins(router, session, ticket->room);
         membership->pending--;
         if (membership->member) {
+            backed_exited(session, room_name(membership->room));
             session_exit(&router->sessions, session, membership);
             router->counters.leaves++;
         }

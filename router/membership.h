@@ -8,8 +8,17 @@
 int membership_connect(struct router *router, struct gateway_link *link,
                        const struct wire_connect *record) MUST_CHECK;
 
-/* The rest of a CONNECT, for a session that is new: its rooms, its rows, and then CONNECTED. */
+/* The rest of a CONNECT, for a session that is new: a backend's word, if one is to be asked; then its rooms,
+   its rows, and CONNECTED. */
 void membership_begin(struct router *router, struct session *session, uint64_t request, struct bytes auth);
+
+/* The same after the backend's word; and when it says no, or there is none: the session is gone then. */
+void membership_accept(struct router *router, struct session *session, uint64_t request, struct bytes auth);
+void membership_refuse(struct router *router, struct session *session, uint64_t request, struct bytes error);
+
+/* Whether it is still to be seen whose rooms its rooms will be, or whether it may connect: it joins and
+   leaves none until then. */
+bool membership_is_undecided(const struct session *session);
 
 void membership_disconnect(struct router *router, struct gateway_link *link,
                            const struct wire_disconnect *record);

@@ -5,6 +5,7 @@
  */
 #include "router/message.h"
 
+#include "common/base64.h"
 #include "common/memory.h"
 #include "proto/json_text.h"
 #include "proto/placeholder.h"
@@ -45,8 +46,10 @@ static void append_meta(struct buffer *out, const struct journal_message *fields
         buffer_append_literal(out, ",\"id\":");
         json_append_string(out, fields->publish_id);
     }
-    buffer_append_literal(out, ",\"from\":");
-    json_append_string(out, fields->sender_name);
+    if (fields->sender_name.length) {
+        buffer_append_literal(out, ",\"from\":");
+        json_append_string(out, fields->sender_name);
+    }
     buffer_append_literal(out, ",\"at\":");
     buffer_append_u64(out, fields->at);
     buffer_append_char(out, '}');
@@ -77,6 +80,11 @@ void message_append_payload(struct buffer *out, const struct journal_message *fi
     append_tail(out, fields, epoch);
 }
 
+uint64_t message_payload_flags(const struct journal_message *fields, const char *epoch)
+{
+    return (fields->meta ? WIRE_DELIVER_META : 0U) | (epoch ? WIRE_DELIVER_OFFSET : 0U);
+}
+
 static struct bytes keep(char **at, struct bytes text)
 {
     struct bytes kept = bytes_make(*at, text.length);
@@ -92,8 +100,8 @@ struct message *message_new(const struct journal_message *fields, struct room *r
     size_t head = json_string_length(fields->event) + 2;
     size_t capacity = head + fields->arguments.length + tail_bound(fields);
     size_t size = sizeof(struct message) + fields->publish_id.length + fields->event.length +
-                  fields->attachments.length + fields->sender_sid.length + fields->sender_name.length +
-                  dedup_scope.length + capacity;
+                  fields->attachments.length + fields->except.length + fields->sender_sid.length +
+                  fields->sender_name.length + dedup_scope.length + capacity;
     struct message *message = memory_new(size);
     struct journal_message *own = &message->ticket.entry.message;
     struct buffer payload = {.capacity = capacity};
@@ -103,12 +111,14 @@ struct message *message_new(const struct journal_message *fields, struct room *r
     message->ticket = (struct ticket){.kind = TICKET_PUBLISH, .room = room};
     message->ticket.entry.kind = JOURNAL_WRITE;
     message->acknowledge = false;
+    message->emission = NULL;
     *own = *fields;
     own->namespace = room->namespace->name;
     own->room = room_name(room);
     own->publish_id = keep(&at, fields->publish_id);
     own->event = keep(&at, fields->event);
     own->attachments = keep(&at, fields->attachments);
+    own->except = keep(&at, fields->except);
     own->sender_sid = keep(&at, fields->sender_sid);
     own->sender_name = keep(&at, fields->sender_name);
     message->ticket.entry.dedup_scope = keep(&at, dedup_scope);
@@ -132,6 +142,34 @@ void message_finish(struct message *message, const char *epoch)
     message->payload_length = (uint32_t)payload.length;
 }
 
+static size_t append_hex(char *out, uint64_t value)
+{
+    static const char digits[16] = "0123456789abcdef";
+    size_t length = 1;
+
+    for (uint64_t rest = value >> 4; rest; rest >>= 4)
+        length++;
+    for (size_t i = length; i-- > 0; value >>= 4)
+        out[i] = digits[value & 15];
+    return length;
+}
+
+struct bytes message_make_id(char out[MESSAGE_ID_MAX], uint64_t incarnation, uint64_t number)
+{
+    size_t length = append_hex(out, incarnation);
+
+    out[length++] = '-';
+    length += append_hex(out + length, number);
+    return bytes_make(out, length);
+}
+
+const char message_id_rule[] = "an id is a text of 8 to 64 bytes without control characters";
+
+bool message_id_valid(struct bytes id)
+{
+    return id.length >= DEDUP_MIN && id.length <= DEDUP_MAX && room_name_valid(id);
+}
+
 unsigned message_attachments(const struct journal_message *fields)
 {
     struct wire_reader list;
@@ -152,6 +190,24 @@ void message_append_head(struct buffer *out, const struct journal_message *field
     json_append_string(out, fields->sender_name);
     buffer_append_literal(out, ",\"at\":");
     buffer_append_u64(out, fields->at);
+}
+
+void message_append_attachments(struct buffer *out, const struct journal_message *fields)
+{
+    struct wire_reader list;
+    struct bytes attachment;
+    int count = wire_list_open(&list, fields->attachments);
+
+    buffer_append_literal(out, ",\"attachments\":[");
+    for (int i = 0; i < count && wire_list_text(&list, &attachment) == 0; i++) {
+        size_t length = base64_length(attachment.length);
+
+        buffer_append_text(out, i ? ",\"" : "\"");
+        base64_write(buffer_reserve(out, length), attachment);
+        buffer_extend(out, length);
+        buffer_append_char(out, '"');
+    }
+    buffer_append_char(out, ']');
 }
 
 void message_append_entry(struct buffer *out, const struct journal_message *fields, unsigned before)

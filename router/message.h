@@ -16,9 +16,11 @@ enum ticket_kind {
     TICKET_PUBLISH,  /* struct message */
     TICKET_VOLATILE, /* struct message that is not written */
     TICKET_REPEAT,   /* struct message that may be answered, but not be published any more */
+    TICKET_EMIT,     /* struct message of a backend or an HTTP publisher, written or not */
     TICKET_JOIN,     /* struct ticket_join */
     TICKET_LEAVE,
     TICKET_PRESENCE,
+    TICKET_LOOK,
     TICKET_CONNECT, /* struct ticket_connect */
     TICKET_RECOVER, /* struct recovery */
     TICKET_ROWS,    /* struct rows_ticket: nobody waits for it, it has no link */
@@ -26,6 +28,7 @@ enum ticket_kind {
     TICKET_KINDS
 };
 
+struct emission;
 struct session;
 
 struct ticket {
@@ -39,9 +42,10 @@ struct ticket {
 };
 
 struct message {
-    struct ticket ticket; /* must stay first; link is NULL once it is in memory only */
-    bool acknowledge;     /* the sender wants an answer */
-    uint32_t size;        /* of the allocation */
+    struct ticket ticket;      /* must stay first; link is NULL once it is in memory only */
+    bool acknowledge;          /* the sender wants an answer */
+    struct emission *emission; /* what it is a part of, until it is released; NULL for a client's (emit.c) */
+    uint32_t size;             /* of the allocation */
     uint32_t payload_length, payload_capacity;
     char *payload; /* in data: the JSON array that members get */
     char data[];
@@ -70,11 +74,27 @@ static inline struct bytes message_payload(const struct message *message)
 /* Appends the payload of a message that has no struct message. */
 void message_append_payload(struct buffer *out, const struct journal_message *fields, const char *epoch);
 
+/* What its payload has behind the sender's arguments, as flags of DELIVER and EMIT; epoch as for the payload.
+ */
+uint64_t message_payload_flags(const struct journal_message *fields, const char *epoch);
+
+enum { MESSAGE_ID_MAX = 33 }; /* two 64-bit numbers in hexadecimal and a hyphen */
+
+/* The id of a message whose sender gave none, made from a number that an incarnation never uses again. */
+struct bytes message_make_id(char out[MESSAGE_ID_MAX], uint64_t incarnation, uint64_t number);
+
+/* Whether it may be a sender's own id; what to say if not. */
+bool message_id_valid(struct bytes id);
+extern const char message_id_rule[];
+
 /* How many attachments it has. */
 unsigned message_attachments(const struct journal_message *fields);
 
 /* Appends {"seq":..,"id":..,"event":..,"from":..,"at":.. : how every listing of messages begins. */
 void message_append_head(struct buffer *out, const struct journal_message *fields);
+
+/* Appends ,"attachments":["<base64>",..], for a listing that becomes no packet. */
+void message_append_attachments(struct buffer *out, const struct journal_message *fields);
 
 /* Appends {"seq":..,"id":..,"event":..,"from":..,"at":..,"args":[..]}, as history shows it, for a page in
    which so many attachments of other messages stand before those of this one. */

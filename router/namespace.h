@@ -15,7 +15,7 @@
 
 struct gateway_link;
 
-/* Of a room or a namespace that may have got messages before the router knew it. */
+/* Of a room, a namespace or a session that may have got messages before the router knew it. */
 #define LAST_POS_UNKNOWN UINT64_MAX
 
 /* How many of its sockets a gateway holds. */
@@ -29,9 +29,10 @@ struct namespace
     const struct namespace_config *config;
     struct bytes name; /* the concrete one; lives as long as this */
     uint32_t references;
+    uint32_t waiting; /* tickets of its rooms that the journal has */
     uint32_t link_count, link_capacity;
     struct namespace_link *links; /* the ones with sockets, on the heap */
-    uint64_t last_pos;            /* of the last message for all of it, or for one socket and of no room */
+    uint64_t last_pos;            /* of the last message for all of it */
     char text[];
 };
 

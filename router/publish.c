@@ -1,137 +1,29 @@
 /*
- * The way of a message: checks and rules, the ticket, and the release; see publish.h.  The dispatcher and the
- * journal's hand-back call it.  Its one surprising rule: the answer goes on the sender's link before the
- * delivery, because a gateway takes the position of a delivery for "everything up to here has arrived".
+ * The way of a client's message: checks and rules, the ticket, and the release; see publish.h.  The
+ * dispatcher and the journal's hand-back call it.  Its one surprising rule: the answer goes on the sender's
+ * link before the delivery, because a gateway takes the position of a delivery for "everything up to here has
+ * arrived".
  */
 #include "router/publish.h"
 
-#include "common/clock.h"
 #include "proto/json_text.h"
 #include "proto/socketio.h"
+#include "router/backed.h"
+#include "router/call.h"
+#include "router/deliver.h"
 #include "router/reply.h"
 
-#include <assert.h>
 #include <stdlib.h>
-
-enum { ID_TEXT_MAX = 33 }; /* two 64-bit numbers in hexadecimal and a hyphen */
-
-/* A message on its way to the gateways. */
-struct delivery {
-    const struct journal_message *fields;
-    struct room *room;
-    const struct session *sender; /* NULL when it is gone, or of no matter */
-    struct bytes payload;
-    uint64_t flags;
-};
-
-static size_t append_hex(char *out, uint64_t value)
-{
-    static const char digits[16] = "0123456789abcdef";
-    size_t length = 1;
-
-    for (uint64_t rest = value >> 4; rest; rest >>= 4)
-        length++;
-    for (size_t i = length; i-- > 0; value >>= 4)
-        out[i] = digits[value & 15];
-    return length;
-}
-
-/* The id of a message whose sender gave none. */
-static struct bytes make_id(char out[ID_TEXT_MAX], uint64_t incarnation, uint64_t request)
-{
-    size_t length = append_hex(out, incarnation);
-
-    out[length++] = '-';
-    length += append_hex(out + length, request);
-    return bytes_make(out, length);
-}
-
-/* -- delivering ------------------------------------------------------------------------------- */
-
-static void deliver_to(struct router *router, struct gateway_link *link, const struct delivery *delivery)
-{
-    struct wire_batch *out = link_out(link);
-    const struct journal_message *fields = delivery->fields;
-    bool is_volatile = delivery->flags & WIRE_DELIVER_VOLATILE;
-
-    if (!out) {
-        router->counters.dropped_behind += is_volatile && link->state == LINK_BEHIND;
-        return;
-    }
-    if (!is_volatile) {
-        link_settle(link);
-        link->told = fields->pos;
-    }
-    wire_put_deliver(out, &(struct wire_deliver){
-                              .pos = fields->pos,
-                              .namespace = fields->namespace,
-                              .room = fields->room,
-                              .flags = delivery->flags,
-                              .except = fields->deliver == DELIVER_OTHERS && delivery->sender &&
-                                                delivery->sender->link == link
-                                            ? delivery->sender->socket
-                                            : 0,
-                              .payload = delivery->payload,
-                              .attachments = fields->attachments,
-                          });
-    router->counters.copies++;
-    link_split(&router->links, link);
-}
-
-static void deliver_to_self(struct router *router, const struct delivery *delivery)
-{
-    struct gateway_link *link = delivery->sender ? delivery->sender->link : NULL;
-    struct wire_batch *out = link ? link_out(link) : NULL;
-
-    if (!out)
-        return;
-    wire_put_emit(out, &(struct wire_emit){.socket = delivery->sender->socket,
-                                           .flags = delivery->flags,
-                                           .payload = delivery->payload,
-                                           .attachments = delivery->fields->attachments});
-    if (!(delivery->flags & WIRE_DELIVER_VOLATILE)) {
-        link_settle(link);
-        link_tell(link, delivery->fields->pos); /* an EMIT has no position of its own */
-    }
-    router->counters.copies++;
-    link_split(&router->links, link);
-}
-
-static void deliver_to_namespace(struct router *router, struct delivery *delivery)
-{
-    const struct namespace *namespace = delivery->room->namespace;
-
-    delivery->flags |= WIRE_DELIVER_NAMESPACE;
-    for (uint32_t i = 0; i < namespace->link_count; i++)
-        deliver_to(router, namespace->links[i].link, delivery);
-}
-
-static void deliver(struct router *router, struct delivery *delivery)
-{
-    const struct room *room = delivery->room;
-
-    switch (delivery->fields->deliver) {
-    case DELIVER_ROOM:
-    case DELIVER_OTHERS:
-        for (uint32_t i = 0; i < room->link_count; i++)
-            deliver_to(router, room->links[i].link, delivery);
-        break;
-    case DELIVER_SELF:
-        deliver_to_self(router, delivery);
-        break;
-    case DELIVER_NAMESPACE:
-        deliver_to_namespace(router, delivery);
-        break;
-    }
-}
 
 void publish_presence(struct router *router, struct room *room)
 {
     const char *epoch = router_epoch_for(router, room->namespace);
     struct journal_message fields = {
         .pos = router->released, .namespace = room->namespace->name, .room = room_name(room)};
-    struct delivery delivery = {
-        .fields = &fields, .room = room, .flags = WIRE_DELIVER_VOLATILE | WIRE_DELIVER_WATCHERS};
+    struct delivery delivery = {.fields = &fields,
+                                .room = room,
+                                .flags = WIRE_DELIVER_VOLATILE | WIRE_DELIVER_WATCHERS |
+                                         message_payload_flags(&fields, epoch)};
     struct buffer *scratch = &router->scratch;
 
     buffer_clear(scratch);
@@ -165,46 +57,12 @@ static void answer_sender(struct router *router, const struct message *message)
     reply_answer(ticket->link, ticket->request, buffer_bytes(&router->scratch));
 }
 
-/* It may be on another gateway by now than the one that published for it. */
-static const struct session *find_sender(const struct router *router, const struct journal_message *fields)
-{
-    if (fields->deliver != DELIVER_OTHERS && fields->deliver != DELIVER_SELF)
-        return NULL;
-    return sessions_find_sid(&router->sessions, fields->sender_sid);
-}
-
-static void release_delivery(struct router *router, struct message *message, uint64_t flags)
-{
-    struct room *room = message->ticket.room;
-    const struct journal_message *fields = &message->ticket.entry.message;
-    struct delivery delivery = {
-        .fields = fields, .room = room, .sender = find_sender(router, fields), .flags = flags};
-
-    message_finish(message, router_epoch_for(router, room->namespace));
-    delivery.payload = message_payload(message);
-    answer_sender(router, message);
-    deliver(router, &delivery);
-}
-
 static void release_written(struct router *router, struct message *message)
 {
-    const struct journal_message *fields = &message->ticket.entry.message;
-    struct room *room = message->ticket.room;
-
-    router->released = fields->pos;
-    if (fields->class == MESSAGE_ARCHIVED) {
-        router->counters.archived++;
-        room->last_seq = fields->seq;
-        room->seq_known = true;
-    } else {
-        router->counters.logged++;
-    }
-    room->last_pos = fields->pos;
-    if (fields->deliver == DELIVER_NAMESPACE || fields->room.length == 0)
-        room->namespace->last_pos = fields->pos;
-    release_delivery(router, message, 0);
-    room_hold(room);
-    recent_add(&router->recent, message);
+    deliver_note(router, message);
+    answer_sender(router, message);
+    deliver_message(router, message, 0);
+    deliver_keep(router, message);
 }
 
 void publish_release(struct router *router, struct message *message)
@@ -213,11 +71,8 @@ void publish_release(struct router *router, struct message *message)
     struct journal_message *fields = &ticket->entry.message;
 
     if (ticket->kind == TICKET_VOLATILE) {
-        fields->at = clock_wall_ms();
-        fields->seq = 0;
-        fields->pos = router->released;
-        release_delivery(router, message, WIRE_DELIVER_VOLATILE);
-        free(message);
+        answer_sender(router, message);
+        deliver_unwritten(router, message, WIRE_DELIVER_VOLATILE);
         return;
     }
     if (ticket->entry.result == 0 && ticket->kind == TICKET_PUBLISH) {
@@ -271,11 +126,6 @@ static int attachment_count(const struct wire_event *event)
     struct wire_reader list;
 
     return wire_list_open(&list, event->attachments);
-}
-
-static bool id_valid(struct bytes id)
-{
-    return id.length >= DEDUP_MIN && id.length <= DEDUP_MAX && room_name_valid(id);
 }
 
 static enum message_class message_class_of(const struct event_rule *rule)
@@ -335,26 +185,17 @@ static void ask_for_first(struct router *router, struct gateway_link *link, cons
 static void deliver_now(struct router *router, struct gateway_link *link, const struct session *session,
                         const struct wire_event *event, struct room *room, struct journal_message *fields)
 {
-    struct buffer *scratch = &router->scratch;
-    struct delivery delivery = {
-        .fields = fields, .room = room, .sender = session, .flags = WIRE_DELIVER_VOLATILE};
-
-    fields->at = clock_wall_ms();
-    fields->pos = router->released;
     if (event->flags & WIRE_EVENT_ACK)
         reply_answer(link, event->request, BYTES("{\"ok\":true}"));
     else
         link_done(link, event->request);
-    buffer_clear(scratch);
-    message_append_payload(scratch, fields, router_epoch_for(router, room->namespace));
-    delivery.payload = buffer_bytes(scratch);
-    deliver(router, &delivery);
+    deliver_fields(router, fields, room, session, WIRE_DELIVER_VOLATILE);
 }
 
 static void take(struct router *router, struct gateway_link *link, const struct session *session,
                  const struct wire_event *event, const struct event_rule *rule, struct room *room)
 {
-    char from_space[SID_LENGTH + 5], scope_space[SESSION_NAME_MAX + 2], id_space[ID_TEXT_MAX];
+    char from_space[SID_LENGTH + 5], scope_space[SESSION_NAME_MAX + 2], id_space[MESSAGE_ID_MAX];
     struct journal_message fields = {.room = room_name(room),
                                      .namespace = room->namespace->name,
                                      .event = rule->name,
@@ -378,7 +219,7 @@ static void take(struct router *router, struct gateway_link *link, const struct 
         if (!is_volatile && event->id.length)
             scope = dedup_scope(session, fields.room, scope_space);
         else if (!is_volatile)
-            fields.publish_id = make_id(id_space, link->incarnation, event->request);
+            fields.publish_id = message_make_id(id_space, link->incarnation, event->request);
         fields.own_id = scope.length > 0;
         message = message_new(&fields, room, scope);
         message->acknowledge = event->flags & WIRE_EVENT_ACK;
@@ -402,7 +243,7 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
     if (!session)
         goto refused;
     rule = rules_find(&session->namespace->config->rules, event->event);
-    if (!rule) {
+    if (!rule && !call_possible(router, session)) {
         code = REFUSAL_UNKNOWN_EVENT;
         goto refused;
     }
@@ -411,12 +252,18 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
         code = REFUSAL_TOO_LARGE;
         goto refused;
     }
-    if (event->id.length && !id_valid(event->id)) {
+    if (event->id.length && !message_id_valid(event->id)) {
         code = REFUSAL_BAD_REQUEST;
-        message = "an id is a text of 8 to 64 bytes without control characters";
+        message = message_id_rule;
         goto refused;
     }
-    if (router_busy(router)) {
+    if (router_busy(router) || (rule && backed_is_judged(session))) {
+        code = REFUSAL_BUSY;
+        goto refused;
+    }
+    if (!rule) {
+        if (call_begin(router, link, session, event))
+            return;
         code = REFUSAL_BUSY;
         goto refused;
     }

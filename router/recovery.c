@@ -10,6 +10,8 @@
 #include "common/memory.h"
 #include "proto/json_scan.h"
 #include "router/away.h"
+#include "router/backed.h"
+#include "router/except.h"
 #include "router/membership.h"
 #include "router/resync.h"
 #include "router/rows.h"
@@ -176,6 +178,13 @@ static uint64_t start_after(const struct recovery *recovery, uint64_t joined_pos
     return recovery->offset > joined_pos ? recovery->offset : joined_pos;
 }
 
+static uint64_t start_in(const struct recovery *recovery, const struct membership *membership)
+{
+    uint64_t start = start_after(recovery, membership->joined_pos);
+
+    return start >= membership->quiet_from && start < membership->quiet_to ? membership->quiet_to : start;
+}
+
 /* The position beyond which something may have been missed; that of the log's end when nothing was. */
 static uint64_t earliest(const struct recovery *recovery)
 {
@@ -183,12 +192,12 @@ static uint64_t earliest(const struct recovery *recovery)
     uint64_t from = recovery->router->released;
     uint64_t start = start_after(recovery, old->connected_pos);
 
-    if (old->namespace->last_pos > start && start < from)
+    if ((old->namespace->last_pos > start || old->self_pos > start) && start < from)
         from = start;
     for (uint16_t i = 0; i < old->room_count; i++) {
         const struct membership *membership = &old->rooms[i];
 
-        start = start_after(recovery, membership->joined_pos);
+        start = start_in(recovery, membership);
         if (membership->member && membership->room->last_pos > start && start < from)
             from = start;
     }
@@ -208,24 +217,17 @@ static bool missed(const struct recovery *recovery, const struct journal_message
                    const struct room *room)
 {
     const struct session *old = recovery->old;
+    bool is_own = bytes_equal(fields->sender_sid, session_sid(old));
     const struct membership *membership;
 
-    if (fields->deliver == DELIVER_NAMESPACE || fields->room.length == 0) {
-        if (fields->pos <= start_after(recovery, old->connected_pos))
-            return false;
-    } else {
-        membership = room ? find_membership(old, room) : NULL;
-        if (!membership || fields->pos <= start_after(recovery, membership->joined_pos))
-            return false;
-    }
-    switch (fields->deliver) {
-    case DELIVER_SELF:
-        return bytes_equal(fields->sender_sid, session_sid(old));
-    case DELIVER_OTHERS:
-        return !bytes_equal(fields->sender_sid, session_sid(old));
-    default:
-        return true;
-    }
+    if (except_session(fields->except, old, fields->pos))
+        return false;
+    if (fields->deliver == DELIVER_NAMESPACE || fields->deliver == DELIVER_SELF)
+        return fields->pos > start_after(recovery, old->connected_pos) &&
+               (fields->deliver == DELIVER_NAMESPACE || is_own);
+    membership = room ? find_membership(old, room) : NULL;
+    return membership && fields->pos > start_after(recovery, membership->joined_pos) &&
+           (fields->deliver == DELIVER_ROOM || !is_own);
 }
 
 /* The missed ones among what was read and what memory has beyond that, oldest first. */
@@ -344,10 +346,11 @@ static void take_over(struct recovery *recovery, struct walk walk)
     while ((fields = walk_next(&walk))) {
         buffer_clear(&router->scratch);
         message_append_payload(&router->scratch, fields, epoch);
-        wire_put_emit(out, &(struct wire_emit){.socket = socket,
-                                               .flags = WIRE_DELIVER_REPLAY,
-                                               .payload = buffer_bytes(&router->scratch),
-                                               .attachments = fields->attachments});
+        wire_put_emit(out,
+                      &(struct wire_emit){.socket = socket,
+                                          .flags = WIRE_DELIVER_REPLAY | message_payload_flags(fields, epoch),
+                                          .payload = buffer_bytes(&router->scratch),
+                                          .attachments = fields->attachments});
         router->counters.recovered_messages++;
     }
     session_attach(&router->sessions, &link->sessions, link, socket, old);
@@ -356,6 +359,7 @@ static void take_over(struct recovery *recovery, struct walk walk)
     for (uint16_t i = 0; i < old->room_count; i++)
         take_room(router, old, &old->rooms[i]);
     membership_put_connected(router, old, recovery->request, true);
+    backed_recovered(router, old);
     link_split(&router->links, link);
     if (old->unsaved)
         rows_save(router, old);
@@ -424,6 +428,7 @@ static void on_read(struct journal_read *read, void *argument)
 static size_t list_rooms(struct recovery *recovery)
 {
     const struct session *old = recovery->old;
+    uint64_t connected = start_after(recovery, old->connected_pos);
     size_t bytes = 0, count = 0;
     char *names;
 
@@ -432,11 +437,11 @@ static size_t list_rooms(struct recovery *recovery)
     free(recovery->rooms);
     recovery->rooms = memory_new((old->room_count + (size_t)1) * sizeof *recovery->rooms + bytes);
     names = (char *)(recovery->rooms + old->room_count + 1);
-    recovery->rooms[count++] =
-        (struct journal_missed_room){session_sid(old), start_after(recovery, old->connected_pos)};
+    if (old->self_pos > connected)
+        recovery->rooms[count++] = (struct journal_missed_room){session_sid(old), connected};
     for (uint16_t i = 0; i < old->room_count; i++) {
         const struct membership *membership = &old->rooms[i];
-        uint64_t start = start_after(recovery, membership->joined_pos);
+        uint64_t start = start_in(recovery, membership);
         struct bytes name = room_name(membership->room);
 
         if (!membership->member || membership->room->last_pos <= start)

@@ -8,6 +8,8 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "router/away.h"
+#include "router/backed.h"
+#include "router/except.h"
 #include "router/pass.h"
 #include "router/reply.h"
 #include "router/rows.h"
@@ -70,6 +72,7 @@ static struct session *take_new(struct router *router, struct gateway_link *link
         session_new(&router->sessions, &link->sessions, link, record->socket, namespace, record->sid, from);
 
     assert(session); /* number and sid are free */
+    session->self_pos = LAST_POS_UNKNOWN;
     return session;
 }
 
@@ -215,8 +218,9 @@ int resync_hello_end(struct router *router, struct gateway_link *link, const str
     return 0;
 }
 
-void resync_forget(struct router *router, struct gateway_link *link)
+void resync_forget(struct router *router, struct gateway_link *link, enum link_end end)
 {
+    const char *reason = link->leaving ? "server shutting down" : "transport close";
     uint32_t count = link->sessions.by_socket.count;
     struct session **all = memory_new((count + 1) * sizeof(struct session *));
     uint32_t cursor = 0;
@@ -224,9 +228,16 @@ void resync_forget(struct router *router, struct gateway_link *link)
     /* The table must not change under the walk. */
     for (uint32_t i = 0; i < count; i++)
         all[i] = table_next(&link->sessions.by_socket, &cursor);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        if (end == LINK_END_RENEWED)
+            backed_suspend(router, all[i]);
+        else
+            backed_lost(router, all[i], reason);
         away_begin(router, all[i]);
+    }
     free(all);
+    if (end != LINK_END_RENEWED)
+        backed_gateway_gone(router, link->incarnation, reason);
 }
 
 /* -- replay ----------------------------------------------------------------------------------- */
@@ -290,7 +301,7 @@ static struct share share_of(const struct router *router, const struct gateway_l
         break;
     case DELIVER_SELF:
         share.sender = local_sender(router, link, fields);
-        share.deliver = share.sender;
+        share.deliver = share.sender && !except_session(fields->except, share.sender, fields->pos);
         break;
     case DELIVER_NAMESPACE:
         share.deliver = namespace_has_link(namespace, link);
@@ -308,44 +319,59 @@ static size_t cost_of(const struct router *router, const struct gateway_link *li
     if (!share.deliver)
         return share.request ? RECORD_OVERHEAD + names : 0;
     return RECORD_OVERHEAD * 3 + names + fields->event.length + fields->sender_name.length +
-           fields->arguments.length + fields->attachments.length;
+           fields->arguments.length + fields->attachments.length + fields->except.length;
+}
+
+static void put_delivery(struct gateway_link *link, const struct journal_message *fields, uint64_t flags,
+                         uint64_t except, struct bytes payload)
+{
+    if (fields->except.length)
+        wire_put_cast(&link->peer.out, &(struct wire_cast){.pos = fields->pos,
+                                                           .namespace = fields->namespace,
+                                                           .room = fields->room,
+                                                           .flags = flags,
+                                                           .except = fields->except,
+                                                           .payload = payload,
+                                                           .attachments = fields->attachments});
+    else
+        wire_put_deliver(&link->peer.out, &(struct wire_deliver){.pos = fields->pos,
+                                                                 .namespace = fields->namespace,
+                                                                 .room = fields->room,
+                                                                 .flags = flags,
+                                                                 .except = except,
+                                                                 .payload = payload,
+                                                                 .attachments = fields->attachments});
+    link->told = fields->pos;
 }
 
 static void replay(struct router *router, struct gateway_link *link, const struct journal_message *fields)
 {
     struct share share = share_of(router, link, fields);
-    uint64_t flags = WIRE_DELIVER_REPLAY;
+    const char *epoch = router_epoch_for(router, namespace_find(&router->namespaces, fields->namespace));
+    uint64_t flags = WIRE_DELIVER_REPLAY | message_payload_flags(fields, epoch);
     struct buffer *scratch = &router->scratch;
 
     if (share.request) {
         buffer_clear(scratch);
         message_append_answer(scratch, fields);
-        wire_put_answer(&link->out,
+        wire_put_answer(&link->peer.out,
                         &(struct wire_answer){.request = share.request, .answer = buffer_bytes(scratch)});
     }
     if (!share.deliver)
         return;
     router->counters.replayed++;
     buffer_clear(scratch);
-    message_append_payload(scratch, fields,
-                           router_epoch_for(router, namespace_find(&router->namespaces, fields->namespace)));
+    message_append_payload(scratch, fields, epoch);
     if (fields->deliver == DELIVER_SELF) {
-        wire_put_emit(&link->out, &(struct wire_emit){.socket = share.sender->socket,
-                                                      .flags = flags,
-                                                      .payload = buffer_bytes(scratch),
-                                                      .attachments = fields->attachments});
+        wire_put_emit(&link->peer.out, &(struct wire_emit){.socket = share.sender->socket,
+                                                           .flags = flags,
+                                                           .payload = buffer_bytes(scratch),
+                                                           .attachments = fields->attachments});
         link_tell(link, fields->pos);
     } else {
         if (fields->deliver == DELIVER_NAMESPACE)
             flags |= WIRE_DELIVER_NAMESPACE;
-        wire_put_deliver(&link->out, &(struct wire_deliver){.pos = fields->pos,
-                                                            .namespace = fields->namespace,
-                                                            .room = fields->room,
-                                                            .flags = flags,
-                                                            .except = share.sender ? share.sender->socket : 0,
-                                                            .payload = buffer_bytes(scratch),
-                                                            .attachments = fields->attachments});
-        link->told = fields->pos;
+        put_delivery(link, fields, flags, share.sender ? share.sender->socket : 0, buffer_bytes(scratch));
     }
 }
 
@@ -362,11 +388,11 @@ static void announce_watched(struct router *router, struct gateway_link *link)
 
 static void put_welcome(struct router *router, struct gateway_link *link, bool resume)
 {
-    wire_put_welcome(
-        &link->out, &(struct wire_welcome){.epoch = bytes_from_text(journal_epoch(router->journal)),
-                                           .head = router->released,
-                                           .resume = resume,
-                                           .rules_digest = namespaces_digest(&router->settings->namespaces)});
+    wire_put_welcome(&link->peer.out, &(struct wire_welcome){
+                                          .epoch = bytes_from_text(journal_epoch(router->journal)),
+                                          .head = router->released,
+                                          .resume = resume,
+                                          .rules_digest = namespaces_digest(&router->settings->namespaces)});
     link->told = resume ? link->pos : router->released;
 }
 
@@ -377,19 +403,20 @@ static void close_unwelcome(struct gateway_link *link)
     int count = link->unwelcome.count ? wire_list_open(&list, wire_list_finish(&link->unwelcome)) : 0;
 
     while (count-- > 0 && wire_list_u64(&list, &socket) == 0)
-        wire_put_close(&link->out,
+        wire_put_close(&link->peer.out,
                        &(struct wire_close){.socket = socket, .reason = BYTES("not taken over"), .final = 0});
     wire_list_done(&link->unwelcome);
 }
 
 static void go_live(struct router *router, struct gateway_link *link, bool resumed)
 {
-    wire_put_live(&link->out, &(struct wire_live){.pos = router->released});
+    wire_put_live(&link->peer.out, &(struct wire_live){.pos = router->released});
     link->told = router->released;
     link_set_state(link, LINK_LIVE);
     close_unwelcome(link);
     announce_watched(router, link);
     pass_back(router, link);
+    backed_link_live(router, link);
     link_split(&router->links, link);
     log_info("gateway is live", "gateway=%s version=%s sockets=%u pos=%llu resumed=%d", link->name,
              link->version, link->sessions.by_socket.count, (unsigned long long)router->released, resumed);

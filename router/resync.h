@@ -27,6 +27,6 @@ void resync_release(struct router *router, struct ticket *ticket);
 void resync_close_older(const struct session *session);
 
 /* The link is gone, and so are its sockets. */
-void resync_forget(struct router *router, struct gateway_link *link);
+void resync_forget(struct router *router, struct gateway_link *link, enum link_end end);
 
 #endif

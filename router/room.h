@@ -42,7 +42,8 @@ struct room {
     uint32_t references;
     uint32_t waiting;  /* tickets that the journal has */
     uint64_t last_seq; /* the last released number; valid once seq_known */
-    uint64_t last_pos; /* of its last message of either class; a session in it missed nothing beyond that */
+    uint64_t last_pos; /* of its last message of either class, but for those to their senders alone; a session
+                          in it missed nothing beyond that */
     struct room_recent recent;
     struct room_link *links; /* the ones with members; own, or on the heap */
     uint32_t link_count, link_capacity;

@@ -12,7 +12,10 @@
 #include "router/archive_seed.h"
 #include "router/ask.h"
 #include "router/away.h"
+#include "router/backed.h"
 #include "router/dispatch.h"
+#include "router/emit.h"
+#include "router/look.h"
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
@@ -42,15 +45,22 @@ const char *router_epoch_for(const struct router *router, const struct namespace
 
 static size_t ticket_bytes(const struct ticket *ticket)
 {
-    return ticket->kind == TICKET_PUBLISH || ticket->kind == TICKET_VOLATILE || ticket->kind == TICKET_REPEAT
-               ? ((const struct message *)ticket)->size
-               : sizeof *ticket;
+    switch (ticket->kind) {
+    case TICKET_PUBLISH:
+    case TICKET_VOLATILE:
+    case TICKET_REPEAT:
+    case TICKET_EMIT:
+        return ((const struct message *)ticket)->size;
+    default:
+        return sizeof *ticket;
+    }
 }
 
 static void submit(struct router *router, struct ticket *ticket)
 {
     if (ticket->room) {
         room_hold(ticket->room)->waiting++;
+        ticket->room->namespace->waiting++;
         ticket->entry.message.namespace = ticket->room->namespace->name;
         ticket->entry.message.room = room_name(ticket->room);
     }
@@ -76,9 +86,9 @@ void router_submit(struct router *router, struct ticket *ticket, enum ticket_kin
     submit(router, ticket);
 }
 
-void router_submit_rows(struct router *router, struct ticket *ticket)
+void router_submit_alone(struct router *router, struct ticket *ticket, enum ticket_kind kind)
 {
-    ticket->kind = TICKET_ROWS;
+    ticket->kind = kind;
     submit(router, ticket);
 }
 
@@ -96,13 +106,20 @@ static void release_message(struct router *router, struct ticket *ticket)
     publish_release(router, (struct message *)ticket);
 }
 
+static void release_emitted(struct router *router, struct ticket *ticket)
+{
+    emit_release(router, (struct message *)ticket);
+}
+
 static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket *ticket) = {
     [TICKET_PUBLISH] = release_message,
     [TICKET_VOLATILE] = release_message,
     [TICKET_REPEAT] = release_message,
+    [TICKET_EMIT] = release_emitted,
     [TICKET_JOIN] = membership_release_join,
     [TICKET_LEAVE] = membership_release_leave,
     [TICKET_PRESENCE] = membership_release_presence,
+    [TICKET_LOOK] = look_release,
     [TICKET_CONNECT] = membership_release_connect,
     [TICKET_RECOVER] = recovery_release,
     [TICKET_ROWS] = rows_release,
@@ -119,8 +136,10 @@ static void release(void *argument, struct journal_entry *entry)
 
     router->waiting--;
     router->waiting_bytes -= ticket_bytes(ticket);
-    if (room)
+    if (room) {
         room->waiting--;
+        room->namespace->waiting--;
+    }
     releases[ticket->kind](router, ticket);
     if (room)
         room_release(&router->rooms, room);
@@ -148,7 +167,7 @@ static void on_turn_end(void *arg)
     struct router *router = arg;
 
     if (!router->draining)
-        links_read(&router->links);
+        peers_read(&router->peers);
     rows_retry(router);
     journal_flush(router->journal);
     if (router->journal_ready) {
@@ -167,7 +186,9 @@ static void on_turn_end(void *arg)
     recovery_continue(router);
     rooms_advance(&router->rooms, loop_now(router->loop), announce, router);
     loop_set_deadline(router->loop, rooms_next_due(&router->rooms));
+    backends_flush(router);
     links_flush(&router->links, router->released);
+    peers_settle(&router->peers);
     if (router->draining && idle(router))
         loop_stop(router->loop);
 }
@@ -348,7 +369,7 @@ static void removed(void *argument, struct gateway_link *link, enum link_end end
     struct router *router = argument;
 
     ask_forget(router, link);
-    resync_forget(router, link);
+    resync_forget(router, link, end);
     if (end == LINK_END_GONE)
         stats_forget(router->stats, link);
     if (end != LINK_END_RENEWED)
@@ -390,6 +411,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
     recent_init(&router->recent, &router->rooms, settings->recent_max);
     loop_timer_init(&router->drain_timer, loop, on_drained_too_slowly, router);
     away_init(router);
+    backends_init(router);
     router->stats = stats_new(router);
     result = make_folder(settings->data);
     if (!result)
@@ -400,12 +422,13 @@ int router_start(struct router *router, const struct router_settings *settings, 
         result = open_archive_reader(router);
     if (result)
         return result;
-    result = links_open(&router->links, settings, loop, &link_events, router, &router->counters, message,
-                        sizeof message);
+    result = peers_open(&router->peers, settings, loop, &router->counters, message, sizeof message);
     if (result) {
         log_error("can't listen for gateways", "error=%s", message);
         return result;
     }
+    links_init(&router->links, &router->peers, &link_events, router);
+    backends_attach(router);
     result = open_stats(router);
     if (result)
         return result;
@@ -420,7 +443,10 @@ void router_done(struct router *router)
     loop_timer_stop(&router->drain_timer);
     stats_socket_close(router->stats_socket);
     router->closing = true;
-    links_done(&router->links, router->exit_code == EXIT_OK ? LINGER_MS : 0);
+    peers_stop(&router->peers);
+    links_done(&router->links);
+    backends_done(router);
+    peers_done(&router->peers, router->exit_code == EXIT_OK ? LINGER_MS : 0);
     away_done(router);
     rows_done(router);
     recovery_done(router);

@@ -16,6 +16,7 @@
 struct archive;
 struct archive_reader;
 struct ask;
+struct backends;
 struct page;
 struct page_request;
 struct recovery;
@@ -31,7 +32,9 @@ struct router {
     struct loop_watch *journal_watch;
     struct archive_reader *archive_reader; /* NULL: there is no archive */
     struct loop_watch *archive_reader_watch;
+    struct peers peers;
     struct links links;
+    struct backends *backends;
     struct namespace_table namespaces;
     struct rooms rooms;
     struct sessions sessions;
@@ -102,8 +105,9 @@ const char *router_epoch_for(const struct router *router, const struct namespace
 void router_submit(struct router *router, struct ticket *ticket, enum ticket_kind kind,
                    struct gateway_link *link, struct room *room, uint64_t socket, uint64_t request);
 
-/* The same for a ticket that nobody waits for. */
-void router_submit_rows(struct router *router, struct ticket *ticket);
+/* The same for one of any kind that has no link, with its room, entry and session as the caller has set them;
+   takes a hold of the room. */
+void router_submit_alone(struct router *router, struct ticket *ticket, enum ticket_kind kind);
 
 /* The same for a message, whose ticket has its kind and room already. */
 void router_submit_message(struct router *router, struct message *message, struct gateway_link *link,

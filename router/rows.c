@@ -37,23 +37,29 @@ static void free_rows(struct router *router, struct rows_ticket *rows)
     free(rows);
 }
 
+static struct bytes keep(struct bytes text, char **at)
+{
+    struct bytes kept = bytes_make(*at, text.length);
+
+    if (text.length)
+        memcpy(*at, text.data, text.length);
+    *at += text.length;
+    return kept;
+}
+
 /* Adds a room, with its name at *names. */
 static void add_room(struct rows_ticket *rows, const struct membership *membership, char **names)
 {
-    struct bytes name = room_name(membership->room);
-
-    memcpy(*names, name.data, name.length);
     rows->rooms[rows->change.session.room_count++] =
-        (struct journal_session_room){.room = bytes_make(*names, name.length),
+        (struct journal_session_room){.room = keep(room_name(membership->room), names),
                                       .joined_pos = membership->joined_pos,
                                       .watch = membership->watch};
-    *names += name.length;
 }
 
 void rows_save(struct router *router, struct session *session)
 {
     struct rows_ticket *rows;
-    size_t bytes = 0;
+    size_t bytes = session->data.length;
     char *names;
 
     session->unsaved = false;
@@ -77,16 +83,18 @@ void rows_save(struct router *router, struct session *session)
     rows->change.session.generation = session->generation;
     rows->change.session.connected_pos = session->connected_pos;
     names = (char *)(rows->rooms + session->room_count);
+    rows->change.session.data = keep(session->data, &names);
     for (uint16_t i = 0; i < session->room_count; i++)
         if (session->rooms[i].member)
             add_room(rows, &session->rooms[i], &names);
-    router_submit_rows(router, &rows->ticket);
+    router_submit_alone(router, &rows->ticket, TICKET_ROWS);
 }
 
 void rows_remove(struct router *router, const struct session *session)
 {
     if (session_recoverable(session))
-        router_submit_rows(router, &make(JOURNAL_SESSION_REMOVE, session->serial, 0, 0)->ticket);
+        router_submit_alone(router, &make(JOURNAL_SESSION_REMOVE, session->serial, 0, 0)->ticket,
+                            TICKET_ROWS);
 }
 
 /* It waits for its next attempt. */
@@ -113,7 +121,7 @@ void rows_move(struct router *router, struct session *session, const struct memb
     names = (char *)(rows->rooms + 1);
     add_room(rows, membership, &names);
     rows->ticket.session = session_hold(session);
-    router_submit_rows(router, &rows->ticket);
+    router_submit_alone(router, &rows->ticket, TICKET_ROWS);
 }
 
 void rows_note(struct router *router, struct session *session, const struct ticket *ticket)
@@ -153,7 +161,7 @@ void rows_retry(struct router *router)
     router->rows_refused = NULL;
     for (; rows; rows = next) {
         next = rows->next;
-        router_submit_rows(router, &rows->ticket);
+        router_submit_alone(router, &rows->ticket, TICKET_ROWS);
     }
     while ((session = table_next(&router->sessions.by_sid, &cursor)))
         if (session->unsaved)

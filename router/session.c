@@ -145,6 +145,12 @@ static void remove_away(struct sessions *sessions, struct session *session)
     sessions->away--;
 }
 
+void sessions_note_serial(struct sessions *sessions, uint64_t serial)
+{
+    if (serial > sessions->last_serial)
+        sessions->last_serial = serial;
+}
+
 struct session *session_restore(struct sessions *sessions, struct namespace *namespace,
                                 const struct session_row *row, uint64_t now)
 {
@@ -155,10 +161,10 @@ struct session *session_restore(struct sessions *sessions, struct namespace *nam
     assert(row->secret.length == SESSION_SECRET_LENGTH);
     session = make(sessions, namespace, row->sid, row->from);
     session->serial = row->serial;
-    if (row->serial > sessions->last_serial)
-        sessions->last_serial = row->serial;
+    sessions_note_serial(sessions, row->serial);
     session->connected_pos = row->connected_pos;
     session->generation = row->generation;
+    session->self_pos = LAST_POS_UNKNOWN;
     session->told = true;
     memcpy(session->pid + SID_LENGTH, row->secret.data, SESSION_SECRET_LENGTH);
     add_away(sessions, session, now);
@@ -261,7 +267,16 @@ void session_release(struct session *session)
     if (--session->references || !session->gone)
         return;
     free(session->from);
+    free((char *)session->data.data);
     free(session);
+}
+
+void session_store(struct session *session, struct bytes data)
+{
+    free((char *)session->data.data);
+    session->data = (struct bytes){0};
+    if (data.length)
+        session->data = bytes_make(memory_text(data.data, data.length), data.length);
 }
 
 struct bytes session_from(const struct session *session, char space[SID_LENGTH + 5])
@@ -297,6 +312,13 @@ struct membership *session_add_membership(struct session *session, struct room *
     if (!session->link)
         room_hold(room);
     return &session->rooms[session->room_count++];
+}
+
+void session_note_sent(struct membership *membership, uint64_t pos)
+{
+    if (membership->room->last_pos > membership->quiet_to)
+        membership->quiet_from = membership->room->last_pos;
+    membership->quiet_to = pos;
 }
 
 void session_enter(struct sessions *sessions, struct session *session, struct membership *membership,

@@ -32,10 +32,14 @@ enum {
  * A socket's place in a room.  member: deliveries go to it, and it counts while its session is live.  wanted:
  * the last request was to join, so it may publish, though the journal may not have handed back that request
  * yet.  unconfirmed: the hello under way has not named it so far.
+ *
+ * Of the room's messages beyond quiet_from and up to quiet_to none was for this socket: it sent them itself,
+ * to the others.  No offset tells its client that they were.
  */
 struct membership {
     struct room *room;
     uint64_t joined_pos;
+    uint64_t quiet_from, quiet_to;
     uint32_t pending; /* joins and leaves on their way */
     bool member, wanted, watch, unconfirmed;
 };
@@ -55,9 +59,12 @@ struct session {
     uint64_t serial;             /* from 1; no two sessions of a router have the same; its row's id */
     struct namespace *namespace; /* held */
     char *from;                  /* NULL: anonymous */
+    struct backed *backed;       /* what it is to its backend; NULL: nothing */
+    struct bytes data;           /* what its backend stored, JSON text; owned */
     struct membership *rooms;
     struct membership own[SESSION_ROOMS_INLINE];
     uint64_t connected_pos; /* where it connected first */
+    uint64_t self_pos;      /* of the last message to it alone from itself; may be LAST_POS_UNKNOWN */
     uint32_t generation;    /* counts the sockets that clients attached it to */
     uint32_t attachment;
     uint32_t references; /* see session_hold() */
@@ -71,6 +78,8 @@ struct session {
     char pid[PID_LENGTH]; /* the sid and the secret; a secret of zeros: it has no rows and can't be recovered
                            */
 };
+
+struct backed;
 
 struct sessions {
     struct table by_sid;
@@ -135,6 +144,9 @@ struct session_row {
 struct session *session_restore(struct sessions *sessions, struct namespace *namespace,
                                 const struct session_row *row, uint64_t now) MUST_CHECK;
 
+/* There is a row of that id: no new session gets it as its serial. */
+void sessions_note_serial(struct sessions *sessions, uint64_t serial);
+
 /* Whether nothing of it is on its way: no connect, no join, no leave, no page of history. */
 bool session_at_rest(const struct session *session);
 
@@ -168,6 +180,9 @@ static inline struct session *session_hold(struct session *session)
 
 void session_release(struct session *session);
 
+/* Its data from now on; copied, empty for none. */
+void session_store(struct session *session, struct bytes data);
+
 /* The name that messages carry: "anon:<sid>" is written into space. */
 struct bytes session_from(const struct session *session, char space[SID_LENGTH + 5]);
 
@@ -176,6 +191,10 @@ struct membership *session_membership(const struct session *session, struct byte
 
 /* Adds one that is neither member nor wanted yet; the caller makes it so. */
 struct membership *session_add_membership(struct session *session, struct room *room);
+
+/* It has sent the message of that position to the others in the room, whose last_pos is still that of the one
+   before. */
+void session_note_sent(struct membership *membership, uint64_t pos);
 
 /* The socket is a member of the room from now on; nothing changes but watch when it was already. */
 void session_enter(struct sessions *sessions, struct session *session, struct membership *membership,

@@ -18,6 +18,10 @@ struct router_settings {
     char *stats;              /* a path; NULL: stats.sock in the data folder */
     uint32_t heartbeat, dead; /* ms */
     uint32_t max_gateways;
+    uint32_t max_backends;
+    uint32_t backend_wait;      /* ms */
+    uint32_t max_backend_tasks; /* these two: of all backends, without an answer */
+    uint64_t max_backend_bytes;
     uint32_t max_rooms_per_connection;
     uint32_t max_pattern_namespaces;
     uint32_t max_history;        /* messages in one answer */

@@ -6,6 +6,7 @@
 #include "router/take.h"
 
 #include "common/log.h"
+#include "router/backed.h"
 #include "router/membership.h"
 
 /* A socket's numbers: the former gateway's and the new one's. */
@@ -65,7 +66,7 @@ static const char *objection(struct taking *taking)
         pair->session = session_find(&taking->from->sessions, pair->theirs);
         if (!pair->session)
             return "no such socket";
-        if (!session_at_rest(pair->session))
+        if (!session_at_rest(pair->session) || backed_is_busy(pair->session))
             return "something is on its way";
         if (session_find(&taking->to->sessions, pair->ours) || stands_before(taking, i))
             return "a number is in use";

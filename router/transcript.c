@@ -5,7 +5,6 @@
  */
 #include "router/transcript.h"
 
-#include "common/base64.h"
 #include "common/memory.h"
 #include "proto/json_scan.h"
 #include "proto/json_text.h"
@@ -49,29 +48,11 @@ static void append_raw(struct buffer *out, struct bytes arguments)
     buffer_done(&text);
 }
 
-static void append_attachments(struct buffer *out, struct bytes attachments)
-{
-    struct wire_reader list;
-    struct bytes attachment;
-    int count = wire_list_open(&list, attachments);
-
-    buffer_append_literal(out, ",\"attachments\":[");
-    for (int i = 0; i < count && wire_list_text(&list, &attachment) == 0; i++) {
-        size_t length = base64_length(attachment.length);
-
-        buffer_append_text(out, i ? ",\"" : "\"");
-        base64_write(buffer_reserve(out, length), attachment);
-        buffer_extend(out, length);
-        buffer_append_char(out, '"');
-    }
-    buffer_append_char(out, ']');
-}
-
 static void append_line(struct buffer *out, const struct journal_message *fields)
 {
     message_append_head(out, fields);
     if (fields->attachments.length)
-        append_attachments(out, fields->attachments);
+        message_append_attachments(out, fields);
     if (has_break(fields->arguments))
         append_raw(out, fields->arguments);
     buffer_append_literal(out, ",\"args\":[");

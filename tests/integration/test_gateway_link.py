@@ -2,6 +2,7 @@
 import pathlib
 import sys
 import tempfile
+import time
 import unittest
 
 import msgpack
@@ -9,31 +10,103 @@ import zmq
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 import programs  # noqa: E402
+import raw_client  # noqa: E402
 
-HELLO, WELCOME, LIVE, RESYNC = 1, 32, 33, 44
+HELLO, SOCKET, HELLO_END, CONNECT, DISCONNECT = 1, 2, 4, 5, 6
+WELCOME, LIVE, CONNECTED, RESYNC = 32, 33, 34, 44
+SID = "s" * 20
 
 
 class GatewayLink(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        context = zmq.Context()
-        self.addCleanup(context.destroy, 0)
-        self.router = context.socket(zmq.ROUTER)
-        endpoint = f"ipc://{folder.name}/link"
-        self.router.bind(endpoint)
-        self.gateway = programs.Gateway(router=endpoint)
+        self.context = zmq.Context()
+        self.addCleanup(self.context.destroy, 0)
+        self.endpoint = f"ipc://{folder.name}/link"
+        self.open()
+        self.gateway = programs.Gateway(router=self.endpoint)
         self.addCleanup(self.gateway.close, check=False)
 
-    def hello(self):
-        """Waits for a new link's first batch: its routing id and its link."""
-        while self.router.poll(programs.PATIENCE * 1000):
-            routing, batch = self.router.recv_multipart()
-            version, link, number, acknowledged, records = msgpack.unpackb(batch)
+    def open(self):
+        self.router = self.context.socket(zmq.ROUTER)
+        self.router.bind(self.endpoint)
+
+    def batch(self):
+        """The next batch: its routing id, number and records."""
+        self.assertTrue(self.router.poll(programs.PATIENCE * 1000), self.gateway.log_text())
+        routing, batch = self.router.recv_multipart()
+        _, self.link, number, _, records = msgpack.unpackb(batch)
+        return routing, number, records
+
+    def hello_records(self):
+        """Waits for a new link's first batch: its routing id and its records."""
+        while True:
+            routing, number, records = self.batch()
             if number == 1:
-                self.assertEqual((version, acknowledged, records[0][0]), (1, 0, HELLO))
-                return routing, link
-        raise self.gateway.failed("no hello")
+                self.assertEqual(records[0][0], HELLO)
+                return routing, records
+
+    def hello(self):
+        """The same: its routing id and its link."""
+        return self.hello_records()[0], self.link
+
+    def take(self, kind):
+        """The next record of that kind, and the number of its batch."""
+        while True:
+            _, number, records = self.batch()
+            for record in records:
+                if record[0] == kind:
+                    return record, number
+
+    def connect(self, routing, link):
+        """A client's socket: the client, and the number."""
+        client = raw_client.Client(self.gateway.port, connect=False)
+        self.addCleanup(client.__exit__)
+        client.send_text("40")
+        record, _ = self.take(CONNECT)
+        self.send(routing, link, 2, 1, [CONNECTED, record[1], record[2], SID, f"anon:{SID}", 7, SID + "p" * 22, 0])
+        client.packet("40")
+        return client, record[2]
+
+    def assert_farewell(self, records, number):
+        """The hello names the socket, which is gone behind it."""
+        self.assertEqual([record[0] for record in records], [HELLO, SOCKET, HELLO_END, DISCONNECT])
+        self.assertEqual(records[1][1:], [number, "/", SID, "", 7])
+        self.assertEqual((records[2][1], records[3][1:]), (1, [number, "client_disconnect"]))
+
+    def test_who_leaves_while_no_router_is_there_is_named_when_there_is_one(self):
+        client, number = self.connect(*self.go_live())
+        self.router.close(0)
+        while "starts anew" not in self.gateway.log_text():
+            time.sleep(0.02)
+        client.send_text("41")
+        client.send_text("42[\"for nobody\"]")
+        client.read_close()
+        self.open()
+        routing, records = self.hello_records()
+        self.assert_farewell(records, number)
+        # Once is enough.
+        self.send(routing, self.link, 1, 1, [WELCOME, "epoch", 0, 0, 0], [LIVE, 0])
+        self.send(routing, self.link, 2, 1, [RESYNC, "again"])
+        self.assertEqual([record[0] for record in self.hello_records()[1]], [HELLO, HELLO_END])
+
+    def test_who_left_in_a_batch_that_was_lost_is_named_again(self):
+        routing, link = self.go_live()
+        client, number = self.connect(routing, link)
+        client.send_text("41")
+        record, batch = self.take(DISCONNECT)
+        self.assertEqual(record[1:], [number, "client_disconnect"])
+        self.send(routing, link, 3, batch - 1, [RESYNC, "restarted"])
+        self.assert_farewell(self.hello_records()[1], number)
+
+    def test_who_left_in_a_batch_that_came_is_not(self):
+        routing, link = self.go_live()
+        client, _ = self.connect(routing, link)
+        client.send_text("41")
+        _, batch = self.take(DISCONNECT)
+        self.send(routing, link, 3, batch, [RESYNC, "restarted"])
+        self.assertEqual([record[0] for record in self.hello_records()[1]], [HELLO, HELLO_END])
 
     def send(self, routing, link, number, acknowledged, *records):
         self.router.send_multipart([routing, msgpack.packb([1, link, number, acknowledged, list(records)])])

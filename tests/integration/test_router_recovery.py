@@ -146,6 +146,19 @@ class GoingOn(RecoveryTest):
         self.assertEqual(said(again.replayed),
                          ["own, for itself", "for all", "logged", "for others", "for all again"])
 
+    def test_what_was_for_itself_comes_whatever_became_of_the_room(self):
+        one, two, alice, bob = self.pair("R", "S")
+        for room in ("R", "S"):
+            alice.publish("self", room, {"text": f"in {room}"})
+            self.assertTrue(alice.answer("LEAVE", room)["ok"])
+        alice.join("S")
+        bob.publish("self", "R", {"text": "for bob"})
+        one.lose(alice)
+        again = two.come_back(alice.pid)
+        self.assertEqual((said(again.replayed), list(again.rooms)), (["in R", "in S"], ["S"]))
+        two.lose(again)
+        self.assertEqual(said(two.come_back(alice.pid, self.offset(1)).replayed), ["in S"])
+
     def test_without_rooms_it_gets_what_is_for_all(self):
         one, two = self.gateway("g1"), self.gateway("g2")
         bob = two.connect()
@@ -544,6 +557,25 @@ class Restarts(RecoveryTest):
         self.went_on(again, alice)
         self.assertEqual(said(again.replayed), ["a"])
 
+    def test_a_hello_may_name_a_socket_only_to_say_that_its_client_left(self):
+        gateway = self.gateway()
+        for restarted in (False, True):
+            with self.subTest(restarted=restarted):
+                alice = gateway.connect()
+                alice.join("R")
+                if restarted:
+                    self.router.kill()
+                    self.router.start()
+                alice.rooms = {}
+                gateway.open()
+                gateway.send(*gateway.hello_records(), ("DISCONNECT", alice.number, "client_disconnect"))
+                gateway.take("LIVE")
+                gone = "SELECT sid FROM session WHERE sid = '%s'" % alice.sid
+                self.until(lambda gone=gone: self.sql(gone) == [], "the row is still there")
+                self.assertEqual(gateway.come_back(alice.pid).recovered, 0)
+                gateway.held = {}
+                gateway.go_live()
+
     def test_an_older_socket_is_turned_away(self):
         one, two, alice, bob = self.pair("R")
         again = two.come_back(alice.pid)
@@ -689,7 +721,8 @@ class FullDisk(RecoveryTest):
 
 class FromTheJournal(RecoveryTest):
     options = ("--recent-max=2000",)
-    configuration = EVENTS.rstrip().removesuffix(");") + ', { name = "echo"; deliver = "self"; });'
+    configuration = (EVENTS.rstrip().removesuffix(");") + ', { name = "echo"; deliver = "self"; }, '
+                     '{ name = "whisper"; room = "$.room"; deliver = "self"; });')
 
     def test_what_memory_lacks_is_read(self):
         one, two, alice, bob = self.pair("R", "S")
@@ -717,6 +750,23 @@ class FromTheJournal(RecoveryTest):
         for _ in range(5):  # so that memory knows no more of what was of no room
             bob.publish("self", "R", {"text": "for bob"})
         self.assertEqual(said(two.come_back(alice.pid).replayed), ["archived", "of no room"])
+
+    def test_what_was_for_itself_in_a_room_that_it_left_is_read(self):
+        one, two, alice, bob = self.pair("R")
+        alice.publish("self", "R", {"text": "archived"})
+        alice.publish("whisper", "R", {"text": "logged"})
+        self.assertTrue(alice.answer("LEAVE", "R")["ok"])
+        one.lose(alice)
+        for at in range(10):
+            bob.say("R", f"{at}")
+        self.until(lambda: self.router.statistics()["journal"]["unindexed"] == 0, "the index pass did not come")
+        for at in range(2):
+            with self.subTest(restarted=at):
+                again = two.come_back(alice.pid)
+                self.assertEqual((again.recovered, said(again.replayed)), (1, ["archived", "logged"]))
+            self.restart()
+            two.held = {}
+            two.go_live()
 
     def test_too_many_to_read(self):
         one, two, alice, bob = self.pair("R")
@@ -804,6 +854,30 @@ class FromTheJournal(RecoveryTest):
             self.assertEqual(other.take("CONNECTED", where=lambda record: record.socket == 1000 + at).recovered, 1)
         emits = [record.socket for record in other.records if kind(record) == "EMIT"]
         self.assertEqual(sorted(emits), sorted(list(range(1000, 1300)) * 3))
+
+
+class BeyondWhatIsKept(RecoveryTest):
+    """Logged messages leave when the window and the margin are over, also those that were sent meanwhile."""
+    options = ("--recent-max=0", "--recovery-window=4s", "--recovery-margin=1ms")
+    configuration = EVENTS.rstrip().removesuffix(");") + ', { name = "hint"; room = "$.room"; deliver = "others"; });'
+
+    def test_who_sent_all_of_it_has_missed_nothing(self):
+        one, two, alice, bob = self.pair("R")
+        carol = one.connect()
+        carol.join("R")
+        bob.publish("logged", "R", {"text": "bob's"})
+        for at in range(5):
+            alice.publish("hint", "R", {"text": f"{at}"})
+        self.until(lambda: self.sql("SELECT count(*) FROM message") == [(0,)], "the messages have not left")
+        alice.publish("hint", "R", {"text": "last"})
+        offset = self.offset(1)
+        one.lose(alice)
+        one.lose(carol)
+        bob.publish("hint", "R", {"text": "missed"})
+        again = two.come_back(alice.pid, offset)
+        self.assertEqual((again.recovered, said(again.replayed)), (1, ["missed"]))
+        # Who was to get what left and does not say so has missed it.
+        self.is_fresh(two.come_back(carol.pid, offset), carol, "unreadable")
 
 
 class OtherNamespaces(RecoveryTest):

@@ -63,7 +63,7 @@ void __real_loop_timer_start(struct loop_timer *timer, uint64_t delay_ms);
 void __wrap_loop_timer_start(struct loop_timer *timer, uint64_t delay_ms);
 void __wrap_link_pass(struct router_link *link, const struct wire_pass *record);
 int __wrap_link_take(struct router_link *link, const struct wire_take *record);
-void __wrap_link_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason);
+void __wrap_link_disconnect(struct router_link *link, const struct socket *socket, enum close_reason reason);
 
 uint64_t __wrap_loop_now(const struct loop *loop)
 {
@@ -121,7 +121,7 @@ int __wrap_link_take(struct router_link *link, const struct wire_take *take)
     return 0;
 }
 
-void __wrap_link_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason)
+void __wrap_link_disconnect(struct router_link *link, const struct socket *socket, enum close_reason reason)
 {
     unsigned at = index_of(of_link(link));
 

@@ -636,9 +636,43 @@ static void integers_are_exact(void **state)
     }
 }
 
+static void lists_are_scanned(void **state)
+{
+    static const struct {
+        const char *text;
+        int code;
+    } lists[] = {
+        {"", 0},
+        {" ", 0},
+        {"1", 0},
+        {" {\"a\":[1]} , \"b\",null ", 0},
+        {",", ERROR_MALFORMED},
+        {"1,", ERROR_MALFORMED},
+        {"1 2", ERROR_MALFORMED},
+        {",1", ERROR_MALFORMED},
+        {"1,,2", ERROR_MALFORMED},
+        {"1],[2", ERROR_MALFORMED},
+        {"[1", ERROR_MALFORMED},
+        {"1,nul", ERROR_MALFORMED},
+    };
+    char deep[2 * JSON_DEPTH_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(lists); i++)
+        assert_int_equal(json_list_scan(bytes_from_text(lists[i].text)), lists[i].code);
+    assert_int_equal(json_list_scan((struct bytes){0}), 0);
+    for (size_t depth = JSON_DEPTH_MAX - 1; depth <= JSON_DEPTH_MAX; depth++) {
+        memset(deep, '[', depth);
+        memset(deep + depth, ']', depth);
+        assert_int_equal(json_list_scan(bytes_make(deep, 2 * depth)),
+                         depth == JSON_DEPTH_MAX ? ERROR_TOO_DEEP : 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_are_scanned),
         cmocka_unit_test(valid_documents),
         cmocka_unit_test(truncated_documents_are_malformed),
         cmocka_unit_test(malformed_documents),

@@ -113,6 +113,38 @@ static void messages_come_back(void **state)
     wire_list_done(&list);
 }
 
+static void exceptions_are_shown_and_not_read(void **state)
+{
+    struct journal_message message = sample(), plain = sample();
+    struct wire_list list = {0}, attachments = {0};
+    struct archive_document back;
+    bson_iter_t iter, element;
+    bson_t document;
+
+    (void)state;
+    wire_list_put_text(&list, BYTES("room"));
+    wire_list_put_text(&list, BYTES("sid"));
+    message.except = wire_list_finish(&list);
+    write_one(&message, &document);
+    assert_true(bson_iter_init_find(&iter, &document, "except"));
+    assert_true(BSON_ITER_HOLDS_ARRAY(&iter) && bson_iter_recurse(&iter, &element));
+    assert_true(bson_iter_next(&element));
+    assert_string_equal(bson_iter_utf8(&element, NULL), "room");
+    assert_true(bson_iter_next(&element));
+    assert_string_equal(bson_iter_utf8(&element, NULL), "sid");
+    assert_false(bson_iter_next(&element));
+    assert_int_equal(archive_document_read(&document, &attachments, &back), 0);
+    check_equal(&plain, &back.message);
+    assert_int_equal(back.message.except.length, 0);
+    bson_destroy(&document);
+    wire_list_done(&attachments);
+    wire_list_done(&list);
+    message.except = BYTES("no msgpack");
+    bson_init(&document);
+    assert_int_equal(archive_document_write(&message, epoch, true, &document), ERROR_MALFORMED);
+    bson_destroy(&document);
+}
+
 /* raw has them whatever args can hold, and bytes that are no text come through as well. */
 static void strange_arguments_come_back_without_args(void **state)
 {
@@ -245,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_document_has_the_shape_that_is_documented),
         cmocka_unit_test(messages_come_back),
+        cmocka_unit_test(exceptions_are_shown_and_not_read),
         cmocka_unit_test(strange_arguments_come_back_without_args),
         cmocka_unit_test(what_is_too_large_loses_args_first),
         cmocka_unit_test(attachments_must_be_a_list),

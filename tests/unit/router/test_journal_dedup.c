@@ -67,7 +67,7 @@ static void add(struct ids *ids, const char *id, uint64_t pos, uint64_t at)
     assert_int_equal(
         journal_dedup_find(&ids->dedup, BYTES("/"), BYTES("s:alice"), bytes_from_text(id), at, key, &ignored),
         0);
-    journal_dedup_add(&ids->dedup, key, &first);
+    journal_dedup_add(&ids->dedup, BYTES("s:alice"), key, &first);
     journal_dedup_keep(&ids->dedup);
 }
 
@@ -174,7 +174,7 @@ static void what_was_undone_is_new(void **state)
         assert_int_equal(journal_dedup_find(&ids.dedup, BYTES("/"), BYTES("s:alice"), BYTES("message-2"),
                                             first.at, key, &ignored),
                          0);
-        journal_dedup_add(&ids.dedup, key, &first);
+        journal_dedup_add(&ids.dedup, BYTES("s:alice"), key, &first);
         assert_int_equal(find(&ids, "message-2", first.at), 7);
         journal_dedup_undo(&ids.dedup);
         assert_int_equal(find(&ids, "message-2", first.at), 0);
@@ -219,6 +219,49 @@ static void expired_ids_leave_in_steps_and_no_others(void **state)
     ids_end(&ids);
 }
 
+static int find_brief(struct ids *ids, unsigned number, char key[JOURNAL_DEDUP_KEY_LENGTH])
+{
+    struct journal_first first;
+    char id[32];
+
+    snprintf(id, sizeof id, "brief-%06u", number);
+    return journal_dedup_find(&ids->dedup, BYTES("/"), BYTES("~0"), bytes_from_text(id), window, key, &first);
+}
+
+static void add_brief(struct ids *ids, unsigned number)
+{
+    char key[JOURNAL_DEDUP_KEY_LENGTH];
+
+    assert_int_equal(find_brief(ids, number, key), 0);
+    journal_dedup_add(&ids->dedup, BYTES("~0"), key, &(struct journal_first){number + 1, 0, window});
+}
+
+static void brief_ids_leave_memory_one_by_one_and_have_no_rows(void **state)
+{
+    char key[JOURNAL_DEDUP_KEY_LENGTH];
+    struct ids ids;
+
+    ids_open(&ids, *state);
+    add(&ids, "message-1", 1, window);
+    for (unsigned i = 0; i < JOURNAL_BRIEF_MAX; i++)
+        add_brief(&ids, i);
+    journal_dedup_keep(&ids.dedup);
+    assert_int_equal(find_brief(&ids, 0, key), ERROR_EXISTS);
+    add_brief(&ids, JOURNAL_BRIEF_MAX);
+    assert_int_equal(find_brief(&ids, JOURNAL_BRIEF_MAX, key), ERROR_EXISTS);
+    journal_dedup_undo(&ids.dedup);
+    assert_int_equal(find_brief(&ids, JOURNAL_BRIEF_MAX, key), 0);
+    add_brief(&ids, JOURNAL_BRIEF_MAX);
+    journal_dedup_keep(&ids.dedup);
+    assert_int_equal(find_brief(&ids, 0, key), 0);
+    assert_int_equal(find_brief(&ids, 1, key), ERROR_EXISTS);
+    write_pass(&ids, window);
+    assert_int_equal(find_brief(&ids, 1, key), ERROR_EXISTS);
+    assert_int_equal(stored(&ids), 1);
+    assert_int_equal(find(&ids, "message-1", window), 1);
+    ids_end(&ids);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +271,7 @@ int main(void)
         TEST(what_memory_holds_counts_whatever_the_clock_says),
         TEST(what_was_undone_is_new),
         TEST(expired_ids_leave_in_steps_and_no_others),
+        TEST(brief_ids_leave_memory_one_by_one_and_have_no_rows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,15 +115,40 @@ static void a_newer_schema_is_foreign(void **state)
     struct fixture *fixture = *state;
 
     make_journal(fixture);
-    fixture_sql(fixture, "PRAGMA user_version = 3");
-    assert_refused(fixture, ERROR_FOREIGN, "schema 3; this program knows schema 2");
+    fixture_sql(fixture, "PRAGMA user_version = 4");
+    assert_refused(fixture, ERROR_FOREIGN, "schema 4; this program knows schema 3");
     fixture_sql(fixture, "PRAGMA user_version = 0");
-    assert_refused(fixture, ERROR_FOREIGN, "schema 0; this program knows schema 2");
+    assert_refused(fixture, ERROR_FOREIGN, "schema 0; this program knows schema 3");
 }
 
-/* Turns a closed journal into one as a program of schema 1 left it. */
+/* Turns a closed journal into one as a program of schema 2 left it. */
+static void make_version_2(struct fixture *fixture)
+{
+    fixture_sql(
+        fixture,
+        "CREATE TEMP TABLE messages AS SELECT * FROM message;"
+        "CREATE TEMP TABLE letters AS SELECT * FROM dead_letter;"
+        "CREATE TEMP TABLE sessions AS SELECT * FROM session;"
+        "ALTER TABLE temp.messages DROP COLUMN exceptions; ALTER TABLE temp.letters DROP COLUMN exceptions;"
+        "ALTER TABLE temp.sessions DROP COLUMN data;"
+        "DROP TABLE main.message; DROP TABLE main.dead_letter; DROP TABLE main.session;"
+        "CREATE TABLE message(pos INTEGER PRIMARY KEY, namespace TEXT, room TEXT, seq INTEGER,"
+        " class INTEGER, deliver INTEGER, meta INTEGER, at INTEGER, publish_id TEXT, event TEXT,"
+        " sender_sid TEXT, sender_name TEXT, dedup_scope TEXT, attachments BLOB, arguments TEXT);"
+        "CREATE TABLE dead_letter(pos INTEGER PRIMARY KEY, namespace TEXT, room TEXT, seq INTEGER,"
+        " deliver INTEGER, meta INTEGER, at INTEGER, publish_id TEXT, event TEXT, sender_sid TEXT,"
+        " sender_name TEXT, attachments BLOB, arguments TEXT, refused_at INTEGER, code INTEGER, error TEXT);"
+        "CREATE TABLE session(id INTEGER PRIMARY KEY, sid TEXT, secret TEXT, namespace TEXT, sender TEXT,"
+        " generation INTEGER, connected_pos INTEGER);"
+        "INSERT INTO message SELECT * FROM messages; INSERT INTO dead_letter SELECT * FROM letters;"
+        "INSERT INTO session SELECT * FROM sessions;"
+        "PRAGMA user_version = 2");
+}
+
+/* And this one as a program of schema 1 left it. */
 static void make_version_1(struct fixture *fixture)
 {
+    make_version_2(fixture);
     fixture_sql(
         fixture,
         "CREATE TEMP TABLE saved AS SELECT room_id, namespace, name, last_seq, last_at, recent FROM room;"
@@ -156,13 +181,44 @@ static void a_file_of_schema_1_is_brought_up_to_date(void **state)
     assert_int_equal(read.messages[199].seq, 1201);
     journal_read_free(&read);
     fixture_close(fixture);
-    assert_int_equal(fixture_number(fixture, "PRAGMA user_version"), 2);
+    assert_int_equal(fixture_number(fixture, "PRAGMA user_version"), 3);
     assert_int_equal(fixture_number(fixture, "SELECT value FROM meta WHERE key = 'logged_from'"), 1290);
     assert_int_equal(fixture_number(fixture, "SELECT value FROM meta WHERE key = 'numbered'"), 1291);
     assert_int_equal(
         fixture_number(fixture,
                        "SELECT count(*) FROM sqlite_schema WHERE name IN ('session', 'session_room')"),
         2);
+    assert_int_equal(fixture_check_numbers(fixture), 1291);
+    fixture_open(fixture);
+}
+
+static void a_file_of_schema_2_is_brought_up_to_date(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal_entry *entry;
+    struct journal_read read;
+
+    make_journal(fixture);
+    fixture_sql(fixture, "INSERT INTO session(id, sid) VALUES (7, 'kept');"
+                         "INSERT INTO dead_letter(pos, error) VALUES (3, 'kept')");
+    make_version_2(fixture);
+    fixture_open(fixture);
+    assert_int_equal(journal_head(fixture->journal), 1290);
+    entry = fixture_publish(fixture, (struct text){.room = "a"});
+    entry->message.except = BYTES("\x91\xa1x");
+    fixture_wait(fixture);
+    read = fixture_range(fixture, 1290, 1291, 1000);
+    assert_int_equal(read.count, 2);
+    assert_int_equal(read.messages[0].except.length, 0);
+    assert_true(bytes_equal(read.messages[1].except, entry->message.except));
+    journal_read_free(&read);
+    fixture_close(fixture);
+    assert_int_equal(fixture_number(fixture, "PRAGMA user_version"), 3);
+    assert_int_equal(fixture_number(fixture, "SELECT id FROM session WHERE sid = 'kept' AND data IS NULL"),
+                     7);
+    assert_int_equal(
+        fixture_number(fixture, "SELECT pos FROM dead_letter WHERE error = 'kept' AND exceptions IS NULL"),
+        3);
     assert_int_equal(fixture_check_numbers(fixture), 1291);
     fixture_open(fixture);
 }
@@ -477,6 +533,7 @@ int main(void)
         TEST(other_databases_are_foreign_and_left_alone),
         TEST(a_newer_schema_is_foreign),
         TEST(a_file_of_schema_1_is_brought_up_to_date),
+        TEST(a_file_of_schema_2_is_brought_up_to_date),
         TEST(a_file_of_schema_1_that_is_damaged_stays_as_it_is),
         TEST(tables_that_are_not_ours_are_damage),
         TEST(missing_keys_are_damage),

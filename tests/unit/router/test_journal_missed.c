@@ -75,7 +75,7 @@ static bool is_missed(const struct known *known, uint64_t pos, const struct jour
         return false;
     if (known->deliver == DELIVER_NAMESPACE)
         return pos > read->namespace_from;
-    if (known->deliver == DELIVER_SELF && known->class == MESSAGE_LOGGED)
+    if (known->deliver == DELIVER_SELF)
         name = room_names[ROOMS + known->sender];
     for (size_t i = 0; i < read->room_count; i++)
         if (bytes_equal_text(read->rooms[i].room, name))

@@ -19,6 +19,8 @@ static void note(void *argument, const struct journal_session *session)
     buffer_printf(found, "%u %.*s %.*s '%.*s' %u %u", (unsigned)session->id, BYTES_PRINTF(session->sid),
                   BYTES_PRINTF(session->namespace), BYTES_PRINTF(session->from),
                   (unsigned)session->generation, (unsigned)session->connected_pos);
+    if (session->data.length)
+        buffer_printf(found, " data %.*s", BYTES_PRINTF(session->data));
     for (size_t i = 0; i < session->room_count; i++)
         buffer_printf(found, " %.*s:%u:%d", BYTES_PRINTF(session->rooms[i].room),
                       (unsigned)session->rooms[i].joined_pos, session->rooms[i].watch);
@@ -206,6 +208,35 @@ static void saving_replaces_everything(void **state)
     assert_sessions(fixture, "1 aaaaaaaaaaaaaaaaaaaa / 'alice' 3 4 T:5:1\n");
 }
 
+static void data_are_kept_until_others_are_stored(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal_session one = session_of(1), two = session_of(2);
+
+    fixture_open(fixture);
+    one.data = BYTES("{\"a\":\"\xc3\xa4\"}");
+    change(fixture, JOURNAL_SESSION_NEW, &one, "R", JOURNAL_HERE, false);
+    change(fixture, JOURNAL_SESSION_NEW, &two, NULL, 0, false);
+    fixture_wait(fixture);
+    assert_sessions(fixture, "1 aaaaaaaaaaaaaaaaaaaa / 'alice' 1 0 data {\"a\":\"\xc3\xa4\"} R:0:0\n"
+                             "2 bbbbbbbbbbbbbbbbbbbb / 'alice' 1 0\n");
+    one.data = BYTES("[1]");
+    change(fixture, JOURNAL_SESSION_DATA, &one, NULL, 0, false);
+    one.generation = 2;
+    change(fixture, JOURNAL_SESSION_GENERATION, &one, NULL, 0, false);
+    two.data = BYTES("2");
+    change(fixture, JOURNAL_SESSION_SAVE, &two, NULL, 0, false);
+    fixture_wait(fixture);
+    assert_sessions(fixture, "1 aaaaaaaaaaaaaaaaaaaa / 'alice' 2 0 data [1] R:0:0\n"
+                             "2 bbbbbbbbbbbbbbbbbbbb / 'alice' 1 0 data 2\n");
+    one.data = (struct bytes){0};
+    change(fixture, JOURNAL_SESSION_DATA, &one, NULL, 0, false);
+    change(fixture, JOURNAL_SESSION_REMOVE, &two, NULL, 0, false);
+    change(fixture, JOURNAL_SESSION_DATA, &two, NULL, 0, false);
+    fixture_wait(fixture);
+    assert_sessions(fixture, "1 aaaaaaaaaaaaaaaaaaaa / 'alice' 2 0 R:0:0\n");
+}
+
 static void many_rooms_are_loaded(void **state)
 {
     struct fixture *fixture = *state;
@@ -255,6 +286,7 @@ int main(void)
         TEST(what_is_gone_stays_gone),
         TEST(rooms_of_no_session_are_no_rooms_of_a_later_one),
         TEST(saving_replaces_everything),
+        TEST(data_are_kept_until_others_are_stored),
         TEST(many_rooms_are_loaded),
         TEST(changes_alone_are_committed_and_counted),
     };

@@ -155,6 +155,7 @@ static void every_field_is_on_disk(void **state)
     entry =
         fixture_publish(fixture, (struct text){.room = "r", .id = "id-12345", .arguments = "{\"a\":1},2"});
     entry->message.attachments = BYTES("\x91\xc4\x02\x00\x01");
+    entry->message.except = BYTES("\x92\xa1x\xa2yz");
     entry->message.deliver = DELIVER_NAMESPACE;
     entry->message.class = MESSAGE_LOGGED;
     entry->message.meta = false;
@@ -172,6 +173,7 @@ static void every_field_is_on_disk(void **state)
     assert_true(bytes_equal_text(message->event, "msg"));
     assert_true(bytes_equal_text(message->arguments, "{\"a\":1},2"));
     assert_true(bytes_equal(message->attachments, entry->message.attachments));
+    assert_true(bytes_equal(message->except, entry->message.except));
     assert_true(bytes_equal_text(message->sender_sid, "sid-of-sender"));
     assert_true(bytes_equal_text(message->sender_name, "alice"));
     assert_int_equal(message->deliver, DELIVER_NAMESPACE);
@@ -299,6 +301,80 @@ static void ids_of_a_tail_without_index_are_known_after_a_reopen(void **state)
                          "UPDATE meta SET value = 0 WHERE key = 'indexed'");
     fixture_open(fixture);
     assert_duplicate(once(fixture, "a", "alice", "client-1"), 1, 1, at);
+}
+
+static void a_brief_id_is_known_again_after_a_reopen(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t at;
+
+    fixture_open(fixture);
+    once(fixture, "b", NULL, NULL);
+    at = once(fixture, "a", "~0", "made-1")->message.at;
+    assert_duplicate(once(fixture, "a", "~0", "made-1"), 2, 1, at);
+    assert_int_equal(once(fixture, "a", "~1", "made-1")->result, 0);
+    fixture_reopen(fixture);
+    assert_duplicate(once(fixture, "a", "~0", "made-1"), 2, 1, at);
+    fixture_close(fixture);
+    assert_int_equal(fixture_number(fixture, "SELECT count(*) FROM dedup"), 0);
+    /* The same for rows that the index lacks. */
+    fixture_sql(fixture, "DELETE FROM room; DELETE FROM segment;"
+                         "UPDATE meta SET value = 0 WHERE key IN ('indexed', 'numbered')");
+    fixture_open(fixture);
+    assert_duplicate(once(fixture, "a", "~0", "made-1"), 2, 1, at);
+    assert_int_equal(once(fixture, "a", "~0", "made-2")->message.pos, 4);
+}
+
+/* A group of messages with one id, to rooms named by the letters. */
+static void publish_group(struct fixture *fixture, const char *letters, const char *id,
+                          struct journal_entry *entries[])
+{
+    for (size_t i = 0; letters[i]; i++) {
+        char room[] = {letters[i], '\0'}, scope[] = {'b', (char)('0' + i), '\0'};
+
+        entries[i] = fixture_publish(fixture, (struct text){.room = room, .scope = scope, .id = id});
+        entries[i]->more = letters[i + 1] != '\0';
+    }
+    fixture_wait(fixture);
+}
+
+static void the_first_of_a_group_decides_about_its_id(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal_entry *first[2], *again[3], *other[2];
+
+    fixture_open(fixture);
+    publish_group(fixture, "ab", "client-1", first);
+    publish_group(fixture, "abc", "client-1", again);
+    publish_group(fixture, "cd", "client-2", other);
+    assert_int_equal(first[1]->message.pos, 2);
+    assert_duplicate(again[0], 1, 1, first[0]->message.at);
+    assert_duplicate(again[1], 2, 1, first[1]->message.at);
+    assert_duplicate(again[2], 0, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(other[i]->result, 0);
+        assert_int_equal(other[i]->message.pos, 3 + i);
+        assert_int_equal(other[i]->message.seq, 1);
+    }
+    /* What follows a group is none of it. */
+    assert_int_equal(once(fixture, "c", NULL, NULL)->message.seq, 2);
+}
+
+static void a_group_is_one_commit(void **state)
+{
+    enum { BEFORE = 8190, GROUP = 9 }; /* a batch has up to 8192 entries */
+    struct fixture *fixture = *state;
+    struct journal_statistics statistics;
+
+    fixture_open(fixture);
+    for (unsigned i = 0; i < BEFORE; i++)
+        fixture_publish(fixture, (struct text){.room = "a"});
+    for (unsigned i = 0; i < GROUP; i++)
+        fixture_publish(fixture, (struct text){.room = "b"})->more = i + 1 < GROUP;
+    fixture_wait(fixture);
+    journal_statistics(fixture->journal, &statistics);
+    assert_int_equal(statistics.commits, 1);
+    assert_int_equal(journal_head(fixture->journal), BEFORE + GROUP);
 }
 
 static void an_id_is_forgotten_after_its_hours(void **state)
@@ -479,6 +555,9 @@ int main(void)
         TEST(an_id_can_be_asked_for),
         TEST(other_scopes_and_gateways_ids_are_no_duplicates),
         TEST(ids_of_a_tail_without_index_are_known_after_a_reopen),
+        TEST(a_brief_id_is_known_again_after_a_reopen),
+        TEST(the_first_of_a_group_decides_about_its_id),
+        TEST(a_group_is_one_commit),
         TEST(an_id_is_forgotten_after_its_hours),
         TEST(expired_ids_leave_the_file),
         TEST(ids_of_large_commits_share_a_pass),

@@ -66,6 +66,7 @@ static void check_payload(const struct journal_message *fields, const char *epoc
     assert_true(bytes_equal(message->ticket.entry.message.publish_id, fields->publish_id));
     assert_true(bytes_equal(message->ticket.entry.message.event, fields->event));
     assert_true(bytes_equal(message->ticket.entry.message.attachments, fields->attachments));
+    assert_true(bytes_equal(message->ticket.entry.message.except, fields->except));
     assert_true(bytes_equal(message->ticket.entry.message.sender_sid, fields->sender_sid));
     assert_true(bytes_equal(message->ticket.entry.message.sender_name, fields->sender_name));
     assert_true(bytes_equal(message->ticket.entry.dedup_scope, BYTES("scope")));
@@ -96,6 +97,9 @@ static void test_payloads(void **state)
     fields.publish_id = (struct bytes){0};
     check_payload(&fields, NULL,
                   "[\"a \\\\ b\",{\"x\":1} , 2,{\"room\":\"r\\\"m\",\"from\":\"ann\",\"at\":1700000000000}]");
+    fields.sender_name = (struct bytes){0};
+    fields.except = BYTES("\x91\xa1x");
+    check_payload(&fields, NULL, "[\"a \\\\ b\",{\"x\":1} , 2,{\"room\":\"r\\\"m\",\"at\":1700000000000}]");
     fields.meta = false;
     check_payload(&fields, "e", "[\"a \\\\ b\",{\"x\":1} , 2,\"e.7\"]");
     fields.arguments = (struct bytes){0};

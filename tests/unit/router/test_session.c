@@ -403,6 +403,30 @@ static void test_away_sessions_stand_in_the_order_of_time(void **state)
     assert_int_equal(sessions->away, 0);
 }
 
+static void test_a_room_is_quiet_while_one_alone_speaks(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session *session = add(fixture, 0, 1, "aaaaaaaaaaaaaaaaaaaa", "");
+    struct membership *membership;
+
+    enter(fixture, session, "a", 5, false);
+    membership = session_membership(session, BYTES("a"));
+    membership->room->last_pos = 7; /* of somebody else */
+    session_note_sent(membership, 9);
+    membership->room->last_pos = 9;
+    session_note_sent(membership, 12);
+    membership->room->last_pos = 12;
+    assert_int_equal(membership->quiet_from, 7);
+    assert_int_equal(membership->quiet_to, 12);
+    membership->room->last_pos = 13; /* of somebody else again */
+    session_note_sent(membership, 14);
+    assert_int_equal(membership->quiet_from, 13);
+    assert_int_equal(membership->quiet_to, 14);
+    membership->room->last_pos = LAST_POS_UNKNOWN;
+    session_note_sent(membership, 15);
+    assert_int_equal(membership->quiet_from, LAST_POS_UNKNOWN);
+}
+
 static void test_a_row_becomes_an_away_session(void **state)
 {
     struct fixture *fixture = *state;
@@ -463,6 +487,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_away_session_takes_in_what_was_on_its_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_new_socket_forgets_what_was_on_its_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_away_sessions_stand_in_the_order_of_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_room_is_quiet_while_one_alone_speaks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_row_becomes_an_away_session, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_held_session_stays_in_memory, set_up, tear_down),
     };
