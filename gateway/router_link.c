@@ -325,7 +325,7 @@ static void keep_farewell(struct router_link *link, const struct socket *socket)
 
 void link_disconnect(struct router_link *link, const struct socket *socket, enum close_reason reason)
 {
-    if (reason == CLOSE_CLIENT_DISCONNECT && socket->connected && socket->namespace->config->recovery)
+    if ((reason == CLOSE_CLIENT_DISCONNECT || reason == CLOSE_SERVER_DISCONNECT) && socket->connected && socket->namespace->config->recovery)
         keep_farewell(link, socket);
     if (link->state >= LINK_SYNCING) /* else the next hello will not have it */
         put_disconnect(link, socket->number, reason);

@@ -217,7 +217,9 @@ static int on_close(struct gateway *gateway, struct wire_reader *reader)
     if (wire_get_close(reader, &record) < 0)
         return ERROR_MALFORMED;
     socket = sockets_find(gateway, record.socket);
-    if (socket && record.final)
+    if (socket && record.final == WIRE_CLOSE_ALL)
+        socket_disconnect_all(gateway, socket);
+    else if (socket && record.final)
         socket_disconnect(gateway, socket);
     else if (socket)
         engine_close(gateway, socket->connection, CLOSE_ROUTER_CLOSE);

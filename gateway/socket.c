@@ -256,7 +256,7 @@ void socket_close(struct gateway *gateway, struct socket *socket, enum close_rea
     close_socket(gateway, socket, reason, true);
 }
 
-void socket_disconnect(struct gateway *gateway, struct socket *socket)
+static void send_disconnect(struct gateway *gateway, const struct socket *socket)
 {
     struct buffer *out = &gateway->scratch;
 
@@ -266,7 +266,24 @@ void socket_disconnect(struct gateway *gateway, struct socket *socket)
     struct bytes packet = buffer_bytes(out);
 
     engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
+}
+
+void socket_disconnect(struct gateway *gateway, struct socket *socket)
+{
+    send_disconnect(gateway, socket);
     close_socket(gateway, socket, CLOSE_ROUTER_CLOSE, false);
+}
+
+void socket_disconnect_all(struct gateway *gateway, struct socket *socket)
+{
+    struct connection *connection = socket->connection;
+
+    socket_disconnect(gateway, socket);
+    for (const struct socket *other = connection->sockets; other; other = other->next)
+        if (other->connected)
+            send_disconnect(gateway, other);
+    sockets_close(gateway, connection, CLOSE_SERVER_DISCONNECT);
+    engine_close(gateway, connection, CLOSE_SERVER_DISCONNECT);
 }
 
 void socket_give_away(struct gateway *gateway, struct socket *socket)

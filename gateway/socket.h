@@ -101,4 +101,8 @@ void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes pa
 /* At the router's word: sends DISCONNECT and forgets the socket; the connection lives. */
 void socket_disconnect(struct gateway *gateway, struct socket *socket);
 
+/* The same for all sockets of its connection, which is closed then: clients do not come back by themselves.
+ * The router is told of the others. */
+void socket_disconnect_all(struct gateway *gateway, struct socket *socket);
+
 #endif

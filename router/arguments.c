@@ -1,10 +1,9 @@
 /*
  * The check of arguments; see arguments.h.  Whoever takes events from programs calls it.  Its one surprising
- * rule: blanks alone are no arguments, though an array may hold them.
+ * rule: blanks alone are no arguments, though an array may hold them: a packet's name stands before them.
  */
 #include "router/arguments.h"
 
-#include "common/buffer.h"
 #include "proto/json_scan.h"
 #include "proto/placeholder.h"
 #include "proto/socketio.h"
@@ -24,25 +23,12 @@ static int count_attachments(struct bytes attachments)
     return count > SOCKETIO_ATTACHMENTS_MAX ? ERROR_TOO_LARGE : count;
 }
 
-static int scan(struct bytes arguments)
+static bool is_blank(struct bytes text)
 {
-    struct buffer text = {0};
-    struct json_value array, first;
-    struct json_cursor cursor;
-    int result;
-
-    buffer_reserve(&text, arguments.length + 2);
-    buffer_append_char(&text, '[');
-    buffer_append_bytes(&text, arguments);
-    buffer_append_char(&text, ']');
-    result = json_scan(buffer_bytes(&text), &array);
-    if (!result) {
-        cursor = json_array_cursor(array);
-        if (json_cursor_next(&cursor, &first) < 0)
-            result = ERROR_MALFORMED;
-    }
-    buffer_done(&text);
-    return result;
+    for (size_t i = 0; i < text.length; i++)
+        if (!strchr(" \t\r\n", text.data[i]))
+            return false;
+    return true;
 }
 
 int arguments_check(struct bytes arguments, struct bytes attachments)
@@ -54,9 +40,9 @@ int arguments_check(struct bytes arguments, struct bytes attachments)
         return count;
     if (arguments.length == 0)
         return 0;
-    if (!utf8_valid(arguments))
+    if (is_blank(arguments) || !utf8_valid(arguments))
         return ERROR_MALFORMED;
-    result = scan(arguments);
+    result = json_list_scan(arguments);
     if (!result && count > 0)
         result = placeholders_check(arguments, (unsigned)count);
     return result;

@@ -21,6 +21,10 @@ enum ticket_kind {
     TICKET_LEAVE,
     TICKET_PRESENCE,
     TICKET_LOOK,
+    TICKET_MOVED,    /* the end of a MOVE */
+    TICKET_QUERY,    /* EXPEL or FIND */
+    TICKET_STORE,    /* struct store_ticket */
+    TICKET_QUESTION, /* struct question */
     TICKET_CONNECT, /* struct ticket_connect */
     TICKET_RECOVER, /* struct recovery */
     TICKET_ROWS,    /* struct rows_ticket: nobody waits for it, it has no link */

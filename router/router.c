@@ -16,6 +16,8 @@
 #include "router/dispatch.h"
 #include "router/emit.h"
 #include "router/look.h"
+#include "router/question.h"
+#include "router/targets.h"
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
@@ -120,6 +122,10 @@ static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket
     [TICKET_LEAVE] = membership_release_leave,
     [TICKET_PRESENCE] = membership_release_presence,
     [TICKET_LOOK] = look_release,
+    [TICKET_MOVED] = targets_release_moved,
+    [TICKET_QUERY] = targets_release_query,
+    [TICKET_STORE] = targets_release_store,
+    [TICKET_QUESTION] = question_release,
     [TICKET_CONNECT] = membership_release_connect,
     [TICKET_RECOVER] = recovery_release,
     [TICKET_ROWS] = rows_release,
@@ -411,6 +417,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
     recent_init(&router->recent, &router->rooms, settings->recent_max);
     loop_timer_init(&router->drain_timer, loop, on_drained_too_slowly, router);
     away_init(router);
+    router->questions = questions_new();
     backends_init(router);
     router->stats = stats_new(router);
     result = make_folder(settings->data);
@@ -446,6 +453,7 @@ void router_done(struct router *router)
     peers_stop(&router->peers);
     links_done(&router->links);
     backends_done(router);
+    questions_free(router->questions);
     peers_done(&router->peers, router->exit_code == EXIT_OK ? LINGER_MS : 0);
     away_done(router);
     rows_done(router);
