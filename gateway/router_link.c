@@ -1,10 +1,11 @@
 /*
  * The DEALER socket, its batches and its states; see router_link.h.  What the router's records mean to
- * sockets and rooms is in router_records.c.  The surprising rule: a new link is always a new ZeroMQ socket
- * under a new random routing id, because ZeroMQ silently ignores a second peer with a live one's id.
+ * sockets and rooms is in router_records.c.  The surprising rule: a new link is always a new ZeroMQ socket;
+ * see common/dealer.h.
  */
 #include "gateway/router_link.h"
 
+#include "common/dealer.h"
 #include "common/memory.h"
 #include "common/random.h"
 #include "gateway/engine.h"
@@ -19,10 +20,7 @@
 #include <zmq.h>
 
 enum {
-    ROUTING_ID_LENGTH = 16,
-    RECONNECT_MS = 50,
-    RECONNECT_MAX_MS = 500,
-    CONNECT_TIMEOUT_MS = 2000,
+    CONNECT_PATIENCE_MS = 2000, /* as long as ZeroMQ takes for one attempt */
     REOPEN_MS = 10,
     REOPEN_MAX_MS = 1000,
     BATCHES_A_TURN = 256,
@@ -103,45 +101,15 @@ static void look_again(struct router_link *link)
 
 static void on_ready(void *arg, int fd, unsigned ready);
 
-static int set_number(void *socket, int option, int value)
-{
-    return zmq_setsockopt(socket, option, &value, sizeof value);
-}
-
-/* 0, or -1 as ZeroMQ's own. */
-static int encrypt(void *socket, const struct gateway_settings *settings)
-{
-    struct key public_key = {0};
-
-    if (!settings->secret_key.text[0])
-        return 0;
-    if (zmq_curve_public(public_key.text, settings->secret_key.text) < 0 ||
-        zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, settings->router_key.text, KEY_LENGTH + 1) < 0 ||
-        zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, public_key.text, KEY_LENGTH + 1) < 0)
-        return -1;
-    return zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, settings->secret_key.text, KEY_LENGTH + 1);
-}
-
 static int open_socket(struct router_link *link)
 {
-    char id[ROUTING_ID_LENGTH];
+    const struct gateway_settings *settings = link->gateway->settings;
     int fd;
-    size_t fd_size = sizeof fd;
 
-    link->socket = zmq_socket(link->context, ZMQ_DEALER);
+    link->socket =
+        dealer_open(link->context, settings->router, &settings->secret_key, &settings->router_key, &fd);
     if (!link->socket)
         return ERROR_SYSTEM;
-    random_id(id, sizeof id); /* never starts with a zero byte, as ZeroMQ's own ids do */
-    if (zmq_setsockopt(link->socket, ZMQ_ROUTING_ID, id, sizeof id) < 0 ||
-        set_number(link->socket, ZMQ_IMMEDIATE, 1) < 0 || set_number(link->socket, ZMQ_LINGER, 0) < 0 ||
-        set_number(link->socket, ZMQ_SNDHWM, 0) < 0 || set_number(link->socket, ZMQ_RCVHWM, 0) < 0 ||
-        set_number(link->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) < 0 ||
-        set_number(link->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) < 0 ||
-        set_number(link->socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS) < 0 ||
-        encrypt(link->socket, link->gateway->settings) < 0 ||
-        zmq_getsockopt(link->socket, ZMQ_FD, &fd, &fd_size) < 0 ||
-        zmq_connect(link->socket, link->gateway->settings->router) < 0)
-        goto failed;
     link->watch = loop_watch_new(link->gateway->loop, fd, LOOP_READ, on_ready, link);
     if (!link->watch)
         goto failed;
@@ -195,16 +163,6 @@ static void on_reopen(void *arg)
         log_error("can't open a ZeroMQ socket", "error=%s", zmq_strerror(zmq_errno()));
         loop_timer_start(&link->reopen, REOPEN_MAX_MS);
     }
-}
-
-static int link_events(const struct router_link *link)
-{
-    int events = 0;
-    size_t size = sizeof events;
-
-    if (zmq_getsockopt(link->socket, ZMQ_EVENTS, &events, &size) < 0)
-        return 0;
-    return events;
 }
 
 /* -- sending --------------------------------------------------------------------------------- */
@@ -424,7 +382,7 @@ void link_flush(struct router_link *link)
         (link->batch.records || link->received_bytes > ACKNOWLEDGE_BYTES || link->progress.acknowledge)) {
         link->progress.acknowledge = false;
         send_batch(link);
-        if (link_events(link) & ZMQ_POLLIN)
+        if (dealer_events(link->socket) & ZMQ_POLLIN)
             look_again(link);
     }
     if (link->resync)
@@ -517,7 +475,7 @@ static void look(struct router_link *link)
     }
     if (link->state == LINK_DOWN)
         return;
-    events = link_events(link);
+    events = dealer_events(link->socket);
     if (link->state == LINK_CONNECTING && events & ZMQ_POLLOUT)
         say_hello(link);
     else if (link->state >= LINK_SYNCING && !(events & ZMQ_POLLOUT)) /* there is no limit: no peer, then */
@@ -658,7 +616,7 @@ static void complain_of_silence(struct router_link *link)
 static void retry(struct router_link *link)
 {
     if (link->state != LINK_CONNECTING ||
-        now(link) - link->last_heard <= link->gateway->settings->dead + CONNECT_TIMEOUT_MS)
+        now(link) - link->last_heard <= link->gateway->settings->dead + CONNECT_PATIENCE_MS)
         return;
     close_socket(link);
     on_reopen(link);
@@ -736,6 +694,6 @@ void link_say_bye(struct router_link *link)
     if (link->state < LINK_SYNCING)
         return;
     wire_put_bye(&link->batch, &(struct wire_bye){.reason = BYTES("drain")});
-    if (set_number(link->socket, ZMQ_LINGER, LINGER_MS) == 0)
+    if (zmq_setsockopt(link->socket, ZMQ_LINGER, &(int){LINGER_MS}, sizeof(int)) == 0)
         send_batch(link);
 }
