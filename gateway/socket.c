@@ -209,8 +209,10 @@ void socket_finish_request(struct gateway *gateway, struct request *request)
 {
     struct socket *socket = sockets_find(gateway, request->socket);
 
-    if (socket)
+    if (socket) {
         socket->unanswered -= request->weight;
+        socket->calls -= request->kind == REQUEST_CALL;
+    }
     requests_finish(&gateway->requests, request);
 }
 
@@ -291,13 +293,17 @@ void socket_disconnect(struct gateway *gateway, struct socket *socket)
 void socket_disconnect_all(struct gateway *gateway, struct socket *socket)
 {
     struct connection *connection = socket->connection;
+    struct socket *next;
 
     socket_disconnect(gateway, socket);
-    for (const struct socket *other = connection->sockets; other; other = other->next)
-        if (other->connected)
-            send_disconnect(gateway, other);
-    sockets_close(gateway, connection, CLOSE_SERVER_DISCONNECT);
-    engine_close(gateway, connection, CLOSE_SERVER_DISCONNECT);
+    for (struct socket *other = connection->sockets; other; other = next) {
+        next = other->next;
+        if (!other->connected)
+            continue;
+        send_disconnect(gateway, other);
+        close_socket(gateway, other, CLOSE_SERVER_DISCONNECT, true);
+    }
+    engine_close(gateway, connection, CLOSE_ROUTER_CLOSE);
 }
 
 void socket_give_away(struct gateway *gateway, struct socket *socket)

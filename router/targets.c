@@ -157,11 +157,28 @@ void targets_move(struct router *router, struct backend *backend, const struct w
 struct query {
     struct ticket ticket; /* must stay first */
     struct asker asker;   /* held */
-    bool find, close;
+    bool find;
+    enum wire_expel_close close;
     uint64_t found;
     struct audience audience; /* its names lie in data */
     char data[];
 };
+
+/* As if the network had failed: its gateway tells when the socket is gone, and its client may come back. */
+static void drop(struct router *router, struct session *session)
+{
+    struct gateway_link *link = session->link;
+    struct wire_batch *out = link_out(link);
+
+    if (out) {
+        wire_put_close(out, &(struct wire_close){.socket = session->socket,
+                                                 .reason = bytes_from_text("dropped"),
+                                                 .final = WIRE_CLOSE_CONNECTION});
+        link_split(&router->links, link);
+    } else if (link->state == LINK_GREETING || link->state == LINK_WAITING) {
+        wire_list_put_u64(&link->unwelcome, session->socket);
+    }
+}
 
 /* The socket's DISCONNECT packet, or the end of its connection; and the end of its session. */
 static void expel(struct router *router, struct session *session, void *argument)
@@ -171,6 +188,10 @@ static void expel(struct router *router, struct session *session, void *argument
     struct wire_batch *out = link_out(link);
 
     router->counters.expelled++;
+    if (query->close == WIRE_EXPEL_DROP) {
+        drop(router, session);
+        return;
+    }
     if (out)
         wire_put_close(out, &(struct wire_close){.socket = session->socket,
                                                  .reason = bytes_from_text(expelled),
@@ -244,7 +265,7 @@ void targets_drop_query(struct router *router, struct ticket *ticket)
 }
 
 static void start_query(struct router *router, const struct asker *asker, struct bytes namespace,
-                        struct bytes rooms, struct bytes except, bool find, bool close)
+                        struct bytes rooms, struct bytes except, bool find, enum wire_expel_close close)
 {
     struct query *query = memory_zero(1, sizeof *query + rooms.length + except.length);
 
@@ -269,14 +290,14 @@ static void start_query(struct router *router, const struct asker *asker, struct
 void targets_expel(struct router *router, struct backend *backend, const struct wire_expel *record)
 {
     start_query(router, &(struct asker){.backend = backend, .number = record->number}, record->namespace,
-                record->rooms, record->except, false, record->close);
+                record->rooms, record->except, false, (enum wire_expel_close)record->close);
 }
 
 void targets_find(struct router *router, struct backend *backend, const struct wire_find *record)
 {
     router->counters.finds++;
     start_query(router, &(struct asker){.backend = backend, .number = record->number}, record->namespace,
-                record->rooms, record->except, true, false);
+                record->rooms, record->except, true, WIRE_EXPEL_NAMESPACE);
 }
 
 /* -- STORE ------------------------------------------------------------------------------------ */
