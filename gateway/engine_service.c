@@ -23,9 +23,17 @@
 #define ENGINEIO_PATH BYTES("/engine.io/")
 #define ECHO_PATH     BYTES("/echo")
 
+/* Whether clients of that path have the msgpack parser. */
+static bool is_msgpack(const struct gateway *gateway, struct bytes path)
+{
+    struct bytes prefix = bytes_from_text(gateway->settings->msgpack_path);
+
+    return prefix.length && bytes_starts_with(path, prefix);
+}
+
 bool engine_serves(const struct gateway *gateway, struct bytes path)
 {
-    return bytes_starts_with(path, SOCKETIO_PATH) ||
+    return bytes_starts_with(path, SOCKETIO_PATH) || is_msgpack(gateway, path) ||
            (gateway->settings->echo &&
             (bytes_starts_with(path, ENGINEIO_PATH) || bytes_equal(path, ECHO_PATH)));
 }
@@ -120,6 +128,7 @@ static void open_websocket(struct gateway *gateway, struct connection *connectio
     connection->bare = bytes_starts_with(request->path, ENGINEIO_PATH);
     connection->handshake = handshake_new(request, connection_address(connection, address), clock_wall_ms());
     websocket_accept(gateway, connection, offer, &websocket_session, buffer_bytes(&open));
+    connection->encoding = encoding_for_parser(connection->encoding, is_msgpack(gateway, request->path));
     engine_start(gateway, connection);
     buffer_done(&open);
     websocket_offer_done(offer);
@@ -196,7 +205,8 @@ static void open_polling(struct gateway *gateway, struct connection *connection,
         http_fail(gateway, connection, 503, gateway->draining ? CLOSE_DRAIN : CLOSE_HTTP_DONE);
         return;
     }
-    session = polling_open(gateway, bytes_starts_with(request->path, ENGINEIO_PATH), &open);
+    session = polling_open(gateway, bytes_starts_with(request->path, ENGINEIO_PATH),
+                           is_msgpack(gateway, request->path), &open);
     session->handshake = handshake_new(request, connection_address(connection, address), clock_wall_ms());
     if (gateway->settings->cookie[0])
         buffer_printf(&exchange->fields, "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n",

@@ -28,13 +28,15 @@ struct gateway {
     struct slot_table sockets; /* of struct socket */
     struct namespace_table namespaces;
     struct fanout fanout;
-    struct encoder *encoder; /* NULL while compression is off */
+    struct encoder *encoder; /* NULL without compression and without the msgpack parser */
     struct request_queue requests;
     struct session_table sessions;
     struct relay_table relays;
     struct deflate *deflate; /* inflates messages of clients, compresses large answers */
     struct buffer inflated;  /* the message that is being handled */
     bool came_compressed;    /* that message: it is in inflated, then */
+    struct buffer unpacked;  /* the packet of the msgpack parser that is being handled, as text */
+    struct wire_list unpacked_attachments;
     struct router_link *link;
     struct counters counters;
     uint64_t incarnation;      /* 48 random bits: this run of the program */

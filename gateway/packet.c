@@ -11,12 +11,15 @@
 #include "gateway/gateway.h"
 #include "gateway/handshake.h"
 #include "gateway/socket.h"
+#include "proto/placeholder.h"
 #include "proto/socketio.h"
+#include "proto/socketio_msgpack.h"
 
 enum {
     HISTORY_DEFAULT = 50,
     HISTORY_MAX = 200,
-    PAGE_WEIGHT = 64, /* a page of history counts for so many other requests: its answer is large */
+    PAGE_WEIGHT = 64,         /* a page of history counts for so many other requests: its answer is large */
+    UNPACKED_KEPT = 64 << 10, /* what a larger packet of the msgpack parser took is given back */
 };
 
 /* -- requests -------------------------------------------------------------------------------- */
@@ -332,30 +335,85 @@ static struct socket *find_socket(struct connection *connection, struct bytes ns
     return NULL;
 }
 
-/* -- binary packets -------------------------------------------------------------------------- */
+/* -- packets --------------------------------------------------------------------------------- */
 
-/* What a complete packet means.  It is in nobody's hands but the caller's, so the connection may close. */
-static void on_binary(struct gateway *gateway, struct connection *connection, struct pending_packet *pending)
+/* Why an event is refused before anybody has looked at what it says. */
+struct objection {
+    enum refusal_code code; /* REFUSAL_CODES: it is not */
+    const char *message;    /* NULL: the code's own */
+};
+
+static void on_any_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet,
+                         struct bytes attachments, struct objection objection)
+{
+    if (!packet->payload.data) /* it says nothing */
+        return;
+    if (objection.code != REFUSAL_CODES)
+        refuse(&(struct call){gateway, socket, packet}, objection.code, objection.message);
+    else
+        on_event(gateway, socket, packet, attachments);
+}
+
+/* What a complete packet means. */
+static void dispatch(struct gateway *gateway, struct connection *connection, struct socketio_packet *packet,
+                     struct bytes attachments, struct objection objection)
+{
+    struct socket *socket = find_socket(connection, packet->nsp);
+
+    if (packet->type == SOCKETIO_CONNECT && !socket) {
+        on_connect(gateway, connection, packet);
+        return;
+    }
+    if (!socket || packet->type == SOCKETIO_CONNECT || packet->type == SOCKETIO_CONNECT_ERROR) {
+        engine_close(gateway, connection, CLOSE_PACKET_STATE);
+        return;
+    }
+    switch (packet->type) {
+    case SOCKETIO_EVENT:
+    case SOCKETIO_BINARY_EVENT:
+        on_any_event(gateway, socket, packet, attachments, objection);
+        break;
+    case SOCKETIO_DISCONNECT:
+        socket_close(gateway, socket, CLOSE_CLIENT_DISCONNECT);
+        break;
+    default: /* an acknowledgement: nothing that this gateway sends asks for one */
+        break;
+    }
+}
+
+void packet_receive(struct gateway *gateway, struct connection *connection, struct bytes text)
 {
     struct socketio_packet packet;
-    struct socket *socket;
 
-    if (pending->illegal || socketio_packet_parse(buffer_bytes(&pending->text), &packet) < 0) {
+    if (connection->pending || encoding_is_msgpack(connection->encoding) ||
+        socketio_packet_parse(text, &packet) < 0) {
         engine_close(gateway, connection, CLOSE_PARSE_ERROR);
         return;
     }
-    socket = find_socket(connection, packet.nsp);
-    if (!socket)
-        engine_close(gateway, connection, CLOSE_PACKET_STATE);
-    else if (packet.type == SOCKETIO_BINARY_ACK || !packet.payload.data)
-        return; /* nothing that this gateway sends asks for an answer; and an event may say nothing */
-    else if (pending->refusal != REFUSAL_CODES)
-        refuse(&(struct call){gateway, socket, &packet}, pending->refusal, NULL);
-    else
-        on_event(gateway, socket, &packet, wire_list_finish(&pending->attachments));
+    if (packet.attachments) {
+        if (pending_packet_new(&packet, text, gateway->settings->max_attachments, loop_now(gateway->loop),
+                               &connection->pending) < 0)
+            engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+        return;
+    }
+    dispatch(gateway, connection, &packet, (struct bytes){0}, (struct objection){REFUSAL_CODES, NULL});
 }
 
-void packet_receive_binary(struct gateway *gateway, struct connection *connection, struct bytes attachment)
+/* -- attachments ----------------------------------------------------------------------------- */
+
+/* It is in nobody's hands but the caller's, so the connection may close. */
+static void on_binary(struct gateway *gateway, struct connection *connection, struct pending_packet *pending)
+{
+    struct socketio_packet packet;
+
+    if (pending->illegal || socketio_packet_parse(buffer_bytes(&pending->text), &packet) < 0)
+        engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+    else
+        dispatch(gateway, connection, &packet, wire_list_finish(&pending->attachments),
+                 (struct objection){pending->refusal, NULL});
+}
+
+static void on_attachment(struct gateway *gateway, struct connection *connection, struct bytes attachment)
 {
     struct pending_packet *pending = connection->pending;
 
@@ -385,41 +443,55 @@ void packet_pending_free(struct connection *connection)
     connection->pending = NULL;
 }
 
-/* -- packets --------------------------------------------------------------------------------- */
+/* -- the msgpack parser ---------------------------------------------------------------------- */
 
-void packet_receive(struct gateway *gateway, struct connection *connection, struct bytes text)
+/* What there is to say against a packet that was read with that result. */
+static struct objection objection_to(const struct gateway *gateway, int code,
+                                     const struct socketio_packet *packet)
 {
-    struct socketio_packet packet;
-    struct socket *socket;
+    const struct wire_list *attachments = &gateway->unpacked_attachments;
 
-    if (connection->pending || socketio_packet_parse(text, &packet) < 0) {
+    switch (code) {
+    case ERROR_TOO_DEEP:
+        return (struct objection){REFUSAL_TOO_DEEP, NULL};
+    case ERROR_TOO_LARGE:
+        return (struct objection){REFUSAL_TOO_LARGE, NULL};
+    case ERROR_UNSUPPORTED:
+        return (struct objection){REFUSAL_BAD_REQUEST, "JSON has nothing for a value or a key of the event"};
+    }
+    if (attachments->count == 0)
+        return (struct objection){REFUSAL_CODES, NULL};
+    if (gateway->unpacked.length + attachments->buffer.length > gateway->settings->max_attachments)
+        return (struct objection){REFUSAL_TOO_LARGE, NULL};
+    if (placeholders_count(packet->payload) != attachments->count)
+        return (struct objection){REFUSAL_BAD_REQUEST,
+                                  "an object with _placeholder stands beside binary data"};
+    return (struct objection){REFUSAL_CODES, NULL};
+}
+
+static void on_msgpack(struct gateway *gateway, struct connection *connection, struct bytes message)
+{
+    struct buffer *text = &gateway->unpacked;
+    struct wire_list *attachments = &gateway->unpacked_attachments;
+    int code = socketio_msgpack_read(message, gateway->settings->max_payload, text, attachments);
+    struct socketio_packet packet;
+
+    gateway->counters.messages_in++;
+    if (code == ERROR_MALFORMED || socketio_packet_parse(buffer_bytes(text), &packet) < 0)
         engine_close(gateway, connection, CLOSE_PARSE_ERROR);
-        return;
-    }
-    if (packet.attachments) {
-        if (pending_packet_new(&packet, text, gateway->settings->max_attachments, loop_now(gateway->loop),
-                               &connection->pending) < 0)
-            engine_close(gateway, connection, CLOSE_PARSE_ERROR);
-        return;
-    }
-    socket = find_socket(connection, packet.nsp);
-    if (packet.type == SOCKETIO_CONNECT && !socket) {
-        on_connect(gateway, connection, &packet);
-        return;
-    }
-    if (!socket || packet.type == SOCKETIO_CONNECT || packet.type == SOCKETIO_CONNECT_ERROR) {
-        engine_close(gateway, connection, CLOSE_PACKET_STATE);
-        return;
-    }
-    switch (packet.type) {
-    case SOCKETIO_EVENT:
-        if (packet.payload.data) /* without a payload it says nothing */
-            on_event(gateway, socket, &packet, (struct bytes){0});
-        break;
-    case SOCKETIO_DISCONNECT:
-        socket_close(gateway, socket, CLOSE_CLIENT_DISCONNECT);
-        break;
-    default: /* an acknowledgement: nothing that this gateway sends asks for one */
-        break;
-    }
+    else
+        dispatch(gateway, connection, &packet, wire_list_finish(attachments),
+                 objection_to(gateway, code, &packet));
+    if (text->capacity > UNPACKED_KEPT)
+        buffer_done(text);
+    if (attachments->buffer.capacity > UNPACKED_KEPT)
+        wire_list_done(attachments);
+}
+
+void packet_receive_binary(struct gateway *gateway, struct connection *connection, struct bytes message)
+{
+    if (encoding_is_msgpack(connection->encoding))
+        on_msgpack(gateway, connection, message);
+    else
+        on_attachment(gateway, connection, message);
 }

@@ -77,14 +77,20 @@ static void send_answers(struct gateway *gateway, struct socket *socket)
     wire_list_done(answers);
 }
 
+/* How many times longer than its text an event may become.  Base64, on polling, is what makes the most of it;
+ * with the msgpack parser numbers take up to three times their text before that. */
+static size_t growth(const struct connection *connection)
+{
+    return encoding_is_msgpack(connection->encoding) ? 4 : 2;
+}
+
 void replay_send(struct gateway *gateway, struct socket *socket)
 {
     struct replay *replay = socket->replay;
 
     if (!replay)
         return;
-    /* Base64, on polling, is what makes the most of it. */
-    replay->allowance = 2 * replay->events.buffer.length +
+    replay->allowance = growth(socket->connection) * replay->events.buffer.length +
                         replay->events.count * (EVENT_OVERHEAD + socket->namespace->name.length);
     send_events(gateway, socket);
     send_answers(gateway, socket);

@@ -23,7 +23,7 @@ enum {
 };
 
 #define NOT_DIRTY   UINT32_MAX
-#define SOCKET_MASK 0x0fffffffU /* of struct member */
+#define SOCKET_MASK 0x07ffffffU /* of struct member */
 
 /* Runs of a turn's chunk. */
 struct volatile_runs {
@@ -33,7 +33,7 @@ struct volatile_runs {
     } runs[VOLATILES_MAX];
 };
 
-static_assert(ENCODINGS <= 4, "a member keeps its encoding in two bits");
+static_assert(ENCODINGS <= 8, "a member keeps its encoding in three bits");
 
 static struct bytes room_key(const void *entry)
 {
@@ -199,12 +199,21 @@ static void enter_stream(struct room *room, struct member *member)
 {
     struct stream *stream;
 
-    member->encoding = member->connection->encoding & 3U;
+    member->encoding = member->connection->encoding & 7U;
     if (member->encoding != ENCODING_WEBSOCKET && !room->others)
         room->others = memory_zero(ENCODINGS - 1, sizeof *room->others);
     stream = stream_at(room, member->encoding);
     stream->members++;
     member->skip = stream->turn ? stream->turn->length : 0;
+}
+
+/* Whether all members take plain WebSocket frames. */
+static bool others_are_empty(const struct room *room)
+{
+    for (unsigned i = 0; i < ENCODINGS - 1; i++)
+        if (room->others[i].members)
+            return false;
+    return true;
 }
 
 /* The member gets what the turn holds for it.  What the stream had goes with its last member. */
@@ -219,8 +228,7 @@ static void leave_stream(struct gateway *gateway, struct room *room, struct memb
         end_turn(gateway, stream);
     free(stream->volatiles);
     stream->volatiles = NULL;
-    if (room->others && stream_at(room, ENCODING_DEFLATE)->members == 0 &&
-        stream_at(room, ENCODING_POLLING)->members == 0) {
+    if (room->others && others_are_empty(room)) {
         free(room->others);
         room->others = NULL;
     }

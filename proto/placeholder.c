@@ -9,6 +9,7 @@
 #include "proto/socketio.h"
 
 #include <assert.h>
+#include <limits.h>
 
 enum key { KEY_OTHER, KEY_PLACEHOLDER, KEY_NUM };
 
@@ -155,6 +156,20 @@ static bool note(void *argument, struct bytes num)
     (void)num;
     *(bool *)argument = true;
     return true;
+}
+
+static bool count_one(void *argument, struct bytes num)
+{
+    (void)num;
+    ++*(unsigned *)argument;
+    return true;
+}
+
+unsigned placeholders_count(struct bytes text)
+{
+    unsigned count = 0;
+
+    return visit(text, count_one, &count) == ERROR_TOO_DEEP ? UINT_MAX : count;
 }
 
 bool placeholders_present(struct bytes text)

@@ -22,6 +22,9 @@
  */
 int placeholders_check(struct bytes text, unsigned count) MUST_CHECK;
 
+/* How many placeholders there are, those within others among them; UINT_MAX beyond JSON_DEPTH_MAX. */
+unsigned placeholders_count(struct bytes text);
+
 /* Whether a client that takes the text for part of a binary packet would see a placeholder in it. */
 bool placeholders_present(struct bytes text);
 

@@ -148,12 +148,36 @@ static void depth_has_a_bound(void **state)
     assert_int_equal(placeholders_check(BYTES("]"), 1), ERROR_MALFORMED);
 }
 
+static void placeholders_are_counted(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned count;
+    } counted[] = {
+        {"", 0},
+        {"{\"num\":0},[true]", 0},
+        {"{\"_placeholder\":true,\"num\":0}", 1},
+        {"[{\"_placeholder\":true,\"num\":0},{\"a\":{\"_placeholder\":true}}]", 2},
+        {"{\"_placeholder\":true,\"a\":{\"_placeholder\":true,\"num\":0}}", 2},
+    };
+    struct buffer deep = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(counted); i++)
+        assert_int_equal(placeholders_count(bytes_from_text(counted[i].text)), counted[i].count);
+    for (int i = 0; i <= JSON_DEPTH_MAX; i++)
+        buffer_append_char(&deep, '[');
+    assert_int_equal(placeholders_count(buffer_bytes(&deep)), UINT_MAX);
+    buffer_done(&deep);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(placeholders_are_found_and_numbered),
         cmocka_unit_test(cut_texts_are_borne),
         cmocka_unit_test(depth_has_a_bound),
+        cmocka_unit_test(placeholders_are_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
