@@ -151,13 +151,6 @@ int placeholders_check(struct bytes text, unsigned count)
     return visit(text, check, &count);
 }
 
-static bool note(void *argument, struct bytes num)
-{
-    (void)num;
-    *(bool *)argument = true;
-    return true;
-}
-
 static bool count_one(void *argument, struct bytes num)
 {
     (void)num;
@@ -169,15 +162,13 @@ unsigned placeholders_count(struct bytes text)
 {
     unsigned count = 0;
 
+    /* Deeper than any text may be: nothing is known of it, so the worst is assumed. */
     return visit(text, count_one, &count) == ERROR_TOO_DEEP ? UINT_MAX : count;
 }
 
 bool placeholders_present(struct bytes text)
 {
-    bool present = false;
-
-    /* Deeper than any text may be: nothing is known of it, so the worst is assumed. */
-    return visit(text, note, &present) == ERROR_TOO_DEEP || present;
+    return placeholders_count(text) > 0;
 }
 
 struct shift {
