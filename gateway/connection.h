@@ -192,6 +192,12 @@ static inline bool connection_is_between(const struct connection *connection)
     return connection->fd < 0 || connection->corked;
 }
 
+/* Its client has the msgpack parser, or has not; its encoding says so far which transport it is on. */
+static inline void connection_set_parser(struct connection *connection, bool msgpack)
+{
+    connection->encoding = (uint8_t)encoding_for_parser(connection->encoding, msgpack);
+}
+
 /* Keeps all output back; lets it go, behind what is in front (which is empty afterwards). */
 void connection_cork(struct connection *connection);
 void connection_uncork(struct gateway *gateway, struct connection *connection, struct output *front);

@@ -128,7 +128,7 @@ static void open_websocket(struct gateway *gateway, struct connection *connectio
     connection->bare = bytes_starts_with(request->path, ENGINEIO_PATH);
     connection->handshake = handshake_new(request, connection_address(connection, address), clock_wall_ms());
     websocket_accept(gateway, connection, offer, &websocket_session, buffer_bytes(&open));
-    connection->encoding = encoding_for_parser(connection->encoding, is_msgpack(gateway, request->path));
+    connection_set_parser(connection, is_msgpack(gateway, request->path));
     engine_start(gateway, connection);
     buffer_done(&open);
     websocket_offer_done(offer);

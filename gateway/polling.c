@@ -61,7 +61,8 @@ struct connection *polling_open(struct gateway *gateway, bool bare, bool msgpack
     struct connection *connection = connection_new_virtual(gateway, &polling_transport);
     char sid[SESSION_SID_LENGTH];
 
-    connection->encoding = encoding_for_parser(ENCODING_POLLING, msgpack);
+    connection->encoding = ENCODING_POLLING;
+    connection_set_parser(connection, msgpack);
     connection->bare = bare;
     session_make_sid(gateway, sid);
     session_new(gateway, bytes_make(sid, sizeof sid), connection, SESSION_POLLING);

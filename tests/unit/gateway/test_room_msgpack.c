@@ -234,7 +234,7 @@ static void a_member_keeps_its_parser_when_it_moves(void **state)
     struct peer polling = peer_of(gateway, ENCODING_MSGPACK_POLLING), websocket = fixture_peer(gateway);
 
     (void)state;
-    websocket.connection->encoding = encoding_for_parser(ENCODING_WEBSOCKET, true);
+    connection_set_parser(websocket.connection, true);
     deliver(gateway, "[1]", 0, 0, (struct bytes){0});
     socket_close(gateway, websocket.socket, CLOSE_NONE);
     sockets_move(gateway, polling.connection, websocket.connection);
