@@ -9,7 +9,7 @@
  *              and whoever writes the payload leaves out the first one (Engine.IO v4, payloads)
  *   MSGPACK, MSGPACK_DEFLATE, MSGPACK_POLLING
  *              the same three for clients with the msgpack parser: the packet and its attachments are one
- * binary message (proto/socketio_msgpack.h)
+ *              binary message (proto/socketio_msgpack.h)
  */
 #ifndef HUBBUB_GATEWAY_ENCODING_H
 #define HUBBUB_GATEWAY_ENCODING_H
