@@ -181,7 +181,14 @@ static const struct format {
     [ENCODING_WEBSOCKET] = {frame_size, write_frame},
     [ENCODING_DEFLATE] = {frame_size, write_frame}, /* of messages that are not compressed */
     [ENCODING_POLLING] = {packet_size, write_packet},
+    [ENCODING_BARE] = {frame_size, write_frame},
+    [ENCODING_BARE_DEFLATE] = {frame_size, write_frame},
 };
+
+static bool is_compressed(enum encoding encoding)
+{
+    return encoding == ENCODING_DEFLATE || encoding == ENCODING_BARE_DEFLATE;
+}
 
 size_t encoding_measure(struct encoder *encoder, enum encoding encoding, struct encoding_message *message)
 {
@@ -192,7 +199,7 @@ size_t encoding_measure(struct encoder *encoder, enum encoding encoding, struct 
     message->text_length = 0;
     for (size_t i = 0; i < message->count; i++)
         message->text_length += message->parts[i].length;
-    message->encoded = encoding == ENCODING_DEFLATE ? compress(encoder, message) : 0;
+    message->encoded = is_compressed(encoding) ? compress(encoder, message) : 0;
     if (message->encoded)
         return message->encoded;
     piece = text_of(message);

@@ -1,12 +1,14 @@
 /*
- * How an Engine.IO message is put into bytes for a client: as WebSocket frames, as compressed ones, or as a
- * part of a polling payload.
+ * How a message is put into bytes for a client: as WebSocket frames, as compressed ones, or as a part of a
+ * polling payload.  What the message says is in the client's dialect: an Engine.IO message with a Socket.IO
+ * packet, or a frame of a bare WebSocket (proto/bare.h).
  *
  *   WEBSOCKET  a text frame "4..." and a binary frame for each attachment (RFC 6455)
  *   DEFLATE    the same frames, those of the threshold's length or more compressed (RFC 7692, no context
  *              takeover) unless that makes them no shorter
  *   POLLING    0x1e "4..." and 0x1e "b" base64 for each attachment: every packet starts with the separator,
  *              and whoever writes the payload leaves out the first one (Engine.IO v4, payloads)
+ *   BARE, BARE_DEFLATE  as WEBSOCKET and DEFLATE: a text frame, and no attachments apart from it
  */
 #ifndef HUBBUB_GATEWAY_ENCODING_H
 #define HUBBUB_GATEWAY_ENCODING_H
@@ -15,7 +17,21 @@
 
 #include <stddef.h>
 
-enum encoding { ENCODING_WEBSOCKET, ENCODING_DEFLATE, ENCODING_POLLING, ENCODINGS };
+enum encoding {
+    ENCODING_WEBSOCKET,
+    ENCODING_DEFLATE,
+    ENCODING_POLLING,
+    ENCODING_BARE,
+    ENCODING_BARE_DEFLATE,
+    ENCODINGS
+};
+
+enum dialect { DIALECT_SOCKETIO, DIALECT_BARE };
+
+static inline enum dialect encoding_dialect(enum encoding encoding)
+{
+    return encoding >= ENCODING_BARE ? DIALECT_BARE : DIALECT_SOCKETIO;
+}
 
 /* What DEFLATE needs, one for the process.  NULL while compression is off. */
 struct encoder;
@@ -24,9 +40,9 @@ struct encoder;
 struct encoder *encoder_new(size_t threshold);
 void encoder_free(struct encoder *encoder);
 
-/* A message about to be written: its text in parts, joined, which starts with the packet's digit "4", or
-   without parts no text; and what the placeholders in it stand for (a BLOBS field of proto/wire.h; length 0
-   for none). */
+/* A message about to be written: its text in parts, joined, which with Socket.IO starts with the packet's
+   digit "4", or without parts no text; and what the placeholders in it stand for (a BLOBS field of
+   proto/wire.h; length 0 for none). */
 struct encoding_message {
     const struct bytes *parts;
     size_t count;

@@ -37,9 +37,9 @@ struct member {
     struct connection *connection;
     uint32_t skip;         /* bytes of the stream's turn that are not for it */
     uint32_t watch : 1;    /* wants hubbub:presence */
-    uint32_t encoding : 2; /* enum encoding, of its connection */
+    uint32_t encoding : 3; /* enum encoding, of its connection */
     uint32_t several : 1;  /* its socket is in other rooms, too */
-    uint32_t socket : 28;  /* its index */
+    uint32_t socket : 27;  /* its index */
 };
 
 struct volatile_runs;
