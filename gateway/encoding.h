@@ -30,7 +30,7 @@ enum dialect { DIALECT_SOCKETIO, DIALECT_BARE };
 
 static inline enum dialect encoding_dialect(enum encoding encoding)
 {
-    return encoding >= ENCODING_BARE ? DIALECT_BARE : DIALECT_SOCKETIO;
+    return encoding == ENCODING_BARE || encoding == ENCODING_BARE_DEFLATE ? DIALECT_BARE : DIALECT_SOCKETIO;
 }
 
 /* What DEFLATE needs, one for the process.  NULL while compression is off. */

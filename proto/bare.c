@@ -61,7 +61,7 @@ static enum bare_key find_key(struct json_value name)
     return key;
 }
 
-static int read_members(struct bytes text, struct json_value *values)
+static int read_members(struct bytes text, struct json_value *whole, struct json_value *values)
 {
     struct json_cursor cursor;
     struct json_value name, value;
@@ -70,7 +70,8 @@ static int read_members(struct bytes text, struct json_value *values)
     text = trim(text);
     if (text.length < 2 || text.data[0] != '{' || text.data[text.length - 1] != '}')
         return ERROR_MALFORMED;
-    cursor = json_object_cursor((struct json_value){text, JSON_OBJECT});
+    *whole = (struct json_value){text, JSON_OBJECT};
+    cursor = json_object_cursor(*whole);
     while ((code = json_member_next(&cursor, &name, &value)) == 0) {
         enum bare_key key = find_key(name);
 
@@ -116,7 +117,7 @@ int bare_frame_parse(struct bytes text, struct bare_frame *out)
     int code;
 
     memset(out->values, 0, sizeof out->values);
-    code = read_members(text, out->values);
+    code = read_members(text, &out->whole, out->values);
     if (code)
         return code;
     out->ref = SOCKETIO_NO_ACK;

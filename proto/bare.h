@@ -31,19 +31,15 @@ enum bare_type {
         BARE_TYPES, /* none of them */
 };
 
-/* The keys that mean something: X(NAME, text).  Others are passed over. */
+/* The keys that mean something in any frame: X(NAME, text).  What else an event of the broker takes is looked
+   for in the frame by whoever handles it; other keys are passed over. */
 #define BARE_KEY_TABLE(X)                                                                                    \
     X(TYPE, "type")                                                                                          \
     X(REF, "ref")                                                                                            \
     X(ROOM, "room")                                                                                          \
     X(EVENT, "event")                                                                                        \
     X(DATA, "data")                                                                                          \
-    X(ID, "id")                                                                                              \
-    X(HISTORY, "history")                                                                                    \
-    X(PRESENCE, "presence")                                                                                  \
-    X(BEFORE, "before")                                                                                      \
-    X(AFTER, "after")                                                                                        \
-    X(LIMIT, "limit")
+    X(ID, "id")
 
 enum bare_key {
 #define X(name, text) BARE_KEY_##name,
@@ -55,11 +51,12 @@ enum bare_key {
 /* Spans point into the parsed text, save event, which may point into the struct itself: it must not be
  * copied. */
 struct bare_frame {
-    enum bare_type type; /* BARE_PUBLISH when the frame says none; BARE_TYPES for an unknown one */
-    long long ref;       /* 0 to 2^53 - 1, or SOCKETIO_NO_ACK */
-    struct bytes event;  /* unescaped; "msg" when the frame says none; empty when event_error */
-    int event_error;     /* 0; ERROR_MALFORMED: no text; ERROR_TOO_LARGE over SOCKETIO_NAME_MAX bytes;
-                            ERROR_UTF8 with a lone surrogate */
+    enum bare_type type;     /* BARE_PUBLISH when the frame says none; BARE_TYPES for an unknown one */
+    long long ref;           /* 0 to 2^53 - 1, or SOCKETIO_NO_ACK */
+    struct bytes event;      /* unescaped; "msg" when the frame says none; empty when event_error */
+    struct json_value whole; /* the frame's object */
+    int event_error;         /* 0; ERROR_MALFORMED: no text; ERROR_TOO_LARGE over SOCKETIO_NAME_MAX bytes;
+                                ERROR_UTF8 with a lone surrogate */
     struct json_value values[BARE_KEYS]; /* JSON_ABSENT for what is not there */
     char unescaped[SOCKETIO_NAME_MAX];
 };
