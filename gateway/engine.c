@@ -95,7 +95,9 @@ void engine_send_packet(struct gateway *gateway, struct connection *connection, 
 
 void engine_close(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
-    if (connection->encoding == ENCODING_POLLING) {
+    if (connection->protocol->close) {
+        connection->protocol->close(gateway, connection, reason);
+    } else if (connection->encoding == ENCODING_POLLING) {
         engine_send_packet(gateway, connection, BYTES("1"));
         connection_end(gateway, connection, reason);
     } else
