@@ -11,7 +11,7 @@ import uuid
 import websocket
 
 url, room, *text = sys.argv[1:]
-message = {'data': {'body': text[0]}, 'id': str(uuid.uuid4()), 'ref': 1} if text else None
+message = {'data': {'name': 'script', 'body': text[0]}, 'id': str(uuid.uuid4()), 'ref': 1} if text else None
 seen = None  # the last number that was printed
 
 
