@@ -220,11 +220,14 @@ static const struct format {
     [ENCODING_MSGPACK] = {frame_size, write_frame},
     [ENCODING_MSGPACK_DEFLATE] = {frame_size, write_frame},
     [ENCODING_MSGPACK_POLLING] = {packet_size, write_packet},
+    [ENCODING_BARE] = {frame_size, write_frame},
+    [ENCODING_BARE_DEFLATE] = {frame_size, write_frame},
 };
 
 static bool is_compressed(enum encoding encoding)
 {
-    return encoding == ENCODING_DEFLATE || encoding == ENCODING_MSGPACK_DEFLATE;
+    return encoding == ENCODING_DEFLATE || encoding == ENCODING_MSGPACK_DEFLATE ||
+           encoding == ENCODING_BARE_DEFLATE;
 }
 
 size_t encoding_measure(struct encoder *encoder, enum encoding encoding, struct encoding_message *message)

@@ -1,6 +1,7 @@
 /*
- * How an Engine.IO message is put into bytes for a client: as WebSocket frames, as compressed ones, or as a
- * part of a polling payload.
+ * How a message is put into bytes for a client: as WebSocket frames, as compressed ones, or as a part of a
+ * polling payload.  What the message says is in the client's dialect: an Engine.IO message with a Socket.IO
+ * packet, or a frame of a bare WebSocket (proto/bare.h).
  *
  *   WEBSOCKET  a text frame "4..." and a binary frame for each attachment (RFC 6455)
  *   DEFLATE    the same frames, those of the threshold's length or more compressed (RFC 7692, no context
@@ -10,6 +11,7 @@
  *   MSGPACK, MSGPACK_DEFLATE, MSGPACK_POLLING
  *              the same three for clients with the msgpack parser: the packet and its attachments are one
  *              binary message (proto/socketio_msgpack.h)
+ *   BARE, BARE_DEFLATE  as WEBSOCKET and DEFLATE: a text frame, and no attachments apart from it
  */
 #ifndef HUBBUB_GATEWAY_ENCODING_H
 #define HUBBUB_GATEWAY_ENCODING_H
@@ -27,8 +29,17 @@ enum encoding {
     ENCODING_MSGPACK,
     ENCODING_MSGPACK_DEFLATE,
     ENCODING_MSGPACK_POLLING,
+    ENCODING_BARE,
+    ENCODING_BARE_DEFLATE,
     ENCODINGS
 };
+
+enum dialect { DIALECT_SOCKETIO, DIALECT_BARE };
+
+static inline enum dialect encoding_dialect(enum encoding encoding)
+{
+    return encoding == ENCODING_BARE || encoding == ENCODING_BARE_DEFLATE ? DIALECT_BARE : DIALECT_SOCKETIO;
+}
 
 static inline bool encoding_is_msgpack(enum encoding encoding)
 {
@@ -54,9 +65,9 @@ struct encoder;
 struct encoder *encoder_new(size_t threshold);
 void encoder_free(struct encoder *encoder);
 
-/* A message about to be written: its text in parts, joined, which starts with the packet's digit "4", or
-   without parts no text; and what the placeholders in it stand for (a BLOBS field of proto/wire.h; length 0
-   for none). */
+/* A message about to be written: its text in parts, joined, which with Socket.IO starts with the packet's
+   digit "4", or without parts no text; and what the placeholders in it stand for (a BLOBS field of
+   proto/wire.h; length 0 for none). */
 struct encoding_message {
     const struct bytes *parts;
     size_t count;

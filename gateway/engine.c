@@ -105,7 +105,9 @@ void engine_send_packet(struct gateway *gateway, struct connection *connection, 
 
 void engine_close(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
-    if (encoding_is_polling(connection->encoding)) {
+    if (connection->protocol->close) {
+        connection->protocol->close(gateway, connection, reason);
+    } else if (encoding_is_polling(connection->encoding)) {
         engine_send_packet(gateway, connection, BYTES("1"));
         connection_end(gateway, connection, reason);
     } else

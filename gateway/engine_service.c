@@ -159,7 +159,7 @@ static void request_websocket(struct gateway *gateway, struct connection *connec
         http_fail(gateway, connection, 503, CLOSE_DRAIN);
         return;
     }
-    status = websocket_offer_make(gateway, request, fields, &offer);
+    status = websocket_offer_make(gateway, request, fields, NULL, &offer);
     if (status == -426)
         http_answer_status(gateway, connection, request, 426, BYTES("Sec-WebSocket-Version: 13\r\n"));
     else if (status < 0)
@@ -176,7 +176,7 @@ static void request_echo(struct gateway *gateway, struct connection *connection,
 {
     struct websocket_offer offer;
     int status =
-        request->upgrade_websocket ? websocket_offer_make(gateway, request, (struct bytes){0}, &offer) : -426;
+        request->upgrade_websocket ? websocket_offer_make(gateway, request, (struct bytes){0}, NULL, &offer) : -426;
 
     if (status == -426)
         http_answer_status(gateway, connection, request, 426,

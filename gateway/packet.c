@@ -5,7 +5,9 @@
  */
 #include "gateway/packet.h"
 
+#include "gateway/ask.h"
 #include "gateway/attachments.h"
+#include "gateway/builtin.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
@@ -15,30 +17,7 @@
 #include "proto/socketio.h"
 #include "proto/socketio_msgpack.h"
 
-enum {
-    HISTORY_DEFAULT = 50,
-    HISTORY_MAX = 200,
-    PAGE_WEIGHT = 64,         /* a page of history counts for so many other requests: its answer is large */
-    UNPACKED_KEPT = 64 << 10, /* what a larger packet of the msgpack parser took is given back */
-};
-
-/* -- requests -------------------------------------------------------------------------------- */
-
-#define DEFINE_PUT(name)                                                                                     \
-    static void put_##name(struct wire_batch *batch, uint64_t number, const void *record)                    \
-    {                                                                                                        \
-        struct wire_##name copy = *(const struct wire_##name *)record;                                       \
-                                                                                                             \
-        copy.request = number;                                                                               \
-        wire_put_##name(batch, &copy);                                                                       \
-    }
-DEFINE_PUT(connect)
-DEFINE_PUT(join)
-DEFINE_PUT(leave)
-DEFINE_PUT(history)
-DEFINE_PUT(presence)
-DEFINE_PUT(event)
-#undef DEFINE_PUT
+enum { UNPACKED_KEPT = 64 << 10 }; /* what a larger packet of the msgpack parser took is given back */
 
 /* What is being asked, and how to answer when it can't be. */
 struct call {
@@ -53,159 +32,17 @@ static void refuse(const struct call *call, enum refusal_code code, const char *
     socket_refuse(call->gateway, call->socket, call->packet->ack, call->packet->name, code, message);
 }
 
-static void ask(const struct call *call, enum request_kind kind, unsigned weight,
-                void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
-                const void *record)
-{
-    struct gateway *gateway = call->gateway;
-
-    if (link_request(gateway->link, kind, weight, call->socket, call->packet->ack, put, record) < 0)
-        refuse(call, REFUSAL_UNAVAILABLE, NULL);
-    if (link_congested(gateway->link) || call->socket->unanswered >= gateway->settings->max_unanswered)
-        connection_pause(gateway, call->socket->connection);
-}
-
-/* -- the broker's own events ----------------------------------------------------------------- */
-
-/* A room's name, decoded into space of ROOM_NAME_MAX bytes; length 0 when the value is none. */
-static struct bytes decode_room(struct json_value value, char space[ROOM_NAME_MAX])
-{
-    size_t length;
-
-    if (value.kind != JSON_STRING || json_string_decode(value, space, ROOM_NAME_MAX, &length) < 0 ||
-        !room_name_valid(bytes_make(space, length)))
-        return (struct bytes){0};
-    return bytes_make(space, length);
-}
-
-/* The first argument is the room's name, or an object with the key "room". */
-static struct bytes room_argument(struct json_value argument, char space[ROOM_NAME_MAX])
-{
-    struct json_value room;
-
-    if (argument.kind == JSON_OBJECT) {
-        if (json_object_find(argument, "room", &room) < 0)
-            return (struct bytes){0};
-        argument = room;
-    }
-    return decode_room(argument, space);
-}
-
-/* A whole number of an object within a range.  0 (*out untouched when the key is absent), or ERROR_MALFORMED.
- */
-static int number_member(struct json_value object, const char *key, long long minimum, long long *out)
-{
-    struct json_value value;
-    long long number;
-    int found = object.kind == JSON_OBJECT ? json_object_find(object, key, &value) : ERROR_NOT_FOUND;
-
-    if (found == ERROR_NOT_FOUND)
-        return 0;
-    if (found < 0 || value.kind != JSON_NUMBER || json_integer_decode(value, &number) < 0 || number < minimum)
-        return ERROR_MALFORMED;
-    *out = number;
-    return 0;
-}
-
-static void on_join(const struct call *call, struct json_value argument)
-{
-    char space[ROOM_NAME_MAX];
-    struct bytes room = room_argument(argument, space);
-    struct json_value presence = {0};
-    long long history = 0;
-
-    if (room.length == 0) {
-        refuse(call, REFUSAL_BAD_ROOM, NULL);
-        return;
-    }
-    if (number_member(argument, "history", 0, &history) < 0) {
-        refuse(call, REFUSAL_BAD_REQUEST, "history is a whole number from 0 to 200");
-        return;
-    }
-    if (argument.kind == JSON_OBJECT && json_object_find(argument, "presence", &presence) == 0 &&
-        presence.kind != JSON_TRUE && presence.kind != JSON_FALSE) {
-        refuse(call, REFUSAL_BAD_REQUEST, "presence is true or false");
-        return;
-    }
-    ask(call, REQUEST_JOIN, history ? PAGE_WEIGHT : 1, put_join,
-        &(struct wire_join){.socket = call->socket->number,
-                            .room = room,
-                            .history = (uint64_t)(history > HISTORY_MAX ? HISTORY_MAX : history),
-                            .watch = presence.kind == JSON_TRUE});
-}
-
-static void on_leave(const struct call *call, struct json_value argument)
-{
-    char space[ROOM_NAME_MAX];
-    struct bytes room = room_argument(argument, space);
-
-    if (room.length == 0) {
-        refuse(call, REFUSAL_BAD_ROOM, NULL);
-        return;
-    }
-    ask(call, REQUEST_LEAVE, 1, put_leave,
-        &(struct wire_leave){.socket = call->socket->number, .room = room});
-}
-
-static void on_history(const struct call *call, struct json_value argument)
-{
-    char space[ROOM_NAME_MAX];
-    struct bytes room = room_argument(argument, space);
-    long long before = 0, after = -1, limit = HISTORY_DEFAULT;
-
-    if (room.length == 0) {
-        refuse(call, REFUSAL_BAD_ROOM, NULL);
-        return;
-    }
-    if (number_member(argument, "before", 1, &before) < 0 ||
-        number_member(argument, "after", 0, &after) < 0 || number_member(argument, "limit", 1, &limit) < 0 ||
-        (before > 0 && after >= 0)) {
-        refuse(call, REFUSAL_BAD_REQUEST,
-               "history takes before (from 1) or after (from 0), and limit (1 to 200)");
-        return;
-    }
-    ask(call, REQUEST_HISTORY, PAGE_WEIGHT, put_history,
-        &(struct wire_history){.socket = call->socket->number,
-                               .room = room,
-                               .before = (uint64_t)before,
-                               .has_after = after >= 0,
-                               .after = after >= 0 ? (uint64_t)after : 0,
-                               .limit = (uint64_t)(limit > HISTORY_MAX ? HISTORY_MAX : limit)});
-}
-
-static void on_presence(const struct call *call, struct json_value argument)
-{
-    char space[ROOM_NAME_MAX];
-    struct bytes room = room_argument(argument, space);
-
-    if (room.length == 0) {
-        refuse(call, REFUSAL_BAD_ROOM, NULL);
-        return;
-    }
-    ask(call, REQUEST_PRESENCE, 1, put_presence,
-        &(struct wire_presence){.socket = call->socket->number, .room = room});
-}
-
-static const struct {
-    const char *name;
-    void (*handle)(const struct call *call, struct json_value argument);
-} builtins[] = {{"join", on_join}, {"leave", on_leave}, {"history", on_history}, {"presence", on_presence}};
-
+/* Join, leave and so on, where the broker has them. */
 static bool handle_builtin(const struct call *call)
 {
-    for (size_t i = 0; i < sizeof builtins / sizeof *builtins; i++) {
-        if (!bytes_equal_text(call->packet->name, builtins[i].name))
-            continue;
+    const struct socketio_packet *packet = call->packet;
+    struct json_cursor cursor = json_list_cursor(packet->event.arguments);
+    struct json_value argument = {0};
 
-        struct json_cursor cursor = json_list_cursor(call->packet->event.arguments);
-        struct json_value argument = {0};
-
-        if (json_cursor_next(&cursor, &argument) < 0)
-            argument = (struct json_value){0};
-        builtins[i].handle(call, argument);
-        return true;
-    }
-    return false;
+    if (json_cursor_next(&cursor, &argument) < 0)
+        argument = (struct json_value){0};
+    return builtin_handle(&(struct builtin_call){call->gateway, call->socket, packet->ack, packet->name},
+                          argument);
 }
 
 /* -- the application's events ---------------------------------------------------------------- */
@@ -213,14 +50,13 @@ static bool handle_builtin(const struct call *call)
 static void publish(const struct call *call, const struct event_rule *rule, const struct json_value *values)
 {
     char room_space[ROOM_NAME_MAX], id_space[DEDUP_MAX];
-    struct wire_event event = {.socket = call->socket->number,
-                               .flags = call->packet->ack == SOCKETIO_NO_ACK ? 0 : WIRE_EVENT_ACK,
+    struct wire_event event = {.flags = call->packet->ack == SOCKETIO_NO_ACK ? 0 : WIRE_EVENT_ACK,
                                .event = call->packet->name,
                                .arguments = call->packet->event.arguments,
                                .attachments = call->attachments};
 
     if (rule && rule->paths[RULE_PATH_ROOM].argument) {
-        event.room = decode_room(values[RULE_PATH_ROOM], room_space);
+        event.room = room_name_decode(values[RULE_PATH_ROOM], room_space);
         if (event.room.length == 0) {
             refuse(call, REFUSAL_BAD_ROOM, NULL);
             return;
@@ -237,7 +73,8 @@ static void publish(const struct call *call, const struct event_rule *rule, cons
         }
         event.id = bytes_make(id_space, length);
     }
-    ask(call, REQUEST_EVENT, 1, put_event, &event);
+    if (ask_event(call->gateway, call->socket, call->packet->ack, event) < 0)
+        refuse(call, REFUSAL_UNAVAILABLE, NULL);
 }
 
 static void on_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet,
@@ -288,12 +125,10 @@ static void connect_to(struct gateway *gateway, struct connection *connection,
                        struct namespace_rooms *namespace, struct bytes auth)
 {
     struct socket *socket = socket_new(gateway, connection, namespace, auth);
-    struct wire_connect connect = {.socket = socket->number,
-                                   .namespace = namespace->name,
-                                   .auth = auth,
-                                   .address = handshake_address(connection->handshake)};
+    struct wire_connect connect = {
+        .namespace = namespace->name, .auth = auth, .address = handshake_address(connection->handshake)};
 
-    if (link_request(gateway->link, REQUEST_CONNECT, 1, socket, SOCKETIO_NO_ACK, put_connect, &connect) < 0)
+    if (ask_connect(gateway, socket, connect) < 0)
         engine_close(gateway, connection, CLOSE_ROUTER_SILENT);
 }
 

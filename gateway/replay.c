@@ -54,7 +54,7 @@ static void send_events(struct gateway *gateway, struct socket *socket)
 
     for (int count = wire_list_open(&reader, wire_list_finish(events)); count > 0; count -= 2)
         if (wire_list_text(&reader, &payload) == 0 && wire_list_text(&reader, &attachments) == 0)
-            socket_emit(gateway, socket, payload, attachments);
+            socket_emit(gateway, socket, payload, 0, attachments);
     wire_list_done(events);
 }
 
@@ -70,7 +70,7 @@ static void send_answers(struct gateway *gateway, struct socket *socket)
             wire_list_text(&reader, &attachments) < 0)
             break;
         if ((long long)ack == SOCKETIO_NO_ACK)
-            socket_emit(gateway, socket, text, attachments);
+            socket_emit(gateway, socket, text, 0, attachments);
         else
             socket_acknowledge(gateway, socket, (long long)ack, text, attachments);
     }

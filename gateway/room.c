@@ -9,6 +9,7 @@
 #include "gateway/connection.h"
 #include "gateway/gateway.h"
 #include "gateway/socket.h"
+#include "proto/bare.h"
 #include "proto/socketio.h"
 
 #include <assert.h>
@@ -392,10 +393,18 @@ static struct chunk *turn_chunk(struct gateway *gateway, struct room *room, unsi
     return chunk;
 }
 
-/* An event about to be encoded; not to be copied. */
+/* An event about to be encoded, in each dialect in which somebody gets it; not to be copied. */
 struct event {
+    const struct wire_deliver *record;
     struct bytes parts[2];
     struct encoding_message message;
+    struct bare_event bare;
+    struct encoding_message bare_message;
+    enum {
+        BARE_NOT_MADE,
+        BARE_MADE,
+        BARE_FAILED
+    } bare_state; /* the two above mean something once it is made */
     bool is_volatile;
 };
 
@@ -412,10 +421,35 @@ static void event_init(struct event *event, struct gateway *gateway, const struc
                                    (unsigned)attachments);
         head = buffer_bytes(&gateway->fanout.head);
     }
+    event->record = record;
     event->parts[0] = head;
     event->parts[1] = record->payload;
     event->message = (struct encoding_message){event->parts, 2, record->attachments};
+    event->bare_state = BARE_NOT_MADE;
     event->is_volatile = record->flags & WIRE_DELIVER_VOLATILE;
+}
+
+static void event_done(struct event *event)
+{
+    if (event->bare_state == BARE_MADE)
+        bare_event_done(&event->bare);
+}
+
+/* What clients of that encoding are told; NULL for nothing: the router's payload is no event. */
+static struct encoding_message *event_message(struct event *event, unsigned encoding)
+{
+    const struct wire_deliver *record = event->record;
+
+    if (encoding_dialect(encoding) == DIALECT_SOCKETIO)
+        return &event->message;
+    if (event->bare_state == BARE_NOT_MADE) {
+        int code = bare_event_make(record->payload, record->flags & WIRE_DELIVER_META,
+                                   record->flags & WIRE_DELIVER_OFFSET, record->attachments, &event->bare);
+
+        event->bare_state = code < 0 ? BARE_FAILED : BARE_MADE;
+        event->bare_message = (struct encoding_message){event->bare.parts, event->bare.count};
+    }
+    return event->bare_state == BARE_MADE ? &event->bare_message : NULL;
 }
 
 static void note_volatile(struct stream *stream, uint32_t start, uint32_t end)
@@ -434,14 +468,20 @@ static void append_event(struct gateway *gateway, struct room *room, unsigned en
                          struct member *excepted)
 {
     struct stream *stream = stream_at(room, encoding);
-    size_t length = encoding_measure(gateway->encoder, encoding, &event->message);
-    struct chunk *chunk = turn_chunk(gateway, room, encoding, length);
-    uint32_t start = chunk->length;
+    struct encoding_message *message = event_message(event, encoding);
+    struct chunk *chunk;
+    uint32_t start;
+    size_t length;
 
+    if (!message)
+        return;
+    length = encoding_measure(gateway->encoder, encoding, message);
+    chunk = turn_chunk(gateway, room, encoding, length);
+    start = chunk->length;
     stream->deliveries += stream->members - (excepted ? 1 : 0);
     if (excepted && excepted->skip < start)
         hand_over(gateway, stream, excepted, false);
-    encoding_write(gateway->encoder, encoding, &event->message, chunk->data + start);
+    encoding_write(gateway->encoder, encoding, message, chunk->data + start);
     chunk->length += (uint32_t)length;
     if (excepted)
         excepted->skip = chunk->length;
@@ -460,20 +500,23 @@ struct singles {
 
 static void singles_done(struct singles *singles)
 {
+    event_done(&singles->event);
     for (unsigned encoding = 0; encoding < ENCODINGS; encoding++)
         if (singles->chunks[encoding])
             chunk_release(singles->chunks[encoding]);
 }
 
+/* NULL for nothing to say. */
 static struct chunk *single_chunk(struct gateway *gateway, struct singles *singles, unsigned encoding)
 {
+    struct encoding_message *message = event_message(&singles->event, encoding);
     struct chunk **chunk = &singles->chunks[encoding];
 
-    if (!*chunk) {
-        size_t length = encoding_measure(gateway->encoder, encoding, &singles->event.message);
+    if (!*chunk && message) {
+        size_t length = encoding_measure(gateway->encoder, encoding, message);
 
         *chunk = chunk_new(length);
-        encoding_write(gateway->encoder, encoding, &singles->event.message, (*chunk)->data);
+        encoding_write(gateway->encoder, encoding, message, (*chunk)->data);
         (*chunk)->length = (uint32_t)length;
     }
     return *chunk;
@@ -489,6 +532,8 @@ static void send_single(struct gateway *gateway, struct connection *connection, 
         return;
     }
     chunk = single_chunk(gateway, singles, connection->encoding);
+    if (!chunk)
+        return;
     connection_send_chunk(gateway, connection, chunk, 0, chunk->length);
     gateway->counters.deliveries++;
 }
@@ -553,6 +598,7 @@ void room_deliver(struct gateway *gateway, struct room *room, const struct wire_
         if (stream_at(room, encoding)->members > (without ? 1 : 0))
             append_event(gateway, room, encoding, &event, without);
     }
+    event_done(&event);
 }
 
 void namespace_deliver(struct gateway *gateway, struct namespace_rooms *namespace,

@@ -120,6 +120,12 @@ static unsigned attachment_count(struct bytes attachments)
     return count > 0 ? (unsigned)count : 0;
 }
 
+/* NULL: Socket.IO's. */
+static const struct socket_speech *speech_of(const struct socket *socket)
+{
+    return socket->connection->protocol->speech;
+}
+
 void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer,
                         struct bytes attachments)
 {
@@ -127,6 +133,10 @@ void socket_acknowledge(struct gateway *gateway, struct socket *socket, long lon
 
     if (ack == SOCKETIO_NO_ACK)
         return;
+    if (speech_of(socket)) {
+        speech_of(socket)->acknowledge(gateway, socket, ack, answer, attachments);
+        return;
+    }
     if (!socket->connected) {
         replay_keep_answer(socket, ack, answer, attachments);
         return;
@@ -140,13 +150,18 @@ void socket_acknowledge(struct gateway *gateway, struct socket *socket, long lon
     engine_send(gateway, socket->connection, parts, 3, attachments);
 }
 
-void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload, uint64_t flags,
                  struct bytes attachments)
 {
     struct buffer *scratch = &gateway->scratch;
     struct bytes head = buffer_bytes(&socket->namespace->event_head);
     unsigned count = attachment_count(attachments);
 
+    if (speech_of(socket)) {
+        speech_of(socket)->emit(gateway, socket, payload, flags, attachments);
+        gateway->counters.deliveries++;
+        return;
+    }
     if (!socket->connected) { /* nothing goes before the answer to its CONNECT */
         replay_keep_answer(socket, SOCKETIO_NO_ACK, payload, attachments);
         return;
@@ -186,7 +201,8 @@ void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack
             buffer_append_char(&text, '"');
         }
         buffer_append_char(&text, ']');
-        socket_emit(gateway, socket, buffer_bytes(&text), (struct bytes){0});
+        socket_emit(gateway, socket, buffer_bytes(&text),
+                    socket->namespace->config->recovery ? WIRE_DELIVER_OFFSET : 0, (struct bytes){0});
     }
     buffer_done(&text);
 }
@@ -219,12 +235,16 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
     engine_namespace_joined(socket->connection);
     if (socket->connection->arrival)
         return; /* it has moved here, and its client knows */
-    buffer_clear(out);
-    socketio_append_connect(out, socket->namespace->name, record->sid, record->pid);
+    if (speech_of(socket)) {
+        speech_of(socket)->connected(gateway, socket);
+    } else {
+        struct bytes packet;
 
-    struct bytes packet = buffer_bytes(out);
-
-    engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
+        buffer_clear(out);
+        socketio_append_connect(out, socket->namespace->name, record->sid, record->pid);
+        packet = buffer_bytes(out);
+        engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
+    }
     replay_send(gateway, socket);
 }
 
@@ -242,6 +262,10 @@ void socket_on_refused(struct gateway *gateway, struct socket *socket, struct by
 {
     struct buffer *out = &gateway->scratch;
 
+    if (speech_of(socket)) {
+        speech_of(socket)->refused(gateway, socket, error);
+        return;
+    }
     buffer_clear(out);
     socketio_append_connect_error(out, socket->namespace->name, error);
 
@@ -260,6 +284,10 @@ void socket_disconnect(struct gateway *gateway, struct socket *socket)
 {
     struct buffer *out = &gateway->scratch;
 
+    if (speech_of(socket)) {
+        speech_of(socket)->disconnected(gateway, socket);
+        return;
+    }
     buffer_clear(out);
     socketio_append_disconnect(out, socket->namespace->name);
 

@@ -188,6 +188,8 @@ enum {
     WIRE_DELIVER_REPLAY = 2,    /* only for members whose join position is before pos */
     WIRE_DELIVER_NAMESPACE = 4, /* to every socket of the namespace */
     WIRE_DELIVER_WATCHERS = 8,  /* to the members of the room that asked for presence */
+    WIRE_DELIVER_META = 16,     /* behind the sender's arguments the payload has the meta object */
+    WIRE_DELIVER_OFFSET = 32,   /* the payload's last element is the offset */
 };
 
 #define WIRE_FIELD_U64(name)   uint64_t name;

@@ -77,6 +77,11 @@ void message_append_payload(struct buffer *out, const struct journal_message *fi
     append_tail(out, fields, epoch);
 }
 
+uint64_t message_payload_flags(const struct journal_message *fields, const char *epoch)
+{
+    return (fields->meta ? WIRE_DELIVER_META : 0U) | (epoch ? WIRE_DELIVER_OFFSET : 0U);
+}
+
 static struct bytes keep(char **at, struct bytes text)
 {
     struct bytes kept = bytes_make(*at, text.length);
@@ -159,7 +164,7 @@ void message_append_entry(struct buffer *out, const struct journal_message *fiel
     message_append_head(out, fields);
     buffer_append_literal(out, ",\"args\":[");
     if (fields->attachments.length)
-        placeholders_append(out, fields->arguments, before);
+        placeholders_append(out, fields->arguments, (int)before);
     else
         buffer_append_bytes(out, fields->arguments);
     buffer_append_literal(out, "]}");

@@ -70,6 +70,10 @@ static inline struct bytes message_payload(const struct message *message)
 /* Appends the payload of a message that has no struct message. */
 void message_append_payload(struct buffer *out, const struct journal_message *fields, const char *epoch);
 
+/* What its payload has behind the sender's arguments, as flags of DELIVER and EMIT; epoch as for the payload.
+ */
+uint64_t message_payload_flags(const struct journal_message *fields, const char *epoch);
+
 /* How many attachments it has. */
 unsigned message_attachments(const struct journal_message *fields);
 

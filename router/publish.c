@@ -130,8 +130,10 @@ void publish_presence(struct router *router, struct room *room)
     const char *epoch = router_epoch_for(router, room->namespace);
     struct journal_message fields = {
         .pos = router->released, .namespace = room->namespace->name, .room = room_name(room)};
-    struct delivery delivery = {
-        .fields = &fields, .room = room, .flags = WIRE_DELIVER_VOLATILE | WIRE_DELIVER_WATCHERS};
+    struct delivery delivery = {.fields = &fields,
+                                .room = room,
+                                .flags = WIRE_DELIVER_VOLATILE | WIRE_DELIVER_WATCHERS |
+                                         message_payload_flags(&fields, epoch)};
     struct buffer *scratch = &router->scratch;
 
     buffer_clear(scratch);
@@ -177,10 +179,13 @@ static void release_delivery(struct router *router, struct message *message, uin
 {
     struct room *room = message->ticket.room;
     const struct journal_message *fields = &message->ticket.entry.message;
-    struct delivery delivery = {
-        .fields = fields, .room = room, .sender = find_sender(router, fields), .flags = flags};
+    const char *epoch = router_epoch_for(router, room->namespace);
+    struct delivery delivery = {.fields = fields,
+                                .room = room,
+                                .sender = find_sender(router, fields),
+                                .flags = flags | message_payload_flags(fields, epoch)};
 
-    message_finish(message, router_epoch_for(router, room->namespace));
+    message_finish(message, epoch);
     delivery.payload = message_payload(message);
     answer_sender(router, message);
     deliver(router, &delivery);
@@ -336,8 +341,11 @@ static void deliver_now(struct router *router, struct gateway_link *link, const 
                         const struct wire_event *event, struct room *room, struct journal_message *fields)
 {
     struct buffer *scratch = &router->scratch;
-    struct delivery delivery = {
-        .fields = fields, .room = room, .sender = session, .flags = WIRE_DELIVER_VOLATILE};
+    const char *epoch = router_epoch_for(router, room->namespace);
+    struct delivery delivery = {.fields = fields,
+                                .room = room,
+                                .sender = session,
+                                .flags = WIRE_DELIVER_VOLATILE | message_payload_flags(fields, epoch)};
 
     fields->at = clock_wall_ms();
     fields->pos = router->released;
@@ -346,7 +354,7 @@ static void deliver_now(struct router *router, struct gateway_link *link, const 
     else
         link_done(link, event->request);
     buffer_clear(scratch);
-    message_append_payload(scratch, fields, router_epoch_for(router, room->namespace));
+    message_append_payload(scratch, fields, epoch);
     delivery.payload = buffer_bytes(scratch);
     deliver(router, &delivery);
 }

@@ -344,10 +344,11 @@ static void take_over(struct recovery *recovery, struct walk walk)
     while ((fields = walk_next(&walk))) {
         buffer_clear(&router->scratch);
         message_append_payload(&router->scratch, fields, epoch);
-        wire_put_emit(out, &(struct wire_emit){.socket = socket,
-                                               .flags = WIRE_DELIVER_REPLAY,
-                                               .payload = buffer_bytes(&router->scratch),
-                                               .attachments = fields->attachments});
+        wire_put_emit(out,
+                      &(struct wire_emit){.socket = socket,
+                                          .flags = WIRE_DELIVER_REPLAY | message_payload_flags(fields, epoch),
+                                          .payload = buffer_bytes(&router->scratch),
+                                          .attachments = fields->attachments});
         router->counters.recovered_messages++;
     }
     session_attach(&router->sessions, &link->sessions, link, socket, old);

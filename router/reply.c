@@ -54,7 +54,9 @@ static void emit_error(struct router *router, struct gateway_link *link, struct 
     if (epoch)
         message_append_offset(scratch, epoch, router->released);
     buffer_append_char(scratch, ']');
-    wire_put_emit(out, &(struct wire_emit){.socket = session->socket, .payload = buffer_bytes(scratch)});
+    wire_put_emit(out, &(struct wire_emit){.socket = session->socket,
+                                           .flags = epoch ? WIRE_DELIVER_OFFSET : 0,
+                                           .payload = buffer_bytes(scratch)});
 }
 
 void reply_refuse_event(struct router *router, struct gateway_link *link, struct session *session,

@@ -314,7 +314,8 @@ static size_t cost_of(const struct router *router, const struct gateway_link *li
 static void replay(struct router *router, struct gateway_link *link, const struct journal_message *fields)
 {
     struct share share = share_of(router, link, fields);
-    uint64_t flags = WIRE_DELIVER_REPLAY;
+    const char *epoch = router_epoch_for(router, namespace_find(&router->namespaces, fields->namespace));
+    uint64_t flags = WIRE_DELIVER_REPLAY | message_payload_flags(fields, epoch);
     struct buffer *scratch = &router->scratch;
 
     if (share.request) {
@@ -327,8 +328,7 @@ static void replay(struct router *router, struct gateway_link *link, const struc
         return;
     router->counters.replayed++;
     buffer_clear(scratch);
-    message_append_payload(scratch, fields,
-                           router_epoch_for(router, namespace_find(&router->namespaces, fields->namespace)));
+    message_append_payload(scratch, fields, epoch);
     if (fields->deliver == DELIVER_SELF) {
         wire_put_emit(&link->out, &(struct wire_emit){.socket = share.sender->socket,
                                                       .flags = flags,

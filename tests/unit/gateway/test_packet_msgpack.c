@@ -336,7 +336,7 @@ static void answers_events_and_the_end_come_in_its_parser(void **state)
     socket_acknowledge(gateway, peer.socket, 9, BYTES("{\"ok\":true}"), (struct bytes){0});
     assert_told("{\"type\":3,\"data\":[{\"ok\":true}],\"nsp\":\"/\",\"id\":9}");
     wire_list_put_blob(&list, BYTES("x"));
-    socket_emit(gateway, peer.socket, BYTES("[\"e\"," PLACEHOLDER(0) "]"), wire_list_finish(&list));
+    socket_emit(gateway, peer.socket, BYTES("[\"e\"," PLACEHOLDER(0) "]"), 0, wire_list_finish(&list));
     assert_told("{\"type\":2,\"data\":[\"e\"," PLACEHOLDER(0) "],\"nsp\":\"/\"}");
     wire_list_done(&list);
     socket_disconnect(gateway, peer.socket);
