@@ -31,6 +31,7 @@ struct bare_resume {
     struct missed *missed;
     size_t count, capacity;
     uint64_t asked;  /* the newest page is what came behind that seq */
+    uint64_t last;   /* the newest message that came */
     bool renumbered; /* the client's seq is beyond the room's: it is about other numbers */
 };
 
@@ -67,24 +68,12 @@ static void append_gap(const struct bare_client *client, uint64_t next, struct b
     buffer_append_char(out, '}');
 }
 
-/* The first message that is sent: older ones would be more than may wait for a client. */
-static size_t first_of(const struct gateway *gateway, const struct bare_resume *resume)
-{
-    size_t limit = gateway->settings->outbound_queue / 2, first = 0;
-
-    while (first < resume->count &&
-           resume->frames.length - (first ? resume->missed[first - 1].end : 0) > limit)
-        first++;
-    return first;
-}
-
 /* Everything that can be sent is here: it goes out, and behind it what came meanwhile. */
 static void finish(struct gateway *gateway, struct connection *connection, const struct socket *socket)
 {
     struct bare_client *client = connection->bare_client;
     struct bare_resume *resume = client->resume;
-    size_t first = first_of(gateway, resume), start = first ? resume->missed[first - 1].end : 0;
-    uint64_t next = first < resume->count ? resume->missed[first].seq : client->seq + 1;
+    uint64_t next = resume->count ? resume->missed[0].seq : client->seq + 1;
     struct buffer front = resume->waiting, text = {0};
     struct output output = {0};
 
@@ -96,10 +85,9 @@ static void finish(struct gateway *gateway, struct connection *connection, const
         append_gap(client, next, &text);
         append_frame(gateway, connection, buffer_bytes(&text), &front);
     }
-    if (first < resume->count)
-        buffer_append(&front, resume->frames.data + start, resume->frames.length - start);
+    buffer_append_bytes(&front, buffer_bytes(&resume->frames));
     memcpy(output_reserve(&output, front.length), front.data, front.length);
-    gateway->counters.deliveries += resume->count - first;
+    gateway->counters.deliveries += resume->count;
     client->resume = NULL;
     bare_resume_free(resume);
     buffer_done(&front);
@@ -164,6 +152,23 @@ static void keep(struct bare_resume *resume, uint64_t seq)
         resume->missed = memory_resize(resume->missed, resume->capacity * sizeof *resume->missed);
     }
     resume->missed[resume->count++] = (struct missed){seq, resume->frames.length};
+    resume->last = seq;
+}
+
+/* Forgets the oldest: more than so much may not wait for a client. */
+static void drop_oldest(const struct gateway *gateway, struct bare_resume *resume)
+{
+    size_t limit = gateway->settings->outbound_queue / 2, count = 0, start = 0;
+
+    while (count < resume->count && resume->frames.length - start > limit)
+        start = resume->missed[count++].end;
+    if (count == 0)
+        return;
+    buffer_consume(&resume->frames, start);
+    resume->count -= count;
+    memmove(resume->missed, resume->missed + count, resume->count * sizeof *resume->missed);
+    for (size_t i = 0; i < resume->count; i++)
+        resume->missed[i].end -= start;
 }
 
 /* Takes in one message of a page.  False behind the last: what follows is delivered as it comes. */
@@ -206,7 +211,8 @@ void bare_resume_on_page(struct gateway *gateway, struct socket *socket, struct 
     cursor = json_array_cursor(value);
     while (json_cursor_next(&cursor, &message) == 0 && take(gateway, connection, message, attachments))
         ;
-    last = client->resume->count ? client->resume->missed[client->resume->count - 1].seq : 0;
+    drop_oldest(gateway, client->resume);
+    last = client->resume->last;
     if (json_object_find(object, "more", &value) < 0 || value.kind != JSON_TRUE ||
         last <= client->resume->asked || last >= client->seq)
         finish(gateway, connection, socket);

@@ -175,8 +175,9 @@ static void request_echo(struct gateway *gateway, struct connection *connection,
                          const struct http_request *request)
 {
     struct websocket_offer offer;
-    int status =
-        request->upgrade_websocket ? websocket_offer_make(gateway, request, (struct bytes){0}, NULL, &offer) : -426;
+    int status = request->upgrade_websocket
+                     ? websocket_offer_make(gateway, request, (struct bytes){0}, NULL, &offer)
+                     : -426;
 
     if (status == -426)
         http_answer_status(gateway, connection, request, 426,
