@@ -19,6 +19,8 @@
 #define PLAIN   "42" PAYLOAD
 #define PACKED  "{\"type\":2,\"data\":" PAYLOAD ",\"nsp\":\"/\"}"
 
+enum { SOCKETIO_ENCODINGS = ENCODING_MSGPACK_POLLING + 1 }; /* text and msgpack */
+
 static struct gateway *start(void)
 {
     struct gateway *gateway = fixture_start();
@@ -118,11 +120,11 @@ static void members_with_either_parser_share_a_room(void **state)
 {
     static const uint64_t kinds[] = {0, WIRE_DELIVER_REPLAY, WIRE_DELIVER_WATCHERS, WIRE_DELIVER_VOLATILE};
     struct gateway *gateway = start();
-    struct peer peers[ENCODINGS];
+    struct peer peers[SOCKETIO_ENCODINGS];
     uint64_t writes;
 
     (void)state;
-    for (unsigned i = 0; i < ENCODINGS; i++)
+    for (unsigned i = 0; i < SOCKETIO_ENCODINGS; i++)
         peers[i] = peer_of(gateway, i);
     writes = gateway->counters.writes;
     for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
@@ -131,8 +133,8 @@ static void members_with_either_parser_share_a_room(void **state)
         for (unsigned i = ENCODING_MSGPACK; i <= ENCODING_MSGPACK_POLLING; i++)
             assert_string_equal(read_peer(&peers[i]), PACKED);
     }
-    assert_int_equal(gateway->counters.writes - writes, 4 * ENCODINGS);
-    assert_int_equal(gateway->counters.deliveries, 4 * ENCODINGS);
+    assert_int_equal(gateway->counters.writes - writes, 4 * SOCKETIO_ENCODINGS);
+    assert_int_equal(gateway->counters.deliveries, 4 * SOCKETIO_ENCODINGS);
     namespace_deliver(gateway, namespace_find(&gateway->namespaces, BYTES("/")),
                       &(struct wire_deliver){.pos = 1,
                                              .flags = WIRE_DELIVER_NAMESPACE,
@@ -140,7 +142,7 @@ static void members_with_either_parser_share_a_room(void **state)
     fixture_flush(gateway);
     for (unsigned i = ENCODING_MSGPACK; i <= ENCODING_MSGPACK_POLLING; i++)
         assert_string_equal(read_peer(&peers[i]), PACKED);
-    done(gateway, peers, ENCODINGS);
+    done(gateway, peers, SOCKETIO_ENCODINGS);
 }
 
 static void members_of_one_encoding_share_its_bytes(void **state)
