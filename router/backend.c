@@ -13,6 +13,7 @@
 #include "router/backed.h"
 #include "router/backend_dispatch.h"
 #include "router/judge.h"
+#include "router/question.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -108,6 +109,7 @@ static void remove_backend(struct router *router, struct backend *backend)
     if (at == backends->count)
         return; /* it has been removed already, and is held */
     backends->all[at] = backends->all[--backends->count];
+    questions_forget(router, backend);
     backed_hand_over(router, backend);
     peer_remove(&backend->peer);
 }

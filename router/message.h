@@ -21,10 +21,14 @@ enum ticket_kind {
     TICKET_JOIN,     /* struct ticket_join */
     TICKET_LEAVE,
     TICKET_PRESENCE,
-    TICKET_LOOK,
-    TICKET_CONNECT, /* struct ticket_connect */
-    TICKET_RECOVER, /* struct recovery */
-    TICKET_ROWS,    /* struct rows_ticket: nobody waits for it, it has no link */
+    TICKET_ROOM,     /* LOOK at a room */
+    TICKET_MOVED,    /* the end of a MOVE */
+    TICKET_QUERY,    /* EXPEL or FIND */
+    TICKET_STORE,    /* struct store_ticket */
+    TICKET_QUESTION, /* struct question */
+    TICKET_CONNECT,  /* struct ticket_connect */
+    TICKET_RECOVER,  /* struct recovery */
+    TICKET_ROWS,     /* struct rows_ticket: nobody waits for it, it has no link */
     TICKET_HELLO,
     TICKET_KINDS
 };
