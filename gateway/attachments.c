@@ -69,8 +69,7 @@ int pending_packet_new(const struct socketio_packet *packet, struct bytes text, 
     }
     if (pending->refusal == REFUSAL_CODES && pending->size > limit)
         pending->refusal = REFUSAL_TOO_LARGE;
-    pending->keep = packet->type == SOCKETIO_BINARY_EVENT && packet->payload.data && !pending->illegal &&
-                    pending->refusal == REFUSAL_CODES;
+    pending->keep = packet->payload.data && !pending->illegal && pending->refusal == REFUSAL_CODES;
     if (pending->keep)
         buffer_append_bytes(&pending->text, text);
     else

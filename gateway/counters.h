@@ -42,12 +42,18 @@ enum {
     X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit")          \
     X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
       "volatile events dropped for a slow reader")                                                           \
+    X(answers_unasked, "hubbub_dropped_total{reason=unasked_answer}",                                        \
+      "acknowledgements of clients that nobody had asked for")                                               \
+    X(answers_dropped, "hubbub_dropped_total{reason=answer}",                                                \
+      "acknowledgements of clients that were too large, or too many for the router")                         \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}",                                         \
       "hubbub:error events beyond their rate")                                                               \
     X(upgrades, "hubbub_upgrades_total", "sessions that went over from polling to a WebSocket")              \
     X(moved_in, "hubbub_sessions_moved_total{direction=in}", "sessions taken over from another gateway")     \
     X(moved_out, "hubbub_sessions_moved_total{direction=out}", "sessions handed to another gateway")         \
     X(relayed, "hubbub_relayed_total", "questions to another gateway, whose session a request was for")      \
+    X(api_requests, "hubbub_api_requests_total", "requests on the admin port")                               \
+    X(api_refused, "hubbub_api_refused_total", "those that were refused")                                    \
     X(link_resets, "hubbub_link_resets_total", "new links to the router")                                    \
     X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router")         \
     X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit")

@@ -6,6 +6,7 @@
 #include "gateway/gateway.h"
 
 #include "common/random.h"
+#include "gateway/admin.h"
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
 #include "gateway/listener.h"
@@ -75,6 +76,9 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
     result = link_new(gateway, &gateway->link);
     if (result < 0)
         return result;
+    result = admin_open(gateway, &gateway->admin);
+    if (result < 0)
+        return result;
     loop_on_turn_end(loop, on_turn_end, gateway);
     return 0;
 }
@@ -83,6 +87,7 @@ void gateway_done(struct gateway *gateway)
 {
     loop_timer_stop(&gateway->drain_timer);
     listener_free(gateway->listener);
+    admin_close(gateway->admin);
     if (gateway->poller)
         connections_done(gateway, CLOSE_DRAIN);
     relays_done(gateway);
@@ -95,6 +100,7 @@ void gateway_done(struct gateway *gateway)
     deflate_free(gateway->deflate);
     buffer_done(&gateway->inflated);
     fanout_done(&gateway->fanout);
+    exceptions_done(&gateway->exceptions);
     encoder_free(gateway->encoder);
     buffer_done(&gateway->scratch);
     if (gateway->answer_head)

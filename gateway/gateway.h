@@ -7,6 +7,7 @@
 #include "common/timer_wheel.h"
 #include "gateway/connection.h"
 #include "gateway/counters.h"
+#include "gateway/exceptions.h"
 #include "gateway/namespace.h"
 #include "gateway/relay.h"
 #include "gateway/router_link.h"
@@ -14,6 +15,7 @@
 #include "gateway/settings.h"
 #include "gateway/socket.h"
 
+struct admin;
 struct deflate;
 struct listener;
 
@@ -22,13 +24,15 @@ struct gateway {
     struct loop *loop;
     struct poller *poller;
     struct listener *listener;
+    struct admin *admin; /* NULL: there is no admin port */
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
     struct slot_table sockets; /* of struct socket */
     struct namespace_table namespaces;
     struct fanout fanout;
-    struct encoder *encoder; /* NULL while compression is off */
+    struct exceptions exceptions; /* of the CAST that is being handled */
+    struct encoder *encoder;      /* NULL while compression is off */
     struct request_queue requests;
     struct session_table sessions;
     struct relay_table relays;

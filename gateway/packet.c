@@ -35,6 +35,7 @@ DEFINE_PUT(leave)
 DEFINE_PUT(history)
 DEFINE_PUT(presence)
 DEFINE_PUT(event)
+DEFINE_PUT(response)
 #undef DEFINE_PUT
 
 /* What is being asked, and how to answer when it can't be. */
@@ -50,6 +51,13 @@ static void refuse(const struct call *call, enum refusal_code code, const char *
     socket_refuse(call->gateway, call->socket, call->packet->ack, call->packet->name, code, message);
 }
 
+/* Enough waits for the router: the client is not read until some of it is answered. */
+static void pause_if_full(struct gateway *gateway, struct socket *socket)
+{
+    if (link_congested(gateway->link) || socket->unanswered >= gateway->settings->max_unanswered)
+        connection_pause(gateway, socket->connection);
+}
+
 static void ask(const struct call *call, enum request_kind kind, unsigned weight,
                 void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
                 const void *record)
@@ -58,8 +66,7 @@ static void ask(const struct call *call, enum request_kind kind, unsigned weight
 
     if (link_request(gateway->link, kind, weight, call->socket, call->packet->ack, put, record) < 0)
         refuse(call, REFUSAL_UNAVAILABLE, NULL);
-    if (link_congested(gateway->link) || call->socket->unanswered >= gateway->settings->max_unanswered)
-        connection_pause(gateway, call->socket->connection);
+    pause_if_full(gateway, call->socket);
 }
 
 /* -- the broker's own events ----------------------------------------------------------------- */
@@ -234,14 +241,51 @@ static void publish(const struct call *call, const struct event_rule *rule, cons
         }
         event.id = bytes_make(id_space, length);
     }
-    ask(call, REQUEST_EVENT, 1, put_event, &event);
+    ask(call, rule && !rule->ask ? REQUEST_EVENT : REQUEST_CALL, 1, put_event, &event);
+}
+
+/* -- answers to questions -------------------------------------------------------------------- */
+
+/* What stands between an array's brackets, without the blanks around it. */
+static struct bytes inside(struct bytes array)
+{
+    static const char blanks[] = " \t\r\n";
+    struct bytes text = bytes_make(array.data + 1, array.length - 2);
+
+    while (text.length && strchr(blanks, text.data[0]))
+        text = bytes_make(text.data + 1, text.length - 1);
+    while (text.length && strchr(blanks, text.data[text.length - 1]))
+        text.length--;
+    return text;
+}
+
+/* A client gives as many answers as it was asked for.  To what it was asked the router knows; an answer to
+ * nothing costs it one of its own. */
+static void on_answer(struct gateway *gateway, struct socket *socket, const struct socketio_packet *packet,
+                      struct bytes attachments)
+{
+    struct wire_response response = {.socket = socket->number,
+                                     .ack = (uint64_t)packet->ack,
+                                     .arguments = inside(packet->json.text),
+                                     .attachments = attachments};
+
+    if (packet->ack == SOCKETIO_NO_ACK || socket->questions == 0) {
+        gateway->counters.answers_unasked++;
+        return;
+    }
+    socket->questions--;
+    if (link_request(gateway->link, REQUEST_RESPONSE, 1, socket, SOCKETIO_NO_ACK, put_response, &response) <
+        0)
+        gateway->counters.answers_dropped++;
+    pause_if_full(gateway, socket);
 }
 
 static void on_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet,
                      struct bytes attachments)
 {
     const struct namespace_config *config = socket->namespace->config;
-    const struct event_rule *rule = packet->name_error ? NULL : rules_find(&config->rules, packet->name);
+    const struct event_rule *rule = /* without builtin every event is a backend's */
+        packet->name_error || !config->builtin ? NULL : rules_find(&config->rules, packet->name);
     struct call call = {gateway, socket, packet, attachments};
     struct json_value values[RULE_PATHS];
 
@@ -347,8 +391,12 @@ static void on_binary(struct gateway *gateway, struct connection *connection, st
     socket = find_socket(connection, packet.nsp);
     if (!socket)
         engine_close(gateway, connection, CLOSE_PACKET_STATE);
-    else if (packet.type == SOCKETIO_BINARY_ACK || !packet.payload.data)
-        return; /* nothing that this gateway sends asks for an answer; and an event may say nothing */
+    else if (packet.type == SOCKETIO_BINARY_ACK && pending->refusal == REFUSAL_CODES)
+        on_answer(gateway, socket, &packet, wire_list_finish(&pending->attachments));
+    else if (packet.type == SOCKETIO_BINARY_ACK)
+        gateway->counters.answers_dropped++; /* too large, and nobody to tell */
+    else if (!packet.payload.data)
+        return; /* an event that says nothing */
     else if (pending->refusal != REFUSAL_CODES)
         refuse(&(struct call){gateway, socket, &packet}, pending->refusal, NULL);
     else
@@ -419,7 +467,8 @@ void packet_receive(struct gateway *gateway, struct connection *connection, stru
     case SOCKETIO_DISCONNECT:
         socket_close(gateway, socket, CLOSE_CLIENT_DISCONNECT);
         break;
-    default: /* an acknowledgement: nothing that this gateway sends asks for one */
+    default:
+        on_answer(gateway, socket, &packet, (struct bytes){0});
         break;
     }
 }

@@ -2,7 +2,8 @@
  * What this gateway has asked of the router and has no answer to: numbered, kept until the answer comes,
  * and sent again on a new link.
  *
- * The records are kept encoded.  Numbers count up and answers come nearly in order, so the queue is a ring.
+ * The records are kept encoded.  Numbers count up and most answers come nearly in order, so the queue is a
+ * ring; the few that a backend takes minutes for leave it, so that they do not stretch it.
  */
 #ifndef HUBBUB_GATEWAY_REQUEST_H
 #define HUBBUB_GATEWAY_REQUEST_H
@@ -22,10 +23,14 @@ enum request_kind {
     REQUEST_HISTORY,
     REQUEST_PRESENCE,
     REQUEST_EVENT,
+    REQUEST_CALL, /* an event that a backend answers, in its own time */
+    REQUEST_RESPONSE,
+    REQUEST_PUBLISH, /* these two are of no socket: their ack is a call of the admin port */
+    REQUEST_LOOK,
 };
 
 struct request {
-    uint64_t socket; /* number */
+    uint64_t socket; /* number; 0 for none */
     long long ack;   /* the client's, or SOCKETIO_NO_ACK */
     uint64_t since;  /* ms, when it was asked, or when the link came up if that is later */
     char *record;    /* encoded for the link */
@@ -33,11 +38,14 @@ struct request {
     uint8_t kind;   /* enum request_kind */
     uint8_t weight; /* what it counts for in the socket's unanswered */
     bool sent;      /* on any link so far */
+    bool late;      /* has left the ring */
 };
 
 struct request_queue {
     struct request *ring;
     uint32_t mask;
+    struct late_request *late; /* those that have left the ring, by number, finished ones among them */
+    uint32_t late_count, late_capacity, late_finished;
     uint64_t first; /* the oldest number in the ring; first > last when it is empty */
     uint64_t last;  /* the last number given out */
     size_t bytes;   /* of all records kept, and of what keeping each costs */

@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "gateway/connection.h"
+#include "gateway/exceptions.h"
 #include "gateway/gateway.h"
 #include "gateway/socket.h"
 #include "proto/socketio.h"
@@ -33,6 +34,15 @@ struct volatile_runs {
     } runs[VOLATILES_MAX];
 };
 
+/* What a DELIVER and a CAST have in common. */
+struct delivery {
+    uint64_t pos, flags;
+    uint64_t except;                     /* a socket, or 0 */
+    const struct exceptions *exceptions; /* or NULL */
+    long long ack;                       /* a question's, or SOCKETIO_NO_ACK */
+    struct bytes payload, attachments;
+};
+
 static_assert(ENCODINGS <= 4, "a member keeps its encoding in two bits");
 
 static struct bytes room_key(const void *entry)
@@ -53,6 +63,7 @@ void fanout_done(struct fanout *fanout)
         chunk_release(fanout->spare[--fanout->spare_count]);
     free(fanout->spare);
     free(fanout->dirty);
+    free(fanout->excepted);
     buffer_done(&fanout->head);
     *fanout = (struct fanout){0};
 }
@@ -392,22 +403,22 @@ struct event {
 };
 
 static void event_init(struct event *event, struct gateway *gateway, const struct namespace_rooms *namespace,
-                       const struct wire_deliver *record)
+                       const struct delivery *delivery)
 {
     struct bytes head = buffer_bytes(&namespace->event_head);
     struct wire_reader reader;
-    int attachments = record->attachments.length ? wire_list_open(&reader, record->attachments) : 0;
+    int attachments = delivery->attachments.length ? wire_list_open(&reader, delivery->attachments) : 0;
 
-    if (attachments > 0) {
+    if (attachments > 0 || delivery->ack != SOCKETIO_NO_ACK) {
         buffer_clear(&gateway->fanout.head);
-        socketio_append_event_head(&gateway->fanout.head, namespace->name, SOCKETIO_NO_ACK,
-                                   (unsigned)attachments);
+        socketio_append_event_head(&gateway->fanout.head, namespace->name, delivery->ack,
+                                   attachments > 0 ? (unsigned)attachments : 0);
         head = buffer_bytes(&gateway->fanout.head);
     }
     event->parts[0] = head;
-    event->parts[1] = record->payload;
-    event->message = (struct encoding_message){event->parts, 2, record->attachments};
-    event->is_volatile = record->flags & WIRE_DELIVER_VOLATILE;
+    event->parts[1] = delivery->payload;
+    event->message = (struct encoding_message){event->parts, 2, delivery->attachments};
+    event->is_volatile = delivery->flags & WIRE_DELIVER_VOLATILE;
 }
 
 static void note_volatile(struct stream *stream, uint32_t start, uint32_t end)
@@ -420,23 +431,50 @@ static void note_volatile(struct stream *stream, uint32_t start, uint32_t end)
     stream->volatiles->runs[stream->volatiles->count++].end = end;
 }
 
-/* Appends the event to the turn of one encoding; excepted: a member of it that is to get all but this, or
-   NULL. */
+/* Members of a room, by their slots. */
+struct slots {
+    const uint32_t *list;
+    uint32_t count;
+};
+
+/* The next of those in an encoding: *cursor starts at 0, ends with NULL. */
+static struct member *next_of(struct room *room, const struct slots *slots, unsigned encoding,
+                              uint32_t *cursor)
+{
+    while (*cursor < slots->count) {
+        struct member *member = &room->members[slots->list[(*cursor)++]];
+
+        if (member->encoding == encoding)
+            return member;
+    }
+    return NULL;
+}
+
+/* Appends the event to the turn of one encoding; excepted: members that are to get all but this. */
 static void append_event(struct gateway *gateway, struct room *room, unsigned encoding, struct event *event,
-                         struct member *excepted)
+                         const struct slots *excepted)
 {
     struct stream *stream = stream_at(room, encoding);
-    size_t length = encoding_measure(gateway->encoder, encoding, &event->message);
-    struct chunk *chunk = turn_chunk(gateway, room, encoding, length);
-    uint32_t start = chunk->length;
+    struct member *member;
+    struct chunk *chunk;
+    uint32_t start, cursor = 0, receivers = stream->members;
+    size_t length;
 
-    stream->deliveries += stream->members - (excepted ? 1 : 0);
-    if (excepted && excepted->skip < start)
-        hand_over(gateway, stream, excepted, false);
+    while (next_of(room, excepted, encoding, &cursor))
+        receivers--;
+    if (receivers == 0)
+        return;
+    length = encoding_measure(gateway->encoder, encoding, &event->message);
+    chunk = turn_chunk(gateway, room, encoding, length);
+    start = chunk->length;
+    stream->deliveries += receivers;
+    for (cursor = 0; (member = next_of(room, excepted, encoding, &cursor));)
+        if (member->skip < start)
+            hand_over(gateway, stream, member, false);
     encoding_write(gateway->encoder, encoding, &event->message, chunk->data + start);
     chunk->length += (uint32_t)length;
-    if (excepted)
-        excepted->skip = chunk->length;
+    for (cursor = 0; (member = next_of(room, excepted, encoding, &cursor));)
+        member->skip = chunk->length;
     if (event->is_volatile)
         note_volatile(stream, start, chunk->length);
 }
@@ -471,8 +509,10 @@ static struct chunk *single_chunk(struct gateway *gateway, struct singles *singl
     return *chunk;
 }
 
-static void send_single(struct gateway *gateway, struct connection *connection, struct singles *singles)
+static void send_single(struct gateway *gateway, struct socket *socket, struct singles *singles,
+                        const struct delivery *delivery)
 {
+    struct connection *connection = socket->connection;
     struct chunk *chunk;
 
     if (singles->event.is_volatile && connection->blocked &&
@@ -480,29 +520,39 @@ static void send_single(struct gateway *gateway, struct connection *connection, 
         gateway->counters.dropped_slow_reader++;
         return;
     }
+    if (delivery->ack != SOCKETIO_NO_ACK)
+        socket->questions++;
     chunk = single_chunk(gateway, singles, connection->encoding);
     connection_send_chunk(gateway, connection, chunk, 0, chunk->length);
     gateway->counters.deliveries++;
 }
 
-static void deliver_to_some(struct gateway *gateway, struct room *room, const struct wire_deliver *record)
+static bool is_excepted(const struct delivery *delivery, struct socket *socket)
+{
+    uint64_t before = delivery->flags & WIRE_DELIVER_REPLAY ? delivery->pos : UINT64_MAX;
+
+    return (delivery->except && delivery->except == socket->number) ||
+           (delivery->exceptions && exceptions_hold(delivery->exceptions, socket, before));
+}
+
+static void deliver_to_some(struct gateway *gateway, struct room *room, const struct delivery *delivery)
 {
     struct singles singles = {0};
 
-    event_init(&singles.event, gateway, room->namespace, record);
+    event_init(&singles.event, gateway, room->namespace, delivery);
     /* A number that nobody tells again: at most one a second, so it may wait for the next poll. */
-    singles.keeps = record->flags & WIRE_DELIVER_WATCHERS;
+    singles.keeps = delivery->flags & WIRE_DELIVER_WATCHERS;
     for (uint32_t i = 0; i < room->count; i++) {
         struct member *member = &room->members[i];
         struct socket *socket = sockets_at(gateway, member->socket);
 
-        if (record->flags & WIRE_DELIVER_WATCHERS && !member->watch)
+        if (delivery->flags & WIRE_DELIVER_WATCHERS && !member->watch)
             continue;
-        if (record->flags & WIRE_DELIVER_REPLAY &&
-            (socket_membership_in(socket, room)->joined_pos >= record->pos ||
-             (record->except && record->except == socket->number)))
+        if (delivery->flags & WIRE_DELIVER_REPLAY &&
+            (socket_membership_in(socket, room)->joined_pos >= delivery->pos ||
+             is_excepted(delivery, socket)))
             continue;
-        send_single(gateway, member->connection, &singles);
+        send_single(gateway, socket, &singles, delivery);
     }
     singles_done(&singles);
 }
@@ -521,13 +571,45 @@ static void order_rooms(struct gateway *gateway, const struct room *room)
     gateway->fanout.latest = room;
 }
 
-void room_deliver(struct gateway *gateway, struct room *room, const struct wire_deliver *record)
+/* To all members but the excepted ones, in the room's turn. */
+static void deliver_to_most(struct gateway *gateway, struct room *room, const struct delivery *delivery,
+                            const struct slots *excepted)
 {
-    struct member *excepted = NULL;
     struct event event;
 
+    order_rooms(gateway, room);
+    event_init(&event, gateway, room->namespace, delivery);
+    for (unsigned encoding = 0; encoding < stream_count(room); encoding++)
+        append_event(gateway, room, encoding, &event, excepted);
+}
+
+static struct delivery delivery_of_deliver(const struct wire_deliver *record)
+{
+    return (struct delivery){.pos = record->pos,
+                             .flags = record->flags,
+                             .except = record->except,
+                             .ack = SOCKETIO_NO_ACK,
+                             .payload = record->payload,
+                             .attachments = record->attachments};
+}
+
+static struct delivery delivery_of_cast(const struct wire_cast *record, const struct exceptions *exceptions)
+{
+    return (struct delivery){.pos = record->pos,
+                             .flags = record->flags,
+                             .exceptions = exceptions,
+                             .ack = record->ack ? (long long)record->ack : SOCKETIO_NO_ACK,
+                             .payload = record->payload,
+                             .attachments = record->attachments};
+}
+
+void room_deliver(struct gateway *gateway, struct room *room, const struct wire_deliver *record)
+{
+    struct delivery delivery = delivery_of_deliver(record);
+    struct slots excepted = {0};
+
     if (record->flags & (WIRE_DELIVER_REPLAY | WIRE_DELIVER_WATCHERS)) {
-        deliver_to_some(gateway, room, record);
+        deliver_to_some(gateway, room, &delivery);
         return;
     }
     if (record->except) {
@@ -535,29 +617,76 @@ void room_deliver(struct gateway *gateway, struct room *room, const struct wire_
         struct membership *membership = socket ? socket_membership_in(socket, room) : NULL;
 
         if (membership)
-            excepted = &room->members[membership->slot];
+            excepted = (struct slots){&membership->slot, 1};
     }
-    order_rooms(gateway, room);
-    event_init(&event, gateway, room->namespace, record);
-    for (unsigned encoding = 0; encoding < stream_count(room); encoding++) {
-        struct member *without = excepted && excepted->encoding == encoding ? excepted : NULL;
-
-        if (stream_at(room, encoding)->members > (without ? 1 : 0))
-            append_event(gateway, room, encoding, &event, without);
-    }
+    deliver_to_most(gateway, room, &delivery, &excepted);
 }
 
-void namespace_deliver(struct gateway *gateway, struct namespace_rooms *namespace,
-                       const struct wire_deliver *record)
+/* Finds the members that a CAST is not for, and counts it as a question to the others. */
+static struct slots look_at_members(struct gateway *gateway, struct room *room,
+                                    const struct delivery *delivery)
+{
+    struct fanout *fanout = &gateway->fanout;
+    struct slots excepted = {0};
+
+    if (room->count > fanout->excepted_capacity) {
+        fanout->excepted_capacity = room->capacity;
+        fanout->excepted = memory_resize(fanout->excepted, room->capacity * sizeof *fanout->excepted);
+    }
+    for (uint32_t i = 0; i < room->count; i++) {
+        struct socket *socket = sockets_at(gateway, room->members[i].socket);
+
+        if (is_excepted(delivery, socket))
+            fanout->excepted[excepted.count++] = i;
+        else if (delivery->ack != SOCKETIO_NO_ACK)
+            socket->questions++;
+    }
+    excepted.list = fanout->excepted;
+    return excepted;
+}
+
+void room_cast(struct gateway *gateway, struct room *room, const struct wire_cast *record,
+               const struct exceptions *exceptions)
+{
+    struct delivery delivery = delivery_of_cast(record, exceptions);
+
+    if (record->flags & WIRE_DELIVER_REPLAY) {
+        deliver_to_some(gateway, room, &delivery);
+        return;
+    }
+
+    struct slots excepted = look_at_members(gateway, room, &delivery);
+
+    deliver_to_most(gateway, room, &delivery, &excepted);
+}
+
+static void deliver_to_namespace(struct gateway *gateway, struct namespace_rooms *namespace,
+                                 const struct delivery *delivery)
 {
     struct singles singles = {0};
     uint32_t cursor = 0;
     struct socket *socket;
 
-    event_init(&singles.event, gateway, namespace, record);
+    event_init(&singles.event, gateway, namespace, delivery);
     while ((socket = sockets_next(gateway, &cursor)))
-        if (socket->namespace == namespace && socket->connected && socket->number != record->except &&
-            !(record->flags & WIRE_DELIVER_REPLAY && socket->connected_pos >= record->pos))
-            send_single(gateway, socket->connection, &singles);
+        if (socket->namespace == namespace && socket->connected && !is_excepted(delivery, socket) &&
+            !(delivery->flags & WIRE_DELIVER_REPLAY && socket->connected_pos >= delivery->pos))
+            send_single(gateway, socket, &singles, delivery);
     singles_done(&singles);
+}
+
+void namespace_deliver(struct gateway *gateway, struct namespace_rooms *namespace,
+                       const struct wire_deliver *record)
+{
+    struct delivery delivery = delivery_of_deliver(record);
+
+    deliver_to_namespace(gateway, namespace, &delivery);
+}
+
+void namespace_cast(struct gateway *gateway, struct namespace_rooms *namespace,
+                    const struct wire_cast *record, const struct exceptions *exceptions)
+{
+    struct delivery delivery = delivery_of_cast(record, exceptions);
+
+    deliver_to_namespace(gateway, namespace, &delivery);
 }

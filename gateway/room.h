@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 struct connection;
+struct exceptions;
 struct gateway;
 struct socket;
 
@@ -79,7 +80,9 @@ struct fanout {
     struct chunk **spare;      /* empty chunks for the next turn */
     uint32_t spare_count;
     uint32_t room_count;
-    struct buffer head; /* what an event with attachments starts with */
+    uint32_t *excepted; /* slots of those whom the CAST at hand is not for */
+    uint32_t excepted_capacity;
+    struct buffer head; /* what an event with attachments or a question starts with */
 };
 
 void fanout_init(struct fanout *fanout);
@@ -114,6 +117,13 @@ void room_deliver(struct gateway *gateway, struct room *room, const struct wire_
 /* A DELIVER for every socket of a namespace. */
 void namespace_deliver(struct gateway *gateway, struct namespace_rooms *namespace,
                        const struct wire_deliver *record);
+
+/* The same for CAST.  exceptions: those of the record.  One that asks for an acknowledgement counts for each
+   receiver's socket->questions. */
+void room_cast(struct gateway *gateway, struct room *room, const struct wire_cast *record,
+               const struct exceptions *exceptions);
+void namespace_cast(struct gateway *gateway, struct namespace_rooms *namespace,
+                    const struct wire_cast *record, const struct exceptions *exceptions);
 
 /* Hands a connection what its rooms were sent in this turn, so that something of its own may follow. */
 void rooms_catch_up(struct gateway *gateway, struct connection *connection);

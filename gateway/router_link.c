@@ -8,6 +8,7 @@
 #include "common/dealer.h"
 #include "common/memory.h"
 #include "common/random.h"
+#include "gateway/admin.h"
 #include "gateway/engine.h"
 #include "gateway/farewell.h"
 #include "gateway/gateway.h"
@@ -300,10 +301,13 @@ int link_request(struct router_link *link, enum request_kind kind, unsigned weig
         wire_batch_clear(batch);
     mark = wire_batch_mark(batch);
     put(batch, requests_next(requests), record);
-    request = requests_add(requests, kind, socket->number, ack,
+    request = requests_add(requests, kind, socket ? socket->number : 0, ack,
                            bytes_make(batch->buffer.data + mark, batch->buffer.length - mark), now(link));
     request->weight = (uint8_t)weight;
-    socket->unanswered += weight;
+    if (socket) {
+        socket->unanswered += weight;
+        socket->calls += kind == REQUEST_CALL;
+    }
     request->sent = batch == &link->batch;
     if (request->sent)
         split_batch(link);
@@ -325,7 +329,9 @@ static void keep_farewell(struct router_link *link, const struct socket *socket)
 
 void link_disconnect(struct router_link *link, const struct socket *socket, enum close_reason reason)
 {
-    if ((reason == CLOSE_CLIENT_DISCONNECT || reason == CLOSE_SERVER_DISCONNECT) && socket->connected && socket->namespace->config->recovery)
+    bool for_good = reason == CLOSE_CLIENT_DISCONNECT || reason == CLOSE_SERVER_DISCONNECT;
+
+    if (for_good && socket->connected && socket->namespace->config->recovery)
         keep_farewell(link, socket);
     if (link->state >= LINK_SYNCING) /* else the next hello will not have it */
         put_disconnect(link, socket->number, reason);
@@ -362,12 +368,13 @@ static void send_requests_again(struct router_link *link)
     uint64_t cursor = 0;
 
     while ((request = requests_walk(requests, &cursor))) {
-        if (!sockets_find(link->gateway, request->socket)) {
+        if (request->socket && !sockets_find(link->gateway, request->socket)) {
             socket_finish_request(link->gateway, request);
             continue;
         }
         request->sent = true;
-        request->since = now(link);
+        if (request->socket) /* whoever waits for the admin port does not wait longer */
+            request->since = now(link);
         wire_batch_append_encoded(&link->batch, bytes_make(request->record, request->length));
         split_batch(link);
     }
@@ -539,6 +546,25 @@ static void put_statistics(struct router_link *link)
     link->last_statistics = now(link);
 }
 
+/* How long it may wait, in ms.  The router answers everything by itself at once, but for what is a backend's.
+ */
+static uint64_t patience(const struct gateway_settings *settings, const struct request *request)
+{
+    if (request->sent && request->kind == REQUEST_CALL)
+        return UINT64_MAX;
+    if (request->sent && request->kind == REQUEST_CONNECT &&
+        settings->connect_timeout > settings->request_timeout)
+        return settings->connect_timeout;
+    return settings->request_timeout;
+}
+
+/* What a backend takes its time for no longer keeps its client from being read. */
+static void make_light(struct socket *socket, struct request *request)
+{
+    socket->unanswered -= request->weight;
+    request->weight = 0;
+}
+
 /* Refuses what was never sent and waits too long; closes the clients of what was sent and gets no answer. */
 static void expire_requests(struct router_link *link)
 {
@@ -548,12 +574,24 @@ static void expire_requests(struct router_link *link)
 
     while ((request = requests_walk(&gateway->requests, &cursor))) {
         struct socket *socket = sockets_find(gateway, request->socket);
+        uint64_t waited = now(link) - request->since;
 
-        if (socket && (now(link) - request->since < gateway->settings->request_timeout ||
-                       (request->sent && link->state != LINK_LIVE)))
+        if (request->socket == 0) {
+            if (waited >= gateway->settings->request_timeout) {
+                admin_expire(gateway->admin, (uint64_t)request->ack, request->sent);
+                requests_finish(&gateway->requests, request);
+            }
+            continue;
+        }
+        if (socket && request->kind == REQUEST_CALL && waited >= gateway->settings->request_timeout)
+            make_light(socket, request);
+        if (socket &&
+            (waited < patience(gateway->settings, request) || (request->sent && link->state != LINK_LIVE)))
             continue;
         if (socket && (request->sent || request->kind == REQUEST_CONNECT))
             engine_close(gateway, socket->connection, CLOSE_ROUTER_SILENT);
+        else if (socket && request->kind == REQUEST_RESPONSE)
+            gateway->counters.answers_dropped++;
         else if (socket) {
             struct wire_reader reader;
             struct wire_event event = {0};

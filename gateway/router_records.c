@@ -4,25 +4,15 @@
  */
 #include "gateway/router_records.h"
 
+#include "gateway/admin.h"
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
+#include "gateway/exceptions.h"
 #include "gateway/gateway.h"
 #include "gateway/handshake.h"
 #include "gateway/replay.h"
 #include "gateway/upgrade.h"
 #include "proto/socketio.h"
-
-/* Whether events reach it that are for no room: the rules of its namespace say so. */
-static bool is_reached_alone(const struct socket *socket)
-{
-    const struct rule_set *rules = &socket->namespace->config->rules;
-
-    for (size_t i = 0; i < rules->count; i++)
-        if (rules->rules[i].class != RULE_VOLATILE && (rules->rules[i].deliver == RULE_DELIVER_SELF ||
-                                                       rules->rules[i].deliver == RULE_DELIVER_NAMESPACE))
-            return true;
-    return false;
-}
 
 /* A connection that missed what can't be replayed, or whose publishes have an unknown outcome. */
 static void close_unresumable(struct gateway *gateway)
@@ -33,7 +23,7 @@ static void close_unresumable(struct gateway *gateway)
     uint32_t cursor = 0;
 
     while ((socket = sockets_next(gateway, &cursor)))
-        if (socket->connected && (socket->room_count || is_reached_alone(socket)))
+        if (socket->connected) /* in a room or not: a backend may have sent it something */
             engine_close(gateway, socket->connection, CLOSE_NOT_RESUMABLE);
     while ((request = requests_walk(&gateway->requests, &walk))) {
         socket =
@@ -94,7 +84,8 @@ static int on_refused(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
-/* Answers the client behind a request, and forgets the request. */
+/* Answers the client behind a request, if it asked for that, and forgets the request.  No argument at all is
+   an answer, too. */
 static void answer_request(struct gateway *gateway, uint64_t number, struct bytes answer,
                            struct bytes attachments)
 {
@@ -106,8 +97,10 @@ static void answer_request(struct gateway *gateway, uint64_t number, struct byte
         return;
     socket = sockets_find(gateway, request->socket);
     ack = request->ack;
+    if (request->kind == REQUEST_LOOK)
+        admin_answer(gateway->admin, (uint64_t)ack, answer);
     socket_finish_request(gateway, request);
-    if (socket && answer.length)
+    if (socket)
         socket_acknowledge(gateway, socket, ack, answer, attachments);
 }
 
@@ -151,10 +144,26 @@ static int on_answer(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
+static int on_outcome(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_outcome record;
+    struct request *request;
+
+    if (wire_get_outcome(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    request = requests_find(&gateway->requests, record.number);
+    if (!request || request->kind != REQUEST_PUBLISH)
+        return 0;
+    admin_outcome(gateway->admin, (uint64_t)request->ack, &record);
+    requests_finish(&gateway->requests, request);
+    return 0;
+}
+
 static int on_done(struct gateway *gateway, struct wire_reader *reader)
 {
     struct wire_done record;
     struct wire_reader list;
+    struct request *request;
     int count;
 
     if (wire_get_done(reader, &record) < 0 || (count = wire_list_open(&list, record.requests)) < 0)
@@ -164,9 +173,18 @@ static int on_done(struct gateway *gateway, struct wire_reader *reader)
 
         if (wire_list_u64(&list, &number) < 0)
             return ERROR_MALFORMED;
-        answer_request(gateway, number, (struct bytes){0}, (struct bytes){0});
+        request = requests_find(&gateway->requests, number);
+        if (request)
+            socket_finish_request(gateway, request);
     }
     return 0;
+}
+
+/* What an event moves that has a position of its own. */
+static void advance(struct link_progress *progress, uint64_t flags, uint64_t pos)
+{
+    if (!(flags & WIRE_DELIVER_VOLATILE) && pos > progress->position)
+        progress->position = pos;
 }
 
 static int on_deliver(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader)
@@ -185,8 +203,27 @@ static int on_deliver(struct gateway *gateway, struct link_progress *progress, s
         if (room)
             room_deliver(gateway, room, &record);
     }
-    if (!(record.flags & WIRE_DELIVER_VOLATILE) && record.pos > progress->position)
-        progress->position = record.pos;
+    advance(progress, record.flags, record.pos);
+    return 0;
+}
+
+static int on_cast(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader)
+{
+    struct wire_cast record;
+    struct namespace_rooms *namespace;
+    struct room *room;
+
+    if (wire_get_cast(reader, &record) < 0 || record.ack > SOCKETIO_ACK_MAX)
+        return ERROR_MALFORMED;
+    namespace = namespace_find(&gateway->namespaces, record.namespace);
+    if (namespace && exceptions_read(&gateway->exceptions, namespace, record.except) < 0)
+        return ERROR_MALFORMED;
+    if (namespace && record.flags & WIRE_DELIVER_NAMESPACE)
+        namespace_cast(gateway, namespace, &record, &gateway->exceptions);
+    else if (namespace && (room = room_find(namespace, record.room)))
+        room_cast(gateway, room, &record, &gateway->exceptions);
+    if (record.ack == 0) /* a question is not in the log */
+        advance(progress, record.flags, record.pos);
     return 0;
 }
 
@@ -209,6 +246,19 @@ static int on_emit(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
+static int on_pose(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_pose record;
+    struct socket *socket;
+
+    if (wire_get_pose(reader, &record) < 0 || record.ack > SOCKETIO_ACK_MAX)
+        return ERROR_MALFORMED;
+    socket = sockets_find(gateway, record.socket);
+    if (socket)
+        socket_ask(gateway, socket, record.ack, record.payload, record.attachments);
+    return 0;
+}
+
 static int on_close(struct gateway *gateway, struct wire_reader *reader)
 {
     struct wire_close record;
@@ -217,11 +267,13 @@ static int on_close(struct gateway *gateway, struct wire_reader *reader)
     if (wire_get_close(reader, &record) < 0)
         return ERROR_MALFORMED;
     socket = sockets_find(gateway, record.socket);
-    if (socket && record.final == WIRE_CLOSE_ALL)
+    if (!socket)
+        return 0;
+    if (record.final == WIRE_CLOSE_ALL)
         socket_disconnect_all(gateway, socket);
-    else if (socket && record.final)
+    else if (record.final)
         socket_disconnect(gateway, socket);
-    else if (socket)
+    else
         engine_close(gateway, socket->connection, CLOSE_ROUTER_CLOSE);
     return 0;
 }
@@ -322,10 +374,16 @@ int records_handle(struct gateway *gateway, struct link_progress *progress, stru
         return on_answer(gateway, reader);
     case WIRE_TYPE_DONE:
         return on_done(gateway, reader);
+    case WIRE_TYPE_OUTCOME:
+        return on_outcome(gateway, reader);
     case WIRE_TYPE_DELIVER:
         return on_deliver(gateway, progress, reader);
     case WIRE_TYPE_EMIT:
         return on_emit(gateway, reader);
+    case WIRE_TYPE_CAST:
+        return on_cast(gateway, progress, reader);
+    case WIRE_TYPE_POSE:
+        return on_pose(gateway, reader);
     case WIRE_TYPE_CLOSE:
         return on_close(gateway, reader);
     case WIRE_TYPE_POSITION:

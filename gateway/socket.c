@@ -140,20 +140,16 @@ void socket_acknowledge(struct gateway *gateway, struct socket *socket, long lon
     engine_send(gateway, socket->connection, parts, 3, attachments);
 }
 
-void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
-                 struct bytes attachments)
+static void send_event(struct gateway *gateway, const struct socket *socket, long long ack,
+                       struct bytes payload, struct bytes attachments)
 {
     struct buffer *scratch = &gateway->scratch;
     struct bytes head = buffer_bytes(&socket->namespace->event_head);
     unsigned count = attachment_count(attachments);
 
-    if (!socket->connected) { /* nothing goes before the answer to its CONNECT */
-        replay_keep_answer(socket, SOCKETIO_NO_ACK, payload, attachments);
-        return;
-    }
-    if (count) {
+    if (count || ack != SOCKETIO_NO_ACK) {
         buffer_clear(scratch);
-        socketio_append_event_head(scratch, socket->namespace->name, SOCKETIO_NO_ACK, count);
+        socketio_append_event_head(scratch, socket->namespace->name, ack, count);
         head = buffer_bytes(scratch);
     }
 
@@ -161,6 +157,24 @@ void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes pa
 
     engine_send(gateway, socket->connection, parts, 2, attachments);
     gateway->counters.deliveries++;
+}
+
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
+                 struct bytes attachments)
+{
+    if (socket->connected)
+        send_event(gateway, socket, SOCKETIO_NO_ACK, payload, attachments);
+    else /* nothing goes before the answer to its CONNECT */
+        replay_keep_answer(socket, SOCKETIO_NO_ACK, payload, attachments);
+}
+
+void socket_ask(struct gateway *gateway, struct socket *socket, uint64_t ack, struct bytes payload,
+                struct bytes attachments)
+{
+    if (!socket->connected)
+        return;
+    socket->questions++;
+    send_event(gateway, socket, (long long)ack, payload, attachments);
 }
 
 void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack, struct bytes event,
@@ -195,8 +209,10 @@ void socket_finish_request(struct gateway *gateway, struct request *request)
 {
     struct socket *socket = sockets_find(gateway, request->socket);
 
-    if (socket)
+    if (socket) {
         socket->unanswered -= request->weight;
+        socket->calls -= request->kind == REQUEST_CALL;
+    }
     requests_finish(&gateway->requests, request);
 }
 
@@ -277,13 +293,17 @@ void socket_disconnect(struct gateway *gateway, struct socket *socket)
 void socket_disconnect_all(struct gateway *gateway, struct socket *socket)
 {
     struct connection *connection = socket->connection;
+    struct socket *next;
 
     socket_disconnect(gateway, socket);
-    for (const struct socket *other = connection->sockets; other; other = other->next)
-        if (other->connected)
-            send_disconnect(gateway, other);
-    sockets_close(gateway, connection, CLOSE_SERVER_DISCONNECT);
-    engine_close(gateway, connection, CLOSE_SERVER_DISCONNECT);
+    for (struct socket *other = connection->sockets; other; other = next) {
+        next = other->next;
+        if (!other->connected)
+            continue;
+        send_disconnect(gateway, other);
+        close_socket(gateway, other, CLOSE_SERVER_DISCONNECT, true);
+    }
+    engine_close(gateway, connection, CLOSE_ROUTER_CLOSE);
 }
 
 void socket_give_away(struct gateway *gateway, struct socket *socket)

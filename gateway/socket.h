@@ -34,6 +34,8 @@ struct socket {
     uint64_t number;       /* on the link, and in the gateway's table */
     uint16_t room_count, room_capacity;
     uint32_t unanswered; /* the weights of its requests to the router */
+    uint32_t calls;      /* those of them that wait for a backend */
+    uint32_t questions;  /* acknowledgements that its client was asked for and has not given */
     bool connected;
     uint8_t sid_length;
     struct refusal_budget errors; /* hubbub:error events */
@@ -98,11 +100,16 @@ void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack
 void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
                  struct bytes attachments);
 
+/* The same with a question: the client is asked for an acknowledgement under that id, and whatever it answers
+   first counts as one.  Nothing when the socket is not connected. */
+void socket_ask(struct gateway *gateway, struct socket *socket, uint64_t ack, struct bytes payload,
+                struct bytes attachments);
+
 /* At the router's word: sends DISCONNECT and forgets the socket; the connection lives. */
 void socket_disconnect(struct gateway *gateway, struct socket *socket);
 
-/* The same for all sockets of its connection, which is closed then: clients do not come back by themselves.
- * The router is told of the others. */
+/* The same for all that are connected on the socket's connection, which closes behind that.  The router hears
+ * of the others. */
 void socket_disconnect_all(struct gateway *gateway, struct socket *socket);
 
 #endif

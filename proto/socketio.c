@@ -6,9 +6,6 @@
  */
 #include "proto/socketio.h"
 
-/* The largest integer up to which JavaScript counts one by one. */
-#define ACK_MAX 9007199254740991LL
-
 /* What a payload may be, as bits of enum json_kind. */
 #define ALLOWED(kind) (1U << (kind))
 
@@ -86,7 +83,7 @@ static int read_ack(const char **at, const char *end, long long *out)
     }
     for (; *at < end && is_digit(**at); (*at)++) {
         ack = ack * 10 + (**at - '0');
-        if (ack > ACK_MAX)
+        if (ack > SOCKETIO_ACK_MAX)
             return ERROR_MALFORMED;
     }
     *out = ack;

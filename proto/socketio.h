@@ -24,8 +24,9 @@ enum {
     SOCKETIO_ATTACHMENTS_MAX = 10,
 };
 
-/* An ack id that is not there. */
-#define SOCKETIO_NO_ACK (-1LL)
+/* An ack id that is not there; and the greatest one, up to which JavaScript counts one by one. */
+#define SOCKETIO_NO_ACK  (-1LL)
+#define SOCKETIO_ACK_MAX 9007199254740991LL
 
 enum socketio_type {
     SOCKETIO_CONNECT,

@@ -8,6 +8,7 @@
 #include "router/backed.h"
 #include "router/call.h"
 #include "router/emit.h"
+#include "router/judge.h"
 #include "router/question.h"
 #include "router/targets.h"
 
@@ -45,6 +46,7 @@ HANDLER(move, (targets_move(router, backend, &record), 0))
 HANDLER(expel, (targets_expel(router, backend, &record), 0))
 HANDLER(store, (targets_store(router, backend, &record), 0))
 HANDLER(find, (targets_find(router, backend, &record), 0))
+HANDLER(verdict, judge_verdict(router, backend, &record))
 HANDLER(leaving, (backend_leave(router, backend), 0))
 
 static const struct {
@@ -54,6 +56,7 @@ static const struct {
 } handlers[] = {
     {WIRE_TYPE_HANDLED, LIVE, on_handled},
     {WIRE_TYPE_SEND, LIVE, on_send},
+    {WIRE_TYPE_VERDICT, LIVE, on_verdict},
     {WIRE_TYPE_ACCEPT, LIVE, on_accept},
     {WIRE_TYPE_REJECT, LIVE, on_reject},
     {WIRE_TYPE_QUESTION, LIVE, on_question},

@@ -4,13 +4,15 @@
 HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
 
+import contextlib
 import json
 import pathlib
+import sqlite3
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from played_backend import ARCHIVED, HELD, LOGGED, META, RECOVERED, TELL, VOLATILE_CLASS, BackendTest, options  # noqa: E402
+from played_backend import ARCHIVED, LOGGED, META, RECOVERED, TELL, VOLATILE_CLASS, BackendTest, options  # noqa: E402
 from played_gateway import NAMESPACE, kind  # noqa: E402
 
 FINAL, ALL = 1, 2  # CLOSE.final
@@ -299,8 +301,6 @@ class Finding(ProgramTest):
 
 class Storing(ProgramTest):
     def rows(self):
-        import contextlib
-        import sqlite3
         with contextlib.closing(sqlite3.connect(f"{self.router.data}/journal.sqlite")) as database:
             return database.execute("SELECT sid, data FROM session").fetchall()
 

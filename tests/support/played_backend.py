@@ -160,7 +160,7 @@ class BackendTest(RouterTest):
     def judged(self, gateway, backend, namespace="/", auth=""):
         """A client whose CONNECTION has come to the backend: (its socket, the record)."""
         held = gateway.begin(namespace, auth)
-        return held, self.both(gateway, backend, "CONNECTION")
+        return held, self.both(gateway, backend, "CONNECTION", connection=NEW)
 
     def both(self, gateway, backend, what, **fields):
         """A record for the backend for which the gateway must be asked something."""
