@@ -123,6 +123,7 @@ static void wait_ms(int ms)
 struct printer {
     struct room_reader reader;
     bool json, terminal;
+    bool waiting;  /* it was said */
     uint64_t last; /* the newest message printed */
 };
 
@@ -149,15 +150,28 @@ static int print_page(struct printer *printer, struct bytes lines)
     return result;
 }
 
-/* room_reader_ask(), with patience for a busy router. */
+/* Everything else is answered at once. */
+static void say_waiting(void *argument)
+{
+    struct printer *printer = argument;
+
+    if (!printer->waiting)
+        fputs("hubbub: waiting for the archive: MongoDB may be away\n", stderr);
+    printer->waiting = true;
+}
+
+/* room_reader_ask(), with patience for a busy router and an archive that is away. */
 static int ask(struct printer *printer, const struct room_question *question, struct room_page *page)
 {
+    uint64_t started = clock_monotonic_ms();
     int result = ERROR_BUSY;
 
     for (unsigned i = 0; i < PATIENCE_COUNT && result == ERROR_BUSY && !stopped; i++) {
         if (i)
             wait_ms(PATIENCE_MS);
         result = room_reader_ask(&printer->reader, question, page);
+        if (result == ERROR_BUSY && clock_monotonic_ms() - started >= ROOM_READER_SLOW_MS)
+            say_waiting(printer);
     }
     return stopped ? ERROR_AGAIN : result;
 }
@@ -373,8 +387,11 @@ static int run(const struct config_program *program, int argc, char **argv, bool
         fprintf(stderr, "%s: --before goes with neither --after nor --follow (see --help)\n", program->name);
     } else if (read_seq(program, "before", settings.before, 1, &before) &&
                read_seq(program, "after", settings.after, 0, &after)) {
-        printer.reader = (struct room_reader){
-            .path = settings.place.stats, .namespace = settings.namespace, .room = config.positional[0]};
+        printer.reader = (struct room_reader){.path = settings.place.stats,
+                                              .namespace = settings.namespace,
+                                              .room = config.positional[0],
+                                              .slow = say_waiting,
+                                              .slow_argument = &printer};
         printer.json = export || settings.json;
         printer.terminal = isatty(STDOUT_FILENO);
         catch_signals();

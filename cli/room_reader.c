@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -59,6 +60,19 @@ static int fail(struct room_reader *reader, int result)
     return reason == EINTR ? ERROR_AGAIN : ERROR_CLOSED;
 }
 
+/* Until the answer begins; what goes wrong is for the read to say, but for a signal. */
+static int wait_for_answer(struct room_reader *reader)
+{
+    struct pollfd socket = {.fd = reader->fd, .events = POLLIN};
+    int ready = poll(&socket, 1, ROOM_READER_SLOW_MS);
+
+    if (ready < 0)
+        return ERROR_SYSTEM;
+    if (ready == 0 && reader->slow)
+        reader->slow(reader->slow_argument);
+    return 0;
+}
+
 static int exchange(struct room_reader *reader, struct bytes question)
 {
     int result = 0;
@@ -70,6 +84,8 @@ static int exchange(struct room_reader *reader, struct bytes question)
         reader->connected = true;
     }
     result = stats_client_send(reader->fd, question);
+    if (!result)
+        result = wait_for_answer(reader);
     if (!result)
         result = stats_client_read(reader->fd, &reader->answer);
     return result ? fail(reader, result) : 0;

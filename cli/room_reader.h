@@ -14,9 +14,14 @@
 
 enum { ROOM_PAGE_MAX = 200 };
 
-/* Zero but for path, namespace and room, which are borrowed. */
+enum { ROOM_READER_SLOW_MS = 1000 };
+
+/* Zero but for path, namespace and room, which are borrowed, and slow(), which may be NULL: it is called when
+   an answer takes longer than ROOM_READER_SLOW_MS. */
 struct room_reader {
     const char *path, *namespace, *room;
+    void (*slow)(void *argument);
+    void *slow_argument;
     struct buffer answer;
     bool connected;
     int fd;

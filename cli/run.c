@@ -36,6 +36,8 @@ struct run_settings {
     char *data;
     char *stats;
     char *host;
+    uint16_t admin_port; /* of the first gateway; 0: none */
+    char *publish_key;
     uint16_t port_list[GATEWAYS_MAX]; /* of each gateway, made by finish() */
 };
 
@@ -54,6 +56,10 @@ static const struct config_key keys[] = {
     {KEY(stats, PATH), .minimum = 1, .help = "the stats socket; stats.sock in the data folder if not given"},
     {KEY(host, STRING), .maximum = 255, .fallback = "",
      .help = "the address to listen on (goes over gateway.host unless empty)"},
+    {KEY(admin_port, INTEGER), .maximum = 65535 - GATEWAYS_MAX, .fallback = "0",
+     .help = "the port of the first gateway's HTTP API on 127.0.0.1; the next one has the next; 0 for none"},
+    {KEY(publish_key, PATH), .minimum = 1,
+     .help = "the file of the bearer keys for it (goes over gateway.publish_key)"},
 };
 
 static const char *const others[] = {"router", "gateway", "events", "namespaces", NULL};
@@ -232,6 +238,8 @@ static int take_places(struct run *run)
     for (unsigned i = 0; i < run->settings.gateways && !status; i++)
         if (run->settings.ports || i == 0)
             status = places_probe_port(run->settings.host, run->settings.port_list[i]);
+    for (unsigned i = 0; i < run->settings.gateways && !status && run->settings.admin_port; i++)
+        status = places_probe_port("127.0.0.1", (uint16_t)(run->settings.admin_port + i));
     return status;
 }
 
@@ -272,6 +280,10 @@ static void plan_gateway(struct run *run, unsigned i)
         add_text(arguments, format_text("--host=%s", run->settings.host));
     add_text(arguments, format_text("--reuse-port=%s", run->settings.ports ? "false" : "true"));
     add_text(arguments, format_text("--router=ipc://%s/router.ipc", run->data));
+    if (run->settings.admin_port)
+        add_text(arguments, format_text("--admin=127.0.0.1:%u", run->settings.admin_port + i));
+    if (run->settings.publish_key)
+        add_text(arguments, format_text("--publish-key=%s", run->settings.publish_key));
     add_text(&run->labels[i], format_text("gateway-%u", i + 1));
     add_text(&run->labels[i], format_text("port=%u", port));
     describe(run, i);
@@ -288,6 +300,8 @@ static void serving(void *arg)
         if (run->settings.ports || i == 0)
             printf("open http://%s%s%s:%u/\n", bare_ipv6 ? "[" : "", host, bare_ipv6 ? "]" : "",
                    run->settings.port_list[i]);
+    if (run->settings.admin_port)
+        printf("publish http://127.0.0.1:%u/api/publish\n", run->settings.admin_port);
     printf("stats %s\nstop with Ctrl-C\n", run->stats);
 }
 

@@ -6,15 +6,15 @@
 #include "common/key_file.h"
 
 #include "common/memory.h"
+#include "common/secret_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum { GROUP_LENGTH = 5, OTHERS = 077 };
+enum { GROUP_LENGTH = 5 };
 
 static const char digits[] =
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
@@ -100,42 +100,11 @@ static int parse(const char *path, const struct buffer *text, struct key_list *l
     return 0;
 }
 
-static int read_text(const char *path, bool secret, struct buffer *text, struct buffer *error)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us up */
-    struct stat status;
-    ssize_t n = -1;
-    int result = ERROR_CONFIG;
-
-    if (fd < 0 || fstat(fd, &status) < 0) {
-        buffer_printf(error, "%s: cannot read the key: %s", path, strerror(errno));
-    } else if (!S_ISREG(status.st_mode)) {
-        buffer_printf(error, "%s: not a regular file", path);
-    } else if (secret && status.st_mode & OTHERS) {
-        buffer_printf(error, "%s: a secret key that others have rights to (mode %04o); expected mode 0600",
-                      path, (unsigned)status.st_mode & 07777);
-    } else if (status.st_size > KEY_FILE_LIMIT) {
-        buffer_printf(error, "%s: larger than %u bytes", path, (unsigned)KEY_FILE_LIMIT);
-    } else {
-        char *room = buffer_reserve(text, KEY_FILE_LIMIT);
-
-        while ((n = read(fd, room + text->length, KEY_FILE_LIMIT - text->length)) > 0)
-            buffer_extend(text, (size_t)n);
-        if (n < 0)
-            buffer_printf(error, "%s: cannot read the key: %s", path, strerror(errno));
-        else
-            result = 0;
-    }
-    if (fd >= 0)
-        close(fd);
-    return result;
-}
-
 static int read_keys(const char *path, bool secret, bool single, struct key_list *out, struct buffer *error)
 {
     struct key_list list = {0};
     struct buffer text = {0};
-    int result = read_text(path, secret, &text, error);
+    int result = secret_file_read(path, secret, "the key", &text, error);
 
     if (!result)
         result = parse(path, &text, &list, error);
@@ -143,9 +112,7 @@ static int read_keys(const char *path, bool secret, bool single, struct key_list
         buffer_printf(error, "%s: %zu keys; expected %s", path, list.count, single ? "one" : "at least one");
         result = ERROR_CONFIG;
     }
-    if (text.data) /* there may be a secret in it */
-        explicit_bzero(text.data, text.length);
-    buffer_done(&text);
+    secret_file_wipe(&text);
     if (result)
         key_list_done(&list);
     else

@@ -16,8 +16,7 @@
 #include <stdbool.h>
 
 enum {
-    KEY_LENGTH = 40,          /* of a key's text */
-    KEY_FILE_LIMIT = 1 << 20, /* bytes of a file */
+    KEY_LENGTH = 40, /* of a key's text */
 };
 
 struct key {

@@ -99,6 +99,11 @@ fail:
     return NULL;
 }
 
+struct event_base *loop_base(const struct loop *loop)
+{
+    return loop->base;
+}
+
 void loop_free(struct loop *loop)
 {
     if (!loop)

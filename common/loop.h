@@ -26,6 +26,7 @@
 
 #include <stdint.h>
 
+struct event_base;
 struct loop;
 struct loop_watch;
 struct loop_signal;
@@ -34,6 +35,9 @@ enum loop_interest { LOOP_NONE = 0, LOOP_READ = 1, LOOP_WRITE = 2 };
 
 /* NULL when the system refuses (out of descriptors). */
 struct loop *loop_new(void) MUST_CHECK;
+
+/* libevent's, for its own servers (evhttp): their callbacks are as those of watches. */
+struct event_base *loop_base(const struct loop *loop);
 
 /* All watches and signals must have been freed.  Takes NULL. */
 void loop_free(struct loop *loop);

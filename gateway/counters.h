@@ -52,6 +52,8 @@ enum {
     X(moved_in, "hubbub_sessions_moved_total{direction=in}", "sessions taken over from another gateway")     \
     X(moved_out, "hubbub_sessions_moved_total{direction=out}", "sessions handed to another gateway")         \
     X(relayed, "hubbub_relayed_total", "questions to another gateway, whose session a request was for")      \
+    X(api_requests, "hubbub_api_requests_total", "requests on the admin port")                               \
+    X(api_refused, "hubbub_api_refused_total", "those that were refused")                                    \
     X(link_resets, "hubbub_link_resets_total", "new links to the router")                                    \
     X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router")         \
     X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit")

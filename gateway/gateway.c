@@ -6,6 +6,7 @@
 #include "gateway/gateway.h"
 
 #include "common/random.h"
+#include "gateway/admin.h"
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
 #include "gateway/listener.h"
@@ -75,6 +76,9 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
     result = link_new(gateway, &gateway->link);
     if (result < 0)
         return result;
+    result = admin_open(gateway, &gateway->admin);
+    if (result < 0)
+        return result;
     loop_on_turn_end(loop, on_turn_end, gateway);
     return 0;
 }
@@ -83,6 +87,7 @@ void gateway_done(struct gateway *gateway)
 {
     loop_timer_stop(&gateway->drain_timer);
     listener_free(gateway->listener);
+    admin_close(gateway->admin);
     if (gateway->poller)
         connections_done(gateway, CLOSE_DRAIN);
     relays_done(gateway);

@@ -15,6 +15,7 @@
 #include "gateway/settings.h"
 #include "gateway/socket.h"
 
+struct admin;
 struct deflate;
 struct listener;
 
@@ -23,6 +24,7 @@ struct gateway {
     struct loop *loop;
     struct poller *poller;
     struct listener *listener;
+    struct admin *admin; /* NULL: there is no admin port */
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;

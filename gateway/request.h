@@ -25,10 +25,12 @@ enum request_kind {
     REQUEST_EVENT,
     REQUEST_CALL, /* an event that a backend answers, in its own time */
     REQUEST_RESPONSE,
+    REQUEST_PUBLISH, /* these two are of no socket: their ack is a call of the admin port */
+    REQUEST_LOOK,
 };
 
 struct request {
-    uint64_t socket; /* number */
+    uint64_t socket; /* number; 0 for none */
     long long ack;   /* the client's, or SOCKETIO_NO_ACK */
     uint64_t since;  /* ms, when it was asked, or when the link came up if that is later */
     char *record;    /* encoded for the link */

@@ -8,6 +8,7 @@
 #include "common/dealer.h"
 #include "common/memory.h"
 #include "common/random.h"
+#include "gateway/admin.h"
 #include "gateway/engine.h"
 #include "gateway/farewell.h"
 #include "gateway/gateway.h"
@@ -300,11 +301,13 @@ int link_request(struct router_link *link, enum request_kind kind, unsigned weig
         wire_batch_clear(batch);
     mark = wire_batch_mark(batch);
     put(batch, requests_next(requests), record);
-    request = requests_add(requests, kind, socket->number, ack,
+    request = requests_add(requests, kind, socket ? socket->number : 0, ack,
                            bytes_make(batch->buffer.data + mark, batch->buffer.length - mark), now(link));
     request->weight = (uint8_t)weight;
-    socket->unanswered += weight;
-    socket->calls += kind == REQUEST_CALL;
+    if (socket) {
+        socket->unanswered += weight;
+        socket->calls += kind == REQUEST_CALL;
+    }
     request->sent = batch == &link->batch;
     if (request->sent)
         split_batch(link);
@@ -365,12 +368,13 @@ static void send_requests_again(struct router_link *link)
     uint64_t cursor = 0;
 
     while ((request = requests_walk(requests, &cursor))) {
-        if (!sockets_find(link->gateway, request->socket)) {
+        if (request->socket && !sockets_find(link->gateway, request->socket)) {
             socket_finish_request(link->gateway, request);
             continue;
         }
         request->sent = true;
-        request->since = now(link);
+        if (request->socket) /* whoever waits for the admin port does not wait longer */
+            request->since = now(link);
         wire_batch_append_encoded(&link->batch, bytes_make(request->record, request->length));
         split_batch(link);
     }
@@ -572,6 +576,13 @@ static void expire_requests(struct router_link *link)
         struct socket *socket = sockets_find(gateway, request->socket);
         uint64_t waited = now(link) - request->since;
 
+        if (request->socket == 0) {
+            if (waited >= gateway->settings->request_timeout) {
+                admin_expire(gateway->admin, (uint64_t)request->ack, request->sent);
+                requests_finish(&gateway->requests, request);
+            }
+            continue;
+        }
         if (socket && request->kind == REQUEST_CALL && waited >= gateway->settings->request_timeout)
             make_light(socket, request);
         if (socket &&

@@ -36,8 +36,8 @@ bool link_congested(const struct router_link *link);
 
 /*
  * Asks the router: put(batch, number, argument) writes the record.  Sent at once when live, else as soon as
- * it is.  weight, 1 to 255, counts in the socket's unanswered until the answer comes.  ERROR_BUSY when too
- * much waits already: nothing was kept.
+ * it is.  weight, 1 to 255, counts in the socket's unanswered until the answer comes; socket NULL: for the
+ * admin port.  ERROR_BUSY when too much waits already: nothing was kept.
  */
 int link_request(struct router_link *link, enum request_kind kind, unsigned weight, struct socket *socket,
                  long long ack, void (*put)(struct wire_batch *batch, uint64_t number, const void *record),

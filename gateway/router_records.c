@@ -4,6 +4,7 @@
  */
 #include "gateway/router_records.h"
 
+#include "gateway/admin.h"
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
 #include "gateway/exceptions.h"
@@ -96,6 +97,8 @@ static void answer_request(struct gateway *gateway, uint64_t number, struct byte
         return;
     socket = sockets_find(gateway, request->socket);
     ack = request->ack;
+    if (request->kind == REQUEST_LOOK)
+        admin_answer(gateway->admin, (uint64_t)ack, answer);
     socket_finish_request(gateway, request);
     if (socket)
         socket_acknowledge(gateway, socket, ack, answer, attachments);
@@ -138,6 +141,21 @@ static int on_answer(struct gateway *gateway, struct wire_reader *reader)
     if (wire_get_answer(reader, &record) < 0)
         return ERROR_MALFORMED;
     answer_request(gateway, record.request, record.answer, record.attachments);
+    return 0;
+}
+
+static int on_outcome(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_outcome record;
+    struct request *request;
+
+    if (wire_get_outcome(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    request = requests_find(&gateway->requests, record.number);
+    if (!request || request->kind != REQUEST_PUBLISH)
+        return 0;
+    admin_outcome(gateway->admin, (uint64_t)request->ack, &record);
+    requests_finish(&gateway->requests, request);
     return 0;
 }
 
@@ -356,6 +374,8 @@ int records_handle(struct gateway *gateway, struct link_progress *progress, stru
         return on_answer(gateway, reader);
     case WIRE_TYPE_DONE:
         return on_done(gateway, reader);
+    case WIRE_TYPE_OUTCOME:
+        return on_outcome(gateway, reader);
     case WIRE_TYPE_DELIVER:
         return on_deliver(gateway, progress, reader);
     case WIRE_TYPE_EMIT:

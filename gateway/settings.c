@@ -18,6 +18,10 @@ static const struct config_key keys[] = {
      .help = "the address to listen on; empty for all, IPv6 and IPv4"},
     {KEY(port, INTEGER), .minimum = 1, .maximum = 65535, .fallback = "3000", .help = "the port to listen on"},
     {KEY(reuse_port, BOOL), .fallback = "false", .help = "share the port with other gateways (SO_REUSEPORT)"},
+    {KEY(admin, STRING), .maximum = 255, .fallback = "",
+     .help = "the address and port (127.0.0.1:3020) of the HTTP API, for programs of yours; empty for none"},
+    {KEY(publish_key, PATH), .minimum = 1,
+     .help = "the file of the bearer keys of those who may use the HTTP API, one a line; none: nobody may"},
     {KEY(router, STRING), .minimum = 1, .maximum = 255, .fallback = "tcp://127.0.0.1:3010",
      .help = "the router's ZeroMQ endpoint"},
     {KEY(curve_secret_key, PATH), .minimum = 1,
@@ -103,11 +107,26 @@ static int load_keys(struct gateway_settings *gateway, struct buffer *error)
     return result ? result : key_file_read_public(gateway->curve_router_key, &gateway->router_key, error);
 }
 
+/* The admin port's address has a host and a port; its keys are read. */
+static int check_admin(struct gateway_settings *gateway, struct buffer *error)
+{
+    const char *colon = strrchr(gateway->admin, ':');
+    unsigned long long port = 0;
+
+    if (*gateway->admin &&
+        (!colon || colon == gateway->admin || bytes_parse_u64(bytes_from_text(colon + 1), &port) < 0 ||
+         port < 1 || port > 65535)) {
+        buffer_printf(error, "key admin: '%.64s' is no address; expected HOST:PORT", gateway->admin);
+        return ERROR_CONFIG;
+    }
+    return gateway->publish_key ? bearer_keys_load(gateway->publish_key, &gateway->publish_keys, error) : 0;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct gateway_settings *gateway = settings;
 
-    if (load_keys(gateway, error) < 0)
+    if (load_keys(gateway, error) < 0 || check_admin(gateway, error) < 0)
         return ERROR_CONFIG;
     return namespaces_load(file, &gateway->namespaces, error);
 }
@@ -124,6 +143,7 @@ const struct config_program gateway_config = {
 void gateway_settings_done(struct gateway_settings *settings)
 {
     explicit_bzero(&settings->secret_key, sizeof settings->secret_key);
+    bearer_keys_done(&settings->publish_keys);
     namespaces_done(&settings->namespaces);
     config_settings_done(&gateway_config, settings);
 }

@@ -2,6 +2,7 @@
 #ifndef HUBBUB_GATEWAY_SETTINGS_H
 #define HUBBUB_GATEWAY_SETTINGS_H
 
+#include "common/bearer.h"
 #include "common/config.h"
 #include "common/key_file.h"
 #include "common/log.h"
@@ -12,6 +13,8 @@ struct gateway_settings {
     char *host;
     uint16_t port;
     bool reuse_port;
+    char *admin;       /* "host:port"; "": none */
+    char *publish_key; /* path; NULL: nobody may publish over HTTP */
     char *router;
     char *curve_secret_key, *curve_router_key;             /* paths; NULL: the link is not encrypted */
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
@@ -39,6 +42,7 @@ struct gateway_settings {
     uint64_t max_unacknowledged;    /* bytes */
     enum log_level log_level;
     struct namespace_list namespaces;
+    struct bearer_keys publish_keys; /* what stands in the file */
     struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */
 };
 

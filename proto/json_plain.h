@@ -1,4 +1,4 @@
-/* Eight bytes of JSON text at a time, for the scanner and the writer of strings. */
+/* The smallest steps through JSON text, for those who walk it. */
 #ifndef HUBBUB_PROTO_JSON_PLAIN_H
 #define HUBBUB_PROTO_JSON_PLAIN_H
 
@@ -21,6 +21,14 @@ static inline bool json_word_is_plain(const char *at)
     /* Bytes that become 0, or that are below 0x20, borrow into their top bit. */
     return ((((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | ((word - ones * 0x20) & ~word)) &
             (ones << 7)) == 0;
+}
+
+/* To the first byte that is no blank of the grammar, or to the end. */
+static inline const char *json_pass_blanks(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
+        at++;
+    return at;
 }
 
 #endif

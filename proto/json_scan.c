@@ -40,13 +40,6 @@ struct tracker {
     struct json_value values[JSON_PATHS_MAX];
 };
 
-static inline const char *pass_blanks(const char *at, const char *end)
-{
-    while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
-        at++;
-    return at;
-}
-
 static inline bool character_is(char c, unsigned class)
 {
     return characters[(unsigned char)c] & class;
@@ -214,10 +207,10 @@ static inline __attribute__((always_inline)) const char *pass_key(const char *at
         return NULL;
     if (tracker)
         tracker_key(tracker, bytes_make(key, (size_t)(at - key)), escaped, depth);
-    at = pass_blanks(at, end);
+    at = json_pass_blanks(at, end);
     if (at == end || *at != ':')
         return NULL;
-    return pass_blanks(at + 1, end);
+    return json_pass_blanks(at + 1, end);
 }
 
 static inline __attribute__((always_inline)) int scan(const char *at, const char *end, unsigned limit,
@@ -229,7 +222,7 @@ static inline __attribute__((always_inline)) int scan(const char *at, const char
     enum json_kind kind;
     bool escaped;
 
-    at = pass_blanks(at, end);
+    at = json_pass_blanks(at, end);
     start = at;
     for (;;) {
         if (at == end)
@@ -258,7 +251,7 @@ static inline __attribute__((always_inline)) int scan(const char *at, const char
             if (depth == limit)
                 return ERROR_TOO_DEEP;
             in_object[depth++] = kind == JSON_OBJECT;
-            at = pass_blanks(at + 1, end);
+            at = json_pass_blanks(at + 1, end);
             if (at < end && *at == (kind == JSON_OBJECT ? '}' : ']')) {
                 at++;
                 depth--;
@@ -280,7 +273,7 @@ static inline __attribute__((always_inline)) int scan(const char *at, const char
                 *out = (struct json_value){{start, (size_t)(at - start)}, kinds[(unsigned char)*start]};
                 return 0;
             }
-            at = pass_blanks(at, end);
+            at = json_pass_blanks(at, end);
             if (at == end)
                 return ERROR_MALFORMED;
             if (*at == ',')
@@ -292,7 +285,7 @@ static inline __attribute__((always_inline)) int scan(const char *at, const char
                 tracker_close(tracker, depth);
             depth--;
         }
-        at = pass_blanks(at + 1, end);
+        at = json_pass_blanks(at + 1, end);
         if (in_object[depth - 1] && !(at = pass_key(at, end, depth, tracker)))
             return ERROR_MALFORMED;
     }
@@ -327,7 +320,7 @@ int json_scan(struct bytes text, struct json_value *out)
     code = scan_plain(text.data, end, JSON_DEPTH_MAX, &value);
     if (code)
         return code;
-    if (pass_blanks(value_end(value), end) != end)
+    if (json_pass_blanks(value_end(value), end) != end)
         return ERROR_MALFORMED;
     *out = value;
     return 0;
@@ -340,13 +333,13 @@ int json_list_scan(struct bytes list)
     struct json_value value;
     int code;
 
-    if (pass_blanks(at, end) == end)
+    if (at == end)
         return 0;
     for (;;) {
         code = scan_plain(at, end, JSON_DEPTH_MAX - 1, &value);
         if (code)
             return code;
-        at = pass_blanks(value_end(value), end);
+        at = json_pass_blanks(value_end(value), end);
         if (at == end)
             return 0;
         if (*at++ != ',')
@@ -432,10 +425,10 @@ int json_event_begin(struct bytes text, struct json_event *out)
     if (text.length == 0)
         return ERROR_MALFORMED;
     end = text.data + text.length;
-    at = pass_blanks(text.data, end);
+    at = json_pass_blanks(text.data, end);
     if (at == end || *at != '[')
         return ERROR_MALFORMED;
-    at = pass_blanks(at + 1, end);
+    at = json_pass_blanks(at + 1, end);
     if (at == end || (kinds[(unsigned char)*at] != JSON_STRING && kinds[(unsigned char)*at] != JSON_NUMBER))
         return ERROR_MALFORMED;
     code = scan_plain(at, end, 0, &event.name);
@@ -468,7 +461,8 @@ int json_event_finish(struct json_event *event, const struct json_path *paths, s
     int code;
 
     assert(n <= JSON_PATHS_MAX);
-    for (at = pass_blanks(at, end); at < end && *at == ','; at = pass_blanks(value_end(value), end)) {
+    for (at = json_pass_blanks(at, end); at < end && *at == ',';
+         at = json_pass_blanks(value_end(value), end)) {
         count++;
         if (paths_enter(paths, n, count)) {
             tracker.argument = (unsigned)count;
@@ -484,7 +478,7 @@ int json_event_finish(struct json_event *event, const struct json_path *paths, s
             if (paths[i].argument == count && paths[i].count == 0)
                 tracker.values[i] = value;
     }
-    if (at == end || *at != ']' || pass_blanks(at + 1, end) != end)
+    if (at == end || *at != ']' || json_pass_blanks(at + 1, end) != end)
         return ERROR_MALFORMED;
     if (tracker.repeated)
         return ERROR_EXISTS;
@@ -510,7 +504,7 @@ struct json_cursor json_list_cursor(struct bytes list)
 
 int json_cursor_next(struct json_cursor *cursor, struct json_value *out)
 {
-    const char *at = pass_blanks(cursor->at, cursor->end);
+    const char *at = json_pass_blanks(cursor->at, cursor->end);
     struct json_value value;
     int code;
 

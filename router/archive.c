@@ -10,11 +10,11 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/random.h"
+#include "common/thread.h"
 #include "router/archive_batch.h"
 #include "router/journal_follower.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -47,6 +47,7 @@ struct archive {
     bool indexed;      /* the indexes are there, or can't be made */
     unsigned failures; /* in a row */
     uint64_t failing_since;
+    bool unreadable; /* the last one was the journal's */
 
     /* Guarded by mutex. */
     pthread_mutex_t mutex;
@@ -111,6 +112,8 @@ static uint64_t pause_after(unsigned failures, uint64_t longest)
 
 static void note_failure(struct archive *archive, const char *error)
 {
+    if (archive->failures++ == 0)
+        archive->failing_since = clock_monotonic_ms();
     pthread_mutex_lock(&archive->mutex);
     if (archive->statistics.state == ARCHIVE_FOLLOWING)
         archive->statistics.state = ARCHIVE_RETRYING;
@@ -120,26 +123,42 @@ static void note_failure(struct archive *archive, const char *error)
     pthread_mutex_unlock(&archive->mutex);
 }
 
-/* A failure that may pass: says so once, drops the client, and waits. */
+static void rest_after_failure(struct archive *archive)
+{
+    rest(archive, pause_after(archive->failures, archive->options.retry_max));
+}
+
+/* A failure of MongoDB that may pass: says so once, drops the client, and waits. */
 static void fail(struct archive *archive, const char *error)
 {
-    if (archive->failures++ == 0) {
-        archive->failing_since = clock_monotonic_ms();
+    if (archive->failures == 0)
         log_warn("the archive is out of reach: messages stay in the journal", "error=%s", error);
-    }
     note_failure(archive, error);
     go_outside(archive);
     archive_client_close(&archive->client); /* says goodbye, and waits for an answer */
     if (come_back(archive))
-        rest(archive, pause_after(archive->failures, archive->options.retry_max));
+        rest_after_failure(archive);
+}
+
+/* One of the journal: not MongoDB's fault. */
+static void fail_to_read(struct archive *archive, int error)
+{
+    if (!archive->unreadable)
+        log_error("the journal can't be read for the archive", "error=%s", error_text(error));
+    archive->unreadable = true;
+    note_failure(archive, "the journal can't be read");
+    rest_after_failure(archive);
 }
 
 static void succeed(struct archive *archive)
 {
-    if (archive->failures)
+    if (archive->unreadable)
+        log_info("the journal can be read for the archive again", "retries=%u", archive->failures);
+    else if (archive->failures)
         log_info("the archive is within reach", "after_ms=%llu retries=%u",
                  (unsigned long long)(clock_monotonic_ms() - archive->failing_since), archive->failures);
     archive->failures = 0;
+    archive->unreadable = false;
     pthread_mutex_lock(&archive->mutex);
     archive->statistics.state = ARCHIVE_FOLLOWING;
     pthread_mutex_unlock(&archive->mutex);
@@ -193,9 +212,11 @@ static int fill(struct archive *archive)
 
     if (result) {
         archive_batch_clear(&archive->batch);
-        fail(archive, "the journal can't be read");
+        fail_to_read(archive, result);
         return result;
     }
+    if (archive->unreadable)
+        succeed(archive); /* what MongoDB says shows next */
     pthread_mutex_lock(&archive->mutex);
     archive->first_at = archive->batch.count ? archive->batch.first_at : 0;
     pthread_mutex_unlock(&archive->mutex);
@@ -289,20 +310,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-static void start_thread(struct archive *archive)
-{
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    sigset_t all, old;
-
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-        sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    if (pthread_create(&archive->thread, NULL, run, archive))
-        abort();
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
 int archive_start(const struct archive_options *options, struct journal *journal, struct archive **out,
                   char *message, size_t message_size)
 {
@@ -325,7 +332,7 @@ int archive_start(const struct archive_options *options, struct journal *journal
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&archive->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    start_thread(archive);
+    thread_start(&archive->thread, run, archive);
     *out = archive;
     return 0;
 }

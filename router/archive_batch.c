@@ -18,8 +18,7 @@ enum {
     UNKNOWN_ATTEMPTS_MAX = 8, /* answers with a code that is in no table, before it counts as for good */
     CODE_TOO_LARGE = 10334,   /* BSONObjectTooLarge */
     CODE_INVALID_BSON = 22,
-    CODE_DUPLICATE_KEY = 11000,
-    CODE_MISMATCH = 11000, /* of letters: another message is stored in its place */
+    CODE_DUPLICATE_KEY = 11000, /* of letters, too: another message is stored in its place */
 };
 
 enum item_state {
@@ -286,7 +285,7 @@ static int look_up_room(struct archive_batch *batch, struct archive_client *clie
     failed = mongoc_cursor_error(cursor, reason);
     for (size_t i = 0; i < batch->count && !failed; i++)
         if (in_room_of(&batch->items[i], document))
-            refuse(batch, &batch->items[i], CODE_MISMATCH, "another message is stored under its _id");
+            refuse(batch, &batch->items[i], CODE_DUPLICATE_KEY, "another message is stored under its _id");
     mongoc_cursor_destroy(cursor);
     bson_destroy(&filter);
     bson_destroy(options);

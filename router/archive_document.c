@@ -152,7 +152,7 @@ int archive_document_write(const struct journal_message *message, struct bytes e
 
 /* -- reading ---------------------------------------------------------------------------------- */
 
-static bool read_text(const bson_iter_t *value, struct bytes *out)
+bool archive_value_text(const bson_iter_t *value, struct bytes *out)
 {
     const uint8_t *binary;
     uint32_t length;
@@ -171,8 +171,7 @@ static bool read_text(const bson_iter_t *value, struct bytes *out)
     return true;
 }
 
-/* A whole number that is not negative. */
-static bool read_number(const bson_iter_t *value, uint64_t *out)
+bool archive_value_number(const bson_iter_t *value, uint64_t *out)
 {
     int64_t number;
 
@@ -188,7 +187,7 @@ static bool read_number(const bson_iter_t *value, uint64_t *out)
     return true;
 }
 
-static bool read_date(const bson_iter_t *value, uint64_t *out)
+bool archive_value_date(const bson_iter_t *value, uint64_t *out)
 {
     if (!BSON_ITER_HOLDS_DATE_TIME(value) || bson_iter_date_time(value) < 0)
         return false;
@@ -200,7 +199,7 @@ static bool read_deliver(const bson_iter_t *value, enum deliver_mode *out)
 {
     struct bytes text;
 
-    if (!read_text(value, &text))
+    if (!archive_value_text(value, &text))
         return false;
     for (unsigned i = 0; i < DELIVER_MODES; i++)
         if (bytes_equal_text(text, deliver_texts[i])) {
@@ -223,7 +222,7 @@ static bool read_raw(const bson_iter_t *value, struct bytes *out)
 {
     struct bytes text;
 
-    if (!read_text(value, &text) || text.length < 2 || text.data[0] != '[' ||
+    if (!archive_value_text(value, &text) || text.length < 2 || text.data[0] != '[' ||
         text.data[text.length - 1] != ']')
         return false;
     *out = bytes_make(text.data + 1, text.length - 2);
@@ -289,25 +288,25 @@ static bool read_field(enum field field, const bson_iter_t *value, struct archiv
 
     switch (field) {
     case FIELD_NAMESPACE:
-        return read_text(value, &message->namespace);
+        return archive_value_text(value, &message->namespace);
     case FIELD_ROOM:
-        return read_text(value, &message->room);
+        return archive_value_text(value, &message->room);
     case FIELD_EPOCH:
-        return read_text(value, &out->epoch);
+        return archive_value_text(value, &out->epoch);
     case FIELD_SEQ:
-        return read_number(value, &message->seq);
+        return archive_value_number(value, &message->seq);
     case FIELD_POS:
-        return read_number(value, &message->pos);
+        return archive_value_number(value, &message->pos);
     case FIELD_AT:
-        return read_date(value, &message->at);
+        return archive_value_date(value, &message->at);
     case FIELD_PUBLISH_ID:
-        return read_text(value, &message->publish_id);
+        return archive_value_text(value, &message->publish_id);
     case FIELD_EVENT:
-        return read_text(value, &message->event);
+        return archive_value_text(value, &message->event);
     case FIELD_FROM:
-        return read_text(value, &message->sender_name);
+        return archive_value_text(value, &message->sender_name);
     case FIELD_SID:
-        return read_text(value, &message->sender_sid);
+        return archive_value_text(value, &message->sender_sid);
     case FIELD_DELIVER:
         return read_deliver(value, &message->deliver);
     case FIELD_META:

@@ -1,9 +1,12 @@
 /*
  * Archived messages as MongoDB's documents, one each; docs/protocol.md shows them to people.
  *
- *   _id          {namespace, room, epoch, seq}: decided by the message alone, so that writing it twice is
- * noticed namespace, room, epoch   texts seq, pos     int64 at           date id           the publish id
- *   event, from, sid   texts: the sender's name and socket
+ *   _id          {namespace, room, epoch, seq}: decided by the message alone, so a second copy is noticed
+ *   namespace, room, epoch   texts
+ *   seq, pos     int64
+ *   at           date
+ *   id           the publish id
+ *   event, from, sid   texts; the latter two are the sender's name and socket
  *   deliver      "room", "others", "self", "namespace"
  *   meta         boolean: is delivered with the meta argument
  *   args         the arguments as BSON (json_bson.h); absent when BSON can't express them
@@ -43,6 +46,12 @@ enum { ARCHIVE_DOCUMENT_MAX = 16 << 20 };
  */
 int archive_document_write(const struct journal_message *message, struct bytes epoch, bool with_args,
                            bson_t *out) MUST_CHECK;
+
+/* One value: a text (one that stands there as binary, too), a whole number, a date in
+   ms.  False when it is of another kind, or negative; out is untouched then. */
+bool archive_value_text(const bson_iter_t *value, struct bytes *out) MUST_CHECK;
+bool archive_value_number(const bson_iter_t *value, uint64_t *out) MUST_CHECK;
+bool archive_value_date(const bson_iter_t *value, uint64_t *out) MUST_CHECK;
 
 /* A document read back: class is MESSAGE_ARCHIVED, own_id false (the archive does not know it), except empty
    (nothing is delivered from there). */

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/thread.h"
 #include "proto/json_scan.h"
 #include "proto/utf8.h"
 #include "router/archive_document.h"
@@ -363,8 +364,7 @@ int archive_reader_start(const struct archive_place *place, unsigned waiting_max
         reader_free(reader);
         return ERROR_SYSTEM;
     }
-    if (pthread_create(&reader->thread, NULL, run, reader))
-        abort();
+    thread_start(&reader->thread, run, reader);
     *out = reader;
     return 0;
 }

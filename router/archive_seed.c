@@ -30,32 +30,19 @@ struct reading {
 static bool read_text(const bson_t *document, const char *field, struct bytes *out)
 {
     bson_iter_t iter;
-    uint32_t length;
 
-    if (!bson_iter_init_find(&iter, document, field))
-        return false;
-    if (BSON_ITER_HOLDS_UTF8(&iter)) {
-        out->data = bson_iter_utf8(&iter, &length);
-    } else if (BSON_ITER_HOLDS_BINARY(&iter)) {
-        const uint8_t *data;
-
-        bson_iter_binary(&iter, NULL, &length, &data);
-        out->data = (const char *)data;
-    } else {
-        return false;
-    }
-    out->length = length;
-    return true;
+    return bson_iter_init_find(&iter, document, field) && archive_value_text(&iter, out);
 }
 
+/* A number or a date; 0 for anything else. */
 static uint64_t read_number(const bson_t *document, const char *field)
 {
+    uint64_t number = 0;
     bson_iter_t iter;
-    int64_t number = 0;
 
-    if (bson_iter_init_find(&iter, document, field))
-        number = BSON_ITER_HOLDS_DATE_TIME(&iter) ? bson_iter_date_time(&iter) : bson_iter_as_int64(&iter);
-    return number > 0 ? (uint64_t)number : 0;
+    if (bson_iter_init_find(&iter, document, field) && !archive_value_date(&iter, &number))
+        (void)!archive_value_number(&iter, &number);
+    return number;
 }
 
 /* Walks what an aggregation gives.  0, ERROR_AGAIN with a reason, or what the callback returned. */

@@ -1,6 +1,6 @@
 /*
  * The check of arguments; see arguments.h.  Whoever takes events from programs calls it.  Its one surprising
- * rule: blanks alone are no arguments, though an array may hold them: a packet's name stands before them.
+ * rule: blanks alone are no arguments, though an array may hold them.
  */
 #include "router/arguments.h"
 
@@ -23,14 +23,6 @@ static int count_attachments(struct bytes attachments)
     return count > SOCKETIO_ATTACHMENTS_MAX ? ERROR_TOO_LARGE : count;
 }
 
-static bool is_blank(struct bytes text)
-{
-    for (size_t i = 0; i < text.length; i++)
-        if (!strchr(" \t\r\n", text.data[i]))
-            return false;
-    return true;
-}
-
 int arguments_check(struct bytes arguments, struct bytes attachments)
 {
     int count = count_attachments(attachments);
@@ -40,7 +32,7 @@ int arguments_check(struct bytes arguments, struct bytes attachments)
         return count;
     if (arguments.length == 0)
         return 0;
-    if (is_blank(arguments) || !utf8_valid(arguments))
+    if (!utf8_valid(arguments))
         return ERROR_MALFORMED;
     result = json_list_scan(arguments);
     if (!result && count > 0)

@@ -9,8 +9,6 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "proto/json_scan.h"
-#include "proto/placeholder.h"
-#include "proto/socketio.h"
 #include "proto/utf8.h"
 #include "router/backed.h"
 #include "router/backend_dispatch.h"
@@ -61,16 +59,6 @@ bool backends_serve(const struct router *router, const struct namespace *namespa
         if (backends->all[i]->state == BACKEND_LIVE && backend_serves(backends->all[i], namespace->name))
             return true;
     return false;
-}
-
-bool backend_arguments_valid(struct bytes arguments, struct bytes attachments)
-{
-    struct wire_reader list;
-    int count = wire_list_open(&list, attachments);
-
-    return count >= 0 && count <= SOCKETIO_ATTACHMENTS_MAX && utf8_valid(arguments) &&
-           json_list_scan(arguments) == 0 &&
-           (count == 0 || placeholders_check(arguments, (unsigned)count) == 0);
 }
 
 bool backend_data_valid(struct bytes data)

@@ -6,6 +6,7 @@
 #include "router/call.h"
 
 #include "common/memory.h"
+#include "router/arguments.h"
 #include "router/event_task.h"
 #include "router/reply.h"
 
@@ -105,7 +106,7 @@ int call_handled(struct router *router, struct backend *backend, const struct wi
 
     if (!call)
         return 0;
-    if (record->answered && !backend_arguments_valid(record->arguments, record->attachments)) {
+    if (record->answered && arguments_check(record->arguments, record->attachments) < 0) {
         backend_cut(router, backend, BACKEND_CUT_JSON);
         return 0;
     }

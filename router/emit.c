@@ -126,20 +126,28 @@ static struct emission *emission_new(const struct emit_request *request, struct 
     return emission;
 }
 
-/* One of its messages less; behind the last one comes the outcome. */
-static void finish_part(struct router *router, struct emission *emission)
+/* One of its messages less; frees it with the last one. */
+static void drop_part(struct emission *emission)
 {
     if (--emission->left)
         return;
-    if (emission->full)
+    asker_release(&emission->asker);
+    wire_list_done(&emission->seqs);
+    free(emission);
+}
+
+/* One of its messages has come back; with the last one comes the outcome. */
+static void finish_part(struct router *router, struct emission *emission)
+{
+    if (emission->left > 1)
+        ; /* more are to come */
+    else if (emission->full)
         outcome_refuse(router, &emission->asker, REFUSAL_STORAGE_FULL, NULL);
     else if (emission->tell)
         outcome_put(router, &emission->asker, bytes_make(emission->id, emission->id_length),
                     emission->seqs.count ? wire_list_finish(&emission->seqs) : (struct bytes){0},
                     emission->at);
-    asker_release(&emission->asker);
-    wire_list_done(&emission->seqs);
-    free(emission);
+    drop_part(emission);
 }
 
 static void note_part(struct emission *emission, const struct journal_message *fields)
@@ -175,6 +183,15 @@ void emit_release(struct router *router, struct message *message)
         free(message);
     }
     finish_part(router, emission);
+}
+
+void emit_drop(struct router *router, struct ticket *ticket)
+{
+    struct message *message = (struct message *)ticket;
+
+    (void)router;
+    drop_part(message->emission);
+    free(message);
 }
 
 /* -- taking in -------------------------------------------------------------------------------- */

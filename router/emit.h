@@ -20,6 +20,9 @@ void emit_publish(struct router *router, struct gateway_link *link, const struct
    caller's. */
 void emit_release(struct router *router, struct message *message);
 
+/* It will not come back: frees it, and answers nobody. */
+void emit_drop(struct router *router, struct ticket *ticket);
+
 /* Checks what is said, by whatever record: refuses, or cuts a backend off, and returns false. */
 bool emit_check_event(struct router *router, const struct asker *asker, struct bytes event,
                       struct bytes arguments, struct bytes attachments) MUST_CHECK;

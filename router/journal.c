@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/thread.h"
 #include "router/journal_checkpoint.h"
 #include "router/journal_index.h"
 #include "router/journal_progress.h"
@@ -17,7 +18,6 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -56,6 +56,9 @@ struct journal {
     uint64_t wal_frames;
     uint64_t pass_due; /* by the monotonic clock in ms; counts while the index lags */
     unsigned abort_after_commits, abort_after_changes;
+
+    void (*lost)(void *argument, struct journal_entry *entry);
+    void *lost_argument;
 
     pthread_t thread;
     bool started;
@@ -350,6 +353,7 @@ static void *run(void *argument)
     struct entry_list batch;
     int result = 0;
 
+    list_init(&batch);
     pthread_setname_np(pthread_self(), "journal");
     pthread_mutex_lock(&journal->mutex);
     while (!result && (journal->queue.first || !journal->stop)) {
@@ -373,6 +377,8 @@ static void *run(void *argument)
     if (result) {
         pthread_mutex_lock(&journal->mutex);
         journal->failed = true;
+        list_move(&batch, &journal->queue);
+        list_move(&journal->queue, &batch); /* in front */
         eventfd_write(journal->event, 1);
         pthread_mutex_unlock(&journal->mutex);
     }
@@ -422,24 +428,14 @@ static int replay_recent(struct journal *journal, const struct journal_options *
 
 static int start_threads(struct journal *journal, char *message, size_t message_size)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    sigset_t all, old;
-    int result;
-
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-        sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    result = journal_checkpoint_start(&journal->checkpoint, journal->file.path, message, message_size);
+    int result = journal_checkpoint_start(&journal->checkpoint, journal->file.path, message, message_size);
     if (!result)
         result = journal_reader_start(journal->file.path, &journal->snapshot, journal->event,
                                       &journal->reader, message, message_size);
     if (!result) {
-        if (pthread_create(&journal->thread, NULL, run, journal))
-            abort();
+        thread_start(&journal->thread, run, journal);
         journal->started = true;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     return result;
 }
 
@@ -468,6 +464,8 @@ int journal_open(const struct journal_options *options,
     list_init(&journal->submitted);
     list_init(&journal->queue);
     list_init(&journal->done);
+    journal->lost = options->lost;
+    journal->lost_argument = argument;
     journal->abort_after_commits = options->abort_after_commits;
     journal->abort_after_changes = options->abort_after_changes;
     journal->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -513,9 +511,24 @@ int journal_open(const struct journal_options *options,
     return 0;
 }
 
+/* Those that did not come back, in order. */
+static void take_lost(struct journal *journal, struct entry_list *lost)
+{
+    list_init(lost);
+    list_move(lost, &journal->done);
+    list_move(lost, &journal->queue);
+    list_move(lost, &journal->submitted);
+    if (!journal->lost)
+        list_init(lost);
+}
+
 void journal_close(struct journal *journal)
 {
     struct journal_read *reads, *next;
+    struct journal_entry *entry, *behind;
+    struct entry_list lost;
+    void (*give)(void *argument, struct journal_entry *entry);
+    void *argument;
 
     if (!journal)
         return;
@@ -540,7 +553,14 @@ void journal_close(struct journal *journal)
     pthread_mutex_destroy(&journal->snapshot);
     pthread_cond_destroy(&journal->wake);
     pthread_cond_destroy(&journal->follow);
+    take_lost(journal, &lost);
+    give = journal->lost;
+    argument = journal->lost_argument;
     free(journal);
+    for (entry = lost.first; entry; entry = behind) {
+        behind = entry->next;
+        give(argument, entry);
+    }
     for (; reads; reads = next) {
         next = reads->next;
         reads->done(reads, reads->argument);

@@ -97,7 +97,8 @@ struct journal_change {
         JOURNAL_SESSION_SAVE,       /* instead of what is there */
         JOURNAL_SESSION_GENERATION, /* is that from now on */
         JOURNAL_SESSION_DATA,       /* is that from now on */
-        JOURNAL_SESSION_REMOVE,     /* with its rooms */
+        JOURNAL_SESSION_REMOVE,     /* with its rooms; and, when its namespace and sid are given, with what
+                                       leads to the messages that were for it alone */
         JOURNAL_ROOM_JOIN,          /* keeps the position of one that is there, and takes over watch */
         JOURNAL_ROOM_MOVE,          /* takes over position and watch of one that is there */
         JOURNAL_ROOM_LEAVE,
@@ -163,6 +164,9 @@ struct journal_options {
     unsigned abort_after_changes; /* the same, of the commits with a change */
     /* Called by journal_open() for each session after all of `recent`, with its argument; may be NULL. */
     void (*session)(void *argument, const struct journal_session *session);
+    /* Called by journal_close() for each entry that did not come back, with the same argument; may be NULL.
+       After a failure nobody knows what became of it. */
+    void (*lost)(void *argument, struct journal_entry *entry);
 };
 
 struct journal;
@@ -198,8 +202,8 @@ int journal_open(const struct journal_options *options,
                  void (*recent)(void *argument, const struct journal_message *message), void *argument,
                  struct journal **out, char *message, size_t message_size) MUST_CHECK;
 
-/* Commits what waits, stops the threads, closes the file.  Entries not collected are freed by nobody:
-   collect first.  Reads not collected are done() here, those not begun with ERROR_CLOSED.  NULL is fine. */
+/* Commits what waits, stops the threads, closes the file.  Entries not collected are lost(), see above. Reads
+   not collected are done() here, those not begun with ERROR_CLOSED.  NULL is fine. */
 void journal_close(struct journal *journal);
 
 /* JOURNAL_EPOCH_LENGTH characters and a terminator; made with the file. */

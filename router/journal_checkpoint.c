@@ -5,6 +5,8 @@
  */
 #include "router/journal_checkpoint.h"
 
+#include "common/thread.h"
+
 #include <stdlib.h>
 
 enum { CACHE_KIB = 64 /* copying needs none */ };
@@ -54,8 +56,7 @@ int journal_checkpoint_start(struct journal_checkpoint *checkpoint, const char *
         return result;
     pthread_mutex_init(&checkpoint->mutex, NULL);
     pthread_cond_init(&checkpoint->wake, NULL);
-    if (pthread_create(&checkpoint->thread, NULL, run, checkpoint))
-        abort();
+    thread_start(&checkpoint->thread, run, checkpoint);
     checkpoint->started = true;
     return 0;
 }

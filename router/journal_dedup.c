@@ -282,14 +282,22 @@ int journal_dedup_expire(struct journal_dedup *dedup, uint64_t now)
     uint64_t today = bucket_of(now);
     int result;
 
+    dedup->cleared = 0;
     if (!journal_dedup_expired(dedup, now))
         return 0;
     sqlite3_bind_int64(dedup->expire, 1, (sqlite3_int64)(today - 2));
     sqlite3_bind_int64(dedup->expire, 2, EXPIRED_AT_ONCE);
     result = journal_step(dedup->expire);
     if (!result && sqlite3_changes(sqlite3_db_handle(dedup->expire)) < EXPIRED_AT_ONCE)
-        dedup->oldest = today - 1;
+        dedup->cleared = today - 1;
     return result;
+}
+
+void journal_dedup_removed(struct journal_dedup *dedup)
+{
+    if (dedup->cleared)
+        dedup->oldest = dedup->cleared;
+    dedup->cleared = 0;
 }
 
 int journal_dedup_write(struct journal_dedup *dedup, uint64_t now)
@@ -314,6 +322,7 @@ int journal_dedup_write(struct journal_dedup *dedup, uint64_t now)
 
 void journal_dedup_written(struct journal_dedup *dedup)
 {
+    journal_dedup_removed(dedup);
     for (size_t i = 0; i < dedup->count; i++) {
         uint64_t bucket = bucket_of(dedup->ids[i]->first.at);
 

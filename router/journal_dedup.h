@@ -32,6 +32,7 @@ struct journal_dedup {
     size_t brief_first, brief_count;
     size_t brief_added;      /* of them by the batch under way */
     uint64_t oldest, newest; /* buckets that the file may hold */
+    uint64_t cleared;        /* the transaction under way leaves none below this one; 0: it may */
     bool stored;             /* the file holds any */
     struct buffer text;      /* scratch */
 };
@@ -67,11 +68,14 @@ bool journal_dedup_expired(const struct journal_dedup *dedup, uint64_t now);
 /* Within a transaction: removes some of them.  0 or journal_error(). */
 int journal_dedup_expire(struct journal_dedup *dedup, uint64_t now) MUST_CHECK;
 
+/* After that transaction is committed. */
+void journal_dedup_removed(struct journal_dedup *dedup);
+
 /* Within the pass's transaction: writes what memory holds and removes some expired ids.  0 or
    journal_error(). */
 int journal_dedup_write(struct journal_dedup *dedup, uint64_t now) MUST_CHECK;
 
-/* After that transaction is committed: memory forgets what is in the file. */
+/* After the pass's transaction is committed: memory forgets what is in the file. */
 void journal_dedup_written(struct journal_dedup *dedup);
 
 #endif

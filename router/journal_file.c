@@ -79,12 +79,15 @@ int journal_error_describe(sqlite3 *db, const char *path, const char *what, char
 {
     int error = journal_error(db);
 
+    int code = sqlite3_extended_errcode(db);
+
     if (error == ERROR_FOREIGN)
         snprintf(message, message_size, "%s: not a Hubbub journal: no SQLite file at all", path);
+    else if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE) /* it knows of no error */
+        snprintf(message, message_size, "%s: damaged: %s", path, what);
     else
         snprintf(message, message_size, "%s: %s%s: %s (SQLite result %d)", path,
-                 error == ERROR_CORRUPT ? "damaged: " : "", what, sqlite3_errmsg(db),
-                 sqlite3_extended_errcode(db));
+                 error == ERROR_CORRUPT ? "damaged: " : "", what, sqlite3_errmsg(db), code);
     return error;
 }
 

@@ -7,6 +7,7 @@
 #include "router/journal_reader.h"
 
 #include "common/memory.h"
+#include "common/thread.h"
 #include "router/journal_lookup.h"
 
 #include <stdlib.h>
@@ -82,8 +83,7 @@ int journal_reader_start(const char *path, pthread_mutex_t *snapshot, int event,
     }
     pthread_mutex_init(&reader->mutex, NULL);
     pthread_cond_init(&reader->wake, NULL);
-    if (pthread_create(&reader->thread, NULL, run, reader))
-        abort();
+    thread_start(&reader->thread, run, reader);
     *out = reader;
     return 0;
 }

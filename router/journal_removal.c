@@ -416,7 +416,11 @@ static int step_ids(struct journal_removal *removal, uint64_t now)
         journal_store_failed(store, "ids could not be removed");
         result = journal_error(store->file->db);
     }
-    return result ? result : journal_store_end(store);
+    if (!result)
+        result = journal_store_end(store);
+    if (!result)
+        journal_dedup_removed(&store->dedup);
+    return result;
 }
 
 static int do_step(struct journal_removal *removal, uint64_t monotonic, uint64_t now)

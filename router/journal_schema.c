@@ -5,24 +5,24 @@
  * that stands here for N.  A test upgrades a file of each version.
  *
  * message   the log itself, in pos order; only sessions are written with it.  exceptions is journal.h's
- * except, NULL for none (the shorter word is one of SQL's).
- * room      a room's counters and, in recent, the run (journal_run.h) of its newest archived messages.  What
- * was removed of them goes up to removed_seq and removed_pos; pairs at or below those mean nothing any more.
- *           logged is the run of the newest messages of its second series, logged_removed the position up to
- *           which that one was cut.
+ *           except, NULL for none (the shorter word is one of SQL's).
+ * room      a room's counters and, in recent, the run (journal_run.h) of its newest archived messages.
+ *           What was removed of them goes up to removed_seq and removed_pos; pairs at or below those mean
+ *           nothing any more.  logged is the run of the newest messages of its second series, logged_removed
+ *           the position up to which that one was cut.
  * segment   older messages of a series, one run a row: with the room's id those of the archived ones, by seq;
  *           with its negative those of the second series, whose pairs are (pos, pos).
  * dedup     ids of clients that count once, by the day (bucket) of their message; id is a keyed hash.
  * dead_letter   archived messages that MongoDB refused for good, whole, with its code and words.
  * session   who may come back, and in session_room their rooms: written with the commits, as messages are.
- * meta      epoch; dedup_keys, the keys of those hashes; indexed, the position up to which room, segment and
- * dedup hold what message says; numbered, how many archived messages were ever written up to there.  Beyond
- *           it they are brought up to date from message alone, which is why a row keeps its dedup_scope; rows
- * at or below it may be removed.  logged_floor and archived_floor, up to where logged and archived messages
- *           were, and removed, how many archived ones (journal_removal.h).  logged_from, the position at or
- * below which logged messages are in no series, because the file is older than these.  archived, up to where
- * MongoDB has all archived messages; seeded, 1 when the rooms of an older archive were put in.  A number that
- * is not there is 0.
+ * meta      epoch; dedup_keys, the keys of those hashes; indexed, the position up to which room, segment
+ *           and dedup hold what message says; numbered, how many archived messages were ever written up to
+ *           there.  Beyond it they are brought up to date from message alone, which is why a row keeps its
+ *           dedup_scope; rows at or below it may be removed.  logged_floor and archived_floor, up to where
+ *           logged and archived messages were, and removed, how many archived ones (journal_removal.h).
+ *           logged_from, the position at or below which logged messages are in no series, because the file
+ *           is older than these.  archived, up to where MongoDB has all archived messages; seeded, 1 when
+ *           the rooms of an older archive were put in.  A number that is not there is 0.
  *
  * The second series of a room holds what no seq leads to: its logged messages.  That of the room "" holds
  * what goes to the whole namespace, that of a sid what goes to its socket alone, archived or not.  It is

@@ -6,6 +6,7 @@
 #include "router/json_bson.h"
 
 #include "common/memory.h"
+#include "proto/json_plain.h"
 #include "proto/json_scan.h"
 #include "proto/utf8.h"
 
@@ -48,13 +49,6 @@ struct conversion {
     size_t key_count, key_capacity;
     struct buffer number; /* scratch */
 };
-
-static const char *pass_blanks(const char *at, const char *end)
-{
-    while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
-        at++;
-    return at;
-}
 
 /* From the opening quote to behind the closing one. */
 static const char *pass_string(const char *at)
@@ -247,7 +241,7 @@ static int begin_element(struct conversion *conversion, const char **at, const c
     *at = pass_string(key);
     if (put_key(conversion, bytes_make(key, (size_t)(*at - key))))
         return ERROR_UNSUPPORTED;
-    *at = pass_blanks(pass_blanks(*at, end) + 1, end);
+    *at = json_pass_blanks(json_pass_blanks(*at, end) + 1, end);
     return 0;
 }
 
@@ -281,9 +275,9 @@ static int close_elements(struct conversion *conversion, const char **at, const 
     int result = 0;
 
     while (!result && conversion->depth > 1) {
-        *at = pass_blanks(*at, end);
+        *at = json_pass_blanks(*at, end);
         if (*(*at)++ == ',') {
-            *at = pass_blanks(*at, end);
+            *at = json_pass_blanks(*at, end);
             break;
         }
         result = close_container(conversion);
@@ -313,7 +307,7 @@ static int put_value(struct conversion *conversion, struct bytes value)
                 return ERROR_TOO_DEEP;
             conversion->out->data[type_at] = object ? ELEMENT_DOCUMENT : ELEMENT_ARRAY;
             open_container(conversion, object);
-            at = pass_blanks(at + 1, end);
+            at = json_pass_blanks(at + 1, end);
             if (*at != '}' && *at != ']')
                 continue;
         } else {

@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "proto/utf8.h"
+#include "router/arguments.h"
 #include "router/event_task.h"
 #include "router/publish.h"
 #include "router/reply.h"
@@ -36,7 +37,7 @@ struct judgements {
     struct table by_key;
 };
 
-struct ticket_look {
+struct ticket_judge {
     struct ticket ticket; /* must stay first */
     uint64_t task;
     char data[]; /* scope and id */
@@ -123,7 +124,7 @@ static void look(struct router *router, struct judgement *judgement)
     const struct judged *judged = judgement->judged;
     struct session *session = judgement->event.task.backed->session;
     struct bytes id = judgement->event.event.id;
-    struct ticket_look *ticket = memory_zero(1, sizeof *ticket + judged->scope_length + id.length);
+    struct ticket_judge *ticket = memory_zero(1, sizeof *ticket + judged->scope_length + id.length);
 
     memcpy(ticket->data, judged->key, judged->scope_length);
     memcpy(ticket->data + judged->scope_length, id.data, id.length);
@@ -131,7 +132,7 @@ static void look(struct router *router, struct judgement *judgement)
     ticket->ticket.entry.kind = JOURNAL_PASS;
     ticket->ticket.entry.dedup_scope = bytes_make(ticket->data, judged->scope_length);
     ticket->ticket.entry.message.publish_id = bytes_make(ticket->data + judged->scope_length, id.length);
-    router_submit(router, &ticket->ticket, TICKET_LOOK, session->link,
+    router_submit(router, &ticket->ticket, TICKET_JUDGE, session->link,
                   rooms_get(&router->rooms, session->namespace, judgement->event.event.room), session->socket,
                   judgement->event.event.request);
 }
@@ -210,7 +211,7 @@ void judge_published(struct router *router, struct judged *judged, const struct 
 
 void judge_release(struct router *router, struct ticket *ticket)
 {
-    struct ticket_look *looked = (struct ticket_look *)ticket;
+    struct ticket_judge *looked = (struct ticket_judge *)ticket;
     struct task *task = tasks_find(router, looked->task);
     struct judgement *judgement = (struct judgement *)task;
 
@@ -322,7 +323,7 @@ int judge_verdict(struct router *router, struct backend *backend, const struct w
           !utf8_valid(record->code) || !utf8_valid(record->message))))
         return ERROR_PROTOCOL;
     if (record->verdict == WIRE_VERDICT_CHANGE &&
-        !backend_arguments_valid(record->arguments, record->attachments)) {
+        arguments_check(record->arguments, record->attachments) < 0) {
         backend_cut(router, backend, BACKEND_CUT_JSON);
         return 0;
     }

@@ -27,7 +27,7 @@ bool judge_begin(struct router *router, struct gateway_link *link, struct sessio
 int judge_verdict(struct router *router, struct backend *backend,
                   const struct wire_verdict *record) MUST_CHECK;
 
-/* The journal gave back a TICKET_LOOK; it is freed. */
+/* The journal gave back a TICKET_JUDGE; it is freed. */
 void judge_release(struct router *router, struct ticket *ticket);
 
 /* What came of a message that had been judged: those that follow it are answered the same.  fields: as

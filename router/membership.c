@@ -332,6 +332,16 @@ static void enter_on_connect(struct router *router, struct session *session, con
         membership_put_joined(session, membership, membership->joined_pos);
 }
 
+static void free_connect(struct router *router, struct ticket_connect *connect)
+{
+    for (unsigned i = 0; i < connect->count; i++)
+        room_release(&router->rooms, connect->rooms[i].room);
+    if (connect->namespace)
+        namespace_release(&router->namespaces, connect->namespace);
+    free(connect->data);
+    free(connect);
+}
+
 void membership_release_connect(struct router *router, struct ticket *ticket)
 {
     struct ticket_connect *connect = (struct ticket_connect *)ticket;
@@ -339,18 +349,17 @@ void membership_release_connect(struct router *router, struct ticket *ticket)
 
     if (session)
         session->connected_pos = router->released;
-    for (unsigned i = 0; i < connect->count; i++) {
-        if (session)
-            enter_on_connect(router, session, &connect->rooms[i]);
-        room_release(&router->rooms, connect->rooms[i].room);
-    }
+    for (unsigned i = 0; session && i < connect->count; i++)
+        enter_on_connect(router, session, &connect->rooms[i]);
     if (session)
         finish_connect(router, session, ticket->request);
-    if (connect->namespace)
-        namespace_release(&router->namespaces, connect->namespace);
     link_split(&router->links, ticket->link);
-    free(connect->data);
-    free(connect);
+    free_connect(router, connect);
+}
+
+void membership_drop_connect(struct router *router, struct ticket *ticket)
+{
+    free_connect(router, (struct ticket_connect *)ticket);
 }
 
 void membership_disconnect(struct router *router, struct gateway_link *link,

@@ -41,6 +41,9 @@ void membership_release_join(struct router *router, struct ticket *ticket);
 void membership_release_leave(struct router *router, struct ticket *ticket);
 void membership_release_presence(struct router *router, struct ticket *ticket);
 
+/* The journal did not give back a TICKET_CONNECT: the same without any effect. */
+void membership_drop_connect(struct router *router, struct ticket *ticket);
+
 /* What a join is answered with: history, if asked for, is a list of messages joined by commas, and
    attachments what the placeholders in it stand for. */
 struct join_answer {

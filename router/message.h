@@ -16,8 +16,8 @@ enum ticket_kind {
     TICKET_PUBLISH,  /* struct message */
     TICKET_VOLATILE, /* struct message that is not written */
     TICKET_REPEAT,   /* struct message that may be answered, but not be published any more */
+    TICKET_JUDGE,    /* struct ticket_judge: was an id published before? */
     TICKET_EMIT,     /* struct message of a backend or an HTTP publisher, written or not */
-    TICKET_LOOK,     /* struct ticket_look: was an id published before? */
     TICKET_JOIN,     /* struct ticket_join */
     TICKET_LEAVE,
     TICKET_PRESENCE,
@@ -51,7 +51,7 @@ struct message {
     struct ticket ticket;      /* must stay first; link is NULL once it is in memory only */
     bool acknowledge;          /* the sender wants an answer */
     struct emission *emission; /* what it is a part of, until it is released; NULL for a client's (emit.c) */
-    struct judged *judged;     /* others wait for the same outcome; NULL once they have it */
+    struct judged *judged;     /* of a client's: others wait for the same outcome; NULL once they have it */
     uint32_t size;             /* of the allocation */
     uint32_t payload_length, payload_capacity;
     char *payload; /* in data: the JSON array that members get */

@@ -118,6 +118,7 @@ static void on_archive(struct archive_read *archive, void *argument)
     struct page *page = argument;
     int result = archive->result;
 
+    page->router->page_archive_reads--;
     end_page(page, result ? do_without(page, result) : 0);
 }
 
@@ -131,6 +132,7 @@ static bool ask_archive(struct page *page, int *result)
     *result = archive_read(page->router->archive_reader, &page->archive);
     if (*result == 0) {
         page->router->counters.pages_archive++;
+        page->router->page_archive_reads++;
         return true;
     }
     *result = do_without(page, *result);

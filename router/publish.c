@@ -62,10 +62,10 @@ static void release_written(struct router *router, struct message *message)
 {
     deliver_note(router, message);
     answer_sender(router, message);
-    deliver_message(router, message, 0);
     if (message->judged)
         judge_published(router, message->judged, &message->ticket.entry.message, REFUSAL_CODES);
     message->judged = NULL;
+    deliver_message(router, message, 0);
     deliver_keep(router, message);
 }
 

@@ -23,6 +23,9 @@ bool recovery_begin(struct router *router, struct session *fresh,
 /* The journal gave back a TICKET_RECOVER; it is freed, its holds are the caller's. */
 void recovery_release(struct router *router, struct ticket *ticket);
 
+/* The journal did not give it back: the same without any effect. */
+void recovery_drop(struct router *router, struct ticket *ticket);
+
 /* The end of a turn: hands the journal the reads that it has room for. */
 void recovery_continue(struct router *router);
 

@@ -35,6 +35,7 @@
 
 enum {
     DRAIN_MS = 10000,
+    DRAIN_ARCHIVE_MS = 1000, /* of it for pages from MongoDB: gateways ask the next router again */
     LINGER_MS = 500,
     FAILURE_MAX = 512,
 };
@@ -114,30 +115,39 @@ static void release_emitted(struct router *router, struct ticket *ticket)
     emit_release(router, (struct message *)ticket);
 }
 
-static void (*const releases[TICKET_KINDS])(struct router *router, struct ticket *ticket) = {
-    [TICKET_PUBLISH] = release_message,
-    [TICKET_VOLATILE] = release_message,
-    [TICKET_REPEAT] = release_message,
-    [TICKET_EMIT] = release_emitted,
-    [TICKET_LOOK] = judge_release,
-    [TICKET_JOIN] = membership_release_join,
-    [TICKET_LEAVE] = membership_release_leave,
-    [TICKET_PRESENCE] = membership_release_presence,
-    [TICKET_ROOM] = look_release,
-    [TICKET_MOVED] = targets_release_moved,
-    [TICKET_QUERY] = targets_release_query,
-    [TICKET_STORE] = targets_release_store,
-    [TICKET_QUESTION] = question_release,
-    [TICKET_CONNECT] = membership_release_connect,
-    [TICKET_RECOVER] = recovery_release,
-    [TICKET_ROWS] = rows_release,
-    [TICKET_HELLO] = resync_release,
+static void drop_plain(struct router *router, struct ticket *ticket)
+{
+    (void)router;
+    free(ticket);
+}
+
+/* What becomes of a ticket that comes back, and of one that does not: drop frees no more than memory. */
+static const struct {
+    void (*release)(struct router *router, struct ticket *ticket);
+    void (*drop)(struct router *router, struct ticket *ticket);
+} ticket_ends[TICKET_KINDS] = {
+    [TICKET_PUBLISH] = {release_message, drop_plain},
+    [TICKET_VOLATILE] = {release_message, drop_plain},
+    [TICKET_REPEAT] = {release_message, drop_plain},
+    [TICKET_JUDGE] = {judge_release, drop_plain},
+    [TICKET_EMIT] = {release_emitted, emit_drop},
+    [TICKET_JOIN] = {membership_release_join, drop_plain},
+    [TICKET_LEAVE] = {membership_release_leave, drop_plain},
+    [TICKET_PRESENCE] = {membership_release_presence, drop_plain},
+    [TICKET_ROOM] = {look_release, drop_plain},
+    [TICKET_MOVED] = {targets_release_moved, targets_drop_moved},
+    [TICKET_QUERY] = {targets_release_query, targets_drop_query},
+    [TICKET_STORE] = {targets_release_store, targets_drop_store},
+    [TICKET_QUESTION] = {question_release, question_release},
+    [TICKET_CONNECT] = {membership_release_connect, membership_drop_connect},
+    [TICKET_RECOVER] = {recovery_release, recovery_drop},
+    [TICKET_ROWS] = {rows_release, rows_drop},
+    [TICKET_HELLO] = {resync_release, drop_plain},
 };
 
-static void release(void *argument, struct journal_entry *entry)
+static void end_ticket(struct router *router, struct ticket *ticket,
+                       void (*end)(struct router *router, struct ticket *ticket))
 {
-    struct router *router = argument;
-    struct ticket *ticket = (struct ticket *)entry;
     struct gateway_link *link = ticket->link;
     struct room *room = ticket->room;
     struct session *session = ticket->session;
@@ -148,13 +158,27 @@ static void release(void *argument, struct journal_entry *entry)
         room->waiting--;
         room->namespace->waiting--;
     }
-    releases[ticket->kind](router, ticket);
+    end(router, ticket);
     if (room)
         room_release(&router->rooms, room);
     if (session)
         session_release(session);
     if (link)
         link_release(link);
+}
+
+static void release(void *argument, struct journal_entry *entry)
+{
+    struct ticket *ticket = (struct ticket *)entry;
+
+    end_ticket(argument, ticket, ticket_ends[ticket->kind].release);
+}
+
+static void drop(void *argument, struct journal_entry *entry)
+{
+    struct ticket *ticket = (struct ticket *)entry;
+
+    end_ticket(argument, ticket, ticket_ends[ticket->kind].drop);
 }
 
 /* -- a turn ----------------------------------------------------------------------------------- */
@@ -166,7 +190,9 @@ static void announce(void *argument, struct room *room)
 
 static bool idle(const struct router *router)
 {
-    return router->waiting == 0 && router->page_count == 0 && router->replays == 0 &&
+    uint32_t left = router->archive_left ? router->page_archive_reads : 0;
+
+    return router->waiting == 0 && router->page_count == left && router->replays == 0 &&
            router->recoveries_waiting == 0;
 }
 
@@ -312,7 +338,8 @@ static int open_journal(struct router *router)
                                       .retention = retention(settings),
                                       .abort_after_commits = abort_after("HUBBUB_TEST_ABORT_AFTER_COMMITS"),
                                       .abort_after_changes = abort_after("HUBBUB_TEST_ABORT_AFTER_CHANGES"),
-                                      .session = away_restore},
+                                      .session = away_restore,
+                                      .lost = drop},
             remember, router, &router->journal, message, sizeof message);
 
     free(path);
@@ -407,6 +434,13 @@ static void on_drained_too_slowly(void *arg)
     loop_stop(router->loop);
 }
 
+static void on_archive_too_slow(void *arg)
+{
+    struct router *router = arg;
+
+    router->archive_left = true;
+}
+
 int router_start(struct router *router, const struct router_settings *settings, struct loop *loop)
 {
     char message[FAILURE_MAX] = "";
@@ -418,6 +452,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
     sessions_init(&router->sessions, &router->rooms);
     recent_init(&router->recent, &router->rooms, settings->recent_max);
     loop_timer_init(&router->drain_timer, loop, on_drained_too_slowly, router);
+    loop_timer_init(&router->drain_archive_timer, loop, on_archive_too_slow, router);
     away_init(router);
     router->questions = questions_new();
     backends_init(router);
@@ -450,6 +485,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
 void router_done(struct router *router)
 {
     loop_timer_stop(&router->drain_timer);
+    loop_timer_stop(&router->drain_archive_timer);
     stats_socket_close(router->stats_socket);
     router->closing = true;
     peers_stop(&router->peers);
@@ -481,6 +517,7 @@ void router_drain(struct router *router)
     router->draining = true;
     log_info("router drains", "waiting=%llu", (unsigned long long)router->waiting);
     loop_timer_start(&router->drain_timer, DRAIN_MS);
+    loop_timer_start(&router->drain_archive_timer, DRAIN_ARCHIVE_MS);
     loop_wake_now(router->loop);
 }
 

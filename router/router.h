@@ -50,6 +50,7 @@ struct router {
     struct page_request *page_requests;          /* sockets that wait for a page of history; list by next */
     struct page *queued_first, *queued_last;     /* pages that the journal does not have yet */
     uint32_t page_count, page_reads;             /* pages on their way; those with the journal */
+    uint32_t page_archive_reads;                 /* those with the archive */
     struct recovery *recoveries, *last_recovery; /* that wait for a read; list by next */
     uint32_t recovery_reads, recoveries_waiting;
     uint32_t *former;                 /* of sessions whose window has passed; away.c has it */
@@ -57,16 +58,17 @@ struct router {
     uint64_t window_due;              /* ms */
     uint32_t restored;                /* sessions that a former run has left */
     struct rows_ticket *rows_refused; /* rows.c has them */
-    bool rows_unsaved;                /* something is to be written again */
+    struct buffer rows_sids;          /* of sessions to be written again; rows.c has them */
     bool closing;                     /* nothing is written any more */
-    struct ask *asks;                 /* questions to gateways; list by next */
+    struct ask *asks, *newest_ask;    /* questions to gateways; list by next */
     uint64_t last_ask;
     uint32_t replays; /* reads for replay on their way */
     uint64_t started; /* ms */
-    struct loop_timer drain_timer;
+    struct loop_timer drain_timer, drain_archive_timer;
     bool journal_ready;
     bool archive_pages_ready;
     bool draining;
+    bool archive_left; /* the drain waits for it no longer */
     int exit_code;
 };
 

@@ -56,6 +56,16 @@ static void add_room(struct rows_ticket *rows, const struct membership *membersh
                                       .watch = membership->watch};
 }
 
+/* It is written again some time. */
+static void list(struct router *router, struct session *session)
+{
+    session->unsaved = true;
+    if (session->listed)
+        return;
+    session->listed = true;
+    buffer_append_bytes(&router->rows_sids, session_sid(session));
+}
+
 void rows_save(struct router *router, struct session *session)
 {
     struct rows_ticket *rows;
@@ -70,7 +80,7 @@ void rows_save(struct router *router, struct session *session)
         session->unsaved |= session->rooms[i].pending > 0; /* its row would be lost */
     }
     if (session->unsaved) {
-        router->rows_unsaved = true;
+        list(router, session);
         return;
     }
     rows = make(JOURNAL_SESSION_SAVE, session->serial, session->room_count, bytes);
@@ -92,9 +102,19 @@ void rows_save(struct router *router, struct session *session)
 
 void rows_remove(struct router *router, const struct session *session)
 {
-    if (session_recoverable(session))
-        router_submit_alone(router, &make(JOURNAL_SESSION_REMOVE, session->serial, 0, 0)->ticket,
-                            TICKET_ROWS);
+    bool addressed = session->self_pos > 0; /* something was for it alone */
+    struct bytes namespace = addressed ? session->namespace->name : (struct bytes){0};
+    struct bytes sid = addressed ? session_sid(session) : (struct bytes){0};
+    struct rows_ticket *rows;
+    char *names;
+
+    if (!session_recoverable(session))
+        return;
+    rows = make(JOURNAL_SESSION_REMOVE, session->serial, 0, namespace.length + sid.length);
+    names = (char *)rows->rooms;
+    rows->change.session.namespace = keep(namespace, &names);
+    rows->change.session.sid = keep(sid, &names);
+    router_submit_alone(router, &rows->ticket, TICKET_ROWS);
 }
 
 /* It waits for its next attempt. */
@@ -102,7 +122,6 @@ static void keep_refused(struct router *router, struct rows_ticket *rows)
 {
     rows->next = router->rows_refused;
     router->rows_refused = rows;
-    router->rows_unsaved = true;
 }
 
 void rows_remove_later(struct router *router, uint64_t id)
@@ -128,8 +147,7 @@ void rows_note(struct router *router, struct session *session, const struct tick
 {
     if (ticket->entry.kind != JOURNAL_CHANGE || ticket->entry.result == 0)
         return;
-    session->unsaved = true;
-    router->rows_unsaved = true;
+    list(router, session);
 }
 
 void rows_release(struct router *router, struct ticket *ticket)
@@ -145,27 +163,42 @@ void rows_release(struct router *router, struct ticket *ticket)
     free_rows(router, rows);
 }
 
+void rows_drop(struct router *router, struct ticket *ticket)
+{
+    free_rows(router, (struct rows_ticket *)ticket);
+}
+
+static void save_listed(struct router *router, struct bytes sid)
+{
+    struct session *session = sessions_find_sid(&router->sessions, sid);
+
+    if (!session)
+        return;
+    session->listed = false;
+    if (session->unsaved)
+        rows_save(router, session);
+}
+
 void rows_retry(struct router *router)
 {
     struct rows_ticket *rows = router->rows_refused, *next;
+    struct buffer sids = router->rows_sids;
     struct journal_statistics statistics;
-    struct session *session;
-    uint32_t cursor = 0;
 
-    if (!router->rows_unsaved)
+    if (!rows && !sids.length)
         return;
     journal_statistics(router->journal, &statistics);
     if (statistics.storage_full)
         return;
-    router->rows_unsaved = false;
+    router->rows_sids = (struct buffer){0};
     router->rows_refused = NULL;
     for (; rows; rows = next) {
         next = rows->next;
         router_submit_alone(router, &rows->ticket, TICKET_ROWS);
     }
-    while ((session = table_next(&router->sessions.by_sid, &cursor)))
-        if (session->unsaved)
-            rows_save(router, session);
+    for (size_t at = 0; at < sids.length; at += SID_LENGTH)
+        save_listed(router, bytes_make(sids.data + at, SID_LENGTH));
+    buffer_done(&sids);
 }
 
 void rows_done(struct router *router)
@@ -176,4 +209,5 @@ void rows_done(struct router *router)
         router->rows_refused = rows->next;
         free_rows(router, rows);
     }
+    buffer_done(&router->rows_sids);
 }

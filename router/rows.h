@@ -27,6 +27,9 @@ void rows_note(struct router *router, struct session *session, const struct tick
 /* The journal gave back a TICKET_ROWS; it is freed. */
 void rows_release(struct router *router, struct ticket *ticket);
 
+/* The journal did not give it back: the same without any effect. */
+void rows_drop(struct router *router, struct ticket *ticket);
+
 /* The end of a turn: tries again when the disk is no longer full. */
 void rows_retry(struct router *router);
 

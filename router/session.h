@@ -74,6 +74,7 @@ struct session {
     bool recovering;      /* and may be by another session, which takes its socket */
     bool told;            /* its client may know its pid */
     bool unsaved;         /* its rows differ from what is here */
+    bool listed;          /* rows.c will write them */
     bool gone;            /* removed; the memory stays for those who hold it */
     char pid[PID_LENGTH]; /* the sid and the secret; a secret of zeros: it has no rows and can't be recovered
                            */

@@ -154,11 +154,59 @@ bool router_settings_archive(const struct router_settings *settings, struct arch
     return true;
 }
 
-static int check_archive(const struct router_settings *router, struct buffer *error)
+/* The key's place in the file; NULL when its value is from elsewhere. */
+static const config_setting_t *find_key(const config_t *file, const char *path, const char *value)
+{
+    const config_setting_t *setting = config_lookup(file, path);
+    const char *text = setting ? config_setting_get_string(setting) : NULL;
+
+    return text && value && strcmp(text, value) == 0 ? setting : NULL;
+}
+
+static int check_archive(const config_t *file, const struct router_settings *router, struct buffer *error)
 {
     struct archive_place place;
+    struct buffer reason = {0};
+    const config_setting_t *setting;
+    int result;
 
-    return router_settings_archive(router, &place) ? archive_place_check(&place, error) : 0;
+    if (!router_settings_archive(router, &place))
+        return 0;
+    result = archive_place_check(&place, &reason);
+    if (result) {
+        if (bytes_starts_with(buffer_bytes(&reason), BYTES("key archive_database")))
+            setting = find_key(file, "router.archive_database", place.database);
+        else if (bytes_starts_with(buffer_bytes(&reason), BYTES("key archive_collection")))
+            setting = find_key(file, "router.archive_collection", place.collection);
+        else
+            setting = find_key(file, "router.archive", place.uri);
+        if (setting)
+            config_complain(error, setting, "%.*s", BYTES_PRINTF(buffer_bytes(&reason)));
+        else
+            buffer_append_bytes(error, buffer_bytes(&reason));
+    }
+    buffer_done(&reason);
+    return result;
+}
+
+/* Whoever wants messages gone must not believe that they are. */
+static int check_retention(const config_t *file, const struct router_settings *router, struct buffer *error)
+{
+    const char *key = router->retention_days ? "retention_days" : "retention_messages";
+    struct archive_place place;
+    const config_setting_t *section = config_lookup(file, "router");
+    const config_setting_t *setting = section ? config_setting_get_member(section, key) : NULL;
+    static const char text[] =
+        "key %s: messages stay in the archive for good; with the key archive, hot_days "
+        "and hot_messages say how long they stay here";
+
+    if (!router_settings_archive(router, &place) || !(router->retention_days || router->retention_messages))
+        return 0;
+    if (setting)
+        config_complain(error, setting, text, key);
+    else
+        buffer_printf(error, text, key);
+    return ERROR_CONFIG;
 }
 
 static int finish(const config_t *file, void *settings, struct buffer *error)
@@ -173,7 +221,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         buffer_append_text(error, "key resync_max must not be larger than max_unacknowledged");
         return ERROR_CONFIG;
     }
-    if (load_keys(router, error) < 0 || check_archive(router, error) < 0)
+    if (load_keys(router, error) < 0 || check_archive(file, router, error) < 0 ||
+        check_retention(file, router, error) < 0)
         return ERROR_CONFIG;
     return namespaces_load(file, &router->namespaces, error);
 }

@@ -241,6 +241,7 @@ static struct stats_tree *describe(const struct stats *stats)
     describe_archive(stats, tree);
     stats_tree_number(tree, "recent.messages", router->recent.count);
     stats_tree_number(tree, "recent.bytes", router->recent.bytes);
+    stats_tree_labels(tree, "recoveries", "hubbub_recoveries_total");
     stats_tree_labels(tree, "dropped", "hubbub_dropped_total");
     stats_tree_labels(tree, "refused", "hubbub_refused_total");
     stats_tree_labels(tree, "closed", "hubbub_closed_total");

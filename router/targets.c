@@ -106,6 +106,14 @@ void targets_release_moved(struct router *router, struct ticket *ticket)
     struct moved_ticket *moved = (struct moved_ticket *)ticket;
 
     tell_moved(router, &moved->asker, moved->full);
+    targets_drop_moved(router, ticket);
+}
+
+void targets_drop_moved(struct router *router, struct ticket *ticket)
+{
+    struct moved_ticket *moved = (struct moved_ticket *)ticket;
+
+    (void)router;
     asker_release(&moved->asker);
     free(moved);
 }
@@ -244,6 +252,13 @@ void targets_release_query(struct router *router, struct ticket *ticket)
     else if (out)
         wire_put_found_end(out,
                            &(struct wire_found_end){.number = query->asker.number, .sockets = query->found});
+    targets_drop_query(router, ticket);
+}
+
+void targets_drop_query(struct router *router, struct ticket *ticket)
+{
+    struct query *query = (struct query *)ticket;
+
     audience_done(router, &query->audience);
     asker_release(&query->asker);
     free(query);
@@ -301,6 +316,14 @@ void targets_release_store(struct router *router, struct ticket *ticket)
     if (!ticket->session->gone)
         rows_note(router, ticket->session, ticket);
     outcome_put(router, &store->asker, (struct bytes){0}, (struct bytes){0}, 0);
+    targets_drop_store(router, ticket);
+}
+
+void targets_drop_store(struct router *router, struct ticket *ticket)
+{
+    struct store_ticket *store = (struct store_ticket *)ticket;
+
+    (void)router;
     asker_release(&store->asker);
     free(store);
 }

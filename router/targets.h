@@ -20,4 +20,9 @@ void targets_release_moved(struct router *router, struct ticket *ticket);
 void targets_release_query(struct router *router, struct ticket *ticket);
 void targets_release_store(struct router *router, struct ticket *ticket);
 
+/* It will not come back: frees it. */
+void targets_drop_moved(struct router *router, struct ticket *ticket);
+void targets_drop_query(struct router *router, struct ticket *ticket);
+void targets_drop_store(struct router *router, struct ticket *ticket);
+
 #endif

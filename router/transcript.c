@@ -248,7 +248,9 @@ struct transcript *transcript_start(struct router *router, struct bytes text, st
         buffer_append_literal(out, "error no room or namespace can have that name\n\n");
     } else {
         router->counters.pages_shown++;
-        if (!answer_from_memory(router, &question, out)) {
+        if (router->draining) {
+            buffer_append_literal(out, "error unavailable: the router stops\n\n");
+        } else if (!answer_from_memory(router, &question, out)) {
             transcript = make_transcript(&question);
             transcript->done = done;
             transcript->argument = argument;

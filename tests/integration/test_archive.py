@@ -8,10 +8,12 @@ import datetime
 import json
 import pathlib
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -322,6 +324,29 @@ class Played(ArchiveTest):
         self.assertTrue(all("args" not in document for document in self.check_archive()))
         self.assertEqual(self.archive()["dead_letters"], 0)
 
+    def test_a_journal_that_cannot_be_read_is_no_outage_of_mongodb(self):
+        member = self.start_router("--archive-retry-max=200", "--archive-batch=1")
+        held, go_on = threading.Event(), threading.Event()
+        self.addCleanup(go_on.set)
+
+        def before_insert(document):
+            held.set()
+            go_on.wait(PATIENCE)
+
+        self.server.before_insert = before_insert
+        self.say_many(member, 5)
+        self.assertTrue(held.wait(PATIENCE))
+        with contextlib.closing(sqlite3.connect(f"{self.router.data}/journal.sqlite", timeout=PATIENCE)) as database:
+            database.execute("ALTER TABLE message RENAME TO hidden")
+            go_on.set()
+            self.until(lambda: "can't be read for the archive" in self.router.log(), "nothing is said")
+            self.until(lambda: self.archive()["last_error"] == "the journal can't be read", "no word of it")
+            database.execute("ALTER TABLE hidden RENAME TO message")
+        self.until_caught_up()
+        self.until(lambda: "can be read for the archive again" in self.router.log(), "its end is not said")
+        self.assertNotIn("reach", self.router.log())
+        self.check_archive()
+
     def test_a_whole_write_that_is_refused_is_narrowed_down(self):
         def refuse(name, body):
             if name == "insert" and any("poison" in document["raw"] for document in body["documents"]):
@@ -413,6 +438,17 @@ class Played(ArchiveTest):
         self.until_caught_up()
         self.check_archive()
         self.assertIn("indexes can't be made", self.router.log())
+
+    def test_signals_are_for_the_loop(self):
+        member = self.start_router()
+        self.say_many(member, 1)
+        self.until_caught_up()
+        blocked = {}
+        for task in pathlib.Path(f"/proc/{self.router.process.pid}/task").iterdir():
+            fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+            blocked[fields["Name"].strip()] = int(fields["SigBlk"], 16) >> (signal.SIGTERM - 1) & 1
+        names = ("hubbub-router", "journal", "journal-copy", "journal-read", "archive", "archive-read")
+        self.assertEqual([blocked[name] for name in names], [0, 1, 1, 1, 1, 1])
 
     def test_a_password_is_told_nobody(self):
         self.server.kill()

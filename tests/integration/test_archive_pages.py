@@ -4,10 +4,13 @@
 HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
 
+import contextlib
 import os
 import pathlib
+import socket
 import subprocess
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -316,6 +319,21 @@ class Away(ArchiveTest):
             self.server.resume()
         self.assertEqual(texts(self.held.history("R", before=101, limit=2)["messages"]), [99, 100])
 
+    def test_operators_are_told_what_they_wait_for(self):
+        self.assertTrue(self.held.history("R", before=101, limit=2)["ok"])  # connected
+        for stop, go_on in ((self.server.pause, self.server.resume), (self.server.kill, self.server.start)):
+            stop()
+            asked = subprocess.Popen([HUBBUB, "history", "--stats", self.router.stats, "R", "--json", "--before=101",
+                                      "--limit=2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            try:
+                said = asked.stderr.readline()
+            finally:
+                go_on()
+            shown, rest = asked.communicate(timeout=PATIENCE)
+            self.assertEqual((said, rest, asked.returncode),
+                             (b"hubbub: waiting for the archive: MongoDB may be away\n", b"", 0))
+            self.assertEqual(shown.count(b"\n"), 2)
+
     def check_the_journals_part_but_more(self):
         page = self.held.history("R", limit=50)
         self.assertEqual((texts(page["messages"]), page["more"]), (list(range(101, 151)), True))
@@ -348,6 +366,60 @@ class Away(ArchiveTest):
         finally:
             self.server.resume()
         self.router.start()
+
+
+class Draining(ArchiveTest):
+    archive_options = ("--archive-timeout=1 min",)
+
+    def setUp(self):
+        super().setUp()
+        self.held = self.gateway().connect()
+        self.held.join("R")
+        fill(self.held, "R", 1, 150)
+        self.cool(50)
+
+    def stops_in_time(self):
+        self.assertEqual(self.router.stop(), 0, self.router.log())
+        self.assertNotIn("takes too long", self.router.log())
+
+    def test_it_does_not_wait_for_a_mongodb_that_hangs(self):
+        self.assertTrue(self.held.history("R", before=101, limit=2)["ok"])
+        self.server.pause()
+        try:
+            request = self.held.ask("HISTORY", "R", 101, 0, 0, 2)
+            self.gateways[0].settle()
+            self.stops_in_time()
+        finally:
+            self.server.resume()
+        # The gateway asks again, and gets it.
+        self.router.start()
+        self.gateways[0].go_live()
+        self.gateways[0].send(("HISTORY", request, self.held.number, "R", 101, 0, 0, 2))
+        self.assertEqual(texts(self.gateways[0].answer(request)["messages"]), [99, 100])
+
+    def test_it_does_not_wait_for_operators_who_go_on_asking(self):
+        def go_on_asking(operator):
+            with contextlib.suppress(OSError):
+                while True:
+                    operator.sendall(b'history {"room":"R","before":101,"limit":50}\n' * 100)
+
+        def take_answers(operator):
+            with contextlib.suppress(OSError):
+                while operator.recv(65536):
+                    pass
+
+        with contextlib.ExitStack() as stack:
+            operators = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(8)]
+            threads = [threading.Thread(target=does, args=[operator]) for operator in operators
+                       for does in (go_on_asking, take_answers)]
+            for operator in operators:
+                operator.connect(self.router.stats)
+            for thread in threads:
+                thread.start()
+            self.until(lambda: self.router.metric("hubbub_history_shown_total") > 8, "nobody is answered")
+            self.stops_in_time()
+            for thread in threads:
+                thread.join(PATIENCE)
 
 
 if __name__ == "__main__":

@@ -806,6 +806,33 @@ class Program(RouterTest):
     def run_router(self, *options):
         return subprocess.run(self.router.command(*options), capture_output=True, text=True, timeout=PATIENCE)
 
+    def test_damage_while_it_serves_ends_it_and_says_what_it_is(self):
+        gateway = self.gateway()
+        alice, bob = gateway.connect(), gateway.connect()
+        alice.join("R")
+        alice.say("R", "x")
+        gateway.lose(bob)
+        self.router.stop()
+        with contextlib.closing(sqlite3.connect(f"{self.router.data}/journal.sqlite")) as database:
+            database.execute("UPDATE room SET recent = x'80' WHERE name = 'R'")
+            database.commit()
+        self.router.start()
+        gateway.held = {}
+        gateway.go_live()
+        carol = gateway.connect()
+        carol.join("S")
+        number, gateway.request = gateway.request, gateway.request + 6
+        # The first finds the damage; no other comes back, whatever it is.
+        gateway.send(("JOIN", number + 1, carol.number, "R", 0, 0),
+                     ("CONNECT", number + 2, 50, "/", json.dumps({"join": ["S", "T"]}), ""),
+                     ("CONNECT", number + 3, 51, "/", json.dumps({"pid": bob.pid}), ""),
+                     ("EVENT", number + 4, carol.number, ACK, "S", "msg", '{"room":"S"}', ""),
+                     ("LEAVE", number + 5, carol.number, "S"), ("PRESENCE", number + 6, carol.number, "S"),
+                     ("DISCONNECT", carol.number, "client_disconnect"))
+        self.assertEqual(self.router.process.wait(PATIENCE), 70, self.router.log())
+        self.assertIn("damaged: a room's counters could not be read", self.router.log())
+        self.assertNotIn("not an error", self.router.log())
+
     def test_stats(self):
         gateway = self.gateway()
         held = gateway.connect()
@@ -917,6 +944,33 @@ class Program(RouterTest):
         self.assertEqual(self.run_router("--no-such-option").returncode, 64)
         self.assertEqual(self.run_router("--check-config").returncode, 0)
         self.assertIn("--max-unacknowledged", self.run_router("--help").stdout)
+
+    def check_config(self, keys, *options):
+        path = pathlib.Path(self.folder, "conf")
+        path.write_text("events = ();\nrouter: {\n%s\n};\n" % keys)
+        checked = self.run_router("--check-config", *options)
+        return checked.returncode, checked.stderr.replace(str(path), "FILE")
+
+    def test_what_is_wrong_with_the_archive_is_said_with_its_place(self):
+        wrong = "key archive is no MongoDB connection string: it must begin with mongodb:// or mongodb+srv://\n"
+        for keys, options, text in (
+                ('archive = "mysql://x";', (), "FILE:3: " + wrong),
+                ('archive = "mongodb://x";', ("--archive=mysql://x",), wrong),
+                ('archive = "mongodb://x";\narchive_database = "a b";', (),
+                 "FILE:4: key archive_database: no name that a MongoDB database can have\n"),
+                ('archive = "mongodb://x";\narchive_collection = "a$b";', (),
+                 "FILE:4: key archive_collection: no name that a MongoDB collection can have\n")):
+            with self.subTest(keys=keys, options=options):
+                self.assertEqual(self.check_config(keys, *options), (78, text))
+
+    def test_retention_is_for_routers_without_an_archive(self):
+        wrong = ": messages stay in the archive for good; with the key archive, hot_days and hot_messages say how long they stay here\n"
+        for keys, text in (("retention_days = 30;", "FILE:4: key retention_days" + wrong),
+                           ("retention_messages = 1000;", "FILE:4: key retention_messages" + wrong)):
+            with self.subTest(keys=keys):
+                self.assertEqual(self.check_config('archive = "mongodb://x";\n' + keys), (78, text))
+                self.assertEqual(self.check_config('archive = "";\n' + keys), (0, ""))
+        self.assertEqual(self.check_config('archive = "mongodb://x";\nretention_days = 0;'), (0, ""))
 
     def test_drain_answers_what_was_taken(self):
         gateway = self.gateway()

@@ -262,6 +262,32 @@ static void brief_ids_leave_memory_one_by_one_and_have_no_rows(void **state)
     ids_end(&ids);
 }
 
+/* As on a full disk. */
+static void what_could_not_be_removed_is_removed_later(void **state)
+{
+    const uint64_t at = 20000 * window, now = at + 2 * window;
+    struct ids ids;
+
+    ids_open(&ids, *state);
+    add(&ids, "message-1", 1, at);
+    write_pass(&ids, at);
+    assert_true(journal_dedup_expired(&ids.dedup, now));
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(sqlite3_exec(ids.db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(pass ? journal_dedup_write(&ids.dedup, now) : journal_dedup_expire(&ids.dedup, now),
+                         0);
+        assert_int_equal(sqlite3_exec(ids.db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+        assert_true(journal_dedup_expired(&ids.dedup, now));
+    }
+    assert_int_equal(sqlite3_exec(ids.db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(journal_dedup_expire(&ids.dedup, now), 0);
+    assert_int_equal(sqlite3_exec(ids.db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    journal_dedup_removed(&ids.dedup);
+    assert_int_equal(stored(&ids), 0);
+    assert_false(journal_dedup_expired(&ids.dedup, now));
+    ids_end(&ids);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +298,7 @@ int main(void)
         TEST(what_was_undone_is_new),
         TEST(expired_ids_leave_in_steps_and_no_others),
         TEST(brief_ids_leave_memory_one_by_one_and_have_no_rows),
+        TEST(what_could_not_be_removed_is_removed_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
