@@ -373,9 +373,11 @@ static int do_thread(const struct call *call)
     return 0;
 }
 
+/* Not when the event comes a second time, or it would take one backend after the other with it. */
 static int do_block(const struct call *call)
 {
-    usleep((useconds_t)atoi(call->first) * 1000);
+    if (!call->event->again)
+        usleep((useconds_t)atoi(call->first) * 1000);
     return hubbub_answer(app, call->event->task, "\"done\"");
 }
 
