@@ -152,8 +152,13 @@ struct call {
     struct hubbub_socket *socket;
     const struct hubbub_event *event;
     const char *name;
-    char *first, *second; /* arguments, or NULL */
+    char *first, *second, *third; /* arguments, or NULL */
 };
+
+static struct hubbub_target *namespace_of(const struct call *call)
+{
+    return hubbub_of(app, hubbub_socket_namespace(call->socket));
+}
 
 static void on_outcome(void *user, const struct hubbub_outcome *outcome)
 {
@@ -181,9 +186,15 @@ static struct hubbub_target *with_outcome(const struct call *call, struct hubbub
     return hubbub_on_outcome(target, on_outcome, keep_task(call));
 }
 
+/* The event's argument is the call's third one, or 1. */
 static int send_event(const struct call *call, struct hubbub_target *target)
 {
-    return hubbub_emit(with_outcome(call, target), "heard", call->name[0] == 'm' ? "1,\"two\"" : "1");
+    char *text =
+        call->third ? hubbub_json("%s", call->third) : strdup(call->name[0] == 'm' ? "1,\"two\"" : "1");
+    int result = hubbub_emit(with_outcome(call, target), "heard", text);
+
+    free(text);
+    return result;
 }
 
 static int do_self(const struct call *call)
@@ -203,39 +214,39 @@ static int do_others(const struct call *call)
 
 static int do_room(const struct call *call)
 {
-    return send_event(call, hubbub_to(hubbub_of(app, "/"), call->first));
+    return send_event(call, hubbub_to(namespace_of(call), call->first));
 }
 
 static int do_rooms(const struct call *call)
 {
-    return send_event(call, hubbub_to(hubbub_to(hubbub_of(app, "/"), call->first), call->second));
+    return send_event(call, hubbub_to(hubbub_to(namespace_of(call), call->first), call->second));
 }
 
 static int do_except(const struct call *call)
 {
-    return send_event(call, hubbub_except(hubbub_to(hubbub_of(app, "/"), call->first), call->second));
+    return send_event(call, hubbub_except(hubbub_to(namespace_of(call), call->first), call->second));
 }
 
 static int do_everyone(const struct call *call)
 {
-    return send_event(call, hubbub_of(app, "/"));
+    return send_event(call, namespace_of(call));
 }
 
 static int do_meta(const struct call *call)
 {
-    return send_event(call, hubbub_meta(hubbub_to(hubbub_of(app, "/"), call->first)));
+    return send_event(call, hubbub_meta(hubbub_to(namespace_of(call), call->first)));
 }
 
 static int do_archived(const struct call *call)
 {
-    struct hubbub_target *target = hubbub_archived(hubbub_to(hubbub_of(app, "/"), call->first));
+    struct hubbub_target *target = hubbub_archived(hubbub_to(namespace_of(call), call->first));
 
     return send_event(call, call->second ? hubbub_id(target, call->second) : target);
 }
 
 static int do_volatile(const struct call *call)
 {
-    int result = hubbub_emit(hubbub_volatile(hubbub_to(hubbub_of(app, "/"), call->first)), "heard", "1");
+    int result = hubbub_emit(hubbub_volatile(hubbub_to(namespace_of(call), call->first)), "heard", "1");
 
     if (!result)
         hubbub_answer(app, call->event->task, "{\"error\":\"\"}");
@@ -265,19 +276,28 @@ static int do_leave(const struct call *call)
 
 static int do_sockets_join(const struct call *call)
 {
-    return hubbub_sockets_join(with_outcome(call, hubbub_to(hubbub_of(app, "/"), call->first)), call->second);
+    return hubbub_sockets_join(with_outcome(call, hubbub_to(namespace_of(call), call->first)), call->second);
 }
 
 static int do_sockets_leave(const struct call *call)
 {
-    return hubbub_sockets_leave(with_outcome(call, hubbub_to(hubbub_of(app, "/"), call->first)),
-                                call->second);
+    return hubbub_sockets_leave(with_outcome(call, hubbub_to(namespace_of(call), call->first)), call->second);
 }
 
 static int do_sockets_disconnect(const struct call *call)
 {
-    return hubbub_sockets_disconnect(with_outcome(call, hubbub_to(hubbub_of(app, "/"), call->first)),
+    return hubbub_sockets_disconnect(with_outcome(call, hubbub_to(namespace_of(call), call->first)),
                                      HUBBUB_LEAVE_NAMESPACE);
+}
+
+/* socket.disconnect(), socket.disconnect(true) or socket.conn.close() */
+static int do_part(const struct call *call)
+{
+    enum hubbub_parting parting = strcmp(call->first, "leave") == 0   ? HUBBUB_LEAVE_NAMESPACE
+                                  : strcmp(call->first, "close") == 0 ? HUBBUB_CLOSE_CONNECTION
+                                                                      : HUBBUB_DROP_CONNECTION;
+
+    return hubbub_disconnect(call->socket, parting);
 }
 
 static int do_data(const struct call *call)
@@ -312,7 +332,7 @@ static void on_findings(void *user, const struct hubbub_findings *findings)
 
 static int do_fetch(const struct call *call)
 {
-    struct hubbub_target *target = hubbub_of(app, "/");
+    struct hubbub_target *target = namespace_of(call);
 
     hubbub_later(app, call->event->task);
     return hubbub_fetch_sockets(call->first ? hubbub_to(target, call->first) : target, on_findings,
@@ -336,7 +356,7 @@ static void on_replies(void *user, const struct hubbub_replies *replies)
 static int do_ask(const struct call *call)
 {
     struct hubbub_target *target =
-        call->first ? hubbub_to(hubbub_of(app, "/"), call->first) : hubbub_self(call->socket);
+        call->first ? hubbub_to(namespace_of(call), call->first) : hubbub_self(call->socket);
 
     hubbub_later(app, call->event->task);
     return hubbub_ask(hubbub_timeout(target, call->second ? (uint64_t)atoi(call->second) : 30000), "question",
@@ -413,6 +433,7 @@ static const struct {
     {"sockets-join", do_sockets_join},
     {"sockets-leave", do_sockets_leave},
     {"sockets-disconnect", do_sockets_disconnect},
+    {"part", do_part},
     {"data", do_data},
     {"fetch", do_fetch},
     {"ask", do_ask},
@@ -426,8 +447,12 @@ static const struct {
 static void on_call(void *user, struct hubbub_socket *socket, const struct hubbub_event *event)
 {
     char *name = hubbub_json_text(event->arguments, "$");
-    struct call call = {socket, event, name, hubbub_json_text(event->arguments, "$2"),
-                        hubbub_json_text(event->arguments, "$3")};
+    struct call call = {socket,
+                        event,
+                        name,
+                        hubbub_json_text(event->arguments, "$2"),
+                        hubbub_json_text(event->arguments, "$3"),
+                        hubbub_json_text(event->arguments, "$4")};
     int result = HUBBUB_ERROR_NOT_FOUND;
 
     (void)user;
@@ -438,6 +463,7 @@ static void on_call(void *user, struct hubbub_socket *socket, const struct hubbu
         answer_error(event->task, result);
     free(call.first);
     free(call.second);
+    free(call.third);
     free(name);
 }
 
@@ -487,16 +513,20 @@ int main(int count, char **arguments)
                                                     .on_disconnect = on_disconnect,
                                                     .on_handover = on_handover};
     struct hubbub_options options = {.on_state = on_state, .log = on_log};
-    struct hubbub_namespace *root;
+    static const char *const served[] = {"/", "/bare", "/some-*"};
+    struct hubbub_namespace *name_space;
     int result;
 
     if (count != 3)
         return 64;
     options.router = arguments[1];
     options.name = own_name = arguments[2];
-    if (hubbub_app_new(&options, &app) || hubbub_serve(app, "/", &handlers, NULL, &root) ||
-        hubbub_on(root, "call", on_call, NULL) || hubbub_on(root, "count", on_count, NULL))
+    if (hubbub_app_new(&options, &app))
         return EXIT_FAILURE;
+    for (size_t i = 0; i < sizeof served / sizeof *served; i++)
+        if (hubbub_serve(app, served[i], &handlers, NULL, &name_space) ||
+            hubbub_on(name_space, "call", on_call, NULL) || hubbub_on(name_space, "count", on_count, NULL))
+            return EXIT_FAILURE;
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
     result = hubbub_app_run(app);
