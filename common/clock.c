@@ -1,4 +1,4 @@
-/* The two clocks; see clock.h. */
+/* The clocks; see clock.h. */
 #include "common/clock.h"
 
 #include <time.h>
@@ -11,11 +11,19 @@ static struct timespec read_clock(clockid_t id)
     return now;
 }
 
+static uint64_t milliseconds(struct timespec time)
+{
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
 uint64_t clock_monotonic_ms(void)
 {
-    struct timespec now = read_clock(CLOCK_MONOTONIC);
+    return milliseconds(read_clock(CLOCK_MONOTONIC));
+}
 
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+uint64_t clock_boot_ms(void)
+{
+    return milliseconds(read_clock(CLOCK_BOOTTIME));
 }
 
 uint64_t clock_monotonic_ns(void)
@@ -27,7 +35,5 @@ uint64_t clock_monotonic_ns(void)
 
 uint64_t clock_wall_ms(void)
 {
-    struct timespec now = read_clock(CLOCK_REALTIME);
-
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return milliseconds(read_clock(CLOCK_REALTIME));
 }

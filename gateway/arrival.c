@@ -332,6 +332,34 @@ static void on_offer(struct gateway *gateway, struct connection *connection, str
         fail(gateway, connection);
 }
 
+/* [namespace, questions, ...]: what each socket's client owes an answer to, from before it was here. */
+static int read_owed(struct connection *connection, struct bytes body)
+{
+    struct wire_reader reader;
+    int count = wire_list_open(&reader, body);
+
+    if (count < 0 || count % 2)
+        return ERROR_MALFORMED;
+    for (; count > 0; count -= 2) {
+        struct bytes name;
+        uint64_t questions;
+
+        if (wire_list_text(&reader, &name) < 0 || wire_list_u64(&reader, &questions) < 0 ||
+            questions > UINT32_MAX)
+            return ERROR_MALFORMED;
+        for (struct socket *socket = connection->sockets; socket; socket = socket->next)
+            if (bytes_equal(socket->namespace->name, name))
+                socket->questions += (uint32_t)questions;
+    }
+    return 0;
+}
+
+static void on_owed(struct gateway *gateway, struct connection *connection, struct bytes body)
+{
+    if (connection->arrival->state != ARRIVAL_TAKING || read_owed(connection, body) < 0)
+        fail(gateway, connection);
+}
+
 static void on_part(struct gateway *gateway, struct connection *connection, struct bytes body)
 {
     struct arrival *arrival = connection->arrival;
@@ -407,6 +435,9 @@ void arrival_answered(struct gateway *gateway, struct connection *connection, en
         break;
     case RELAY_OFFER:
         on_offer(gateway, connection, body);
+        break;
+    case RELAY_OWED:
+        on_owed(gateway, connection, body);
         break;
     case RELAY_PART:
         on_part(gateway, connection, body);

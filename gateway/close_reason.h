@@ -25,7 +25,8 @@
     X(ATTACHMENTS_TIMEOUT, 0, "attachments_timeout") /* announced, and did not all come in time */           \
     X(CLIENT_CLOSE, 0, "client_close")               /* an Engine.IO close packet */                         \
     X(CLIENT_DISCONNECT, 0, "client_disconnect")     /* a socket's end: DISCONNECT from the client */        \
-    X(UPGRADED, 0, "upgraded")                       /* a polling session goes on as a WebSocket */          \
+    X(SERVER_DISCONNECT, 0, "server_disconnect") /* a socket's end: DISCONNECT to its whole connection */    \
+    X(UPGRADED, 0, "upgraded")                   /* a polling session goes on as a WebSocket */              \
     X(UPGRADE_REFUSED, 0, "upgrade_refused") /* a WebSocket for a session that has, or is getting, one */    \
     X(UPGRADE_FAILED, 0, "upgrade_failed") /* a WebSocket for a session that did not become its transport */ \
     X(SLOW_READER, 1013, "slow_reader")    /* its outbound queue is over the limit */                        \

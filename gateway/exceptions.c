@@ -36,15 +36,21 @@ int exceptions_read(struct exceptions *exceptions, const struct namespace_rooms 
     return 0;
 }
 
-bool exceptions_hold(const struct exceptions *exceptions, struct socket *socket)
+static bool is_member(struct socket *socket, const struct room *room, uint64_t before)
+{
+    const struct membership *membership = socket_membership_in(socket, room);
+
+    return membership && membership->joined_pos < before;
+}
+
+bool exceptions_hold(const struct exceptions *exceptions, struct socket *socket, uint64_t before)
 {
     struct bytes sid = bytes_make(socket->sid, socket->sid_length);
 
     for (uint32_t i = 0; i < exceptions->count; i++) {
         const struct exception *exception = &exceptions->list[i];
 
-        if (exception->room ? socket_membership_in(socket, exception->room) != NULL
-                            : bytes_equal(exception->name, sid))
+        if (exception->room ? is_member(socket, exception->room, before) : bytes_equal(exception->name, sid))
             return true;
     }
     return false;

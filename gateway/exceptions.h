@@ -36,6 +36,7 @@ void exceptions_done(struct exceptions *exceptions);
 int exceptions_read(struct exceptions *exceptions, const struct namespace_rooms *namespace,
                     struct bytes list) MUST_CHECK;
 
-bool exceptions_hold(const struct exceptions *exceptions, struct socket *socket);
+/* before: as a member of a room counts who joined it below that position; UINT64_MAX for all. */
+bool exceptions_hold(const struct exceptions *exceptions, struct socket *socket, uint64_t before);
 
 #endif

@@ -32,7 +32,7 @@ struct gateway {
     struct namespace_table namespaces;
     struct fanout fanout;
     struct exceptions exceptions; /* of the CAST that is being handled */
-    struct encoder *encoder; /* NULL while compression is off */
+    struct encoder *encoder;      /* NULL while compression is off */
     struct request_queue requests;
     struct session_table sessions;
     struct relay_table relays;

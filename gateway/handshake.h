@@ -41,8 +41,8 @@ int handshake_from_bytes(struct bytes bytes, struct handshake **out) MUST_CHECK;
 /*
  * Appends it as Socket.IO's socket.handshake, on one line and without control characters:
  *
- *   {"headers":{...},"time":"<ISO 8601>","issued":<ms since 1970>,"address":"..","secure":false,
- *    "url":"/socket.io/?..","query":{...},"auth":{...}}
+ *   {"headers":{...},"time":"<ISO 8601>","issued":<ms since 1970>,"address":"..","xdomain":false,
+ *    "secure":false,"url":"/socket.io/?..","query":{...},"auth":{...}}
  *
  * Names of headers are lower-case, their bytes taken as Latin-1, and repeated ones put together, all as node
  * does it: the first of those that stand for one thing (Host, User-Agent, Authorization and so on), Cookie by

@@ -138,6 +138,15 @@ static void append_headers(struct buffer *out, const struct handshake_content *c
     }
 }
 
+/* Socket.IO's word for that is xdomain, whatever the origin. */
+static bool has_origin(const struct handshake_content *content)
+{
+    for (size_t i = 0; i < content->field_count; i++)
+        if (bytes_equal_text(content->fields[i].name, "origin"))
+            return content->fields[i].value.length != 0;
+    return false;
+}
+
 static void append_time(struct buffer *out, uint64_t issued)
 {
     time_t seconds = (time_t)(issued / 1000);
@@ -261,6 +270,8 @@ void handshake_append_json(const struct handshake *handshake, struct bytes auth,
     buffer_append_u64(out, content.issued);
     buffer_append_literal(out, ",\"address\":");
     append_latin1_string(out, content.address);
+    buffer_append_literal(out, ",\"xdomain\":");
+    buffer_append_text(out, has_origin(&content) ? "true" : "false");
     buffer_append_literal(out, ",\"secure\":false,\"url\":"); /* a gateway speaks no TLS */
     append_latin1_string(out, content.target);
     buffer_append_literal(out, ",\"query\":{");

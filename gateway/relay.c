@@ -171,7 +171,7 @@ void relay_answer(struct gateway *gateway, struct caller caller, enum relay_kind
 /* More will come about the same question. */
 static bool is_interim(enum relay_kind kind)
 {
-    return kind == RELAY_WELCOME || kind == RELAY_OFFER || kind == RELAY_PART;
+    return kind == RELAY_WELCOME || kind == RELAY_OFFER || kind == RELAY_OWED || kind == RELAY_PART;
 }
 
 /* It was said before the home read how the question went on. */

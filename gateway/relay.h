@@ -29,7 +29,7 @@
     X(ABORT, 13)     /* the client of that question, or of a post that was not asked yet (0), is gone */     \
     X(PROBE, 14)     /* a WebSocket wants to become the transport: WELCOME, REFUSED or ERROR */              \
     X(PROBED, 15)    /* its probe was answered */                                                            \
-    X(SWITCH, 16)    /* the client has gone over: OFFER, then PART and HANDOVER; or DROP */                  \
+    X(SWITCH, 16)    /* the client has gone over: OFFER, then OWED, PART and HANDOVER; or DROP */            \
     X(CANCEL, 17)    /* that WebSocket is gone: OK */                                                        \
     X(ENDED, 18)     /* a session that had moved is over: OK */                                              \
     X(RELEASE, 19)   /* the gateway of that poll stops: it is to be answered now */                          \
@@ -47,7 +47,8 @@
     X(REFUSED, 38)  /* the session has, or is getting, a WebSocket */                                        \
     X(OFFER, 39)    /* body: what moves; see upgrade.c */                                                    \
     X(PART, 40)     /* body: the beginning of what waited for the client, a polling payload */               \
-    X(HANDOVER, 41) /* body: the rest of it; the session is the other's from here on */
+    X(HANDOVER, 41) /* body: the rest of it; the session is the other's from here on */                      \
+    X(OWED, 42)     /* body: acknowledgements that the client was asked for; before the first PART */
 
 enum relay_kind {
 #define X(name, number) RELAY_##name = number,

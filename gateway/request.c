@@ -9,7 +9,7 @@
 enum {
     FIRST_SIZE = 64,
     OVERHEAD = sizeof(struct request) + 16, /* the ring's slot, and the allocation's own */
-    SPARSE = 4, /* a full ring with less than that part of its slots in use lets its oldest go instead of growing */
+    SPARSE = 4, /* a full ring of which less than that part is open lets its oldest go instead of growing */
 };
 
 struct late_request {

@@ -23,6 +23,7 @@ enum request_kind {
     REQUEST_HISTORY,
     REQUEST_PRESENCE,
     REQUEST_EVENT,
+    REQUEST_CALL, /* an event that a backend answers, in its own time */
     REQUEST_RESPONSE,
     REQUEST_PUBLISH, /* these two are of no socket: their ack is a call of the admin port */
     REQUEST_LOOK,

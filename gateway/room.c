@@ -529,8 +529,10 @@ static void send_single(struct gateway *gateway, struct socket *socket, struct s
 
 static bool is_excepted(const struct delivery *delivery, struct socket *socket)
 {
+    uint64_t before = delivery->flags & WIRE_DELIVER_REPLAY ? delivery->pos : UINT64_MAX;
+
     return (delivery->except && delivery->except == socket->number) ||
-           (delivery->exceptions && exceptions_hold(delivery->exceptions, socket));
+           (delivery->exceptions && exceptions_hold(delivery->exceptions, socket, before));
 }
 
 static void deliver_to_some(struct gateway *gateway, struct room *room, const struct delivery *delivery)
@@ -634,7 +636,7 @@ static struct slots look_at_members(struct gateway *gateway, struct room *room,
     for (uint32_t i = 0; i < room->count; i++) {
         struct socket *socket = sockets_at(gateway, room->members[i].socket);
 
-        if (exceptions_hold(delivery->exceptions, socket))
+        if (is_excepted(delivery, socket))
             fanout->excepted[excepted.count++] = i;
         else if (delivery->ack != SOCKETIO_NO_ACK)
             socket->questions++;

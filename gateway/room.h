@@ -80,7 +80,7 @@ struct fanout {
     struct chunk **spare;      /* empty chunks for the next turn */
     uint32_t spare_count;
     uint32_t room_count;
-    uint32_t *excepted;   /* slots of those whom the CAST at hand is not for */
+    uint32_t *excepted; /* slots of those whom the CAST at hand is not for */
     uint32_t excepted_capacity;
     struct buffer head; /* what an event with attachments or a question starts with */
 };

@@ -1,10 +1,11 @@
 /*
  * The DEALER socket, its batches and its states; see router_link.h.  What the router's records mean to
- * sockets and rooms is in router_records.c.  The surprising rule: a new link is always a new ZeroMQ socket
- * under a new random routing id, because ZeroMQ silently ignores a second peer with a live one's id.
+ * sockets and rooms is in router_records.c.  The surprising rule: a new link is always a new ZeroMQ socket;
+ * see common/dealer.h.
  */
 #include "gateway/router_link.h"
 
+#include "common/dealer.h"
 #include "common/memory.h"
 #include "common/random.h"
 #include "gateway/admin.h"
@@ -20,10 +21,7 @@
 #include <zmq.h>
 
 enum {
-    ROUTING_ID_LENGTH = 16,
-    RECONNECT_MS = 50,
-    RECONNECT_MAX_MS = 500,
-    CONNECT_TIMEOUT_MS = 2000,
+    CONNECT_PATIENCE_MS = 2000, /* as long as ZeroMQ takes for one attempt */
     REOPEN_MS = 10,
     REOPEN_MAX_MS = 1000,
     BATCHES_A_TURN = 256,
@@ -104,45 +102,15 @@ static void look_again(struct router_link *link)
 
 static void on_ready(void *arg, int fd, unsigned ready);
 
-static int set_number(void *socket, int option, int value)
-{
-    return zmq_setsockopt(socket, option, &value, sizeof value);
-}
-
-/* 0, or -1 as ZeroMQ's own. */
-static int encrypt(void *socket, const struct gateway_settings *settings)
-{
-    struct key public_key = {0};
-
-    if (!settings->secret_key.text[0])
-        return 0;
-    if (zmq_curve_public(public_key.text, settings->secret_key.text) < 0 ||
-        zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, settings->router_key.text, KEY_LENGTH + 1) < 0 ||
-        zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, public_key.text, KEY_LENGTH + 1) < 0)
-        return -1;
-    return zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, settings->secret_key.text, KEY_LENGTH + 1);
-}
-
 static int open_socket(struct router_link *link)
 {
-    char id[ROUTING_ID_LENGTH];
+    const struct gateway_settings *settings = link->gateway->settings;
     int fd;
-    size_t fd_size = sizeof fd;
 
-    link->socket = zmq_socket(link->context, ZMQ_DEALER);
+    link->socket =
+        dealer_open(link->context, settings->router, &settings->secret_key, &settings->router_key, &fd);
     if (!link->socket)
         return ERROR_SYSTEM;
-    random_id(id, sizeof id); /* never starts with a zero byte, as ZeroMQ's own ids do */
-    if (zmq_setsockopt(link->socket, ZMQ_ROUTING_ID, id, sizeof id) < 0 ||
-        set_number(link->socket, ZMQ_IMMEDIATE, 1) < 0 || set_number(link->socket, ZMQ_LINGER, 0) < 0 ||
-        set_number(link->socket, ZMQ_SNDHWM, 0) < 0 || set_number(link->socket, ZMQ_RCVHWM, 0) < 0 ||
-        set_number(link->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) < 0 ||
-        set_number(link->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) < 0 ||
-        set_number(link->socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS) < 0 ||
-        encrypt(link->socket, link->gateway->settings) < 0 ||
-        zmq_getsockopt(link->socket, ZMQ_FD, &fd, &fd_size) < 0 ||
-        zmq_connect(link->socket, link->gateway->settings->router) < 0)
-        goto failed;
     link->watch = loop_watch_new(link->gateway->loop, fd, LOOP_READ, on_ready, link);
     if (!link->watch)
         goto failed;
@@ -196,16 +164,6 @@ static void on_reopen(void *arg)
         log_error("can't open a ZeroMQ socket", "error=%s", zmq_strerror(zmq_errno()));
         loop_timer_start(&link->reopen, REOPEN_MAX_MS);
     }
-}
-
-static int link_events(const struct router_link *link)
-{
-    int events = 0;
-    size_t size = sizeof events;
-
-    if (zmq_getsockopt(link->socket, ZMQ_EVENTS, &events, &size) < 0)
-        return 0;
-    return events;
 }
 
 /* -- sending --------------------------------------------------------------------------------- */
@@ -346,8 +304,10 @@ int link_request(struct router_link *link, enum request_kind kind, unsigned weig
     request = requests_add(requests, kind, socket ? socket->number : 0, ack,
                            bytes_make(batch->buffer.data + mark, batch->buffer.length - mark), now(link));
     request->weight = (uint8_t)weight;
-    if (socket)
+    if (socket) {
         socket->unanswered += weight;
+        socket->calls += kind == REQUEST_CALL;
+    }
     request->sent = batch == &link->batch;
     if (request->sent)
         split_batch(link);
@@ -369,7 +329,9 @@ static void keep_farewell(struct router_link *link, const struct socket *socket)
 
 void link_disconnect(struct router_link *link, const struct socket *socket, enum close_reason reason)
 {
-    if (reason == CLOSE_CLIENT_DISCONNECT && socket->connected && socket->namespace->config->recovery)
+    bool for_good = reason == CLOSE_CLIENT_DISCONNECT || reason == CLOSE_SERVER_DISCONNECT;
+
+    if (for_good && socket->connected && socket->namespace->config->recovery)
         keep_farewell(link, socket);
     if (link->state >= LINK_SYNCING) /* else the next hello will not have it */
         put_disconnect(link, socket->number, reason);
@@ -424,7 +386,7 @@ void link_flush(struct router_link *link)
         (link->batch.records || link->received_bytes > ACKNOWLEDGE_BYTES || link->progress.acknowledge)) {
         link->progress.acknowledge = false;
         send_batch(link);
-        if (link_events(link) & ZMQ_POLLIN)
+        if (dealer_events(link->socket) & ZMQ_POLLIN)
             look_again(link);
     }
     if (link->resync)
@@ -517,7 +479,7 @@ static void look(struct router_link *link)
     }
     if (link->state == LINK_DOWN)
         return;
-    events = link_events(link);
+    events = dealer_events(link->socket);
     if (link->state == LINK_CONNECTING && events & ZMQ_POLLOUT)
         say_hello(link);
     else if (link->state >= LINK_SYNCING && !(events & ZMQ_POLLOUT)) /* there is no limit: no peer, then */
@@ -584,6 +546,25 @@ static void put_statistics(struct router_link *link)
     link->last_statistics = now(link);
 }
 
+/* How long it may wait, in ms.  The router answers everything by itself at once, but for what is a backend's.
+ */
+static uint64_t patience(const struct gateway_settings *settings, const struct request *request)
+{
+    if (request->sent && request->kind == REQUEST_CALL)
+        return UINT64_MAX;
+    if (request->sent && request->kind == REQUEST_CONNECT &&
+        settings->connect_timeout > settings->request_timeout)
+        return settings->connect_timeout;
+    return settings->request_timeout;
+}
+
+/* What a backend takes its time for no longer keeps its client from being read. */
+static void make_light(struct socket *socket, struct request *request)
+{
+    socket->unanswered -= request->weight;
+    request->weight = 0;
+}
+
 /* Refuses what was never sent and waits too long; closes the clients of what was sent and gets no answer. */
 static void expire_requests(struct router_link *link)
 {
@@ -593,16 +574,19 @@ static void expire_requests(struct router_link *link)
 
     while ((request = requests_walk(&gateway->requests, &cursor))) {
         struct socket *socket = sockets_find(gateway, request->socket);
+        uint64_t waited = now(link) - request->since;
 
         if (request->socket == 0) {
-            if (now(link) - request->since >= gateway->settings->request_timeout) {
+            if (waited >= gateway->settings->request_timeout) {
                 admin_expire(gateway->admin, (uint64_t)request->ack, request->sent);
                 requests_finish(&gateway->requests, request);
             }
             continue;
         }
-        if (socket && (now(link) - request->since < gateway->settings->request_timeout ||
-                       (request->sent && link->state != LINK_LIVE)))
+        if (socket && request->kind == REQUEST_CALL && waited >= gateway->settings->request_timeout)
+            make_light(socket, request);
+        if (socket &&
+            (waited < patience(gateway->settings, request) || (request->sent && link->state != LINK_LIVE)))
             continue;
         if (socket && (request->sent || request->kind == REQUEST_CONNECT))
             engine_close(gateway, socket->connection, CLOSE_ROUTER_SILENT);
@@ -643,7 +627,7 @@ static void complain_of_silence(struct router_link *link)
 static void retry(struct router_link *link)
 {
     if (link->state != LINK_CONNECTING ||
-        now(link) - link->last_heard <= link->gateway->settings->dead + CONNECT_TIMEOUT_MS)
+        now(link) - link->last_heard <= link->gateway->settings->dead + CONNECT_PATIENCE_MS)
         return;
     close_socket(link);
     on_reopen(link);
@@ -721,6 +705,6 @@ void link_say_bye(struct router_link *link)
     if (link->state < LINK_SYNCING)
         return;
     wire_put_bye(&link->batch, &(struct wire_bye){.reason = BYTES("drain")});
-    if (set_number(link->socket, ZMQ_LINGER, LINGER_MS) == 0)
+    if (zmq_setsockopt(link->socket, ZMQ_LINGER, &(int){LINGER_MS}, sizeof(int)) == 0)
         send_batch(link);
 }

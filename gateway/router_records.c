@@ -14,18 +14,6 @@
 #include "gateway/upgrade.h"
 #include "proto/socketio.h"
 
-/* Whether events reach it that are for no room: the rules of its namespace say so. */
-static bool is_reached_alone(const struct socket *socket)
-{
-    const struct rule_set *rules = &socket->namespace->config->rules;
-
-    for (size_t i = 0; i < rules->count; i++)
-        if (rules->rules[i].class != RULE_VOLATILE && (rules->rules[i].deliver == RULE_DELIVER_SELF ||
-                                                       rules->rules[i].deliver == RULE_DELIVER_NAMESPACE))
-            return true;
-    return false;
-}
-
 /* A connection that missed what can't be replayed, or whose publishes have an unknown outcome. */
 static void close_unresumable(struct gateway *gateway)
 {
@@ -35,7 +23,7 @@ static void close_unresumable(struct gateway *gateway)
     uint32_t cursor = 0;
 
     while ((socket = sockets_next(gateway, &cursor)))
-        if (socket->connected && (socket->room_count || is_reached_alone(socket)))
+        if (socket->connected) /* in a room or not: a backend may have sent it something */
             engine_close(gateway, socket->connection, CLOSE_NOT_RESUMABLE);
     while ((request = requests_walk(&gateway->requests, &walk))) {
         socket =
@@ -96,7 +84,8 @@ static int on_refused(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
-/* Answers the client behind a request, and forgets the request. */
+/* Answers the client behind a request, if it asked for that, and forgets the request.  No argument at all is
+   an answer, too. */
 static void answer_request(struct gateway *gateway, uint64_t number, struct bytes answer,
                            struct bytes attachments)
 {
@@ -111,7 +100,7 @@ static void answer_request(struct gateway *gateway, uint64_t number, struct byte
     if (request->kind == REQUEST_LOOK)
         admin_answer(gateway->admin, (uint64_t)ack, answer);
     socket_finish_request(gateway, request);
-    if (socket && answer.length)
+    if (socket)
         socket_acknowledge(gateway, socket, ack, answer, attachments);
 }
 
@@ -174,6 +163,7 @@ static int on_done(struct gateway *gateway, struct wire_reader *reader)
 {
     struct wire_done record;
     struct wire_reader list;
+    struct request *request;
     int count;
 
     if (wire_get_done(reader, &record) < 0 || (count = wire_list_open(&list, record.requests)) < 0)
@@ -183,7 +173,9 @@ static int on_done(struct gateway *gateway, struct wire_reader *reader)
 
         if (wire_list_u64(&list, &number) < 0)
             return ERROR_MALFORMED;
-        answer_request(gateway, number, (struct bytes){0}, (struct bytes){0});
+        request = requests_find(&gateway->requests, number);
+        if (request)
+            socket_finish_request(gateway, request);
     }
     return 0;
 }
@@ -275,9 +267,13 @@ static int on_close(struct gateway *gateway, struct wire_reader *reader)
     if (wire_get_close(reader, &record) < 0)
         return ERROR_MALFORMED;
     socket = sockets_find(gateway, record.socket);
-    if (socket && record.final)
+    if (!socket)
+        return 0;
+    if (record.final == WIRE_CLOSE_ALL)
+        socket_disconnect_all(gateway, socket);
+    else if (record.final)
         socket_disconnect(gateway, socket);
-    else if (socket)
+    else
         engine_close(gateway, socket->connection, CLOSE_ROUTER_CLOSE);
     return 0;
 }

@@ -95,13 +95,18 @@ struct session *session_new(struct gateway *gateway, struct bytes sid, struct co
     return session;
 }
 
+void sessions_unwatch(struct session_table *table, const struct session *session)
+{
+    for (uint32_t i = 0; i < table->moving_count; i++)
+        if (table->moving[i] == session)
+            table->moving[i--] = table->moving[--table->moving_count];
+}
+
 void session_free(struct gateway *gateway, struct session *session)
 {
     struct session_table *table = &gateway->sessions;
 
-    for (uint32_t i = 0; i < table->moving_count; i++)
-        if (table->moving[i] == session)
-            table->moving[i--] = table->moving[--table->moving_count];
+    sessions_unwatch(table, session);
     if (session->connection)
         session->connection->session = NULL;
     table_remove(&table->by_sid, session);

@@ -53,7 +53,8 @@ struct session {
     bool probed;   /* the WebSocket's probe was answered: polls are to end, so that the client can go over */
     bool late;     /* a poll came behind that: it is ended in a moment */
     bool reading;  /* the body of the post is still coming */
-    bool offered;  /* MOVING: the offer was sent */
+    bool held;    /* POLLING: the arrival has no welcome yet, because a backend has an event of the session */
+    bool offered; /* MOVING: the offer was sent */
     struct connection *connection; /* what holds its sockets; NULL when MOVED */
     struct caller poll;            /* the poll that waits */
     struct caller post;            /* the post that is being read, or whose packets wait for the router */
@@ -70,7 +71,7 @@ static inline struct bytes session_sid(const struct session *session)
 
 struct session_table {
     struct table by_sid;
-    struct session **moving; /* those in MOVING without an offer: looked at in every turn */
+    struct session **moving; /* those in MOVING without an offer, or held: looked at in every turn */
     uint32_t moving_count, moving_capacity;
     struct loop_timer late_timer; /* runs while a session is late */
 };
@@ -91,6 +92,9 @@ struct session *session_new(struct gateway *gateway, struct bytes sid, struct co
 
 /* Forgets it. */
 void session_free(struct gateway *gateway, struct session *session);
+
+/* Takes it out of those that are looked at in every turn, if it is there. */
+void sessions_unwatch(struct session_table *table, const struct session *session);
 
 /* NULL when there is none here. */
 struct session *session_find(struct gateway *gateway, struct bytes sid);

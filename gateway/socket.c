@@ -209,8 +209,10 @@ void socket_finish_request(struct gateway *gateway, struct request *request)
 {
     struct socket *socket = sockets_find(gateway, request->socket);
 
-    if (socket)
+    if (socket) {
         socket->unanswered -= request->weight;
+        socket->calls -= request->kind == REQUEST_CALL;
+    }
     requests_finish(&gateway->requests, request);
 }
 
@@ -270,7 +272,7 @@ void socket_close(struct gateway *gateway, struct socket *socket, enum close_rea
     close_socket(gateway, socket, reason, true);
 }
 
-void socket_disconnect(struct gateway *gateway, struct socket *socket)
+static void send_disconnect(struct gateway *gateway, const struct socket *socket)
 {
     struct buffer *out = &gateway->scratch;
 
@@ -280,7 +282,28 @@ void socket_disconnect(struct gateway *gateway, struct socket *socket)
     struct bytes packet = buffer_bytes(out);
 
     engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
+}
+
+void socket_disconnect(struct gateway *gateway, struct socket *socket)
+{
+    send_disconnect(gateway, socket);
     close_socket(gateway, socket, CLOSE_ROUTER_CLOSE, false);
+}
+
+void socket_disconnect_all(struct gateway *gateway, struct socket *socket)
+{
+    struct connection *connection = socket->connection;
+    struct socket *next;
+
+    socket_disconnect(gateway, socket);
+    for (struct socket *other = connection->sockets; other; other = next) {
+        next = other->next;
+        if (!other->connected)
+            continue;
+        send_disconnect(gateway, other);
+        close_socket(gateway, other, CLOSE_SERVER_DISCONNECT, true);
+    }
+    engine_close(gateway, connection, CLOSE_ROUTER_CLOSE);
 }
 
 void socket_give_away(struct gateway *gateway, struct socket *socket)

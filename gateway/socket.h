@@ -34,6 +34,7 @@ struct socket {
     uint64_t number;       /* on the link, and in the gateway's table */
     uint16_t room_count, room_capacity;
     uint32_t unanswered; /* the weights of its requests to the router */
+    uint32_t calls;      /* those of them that wait for a backend */
     uint32_t questions;  /* acknowledgements that its client was asked for and has not given */
     bool connected;
     uint8_t sid_length;
@@ -106,5 +107,9 @@ void socket_ask(struct gateway *gateway, struct socket *socket, uint64_t ack, st
 
 /* At the router's word: sends DISCONNECT and forgets the socket; the connection lives. */
 void socket_disconnect(struct gateway *gateway, struct socket *socket);
+
+/* The same for all that are connected on the socket's connection, which closes behind that.  The router hears
+ * of the others. */
+void socket_disconnect_all(struct gateway *gateway, struct socket *socket);
 
 #endif

@@ -26,6 +26,23 @@ static struct session *find_for(struct gateway *gateway, struct bytes sid, struc
     return session && session->arrival.number && caller_equal(session->arrival, caller) ? session : NULL;
 }
 
+static void watch(struct session_table *table, struct session *session)
+{
+    if (table->moving_count == table->moving_capacity) {
+        table->moving_capacity = table->moving_capacity ? table->moving_capacity * 2 : 8;
+        table->moving = memory_resize(table->moving, table->moving_capacity * sizeof *table->moving);
+    }
+    table->moving[table->moving_count++] = session;
+}
+
+static bool waits_for_backend(const struct connection *connection)
+{
+    for (const struct socket *socket = connection->sockets; socket; socket = socket->next)
+        if (socket->calls)
+            return true;
+    return false;
+}
+
 void upgrade_probe(struct gateway *gateway, struct bytes sid, struct caller caller)
 {
     struct session *session = session_find(gateway, sid);
@@ -39,8 +56,16 @@ void upgrade_probe(struct gateway *gateway, struct bytes sid, struct caller call
         caller_answer(gateway, caller, RELAY_REFUSED, sid, (struct bytes){0});
         return;
     }
+    /* While a backend has an event of the session it can't move, for however long: the client stays on
+       polling, and its WebSocket may fail. */
+    if (!session->arrival.number && caller.gateway != gateway->incarnation &&
+        waits_for_backend(session->connection)) {
+        session->held = true;
+        watch(&gateway->sessions, session);
+    }
     session->arrival = caller;
-    caller_answer(gateway, caller, RELAY_WELCOME, sid, (struct bytes){0});
+    if (!session->held)
+        caller_answer(gateway, caller, RELAY_WELCOME, sid, (struct bytes){0});
 }
 
 void upgrade_probed(struct gateway *gateway, struct bytes sid, struct caller caller)
@@ -57,18 +82,9 @@ void upgrade_probed(struct gateway *gateway, struct bytes sid, struct caller cal
 static bool is_quiet(const struct connection *connection)
 {
     for (const struct socket *socket = connection->sockets; socket; socket = socket->next)
-        if (socket->unanswered)
+        if (socket->unanswered || socket->calls)
             return false;
     return true;
-}
-
-static void watch(struct session_table *table, struct session *session)
-{
-    if (table->moving_count == table->moving_capacity) {
-        table->moving_capacity = table->moving_capacity ? table->moving_capacity * 2 : 8;
-        table->moving = memory_resize(table->moving, table->moving_capacity * sizeof *table->moving);
-    }
-    table->moving[table->moving_count++] = session;
 }
 
 void upgrade_switch(struct gateway *gateway, struct bytes sid, struct caller caller)
@@ -121,6 +137,21 @@ static void offer(struct gateway *gateway, struct session *session)
     buffer_done(&pending);
 }
 
+/* What the client was asked for and has not answered, if there is such a thing. */
+static void hand_over_questions(struct gateway *gateway, const struct session *session)
+{
+    struct wire_list owed = {0};
+
+    for (const struct socket *socket = session->connection->sockets; socket; socket = socket->next)
+        if (socket->questions) {
+            wire_list_put_text(&owed, socket->namespace->name);
+            wire_list_put_u64(&owed, socket->questions);
+        }
+    if (owed.count)
+        caller_answer(gateway, session->arrival, RELAY_OWED, session_sid(session), wire_list_finish(&owed));
+    wire_list_done(&owed);
+}
+
 /* What waited for the client, as payloads that each fit into a record.  false: a packet does not, and the
  * arrival was told that nothing comes. */
 static bool hand_over_queue(struct gateway *gateway, const struct session *session, struct output *queue)
@@ -168,6 +199,7 @@ static void hand_over(struct gateway *gateway, struct session *session)
 
     if (!catch_up(gateway, session))
         return;
+    hand_over_questions(gateway, session);
     while (connection->sockets)
         socket_give_away(gateway, connection->sockets);
     session_set_state(session, SESSION_MOVED);
@@ -179,31 +211,47 @@ static void hand_over(struct gateway *gateway, struct session *session)
         session_free(gateway, session);
 }
 
+/* Whether what the session is about to do must wait for an answer. */
+static bool must_wait(const struct gateway *gateway, const struct session *session)
+{
+    if (session->held)
+        return waits_for_backend(session->connection);
+    return session->arrival.gateway != gateway->incarnation && !is_quiet(session->connection);
+}
+
+static void go_on(struct gateway *gateway, struct session *session)
+{
+    if (session->held) {
+        session->held = false;
+        caller_answer(gateway, session->arrival, RELAY_WELCOME, session_sid(session), (struct bytes){0});
+        return;
+    }
+    if (!catch_up(gateway, session))
+        return;
+    if (session->arrival.gateway == gateway->incarnation)
+        arrival_take_here(gateway, session);
+    else {
+        offer(gateway, session);
+        if (!session->connection->sockets) /* nothing for the router to give */
+            hand_over(gateway, session);
+    }
+}
+
 void upgrade_look(struct gateway *gateway)
 {
     struct session_table *table = &gateway->sessions;
 
     for (uint32_t i = 0; i < table->moving_count;) {
         struct session *session = table->moving[i];
+        bool open = session->connection->state == CONNECTION_OPEN;
 
-        if (session->connection->state != CONNECTION_OPEN) {
-            table->moving[i] = table->moving[--table->moving_count];
-            continue;
-        }
-        if (!is_quiet(session->connection)) {
+        if (open && must_wait(gateway, session)) {
             i++;
             continue;
         }
         table->moving[i] = table->moving[--table->moving_count];
-        if (!catch_up(gateway, session))
-            continue;
-        if (session->arrival.gateway == gateway->incarnation)
-            arrival_take_here(gateway, session);
-        else {
-            offer(gateway, session);
-            if (!session->connection->sockets) /* nothing for the router to give */
-                hand_over(gateway, session);
-        }
+        if (open)
+            go_on(gateway, session);
     }
 }
 
@@ -242,6 +290,9 @@ void upgrade_cancel(struct gateway *gateway, struct bytes sid, struct caller cal
     }
     session->arrival = (struct caller){0};
     session->probed = false;
+    if (session->held)
+        sessions_unwatch(&gateway->sessions, session);
+    session->held = false;
     if (session->state == SESSION_MOVING) /* the client has left the polls behind: it is gone */
         connection_drop(gateway, session->connection, CLOSE_PEER_GONE);
 }

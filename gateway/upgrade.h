@@ -5,8 +5,8 @@
  *   the WebSocket's gateway (arrival.h)                the home
  *   PROBE    a WebSocket with this sid                 WELCOME, REFUSED, ERROR
  *   PROBED   "2probe" was answered by "3probe"         ends the poll that waits, with a noop
- *   SWITCH   "5" came: the client has gone over        waits until nothing is asked of the router, then OFFER
- *   (TAKE)   takes the sockets over, at the router     (GIVEN) PART, HANDOVER: what waited for the client
+ *   SWITCH   "5" came: the client has gone over        waits for the answers of the router, then OFFER
+ *   (TAKE)   takes the sockets over, at the router     (GIVEN) OWED, PART, HANDOVER: what is left of it
  *   CANCEL   the WebSocket is gone                     OK
  *   ENDED    the session is over                       OK
  *

@@ -333,7 +333,7 @@ int json_list_scan(struct bytes list)
     struct json_value value;
     int code;
 
-    if (json_pass_blanks(at, end) == end)
+    if (at == end)
         return 0;
     for (;;) {
         code = scan_plain(at, end, JSON_DEPTH_MAX - 1, &value);

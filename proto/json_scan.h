@@ -29,8 +29,8 @@ enum {
 /* One complete document: a value, blanks around it tolerated, and nothing else. */
 int json_scan(struct bytes text, struct json_value *out) MUST_CHECK;
 
-/* Values joined by commas, or none, as json_event.arguments is: so deep that an array around them is a
- * document. */
+/* Values joined by commas, or no text at all, as json_event.arguments is: so deep that an array around them
+ * is a document. */
 int json_list_scan(struct bytes list) MUST_CHECK;
 
 /*

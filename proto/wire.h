@@ -211,6 +211,13 @@ enum wire_pass_kind {
     WIRE_PASS_ANSWERS = 32,
 };
 
+/* CLOSE.final */
+enum wire_close_kind {
+    WIRE_CLOSE_CONNECTION = 0, /* the connection is closed; its client may come back */
+    WIRE_CLOSE_FINAL = 1,      /* DISCONNECT to the socket's client */
+    WIRE_CLOSE_ALL = 2,        /* the same to all sockets of its connection, which is closed then */
+};
+
 /* Bits of wire_deliver.flags and wire_emit.flags. */
 enum {
     WIRE_DELIVER_VOLATILE = 1,  /* may be dropped for a slow reader */

@@ -29,7 +29,8 @@
 #define WIRE_SEND(F)                                                                                         \
     F(U64, number)                                                                                           \
     F(TEXT, namespace)                                                                                       \
-    F(LIST, rooms) F(LIST, except) F(U64, class) F(U64, flags) F(TEXT, id) F(TEXT, event) F(TEXT, arguments) \
+    F(LIST, rooms)                                                                                           \
+    F(LIST, except) F(U64, class) F(U64, flags) F(TEXT, id) F(TEXT, event) F(TEXT, arguments)                \
         F(BLOBS, attachments)
 /* The same, and each is asked for an acknowledgement. timeout: ms */
 #define WIRE_QUESTION(F)                                                                                     \
@@ -39,7 +40,7 @@
 /* The sockets of rooms (none: all of the namespace) but those of except enter and leave rooms. */
 #define WIRE_MOVE(F)                                                                                         \
     F(U64, number) F(TEXT, namespace) F(LIST, rooms) F(LIST, except) F(LIST, join) F(LIST, leave)
-/* close 1: their connections, else the namespace alone. */
+/* close: enum wire_expel_close */
 #define WIRE_EXPEL(F) F(U64, number) F(TEXT, namespace) F(LIST, rooms) F(LIST, except) F(U64, close)
 /* The socket's data from now on, as JSON text. */
 #define WIRE_STORE(F) F(U64, number) F(TEXT, sid) F(TEXT, data)
@@ -132,6 +133,13 @@ enum wire_send_class {
     WIRE_SEND_LOGGED = 0,   /* for the recovery window */
     WIRE_SEND_ARCHIVED = 1, /* numbered, for good; wants a room */
     WIRE_SEND_VOLATILE = 2, /* dropped for slow readers; no OUTCOME */
+};
+
+/* EXPEL.close */
+enum wire_expel_close {
+    WIRE_EXPEL_NAMESPACE = 0,  /* they leave the namespace, for good */
+    WIRE_EXPEL_CONNECTION = 1, /* and their connections are closed */
+    WIRE_EXPEL_DROP = 2,       /* their connections are closed, and they may come back */
 };
 
 /* Bits of SEND.flags. */

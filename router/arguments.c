@@ -4,7 +4,6 @@
  */
 #include "router/arguments.h"
 
-#include "common/buffer.h"
 #include "proto/json_scan.h"
 #include "proto/placeholder.h"
 #include "proto/socketio.h"
@@ -24,27 +23,6 @@ static int count_attachments(struct bytes attachments)
     return count > SOCKETIO_ATTACHMENTS_MAX ? ERROR_TOO_LARGE : count;
 }
 
-static int scan(struct bytes arguments)
-{
-    struct buffer text = {0};
-    struct json_value array, first;
-    struct json_cursor cursor;
-    int result;
-
-    buffer_reserve(&text, arguments.length + 2);
-    buffer_append_char(&text, '[');
-    buffer_append_bytes(&text, arguments);
-    buffer_append_char(&text, ']');
-    result = json_scan(buffer_bytes(&text), &array);
-    if (!result) {
-        cursor = json_array_cursor(array);
-        if (json_cursor_next(&cursor, &first) < 0)
-            result = ERROR_MALFORMED;
-    }
-    buffer_done(&text);
-    return result;
-}
-
 int arguments_check(struct bytes arguments, struct bytes attachments)
 {
     int count = count_attachments(attachments);
@@ -56,7 +34,7 @@ int arguments_check(struct bytes arguments, struct bytes attachments)
         return 0;
     if (!utf8_valid(arguments))
         return ERROR_MALFORMED;
-    result = scan(arguments);
+    result = json_list_scan(arguments);
     if (!result && count > 0)
         result = placeholders_check(arguments, (unsigned)count);
     return result;

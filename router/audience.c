@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "router/except.h"
+#include "router/membership.h"
 
 #include <stdlib.h>
 
@@ -116,6 +117,22 @@ struct bytes audience_exceptions(const struct audience *audience, uint32_t part,
     return wire_list_finish(list);
 }
 
+struct room *audience_address(struct router *router, const struct audience *audience, uint32_t part,
+                              struct wire_list *list, struct journal_message *fields)
+{
+    struct bytes name = audience->room_count ? audience->rooms[part] : (struct bytes){0};
+    struct session *session = audience_session(router, audience, name);
+
+    fields->except = audience_exceptions(audience, part, list);
+    fields->deliver = name.length ? DELIVER_ROOM : DELIVER_NAMESPACE;
+    if (session) {
+        fields->deliver = DELIVER_SELF;
+        fields->sender_sid = session_sid(session);
+        name = (struct bytes){0};
+    }
+    return rooms_get(&router->rooms, audience->namespace, name);
+}
+
 /* -- sockets ---------------------------------------------------------------------------------- */
 
 struct gathered {
@@ -204,7 +221,7 @@ static void gather_part(struct router *router, const struct audience *audience, 
     const struct room *room;
 
     if (session) {
-        if (session->link && !session->recovering)
+        if (session->link && !membership_is_undecided(session))
             gather(gathered, session, except);
     } else {
         room = rooms_find(&router->rooms, audience->namespace, name);

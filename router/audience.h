@@ -40,14 +40,24 @@ struct session *audience_session(const struct router *router, const struct audie
    for none. */
 struct bytes audience_exceptions(const struct audience *audience, uint32_t part, struct wire_list *list);
 
+/* Where a message for a part belongs, the room (not held; that of the name "" for a socket or the namespace),
+   and whom it is for: sets deliver, except and sender_sid of fields. list: as above. */
+struct room *audience_address(struct router *router, const struct audience *audience, uint32_t part,
+                              struct wire_list *list, struct journal_message *fields);
+
+static inline uint32_t audience_parts(const struct audience *audience)
+{
+    return audience->room_count ? audience->room_count : 1;
+}
+
 /* Which members a room has: those that are in it, or those that will be when what the journal has now is
    back. */
 enum audience_time { AUDIENCE_NOW, AUDIENCE_WANTED };
 
 /*
  * Calls back for each live socket, once.  Those that are still connecting are among them only where they are
- * named by their sid, or in a room.  To find the members of a room the sockets of gateways are looked at, of
- * those that have some, or of all.
+ * named by their sid, or in a room; those of which it is not decided whether they may connect are not.  To
+ * find the members of a room the sockets of gateways are looked at, of those that have some, or of all.
  */
 void audience_visit(struct router *router, const struct audience *audience, enum audience_time time,
                     void (*visit)(struct router *router, struct session *session, void *argument),

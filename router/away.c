@@ -173,6 +173,7 @@ void away_restore(void *argument, const struct journal_session *row)
                                   loop_now(router->loop));
     }
     if (session) {
+        session_store(session, row->data);
         namespace->last_pos = LAST_POS_UNKNOWN;
         for (size_t i = 0; i < row->room_count; i++)
             restore_room(router, session, &row->rooms[i]);

@@ -248,23 +248,43 @@ static void announce(struct router *router, struct backed *backed, struct wire_b
     backed->state = BACKED_JUDGED;
 }
 
+/*
+ * Whether a backend can take what has piled up: all of it at once might be more than it may be behind, and it
+ * would be cut off as a slow one, and the next one, too.  What is new it gets in any case.
+ */
+static bool has_credit(const struct router *router, struct backend *backend)
+{
+    if (backend_used(backend) < router->settings->max_unacknowledged / 2)
+        return true;
+    backend->deferred = true;
+    return false;
+}
+
+static bool is_new(const struct task *task)
+{
+    return !task->again && !task->next;
+}
+
 void backed_pump(struct router *router, struct backed *backed)
 {
-    struct wire_batch *out = backed->backend && backed->session ? backend_out(backed->backend) : NULL;
+    struct backend *backend = backed->backend;
+    struct wire_batch *out = backend && backed->session ? backend_out(backend) : NULL;
     struct task *task;
 
-    if (!out)
+    if (!out || (backed->state == BACKED_UNKNOWN && !has_credit(router, backend)))
         return;
     if (backed->state == BACKED_UNKNOWN)
         announce(router, backed, out);
     while (backed->state == BACKED_OPEN && (task = backed->unsent) && (task->ready || task->parked)) {
+        if (!task->parked && !task->sent) {
+            if (!is_new(task) && !has_credit(router, backend))
+                break;
+            task->kind->put(router, task, out);
+            task_sent(router, task);
+        }
         backed->unsent = task->next;
-        if (task->parked || task->sent)
-            continue;
-        task->kind->put(router, task, out);
-        task_sent(router, task);
     }
-    backend_split(router, backed->backend);
+    backend_split(router, backend);
 }
 
 /* Of those that serve the namespace, the one with the fewest sockets. */

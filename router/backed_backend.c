@@ -204,11 +204,23 @@ void backed_hand_over(struct router *router, struct backend *backend)
     }
 }
 
+/* Goes on where it had too much at once. */
+static void give_deferred(struct router *router, struct backend *backend)
+{
+    if (!backend->deferred || backend_used(backend) > router->settings->max_unacknowledged / 4)
+        return;
+    backend->deferred = false;
+    for (struct backed *backed = backend->first; backed; backed = backed->next)
+        backed_pump(router, backed);
+}
+
 void backed_settle(struct router *router)
 {
     struct backed_sockets *sockets = router->backends->sockets;
     struct backed *next;
 
+    for (uint32_t i = 0; i < router->backends->count; i++)
+        give_deferred(router, router->backends->all[i]);
     if (!sockets->waiting && !(sockets->more && sockets->asking <= BACKED_ASKING_MAX / 2))
         return;
     sockets->waiting = sockets->more = false;

@@ -9,11 +9,11 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "proto/json_scan.h"
-#include "proto/placeholder.h"
-#include "proto/socketio.h"
 #include "proto/utf8.h"
 #include "router/backed.h"
 #include "router/backend_dispatch.h"
+#include "router/judge.h"
+#include "router/question.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -59,16 +59,6 @@ bool backends_serve(const struct router *router, const struct namespace *namespa
         if (backends->all[i]->state == BACKEND_LIVE && backend_serves(backends->all[i], namespace->name))
             return true;
     return false;
-}
-
-bool backend_arguments_valid(struct bytes arguments, struct bytes attachments)
-{
-    struct wire_reader list;
-    int count = wire_list_open(&list, attachments);
-
-    return count >= 0 && count <= SOCKETIO_ATTACHMENTS_MAX && utf8_valid(arguments) &&
-           json_list_scan(arguments) == 0 &&
-           (count == 0 || placeholders_check(arguments, (unsigned)count) == 0);
 }
 
 bool backend_data_valid(struct bytes data)
@@ -119,6 +109,7 @@ static void remove_backend(struct router *router, struct backend *backend)
     if (at == backends->count)
         return; /* it has been removed already, and is held */
     backends->all[at] = backends->all[--backends->count];
+    questions_forget(router, backend);
     backed_hand_over(router, backend);
     peer_remove(&backend->peer);
 }
@@ -333,6 +324,7 @@ void backends_init(struct router *router)
     router->backends = memory_zero(1, sizeof *router->backends);
     router->backends->sockets = backed_sockets_new(router);
     router->backends->tasks = tasks_new(router);
+    router->backends->judgements = judgements_new();
 }
 
 void backends_attach(struct router *router)
@@ -361,6 +353,7 @@ void backends_done(struct router *router)
         remove_backend(router, backends->all[0]);
     while (backends->sockets->first)
         backed_remove(router, backends->sockets->first);
+    judgements_free(backends->judgements);
     tasks_free(backends->tasks);
     backed_sockets_free(backends->sockets);
     free(backends->all);

@@ -45,6 +45,7 @@ struct backend {
     uint64_t incarnation;
     enum backend_state state;
     bool slow;                /* to be cut off at the turn's end */
+    bool deferred;            /* there is more for it, once it has acknowledged most of what it got */
     struct bytes *namespaces; /* names or patterns, owned */
     uint32_t namespace_count;
     uint32_t sockets;                    /* that belong to it */
@@ -95,6 +96,12 @@ static inline struct wire_batch *backend_out(struct backend *backend)
     return backend->state == BACKEND_LIVE ? &backend->peer.out : NULL;
 }
 
+/* How many bytes it has been sent, or is to be, that it has not acknowledged. */
+static inline uint64_t backend_used(const struct backend *backend)
+{
+    return backend->peer.flow.unacknowledged_bytes + wire_batch_size(&backend->peer.out);
+}
+
 /* Sends the batch when it is large; after records that need not stay with those behind them. */
 void backend_split(struct router *router, struct backend *backend);
 
@@ -121,10 +128,6 @@ bool backend_serves(const struct backend *backend, struct bytes namespace);
 /* CUT, and its sockets are others'.  The struct stays as long as somebody holds it, and the record that is
    being handled does: a handler that has called this returns 0. */
 void backend_cut(struct router *router, struct backend *backend, enum backend_cut why);
-
-/* One or more JSON texts joined by commas, or none, whose placeholders name these attachments (a BLOBS
-   field): what a backend may send as arguments. */
-bool backend_arguments_valid(struct bytes arguments, struct bytes attachments);
 
 /* What a backend may store with a socket: a JSON text of at most BACKEND_DATA_MAX bytes, or "". */
 bool backend_data_valid(struct bytes data);

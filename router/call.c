@@ -6,6 +6,7 @@
 #include "router/call.h"
 
 #include "common/memory.h"
+#include "router/arguments.h"
 #include "router/event_task.h"
 #include "router/reply.h"
 
@@ -62,11 +63,12 @@ static void keep(struct event_task *call, const struct wire_handled *record)
     call->kept = kept;
 }
 
-static void give_kept(struct router *router, struct gateway_link *link, struct event_task *call)
+static void give_kept(struct router *router, struct event_task *call)
 {
     const struct kept_answer *kept = call->kept;
+    struct gateway_link *link = event_task_link(call);
 
-    if (kept && link_out(link))
+    if (kept && link)
         answer(router, link, call, kept->answered, bytes_make(kept->data, kept->arguments_length),
                bytes_make(kept->data + kept->arguments_length, kept->attachments_length));
 }
@@ -87,7 +89,7 @@ bool call_begin(struct router *router, struct gateway_link *link, struct session
         return false;
     repeat = event_task_recall(router, link, backed, event->request, &call_kind, &call);
     if (repeat == EVENT_OPEN) {
-        give_kept(router, link, call);
+        give_kept(router, call);
         return true;
     }
     if (tasks_full(router))
@@ -104,7 +106,7 @@ int call_handled(struct router *router, struct backend *backend, const struct wi
 
     if (!call)
         return 0;
-    if (record->answered && !backend_arguments_valid(record->arguments, record->attachments)) {
+    if (record->answered && arguments_check(record->arguments, record->attachments) < 0) {
         backend_cut(router, backend, BACKEND_CUT_JSON);
         return 0;
     }

@@ -17,6 +17,15 @@
     X(unlogged, "hubbub_messages_total{class=unlogged}",                                                     \
       "logged events of programs to namespaces without recovery, which need not be written")                 \
     X(sends, "hubbub_sends_total", "events that backends and HTTP publishers sent")                          \
+    X(questions, "hubbub_questions_total", "questions of backends to clients")                               \
+    X(question_answers, "hubbub_question_answers_total{result=passed}",                                      \
+      "answers to them, given to backends")                                                                  \
+    X(question_answers_dropped, "hubbub_question_answers_total{result=dropped}",                             \
+      "late answers, second ones, too large ones, and from those who were not asked")                        \
+    X(questions_expired, "hubbub_questions_expired_total", "questions that not all have answered in time")   \
+    X(targets_moved, "hubbub_targets_moved_total", "sockets that backends had join or leave rooms")          \
+    X(expelled, "hubbub_expelled_total", "sockets that backends disconnected")                               \
+    X(finds, "hubbub_finds_total", "searches of backends for sockets")                                       \
     X(repeated, "hubbub_repeated_total", "publishes that got the outcome of an earlier one with their id")   \
     X(copies, "hubbub_copies_total", "messages handed to gateways, one for each that has a member")          \
     X(connects, "hubbub_connects_total", "sockets that connected to a namespace")                            \
@@ -53,7 +62,8 @@
     X(pages_unarchived, "hubbub_history_archive_failed_total",                                               \
       "pages for which MongoDB did not answer, or too many waited")                                          \
     X(pages_shown, "hubbub_history_shown_total", "pages of history shown on the stats socket")               \
-    X(dropped_behind, "hubbub_dropped_total{reason=gateway_behind}", "unwritten events for a gateway behind") \
+    X(dropped_behind, "hubbub_dropped_total{reason=gateway_behind}",                                         \
+      "unwritten events for a gateway behind")                                                               \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}", "hubbub:error events over their rate")  \
     X(passes, "hubbub_passes_total{result=passed}", "records that a gateway had for another one")            \
     X(passes_again, "hubbub_passes_total{result=again}", "questions for a gateway out of reach")             \

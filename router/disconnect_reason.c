@@ -14,6 +14,7 @@ static const struct {
     {"ping_timeout", "ping timeout"},
     {"attachments_timeout", "forced close"},
     {"client_disconnect", "client namespace disconnect"},
+    {"server_disconnect", "server namespace disconnect"},
     {"slow_reader", "forced close"},
     {"router_silent", "forced close"},
     {"not_resumable", "forced close"},

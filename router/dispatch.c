@@ -12,6 +12,7 @@
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
+#include "router/question.h"
 #include "router/resync.h"
 #include "router/stats.h"
 #include "router/take.h"
@@ -42,6 +43,7 @@ HANDLER(history, (history_request(router, link, &record), 0))
 HANDLER(presence, (membership_presence(router, link, &record), 0))
 HANDLER(event, (publish_event(router, link, &record), 0))
 HANDLER(look, (look_request(router, link, &record), 0))
+HANDLER(response, (question_response(router, link, &record), 0))
 HANDLER(publish, (emit_publish(router, link, &record), 0))
 HANDLER(told, ask_told(router, link, &record))
 HANDLER(pass, pass_on(router, link, &record))
@@ -61,6 +63,7 @@ static const struct {
     {WIRE_TYPE_LEAVE, ONCE_LIVE, on_leave},
     {WIRE_TYPE_HISTORY, ONCE_LIVE, on_history},
     {WIRE_TYPE_PRESENCE, ONCE_LIVE, on_presence},
+    {WIRE_TYPE_RESPONSE, ONCE_LIVE, on_response},
     {WIRE_TYPE_PUBLISH, ONCE_LIVE, on_publish},
     {WIRE_TYPE_LOOK, ONCE_LIVE, on_look},
     {WIRE_TYPE_TOLD, ONCE_LIVE, on_told},

@@ -79,7 +79,7 @@ static bool names_a_socket(const struct router *router, const struct audience *a
 /* What all its messages will take. */
 static uint64_t total_bytes(const struct emit_request *request, const struct audience *audience)
 {
-    uint64_t count = audience->room_count ? audience->room_count : 1;
+    uint64_t count = audience_parts(audience);
     uint64_t each = request->arguments.length + request->attachments.length + request->except.length;
     uint64_t names = request->rooms.length;
 
@@ -225,26 +225,6 @@ static void leave_out_one(const struct sending *sending, struct journal_message 
     fields->except = (struct bytes){0};
 }
 
-/* What becomes of part i: whom it is for, and where it belongs. */
-static struct room *address(const struct sending *sending, uint32_t part, struct wire_list *list,
-                            struct journal_message *fields)
-{
-    const struct audience *audience = sending->audience;
-    struct bytes name = audience->room_count ? audience->rooms[part] : (struct bytes){0};
-    struct session *session = audience_session(sending->router, audience, name);
-
-    *fields = sending->fields;
-    fields->except = audience_exceptions(audience, part, list);
-    fields->deliver = name.length ? DELIVER_ROOM : DELIVER_NAMESPACE;
-    if (session) {
-        fields->deliver = DELIVER_SELF;
-        fields->sender_sid = session_sid(session);
-        name = (struct bytes){0};
-    }
-    leave_out_one(sending, fields);
-    return rooms_get(&sending->router->rooms, audience->namespace, name);
-}
-
 static void submit_part(const struct sending *sending, struct room *room,
                         const struct journal_message *fields, uint32_t part, bool more)
 {
@@ -267,9 +247,10 @@ static void send_part(const struct sending *sending, uint32_t part, bool more)
 {
     struct router *router = sending->router;
     struct wire_list list = {0};
-    struct journal_message fields;
-    struct room *room = room_hold(address(sending, part, &list, &fields));
+    struct journal_message fields = sending->fields;
+    struct room *room = room_hold(audience_address(router, sending->audience, part, &list, &fields));
 
+    leave_out_one(sending, &fields);
     fields.namespace = room->namespace->name;
     fields.room = room_name(room);
     if (sending->emission)
@@ -294,7 +275,7 @@ static void send_all(struct router *router, const struct emit_request *request,
 {
     static const enum message_class classes[] = {
         [WIRE_SEND_LOGGED] = MESSAGE_LOGGED, [WIRE_SEND_ARCHIVED] = MESSAGE_ARCHIVED};
-    uint32_t parts = audience->room_count ? audience->room_count : 1;
+    uint32_t parts = audience_parts(audience);
     bool written = is_written(request, audience);
     char id_space[MESSAGE_ID_MAX];
     struct sending sending = {

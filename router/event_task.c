@@ -27,7 +27,10 @@ enum event_repeat event_task_recall(struct router *router, const struct gateway_
 
     if (backed->last_gateway == link->incarnation && request <= backed->last_request) {
         *out = find(backed, request, kind);
-        return *out ? EVENT_OPEN : EVENT_AGAIN;
+        if (!*out)
+            return EVENT_AGAIN;
+        (*out)->link = link->peer.flow.link;
+        return EVENT_OPEN;
     }
     backed->last_gateway = link->incarnation;
     backed->last_request = request;
@@ -55,6 +58,7 @@ struct event_task *event_task_new(struct router *router, struct backed *backed,
 
     memset(task, 0, size);
     task->event = *event;
+    task->link = backed->session->link->peer.flow.link;
     task->event.room = keep(&at, event->room);
     task->event.event = keep(&at, event->event);
     task->event.arguments = keep(&at, event->arguments);
@@ -79,7 +83,8 @@ struct gateway_link *event_task_link(const struct event_task *task)
 {
     struct session *session = task->task.backed->session;
 
-    return session && link_out(session->link) ? session->link : NULL;
+    return session && session->link->peer.flow.link == task->link && link_out(session->link) ? session->link
+                                                                                             : NULL;
 }
 
 void event_task_end(struct router *router, struct event_task *task)

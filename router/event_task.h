@@ -12,6 +12,7 @@
 struct event_task {
     struct task task;        /* must stay first */
     struct wire_event event; /* its texts are copies behind the struct */
+    uint64_t link;           /* of the gateway, on which the request was last made */
     void *kept; /* an answer that came while the gateway had no link; its kind's, freed with it */
 };
 
@@ -35,7 +36,8 @@ struct event_task *event_task_new(struct router *router, struct backed *backed,
 /* The flags of CALL and JUDGE. */
 uint64_t event_task_flags(const struct event_task *task);
 
-/* The link on which the request can be answered; NULL when that can't be done now. */
+/* The link on which the request can be answered; NULL when that can't be done now: the gateway's link broke, and it
+   has not made the request again. */
 struct gateway_link *event_task_link(const struct event_task *task);
 
 /* Refuses the event, and removes and frees the task. */

@@ -97,7 +97,8 @@ struct journal_change {
         JOURNAL_SESSION_SAVE,       /* instead of what is there */
         JOURNAL_SESSION_GENERATION, /* is that from now on */
         JOURNAL_SESSION_DATA,       /* is that from now on */
-        JOURNAL_SESSION_REMOVE,     /* with its rooms */
+        JOURNAL_SESSION_REMOVE,     /* with its rooms; and, when its namespace and sid are given, with what
+                                       leads to the messages that were for it alone */
         JOURNAL_ROOM_JOIN,          /* keeps the position of one that is there, and takes over watch */
         JOURNAL_ROOM_MOVE,          /* takes over position and watch of one that is there */
         JOURNAL_ROOM_LEAVE,

@@ -49,6 +49,11 @@ static int write_room(struct journal_index *index, struct journal_room *room)
 {
     struct bytes rest[JOURNAL_SERIES];
 
+    if (room->forgotten) {
+        for (int kind = 0; kind < JOURNAL_SERIES; kind++)
+            room->series[kind].flushed = 0;
+        return 0;
+    }
     for (int kind = 0; kind < JOURNAL_SERIES; kind++) {
         int result = write_segments(index, room, kind, &rest[kind]);
 

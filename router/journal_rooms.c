@@ -48,6 +48,14 @@ int journal_rooms_init(struct journal_rooms *rooms, sqlite3 *db)
                              "FROM room WHERE namespace = ?1 AND name = ?2",
                              &rooms->load);
     if (!result)
+        result = journal_prepare(db, "DELETE FROM room WHERE namespace = ?1 AND name = ?2 AND last_seq = 0",
+                                 &rooms->remove);
+    if (!result)
+        result = journal_prepare(db,
+                                 "DELETE FROM segment WHERE room_id = (SELECT -room_id FROM room "
+                                 "WHERE namespace = ?1 AND name = ?2 AND last_seq = 0)",
+                                 &rooms->remove_segments);
+    if (!result)
         result = journal_prepare(db, "SELECT ifnull(max(room_id), 0) + 1 FROM room", &statement);
     if (!result) {
         if (sqlite3_step(statement) == SQLITE_ROW)
@@ -79,6 +87,8 @@ void journal_rooms_done(struct journal_rooms *rooms)
     free(rooms->undo);
     free(rooms->unindexed);
     sqlite3_finalize(rooms->load);
+    sqlite3_finalize(rooms->remove);
+    sqlite3_finalize(rooms->remove_segments);
     *rooms = (struct journal_rooms){0};
 }
 
@@ -134,20 +144,25 @@ static int load(struct journal_rooms *rooms, struct journal_room *room)
     return result;
 }
 
-int journal_rooms_find(struct journal_rooms *rooms, struct bytes namespace, struct bytes name,
-                       struct journal_room **out)
+/* The one in memory, or NULL; its key stands in rooms->key. */
+static struct journal_room *find_loaded(struct journal_rooms *rooms, struct bytes namespace,
+                                        struct bytes name)
 {
-    struct journal_room *room;
-    int result;
-
     buffer_clear(&rooms->key);
     buffer_append_char(&rooms->key, (char)(namespace.length & 0xff));
     buffer_append_char(&rooms->key, (char)(namespace.length >> 8));
     buffer_append_bytes(&rooms->key, namespace);
     buffer_append_bytes(&rooms->key, name);
     assert(rooms->key.length <= UINT16_MAX);
+    return table_find(&rooms->table, buffer_bytes(&rooms->key));
+}
 
-    room = table_find(&rooms->table, buffer_bytes(&rooms->key));
+int journal_rooms_find(struct journal_rooms *rooms, struct bytes namespace, struct bytes name,
+                       struct journal_room **out)
+{
+    struct journal_room *room = find_loaded(rooms, namespace, name);
+    int result;
+
     if (room) {
         if (room != rooms->newest) {
             unlink_room(rooms, room);
@@ -190,6 +205,7 @@ static void note_for_undo(struct journal_rooms *rooms, struct journal_room *room
 {
     struct journal_rooms_undo *undo;
 
+    room->forgotten = false;
     if (room->changed_in == rooms->batch + 1)
         return;
     if (rooms->undo_count == rooms->undo_capacity) {
@@ -225,6 +241,28 @@ int journal_rooms_count(struct journal_rooms *rooms, struct journal_room *room,
     if (message->class == MESSAGE_ARCHIVED)
         journal_run_append(&room->series[JOURNAL_NUMBERED].run, ++room->last_seq, message->pos);
     return 0;
+}
+
+static int step_named(sqlite3_stmt *statement, struct bytes namespace, struct bytes name)
+{
+    journal_bind_text(statement, 1, namespace);
+    journal_bind_text(statement, 2, name);
+    return journal_step(statement);
+}
+
+int journal_rooms_forget(struct journal_rooms *rooms, struct bytes namespace, struct bytes name)
+{
+    struct journal_room *room = find_loaded(rooms, namespace, name);
+    int result;
+
+    if (room && room->last_seq)
+        return 0;
+    result = step_named(rooms->remove_segments, namespace, name);
+    if (!result)
+        result = step_named(rooms->remove, namespace, name);
+    if (!result && room)
+        room->forgotten = true;
+    return result;
 }
 
 static void end_batch(struct journal_rooms *rooms)

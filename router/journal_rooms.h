@@ -32,13 +32,14 @@ struct journal_room {
     struct journal_series series[JOURNAL_SERIES];
     uint32_t changed_in; /* the batch that changed it last */
     bool unindexed;      /* listed in journal_rooms.unindexed */
+    bool forgotten;      /* its row is deleted; none is written before it gets another message */
     uint16_t namespace_length;
     uint16_t key_length;
     char key[]; /* the namespace's length in two bytes, namespace, name */
 };
 
 struct journal_rooms {
-    sqlite3_stmt *load;
+    sqlite3_stmt *load, *remove, *remove_segments;
     struct table table;
     struct journal_room *newest, *oldest;
     uint64_t next_room_id;
@@ -86,6 +87,13 @@ static inline int64_t journal_series_id(uint64_t room_id, enum journal_series_ki
  */
 int journal_rooms_count(struct journal_rooms *rooms, struct journal_room *room,
                         const struct journal_message *message) MUST_CHECK;
+
+/*
+ * Within a transaction: deletes the row of a room, with its segments, that never had an archived message and
+ * that nobody will ask for any more.  That of a sid is there for recovery alone; where many sockets come and
+ * go their rows would be without end.  0 or journal_error().
+ */
+int journal_rooms_forget(struct journal_rooms *rooms, struct bytes namespace, struct bytes name) MUST_CHECK;
 
 /* The end of a batch: its changes stay, or are undone. */
 void journal_rooms_keep(struct journal_rooms *rooms);

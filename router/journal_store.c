@@ -218,12 +218,16 @@ static int pass(struct journal_store *store, struct journal_entry *entry, uint64
 
 static int change(struct journal_store *store, struct journal_entry *entry, uint64_t pos, uint64_t now)
 {
+    const struct journal_session *session = &entry->change->session;
     int result = begin_if_needed(store);
 
     if (result)
         return result;
     if (journal_sessions_apply(&store->sessions, entry->change, pos))
         return journal_store_failed(store, "a session could not be written");
+    if (entry->change->kind == JOURNAL_SESSION_REMOVE && session->sid.length &&
+        journal_rooms_forget(&store->rooms, session->namespace, session->sid))
+        return journal_store_failed(store, "a session's messages could not be forgotten");
     return pass(store, entry, pos, now);
 }
 

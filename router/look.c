@@ -62,7 +62,7 @@ static void look_at_room(struct router *router, struct gateway_link *link, uint6
     else if (router_busy(router))
         reply_refuse(router, link, request, REFUSAL_BUSY, NULL);
     else
-        router_submit(router, memory_zero(1, sizeof(struct ticket)), TICKET_LOOK, link, room, 0, request);
+        router_submit(router, memory_zero(1, sizeof(struct ticket)), TICKET_ROOM, link, room, 0, request);
     room_release(&router->rooms, room);
 }
 

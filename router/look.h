@@ -16,7 +16,7 @@
 /* A LOOK record; ANSWER follows, at once or later. */
 void look_request(struct router *router, struct gateway_link *link, const struct wire_look *record);
 
-/* The journal gave back a TICKET_LOOK; it is freed, its holds are the caller's. */
+/* The journal gave back a TICKET_ROOM; it is freed, its holds are the caller's. */
 void look_release(struct router *router, struct ticket *ticket);
 
 #endif

@@ -22,8 +22,11 @@
 #include <stdlib.h>
 
 static const char too_many_rooms[] = "this connection is in as many rooms as it may be";
-/* The reason of a DISCONNECT packet: every other end may be an accident. */
-static const char left_for_good[] = "client_disconnect";
+/* The reasons of DISCONNECT packets: every other end may be an accident. */
+static bool is_for_good(struct bytes reason)
+{
+    return bytes_equal_text(reason, "client_disconnect") || bytes_equal_text(reason, "server_disconnect");
+}
 
 static const char undecided[] =
     "whether this connection is recovered, or may be at all, is still being decided";
@@ -49,6 +52,7 @@ struct ticket_connect {
     struct ticket ticket; /* must stay first */
     struct journal_change change;
     struct namespace *namespace; /* held, for the change */
+    char *data;                  /* the session's, as it was then */
     unsigned count;
     struct connect_room {
         struct room *room;
@@ -276,6 +280,10 @@ static void change_session(struct ticket_connect *connect, struct session *sessi
     row->from = bytes_from_text(session->from);
     row->generation = session->generation;
     row->connected_pos = JOURNAL_HERE;
+    if (session->data.length) {
+        connect->data = memory_text(session->data.data, session->data.length);
+        row->data = bytes_make(connect->data, session->data.length);
+    }
     connect->ticket.entry.kind = JOURNAL_CHANGE;
     connect->ticket.entry.change = &connect->change;
 }
@@ -330,6 +338,7 @@ static void free_connect(struct router *router, struct ticket_connect *connect)
         room_release(&router->rooms, connect->rooms[i].room);
     if (connect->namespace)
         namespace_release(&router->namespaces, connect->namespace);
+    free(connect->data);
     free(connect);
 }
 
@@ -361,7 +370,7 @@ void membership_disconnect(struct router *router, struct gateway_link *link,
     if (!session)
         return;
     backed_lost(router, session, disconnect_reason(record->reason));
-    if (bytes_equal_text(record->reason, left_for_good))
+    if (is_for_good(record->reason))
         away_discard(router, session);
     else
         away_begin(router, session);
@@ -369,11 +378,32 @@ void membership_disconnect(struct router *router, struct gateway_link *link,
 
 /* -- join ------------------------------------------------------------------------------------- */
 
+struct join_request {
+    uint64_t request;
+    unsigned history;
+    bool watch;
+    bool changes; /* its row, as far as the session knows */
+};
+
+static void submit_join(struct router *router, struct session *session, struct membership *membership,
+                        const struct join_request *request)
+{
+    struct ticket_join *join = memory_zero(1, sizeof *join);
+
+    join->history = request->history;
+    join->watch = request->watch;
+    join->row = (struct journal_session_room){
+        .room = room_name(membership->room), .joined_pos = JOURNAL_HERE, .watch = join->watch};
+    if (request->changes)
+        change_room(&join->ticket, &join->change, &join->row, JOURNAL_ROOM_JOIN, session);
+    router_submit(router, &join->ticket, TICKET_JOIN, session->link, membership->room, session->socket,
+                  request->request);
+}
+
 void membership_join(struct router *router, struct gateway_link *link, const struct wire_join *record)
 {
     struct session *session = session_find(&link->sessions, record->socket);
     struct membership *membership;
-    struct ticket_join *join;
     bool wanted;
 
     if (!session) {
@@ -407,17 +437,27 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_BAD_REQUEST, too_many_rooms);
         return;
     }
-    join = memory_zero(1, sizeof *join);
-    join->history =
-        (unsigned)(record->history < router->settings->max_history ? record->history
-                                                                   : router->settings->max_history);
-    join->watch = record->watch;
-    join->row = (struct journal_session_room){
-        .room = room_name(membership->room), .joined_pos = JOURNAL_HERE, .watch = join->watch};
-    if (!wanted)
-        change_room(&join->ticket, &join->change, &join->row, JOURNAL_ROOM_JOIN, session);
-    router_submit(router, &join->ticket, TICKET_JOIN, link, membership->room, record->socket,
-                  record->request);
+    submit_join(router, session, membership,
+                &(struct join_request){.request = record->request,
+                                       .history = (unsigned)(record->history < router->settings->max_history
+                                                                 ? record->history
+                                                                 : router->settings->max_history),
+                                       .watch = record->watch,
+                                       .changes = !wanted});
+}
+
+int membership_enter(struct router *router, struct session *session, struct bytes room)
+{
+    struct membership *membership = session_membership(session, room);
+
+    if (membership && membership->wanted)
+        return 0;
+    membership = want(router, session, room);
+    if (!membership)
+        return ERROR_TOO_LARGE;
+    submit_join(router, session, membership,
+                &(struct join_request){.watch = membership->watch, .changes = true});
+    return 0;
 }
 
 void membership_finish_join(struct router *router, struct session *session, struct membership *membership,
@@ -436,6 +476,11 @@ void membership_finish_join(struct router *router, struct session *session, stru
     out = link ? link_out(link) : NULL;
     if (!out)
         return;
+    if (answer->request == 0) {
+        membership_put_joined(session, membership, membership->joined_pos);
+        link_split(&router->links, link);
+        return;
+    }
     membership_append_ok(&text, answer->room);
     buffer_append_literal(&text, ",\"seq\":");
     buffer_append_u64(&text, answer->room->last_seq);
@@ -482,6 +527,27 @@ void membership_release_join(struct router *router, struct ticket *ticket)
 
 /* -- leave and presence ----------------------------------------------------------------------- */
 
+static void submit_leave(struct router *router, struct session *session, struct membership *membership,
+                         uint64_t request)
+{
+    struct ticket_leave *leave = memory_zero(1, sizeof *leave);
+
+    membership->wanted = false;
+    membership->pending++;
+    leave->row.room = room_name(membership->room);
+    change_room(&leave->ticket, &leave->change, &leave->row, JOURNAL_ROOM_LEAVE, session);
+    router_submit(router, &leave->ticket, TICKET_LEAVE, session->link, membership->room, session->socket,
+                  request);
+}
+
+void membership_exit(struct router *router, struct session *session, struct bytes room)
+{
+    struct membership *membership = session_membership(session, room);
+
+    if (membership && membership->wanted)
+        submit_leave(router, session, membership, 0);
+}
+
 void membership_leave(struct router *router, struct gateway_link *link, const struct wire_leave *record)
 {
     struct session *session = session_find(&link->sessions, record->socket);
@@ -493,14 +559,7 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
     } else if (session && membership_is_undecided(session)) {
         reply_refuse(router, link, record->request, REFUSAL_BUSY, undecided);
     } else if (membership) {
-        struct ticket_leave *leave = memory_zero(1, sizeof *leave);
-
-        membership->wanted = false;
-        membership->pending++;
-        leave->row.room = room_name(membership->room);
-        change_room(&leave->ticket, &leave->change, &leave->row, JOURNAL_ROOM_LEAVE, session);
-        router_submit(router, &leave->ticket, TICKET_LEAVE, link, membership->room, record->socket,
-                      record->request);
+        submit_leave(router, session, membership, record->request);
     } else if (!room_name_valid(record->room)) {
         reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
     } else {
@@ -534,8 +593,10 @@ void membership_release_leave(struct router *router, struct ticket *ticket)
     out = session && session->link ? link_out(session->link) : NULL;
     if (out) {
         buffer_clear(scratch);
-        membership_append_ok(scratch, ticket->room);
-        buffer_append_char(scratch, '}');
+        if (ticket->request) {
+            membership_append_ok(scratch, ticket->room);
+            buffer_append_char(scratch, '}');
+        }
         wire_put_left(out, &(struct wire_left){.request = ticket->request,
                                                .socket = ticket->socket,
                                                .room = room_name(ticket->room),

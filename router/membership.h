@@ -27,6 +27,14 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
 void membership_presence(struct router *router, struct gateway_link *link,
                          const struct wire_presence *record);
 
+/*
+ * A live socket joins or leaves by its backend's word: as by a request of its own, but nobody waits for an
+ * answer.  Nothing for what it is, or is not, in already.  ERROR_TOO_LARGE when it is in as many rooms as it
+ * may be.
+ */
+int membership_enter(struct router *router, struct session *session, struct bytes room) MUST_CHECK;
+void membership_exit(struct router *router, struct session *session, struct bytes room);
+
 /* The journal gave back a ticket of the kind; it is freed, its holds are the caller's. */
 void membership_release_connect(struct router *router, struct ticket *ticket);
 void membership_release_join(struct router *router, struct ticket *ticket);

@@ -112,6 +112,7 @@ struct message *message_new(const struct journal_message *fields, struct room *r
     message->ticket.entry.kind = JOURNAL_WRITE;
     message->acknowledge = false;
     message->emission = NULL;
+    message->judged = NULL;
     *own = *fields;
     own->namespace = room->namespace->name;
     own->room = room_name(room);

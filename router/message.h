@@ -16,19 +16,25 @@ enum ticket_kind {
     TICKET_PUBLISH,  /* struct message */
     TICKET_VOLATILE, /* struct message that is not written */
     TICKET_REPEAT,   /* struct message that may be answered, but not be published any more */
+    TICKET_JUDGE,    /* struct ticket_judge: was an id published before? */
     TICKET_EMIT,     /* struct message of a backend or an HTTP publisher, written or not */
     TICKET_JOIN,     /* struct ticket_join */
     TICKET_LEAVE,
     TICKET_PRESENCE,
-    TICKET_LOOK,
-    TICKET_CONNECT, /* struct ticket_connect */
-    TICKET_RECOVER, /* struct recovery */
-    TICKET_ROWS,    /* struct rows_ticket: nobody waits for it, it has no link */
+    TICKET_ROOM,     /* LOOK at a room */
+    TICKET_MOVED,    /* the end of a MOVE */
+    TICKET_QUERY,    /* EXPEL or FIND */
+    TICKET_STORE,    /* struct store_ticket */
+    TICKET_QUESTION, /* struct question */
+    TICKET_CONNECT,  /* struct ticket_connect */
+    TICKET_RECOVER,  /* struct recovery */
+    TICKET_ROWS,     /* struct rows_ticket: nobody waits for it, it has no link */
     TICKET_HELLO,
     TICKET_KINDS
 };
 
 struct emission;
+struct judged;
 struct session;
 
 struct ticket {
@@ -45,6 +51,7 @@ struct message {
     struct ticket ticket;      /* must stay first; link is NULL once it is in memory only */
     bool acknowledge;          /* the sender wants an answer */
     struct emission *emission; /* what it is a part of, until it is released; NULL for a client's (emit.c) */
+    struct judged *judged;     /* of a client's: others wait for the same outcome; NULL once they have it */
     uint32_t size;             /* of the allocation */
     uint32_t payload_length, payload_capacity;
     char *payload; /* in data: the JSON array that members get */

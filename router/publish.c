@@ -11,6 +11,7 @@
 #include "router/backed.h"
 #include "router/call.h"
 #include "router/deliver.h"
+#include "router/judge.h"
 #include "router/reply.h"
 
 #include <stdlib.h>
@@ -61,6 +62,9 @@ static void release_written(struct router *router, struct message *message)
 {
     deliver_note(router, message);
     answer_sender(router, message);
+    if (message->judged)
+        judge_published(router, message->judged, &message->ticket.entry.message, REFUSAL_CODES);
+    message->judged = NULL;
     deliver_message(router, message, 0);
     deliver_keep(router, message);
 }
@@ -82,10 +86,15 @@ void publish_release(struct router *router, struct message *message)
     if (ticket->entry.result == ERROR_EXISTS) {
         router->counters.repeated++;
         answer_sender(router, message);
+        if (message->judged)
+            judge_published(router, message->judged, fields, REFUSAL_CODES);
     } else {
+        enum refusal_code code = ticket->kind == TICKET_REPEAT ? REFUSAL_NOT_JOINED : REFUSAL_STORAGE_FULL;
+
         reply_refuse_event(router, ticket->link, session_find(&ticket->link->sessions, ticket->socket),
-                           ticket->request, message->acknowledge, fields->event,
-                           ticket->kind == TICKET_REPEAT ? REFUSAL_NOT_JOINED : REFUSAL_STORAGE_FULL, NULL);
+                           ticket->request, message->acknowledge, fields->event, code, NULL);
+        if (message->judged)
+            judge_published(router, message->judged, NULL, code);
     }
     free(message);
 }
@@ -193,7 +202,8 @@ static void deliver_now(struct router *router, struct gateway_link *link, const 
 }
 
 static void take(struct router *router, struct gateway_link *link, const struct session *session,
-                 const struct wire_event *event, const struct event_rule *rule, struct room *room)
+                 const struct wire_event *event, const struct event_rule *rule, struct room *room,
+                 struct judged *judged)
 {
     char from_space[SID_LENGTH + 5], scope_space[SESSION_NAME_MAX + 2], id_space[MESSAGE_ID_MAX];
     struct journal_message fields = {.room = room_name(room),
@@ -223,6 +233,7 @@ static void take(struct router *router, struct gateway_link *link, const struct 
         fields.own_id = scope.length > 0;
         message = message_new(&fields, room, scope);
         message->acknowledge = event->flags & WIRE_EVENT_ACK;
+        message->judged = judged;
         if (is_volatile) {
             message->ticket.kind = TICKET_VOLATILE;
             message->ticket.entry.kind = JOURNAL_PASS;
@@ -237,6 +248,7 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
     struct session *session = session_find(&link->sessions, event->socket);
     const struct event_rule *rule = NULL;
     enum refusal_code code = REFUSAL_NOT_JOINED;
+    char scope[SESSION_NAME_MAX + 2];
     const char *message = NULL;
     struct room *room = NULL;
 
@@ -273,10 +285,36 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
         ask_for_first(router, link, session, event, rule);
         return;
     }
-    take(router, link, session, event, rule, room);
-    return;
+    if (!rule->ask) {
+        take(router, link, session, event, rule, room, NULL);
+        return;
+    }
+    if (judge_begin(router, link, session, event, rule, room, dedup_scope(session, event->room, scope)))
+        return;
+    code = REFUSAL_BUSY;
 
 refused:
     reply_refuse_event(router, link, session, event->request, event->flags & WIRE_EVENT_ACK, event->event,
                        code, message);
+}
+
+int publish_judged(struct router *router, struct gateway_link *link, const struct session *session,
+                   const struct wire_event *event, const struct event_rule *rule, struct judged *judged,
+                   enum refusal_code *code)
+{
+    struct room *room = NULL;
+    int result;
+
+    if (event->arguments.length + event->attachments.length > router->settings->max_event) {
+        *code = REFUSAL_TOO_LARGE;
+        return ERROR_TOO_LARGE;
+    }
+    if (router_busy(router)) {
+        *code = REFUSAL_BUSY;
+        return ERROR_BUSY;
+    }
+    result = find_room(router, session, rule, event->room, &room, code);
+    if (!result)
+        take(router, link, session, event, rule, room, judged);
+    return result;
 }

@@ -32,8 +32,9 @@ void reply_refuse(struct router *router, struct gateway_link *link, uint64_t req
     reply_answer(link, request, buffer_bytes(scratch));
 }
 
+/* hubbub:error with that error, which is not in scratch. */
 static void emit_error(struct router *router, struct gateway_link *link, struct session *session,
-                       struct bytes event, enum refusal_code code, const char *message)
+                       struct bytes event, struct bytes error)
 {
     struct wire_batch *out = link_out(link);
     const char *epoch = router_epoch_for(router, session->namespace);
@@ -49,7 +50,7 @@ static void emit_error(struct router *router, struct gateway_link *link, struct 
     buffer_append_literal(scratch, "[\"hubbub:error\",{\"event\":");
     json_append_string(scratch, event);
     buffer_append_literal(scratch, ",\"error\":");
-    refusal_append_error(scratch, code, message);
+    buffer_append_bytes(scratch, error);
     buffer_append_char(scratch, '}');
     if (epoch)
         message_append_offset(scratch, epoch, router->released);
@@ -59,16 +60,49 @@ static void emit_error(struct router *router, struct gateway_link *link, struct 
                                            .payload = buffer_bytes(scratch)});
 }
 
+/* The same with an error as text. */
+static void refuse_event(struct router *router, struct gateway_link *link, struct session *session,
+                         uint64_t request, bool acknowledge, struct bytes event, struct bytes error)
+{
+    struct buffer *scratch = &router->scratch;
+
+    if (!acknowledge) {
+        if (session)
+            emit_error(router, link, session, event, error);
+        link_done(link, request);
+        return;
+    }
+    buffer_clear(scratch);
+    buffer_append_literal(scratch, "{\"ok\":false,\"error\":");
+    buffer_append_bytes(scratch, error);
+    buffer_append_char(scratch, '}');
+    reply_answer(link, request, buffer_bytes(scratch));
+}
+
 void reply_refuse_event(struct router *router, struct gateway_link *link, struct session *session,
                         uint64_t request, bool acknowledge, struct bytes event, enum refusal_code code,
                         const char *message)
 {
-    if (acknowledge) {
-        reply_refuse(router, link, request, code, message);
-        return;
-    }
+    struct buffer error = {0};
+
     router->counters.refused[code]++;
-    if (session)
-        emit_error(router, link, session, event, code, message);
-    link_done(link, request);
+    refusal_append_error(&error, code, message);
+    refuse_event(router, link, session, request, acknowledge, event, buffer_bytes(&error));
+    buffer_done(&error);
+}
+
+void reply_refuse_event_as(struct router *router, struct gateway_link *link, struct session *session,
+                           uint64_t request, bool acknowledge, struct bytes event, struct bytes code,
+                           struct bytes message)
+{
+    struct buffer error = {0};
+
+    router->counters.refused[REFUSAL_FORBIDDEN]++;
+    buffer_append_literal(&error, "{\"code\":");
+    json_append_string(&error, code);
+    buffer_append_literal(&error, ",\"message\":");
+    json_append_string(&error, message);
+    buffer_append_char(&error, '}');
+    refuse_event(router, link, session, request, acknowledge, event, buffer_bytes(&error));
+    buffer_done(&error);
 }

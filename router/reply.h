@@ -22,4 +22,9 @@ void reply_refuse_event(struct router *router, struct gateway_link *link, struct
                         uint64_t request, bool acknowledge, struct bytes event, enum refusal_code code,
                         const char *message);
 
+/* The same in a backend's own words; counted as forbidden. */
+void reply_refuse_event_as(struct router *router, struct gateway_link *link, struct session *session,
+                           uint64_t request, bool acknowledge, struct bytes event, struct bytes code,
+                           struct bytes message);
+
 #endif

@@ -15,15 +15,18 @@
 #include "router/backed.h"
 #include "router/dispatch.h"
 #include "router/emit.h"
+#include "router/judge.h"
 #include "router/look.h"
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
+#include "router/question.h"
 #include "router/recovery.h"
 #include "router/resync.h"
 #include "router/rows.h"
 #include "router/stats.h"
 #include "router/stats_socket.h"
+#include "router/targets.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -126,11 +129,16 @@ static const struct {
     [TICKET_PUBLISH] = {release_message, drop_plain},
     [TICKET_VOLATILE] = {release_message, drop_plain},
     [TICKET_REPEAT] = {release_message, drop_plain},
+    [TICKET_JUDGE] = {judge_release, drop_plain},
     [TICKET_EMIT] = {release_emitted, emit_drop},
     [TICKET_JOIN] = {membership_release_join, drop_plain},
     [TICKET_LEAVE] = {membership_release_leave, drop_plain},
     [TICKET_PRESENCE] = {membership_release_presence, drop_plain},
-    [TICKET_LOOK] = {look_release, drop_plain},
+    [TICKET_ROOM] = {look_release, drop_plain},
+    [TICKET_MOVED] = {targets_release_moved, targets_drop_moved},
+    [TICKET_QUERY] = {targets_release_query, targets_drop_query},
+    [TICKET_STORE] = {targets_release_store, targets_drop_store},
+    [TICKET_QUESTION] = {question_release, question_release},
     [TICKET_CONNECT] = {membership_release_connect, membership_drop_connect},
     [TICKET_RECOVER] = {recovery_release, recovery_drop},
     [TICKET_ROWS] = {rows_release, rows_drop},
@@ -446,6 +454,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
     loop_timer_init(&router->drain_timer, loop, on_drained_too_slowly, router);
     loop_timer_init(&router->drain_archive_timer, loop, on_archive_too_slow, router);
     away_init(router);
+    router->questions = questions_new();
     backends_init(router);
     router->stats = stats_new(router);
     result = make_folder(settings->data);
@@ -482,6 +491,7 @@ void router_done(struct router *router)
     peers_stop(&router->peers);
     links_done(&router->links);
     backends_done(router);
+    questions_free(router->questions);
     peers_done(&router->peers, router->exit_code == EXIT_OK ? LINGER_MS : 0);
     away_done(router);
     rows_done(router);

@@ -34,6 +34,7 @@ struct router {
     struct loop_watch *archive_reader_watch;
     struct peers peers;
     struct links links;
+    struct questions *questions;
     struct backends *backends;
     struct namespace_table namespaces;
     struct rooms rooms;

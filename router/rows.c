@@ -102,9 +102,19 @@ void rows_save(struct router *router, struct session *session)
 
 void rows_remove(struct router *router, const struct session *session)
 {
-    if (session_recoverable(session))
-        router_submit_alone(router, &make(JOURNAL_SESSION_REMOVE, session->serial, 0, 0)->ticket,
-                            TICKET_ROWS);
+    bool addressed = session->self_pos > 0; /* something was for it alone */
+    struct bytes namespace = addressed ? session->namespace->name : (struct bytes){0};
+    struct bytes sid = addressed ? session_sid(session) : (struct bytes){0};
+    struct rows_ticket *rows;
+    char *names;
+
+    if (!session_recoverable(session))
+        return;
+    rows = make(JOURNAL_SESSION_REMOVE, session->serial, 0, namespace.length + sid.length);
+    names = (char *)rows->rooms;
+    rows->change.session.namespace = keep(namespace, &names);
+    rows->change.session.sid = keep(sid, &names);
+    router_submit_alone(router, &rows->ticket, TICKET_ROWS);
 }
 
 /* It waits for its next attempt. */

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "router/archive.h"
+#include "router/backed.h"
 #include "router/inquiry.h"
 #include "router/stats_source.h"
 #include "router/stats_tree.h"
@@ -35,6 +36,7 @@ static const char help[] = "stats       what this stack does, one value a line\n
                            "stats json  the same, and every metric, as one JSON document\n"
                            "rooms       the largest rooms: namespace, members, gateways, seq, name\n"
                            "gateways    name, state, sockets, unacknowledged bytes, version\n"
+                           "backends    name, state, sockets, tasks, unacknowledged bytes, namespaces\n"
                            "socket SID  one socket: namespace, from, gateway, rooms, handshake\n"
                            "history {\"room\":R}  a page of a room's history, one message a line\n"
                            "help        this\n"
@@ -114,6 +116,16 @@ void stats_forget(struct stats *stats, const struct gateway_link *link)
 
 /* -- the document ----------------------------------------------------------------------------- */
 
+/* Sockets that a backend is to have, and none has. */
+static unsigned count_waiting(const struct router *router)
+{
+    unsigned count = 0;
+
+    for (const struct backed *backed = router->backends->sockets->first; backed; backed = backed->next)
+        count++;
+    return count;
+}
+
 /* Every counter under its full name; those of gateways and of the router with one name are added up. */
 static void count(const struct stats *stats, struct stats_tree *tree)
 {
@@ -133,6 +145,10 @@ static void count(const struct stats *stats, struct stats_tree *tree)
     stats_tree_count(tree, "hubbub_rooms", router->rooms.table.count);
     stats_tree_count(tree, "hubbub_sessions_away", router->sessions.away);
     stats_tree_count(tree, "hubbub_members", router->rooms.members);
+    stats_tree_count(tree, "hubbub_backends", router->backends->count);
+    stats_tree_count(tree, "hubbub_backend_tasks", router->backends->tasks->by_number.count);
+    stats_tree_count(tree, "hubbub_backend_bytes", router->backends->tasks->bytes);
+    stats_tree_count(tree, "hubbub_backend_waiting", count_waiting(router));
 }
 
 static void describe_journal(const struct stats *stats, struct stats_tree *tree)
@@ -208,6 +224,10 @@ static struct stats_tree *describe(const struct stats *stats)
     stats_tree_text(tree, "epoch", journal_epoch(router->journal));
     stats_tree_real(tree, "uptime_seconds", (double)(loop_now(router->loop) - router->started) / 1e3);
     stats_tree_number(tree, "gateways", router->links.count);
+    stats_tree_number(tree, "backends", router->backends->count);
+    stats_tree_number(tree, "backend.tasks", router->backends->tasks->by_number.count);
+    stats_tree_number(tree, "backend.bytes", router->backends->tasks->bytes);
+    stats_tree_number(tree, "backend.waiting", count_waiting(router));
     stats_tree_number(tree, "connections", stats_tree_metric(tree, "hubbub_connections"));
     stats_tree_number(tree, "sockets", router->sessions.by_sid.count - router->sessions.away);
     stats_tree_number(tree, "away", router->sessions.away);
@@ -301,8 +321,39 @@ static void show_gateways(struct stats *stats, struct buffer *out)
         const struct gateway_link *link = links->all[i];
 
         buffer_printf(out, "%s %s %u %llu %s\n", link->name, link_state_text(link->state),
-                      link->sessions.by_socket.count, (unsigned long long)link->peer.flow.unacknowledged_bytes,
-                      link->version);
+                      link->sessions.by_socket.count,
+                      (unsigned long long)link->peer.flow.unacknowledged_bytes, link->version);
+    }
+    buffer_append_char(out, '\n');
+}
+
+/* What it was asked and has not answered. */
+static unsigned count_tasks(const struct backend *backend)
+{
+    unsigned count = 0;
+
+    for (const struct backed *backed = backend->first; backed; backed = backed->next)
+        for (const struct task *task = backed->first; task; task = task->next)
+            count += task->sent && !task->parked;
+    return count;
+}
+
+static void show_backends(struct stats *stats, struct buffer *out)
+{
+    const struct backends *backends = stats->router->backends;
+
+    for (uint32_t i = 0; i < backends->count; i++) {
+        const struct backend *backend = backends->all[i];
+
+        buffer_printf(out, "%s %s %u %u %llu ", backend->name, backend_state_text(backend->state),
+                      backend->sockets, count_tasks(backend),
+                      (unsigned long long)backend->peer.flow.unacknowledged_bytes);
+        for (uint32_t j = 0; j < backend->namespace_count; j++) {
+            if (j)
+                buffer_append_char(out, ',');
+            buffer_append_bytes(out, backend->namespaces[j]);
+        }
+        buffer_append_char(out, '\n');
     }
     buffer_append_char(out, '\n');
 }
@@ -317,8 +368,8 @@ static const struct {
     const char *name;
     void (*show)(struct stats *stats, struct buffer *out);
 } commands[] = {
-    {"stats", show_stats},       {"stats json", show_json}, {"rooms", show_rooms},
-    {"gateways", show_gateways}, {"help", show_help},
+    {"stats", show_stats},       {"stats json", show_json},   {"rooms", show_rooms},
+    {"gateways", show_gateways}, {"backends", show_backends}, {"help", show_help},
 };
 
 static void cancel_inquiry(void *pending)

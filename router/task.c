@@ -133,6 +133,13 @@ void task_park(struct router *router, struct task *task)
     task->parked = true;
 }
 
+void task_unpark(struct router *router, struct task *task)
+{
+    task->parked = task->sent = task->ready = false;
+    task->backed->unsent = task->backed->first;
+    add_waiting(router, task);
+}
+
 void task_wait(struct router *router, struct task *task)
 {
     if (task->waiting || task->parked)

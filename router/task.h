@@ -64,6 +64,9 @@ void task_sent(struct router *router, struct task *task);
 /* It neither waits nor is sent from now on. */
 void task_park(struct router *router, struct task *task);
 
+/* A parked one is to be done after all, once it is ready. */
+void task_unpark(struct router *router, struct task *task);
+
 /* It waits again, from now on, and was perhaps begun with; a parked one stays as it is. */
 void task_wait(struct router *router, struct task *task);
 

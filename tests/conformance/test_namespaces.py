@@ -349,6 +349,16 @@ class PlayedRouter(Names):
         self.assertEqual(peer.read_text(), '41/orders-1,')
         self.accept(peer, '/')  # the connection stays, with no namespace left
 
+    def test_a_disconnect_of_the_connection_ends_all_namespaces(self):
+        for peer in (self.open(self.gateway.port), self.open(self.gateway.port)):
+            numbers = {name: self.accept(peer, name) for name in ('/', '/custom', '/orders-1')}
+            self.put([self.CLOSE, numbers['/custom'], 'kicked', 2])
+            texts = [peer.read_text() for _ in numbers]
+            self.assertEqual((texts[0], sorted(texts)), ('41/custom,', ['41', '41/custom,', '41/orders-1,']))
+            self.assertIsNone(peer.read_close())
+            told = [self.take(self.DISCONNECT) for _ in range(2)]
+            self.assertEqual(sorted(told), sorted([numbers[name], 'server_disconnect'] for name in ('/', '/orders-1')))
+
     def test_a_disconnect_by_the_client_is_told_and_not_answered(self):
         peer = self.open(self.gateway.port)
         number, main = self.accept(peer, '/orders-1'), self.accept(peer, '/')

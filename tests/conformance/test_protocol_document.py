@@ -83,6 +83,8 @@ class Records(unittest.TestCase):
             self.assertEqual({int(number): name for number, name, _ in rows}, constants(text, prefix))
         rows = table(section('### Records to the backend'), 'bit', 'flag', 'meaning')
         self.assertEqual({int(bit): name for bit, name, _ in rows}, constants(text, 'WIRE_CALL_'))
+        rows = table(sent, 'number', 'close', 'meaning')
+        self.assertEqual({int(number): name for number, name, _ in rows}, constants(text, 'WIRE_EXPEL_'))
 
     def test_flags(self):
         text = source('proto/wire.h')

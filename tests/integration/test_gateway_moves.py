@@ -2,19 +2,17 @@
 gateway that this file plays."""
 import pathlib
 import sys
-import tempfile
 import time
-import types
 import unittest
 
 import msgpack
-import zmq
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("conformance", "support")]
 import programs  # noqa: E402
+from played_router import PlayedRouter  # noqa: E402
 from raw_client import CROSSING, Polling, WebSocket, handshake  # noqa: E402
 
-HELLO, PASS, TAKE, WELCOME_LINK, LIVE, PASSED, GONE = 1, 14, 15, 32, 33, 45, 48
+PASS, TAKE, PASSED, GONE = 14, 15, 45, 48
 PROBE, PROBED, SWITCH, CANCEL, ENDED, PRESENT = 14, 15, 16, 17, 18, 22
 OK, WELCOME, OFFER, HANDOVER = 33, 37, 39, 41
 UNKNOWN = 0
@@ -22,65 +20,7 @@ OTHER = 0xABCDEF012345  # the played gateway's incarnation
 SID = "q83vASNF" + "x" * 16  # one of its sessions
 
 
-class GatewayMoves(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        context = zmq.Context()
-        self.addCleanup(context.destroy, 0)
-        self.router = context.socket(zmq.ROUTER)
-        endpoint = f"ipc://{folder.name}/link"
-        self.router.bind(endpoint)
-        self.gateway = programs.Gateway(router=endpoint, **self.OPTIONS)
-        self.addCleanup(self.gateway.close, check=False)
-        self.server = types.SimpleNamespace(ports=[self.gateway.port])
-        self.go_live()
-
-    OPTIONS = {}
-
-    def receive(self):
-        if not self.router.poll(programs.PATIENCE * 1000):
-            raise self.gateway.failed("nothing comes")
-        routing, batch = self.router.recv_multipart()
-        _, link, number, _, records = msgpack.unpackb(batch, unicode_errors="surrogateescape")
-        return routing, link, number, records
-
-    def go_live(self):
-        """Takes the next link's hello; what it says in the same batch behind that waits to be read."""
-        while True:
-            self.routing, self.link, self.heard, records = self.receive()
-            if self.heard == 1 and records and records[0][0] == HELLO:
-                break
-        self.incarnation = records[0][2]
-        self.said = 0
-        self.records = []
-        self.send([WELCOME_LINK, "epoch", 0, 1, 0], [LIVE, 0])
-
-    def send(self, *records):
-        self.said += 1
-        self.router.send_multipart([self.routing, msgpack.packb([1, self.link, self.said, self.heard, list(records)],
-                                                               unicode_errors="surrogateescape")])
-
-    def lose_link(self):
-        """What either side says from here on until the new link is live is lost."""
-        self.router.send_multipart([self.routing, msgpack.packb([1, self.link, self.said + 7, self.heard, []])])
-        self.go_live()
-
-    def next(self, *wanted):
-        """The next record that begins so; others are passed over."""
-        end = time.monotonic() + programs.PATIENCE
-        while time.monotonic() < end:
-            while self.records:
-                record = self.records.pop(0)
-                if tuple(record[:len(wanted)]) == wanted:
-                    return record
-            routing, link, number, records = self.receive()
-            if link == self.link:
-                self.assertEqual((routing, number), (self.routing, self.heard + 1))
-                self.heard = number
-                self.records = records
-        raise self.gateway.failed(f"no {wanted}")
-
+class GatewayMoves(PlayedRouter):
     def next_passed(self, kind):
         """(to, number, sid, body) of the next PASS of that kind."""
         while True:

@@ -41,7 +41,7 @@ test('query, auth and headers of a stock client', async (t) => {
   assert.deepEqual(shown.rooms, ['lobby']);
 
   const { handshake } = shown;
-  assert.deepEqual(Object.keys(handshake), ['headers', 'time', 'issued', 'address', 'secure', 'url', 'query', 'auth']);
+  assert.deepEqual(Object.keys(handshake), ['headers', 'time', 'issued', 'address', 'xdomain', 'secure', 'url', 'query', 'auth']);
   assert.equal(handshake.headers.host, `127.0.0.1:${stack.ports[0]}`);
   assert.equal(handshake.headers.authorization, 'Bearer abc');
   assert.equal(handshake.headers['x-custom'], 'a, b');

@@ -4,8 +4,11 @@
 HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
 
+import contextlib
 import json
 import pathlib
+import resource
+import sqlite3
 import sys
 import unittest
 
@@ -285,8 +288,16 @@ class Publishing(RouterTest):
         self.assertEqual(deliveries(gateway), [])
         self.assertEqual(len(self.router.rows()), 2)
 
+    def test_what_led_to_a_sockets_messages_goes_with_its_session(self):
+        gateway = self.gateway()
+        alice, bob = gateway.connect(), gateway.connect()
+        publish(gateway, [alice.sid, bob.sid], 1)
+        gateway.lose(alice, "client_disconnect")
+        self.assertEqual(self.router.stop(), 0)
+        with contextlib.closing(sqlite3.connect(f"{self.router.data}/journal.sqlite")) as database:
+            self.assertEqual(database.execute("SELECT name FROM room WHERE name <> ''").fetchall(), [(bob.sid,)])
+
     def limit_files(self):
-        import resource
         path = pathlib.Path(self.router.data, "journal.sqlite-wal")
         limit = path.stat().st_size + 200000
         resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

@@ -459,8 +459,14 @@ class Refusals(RecoveryTest):
                          [("alice", 1)])
 
     def test_who_leaves_for_good(self):
+        self.leaves("client_disconnect")
+
+    def test_who_is_disconnected_with_another_socket(self):
+        self.leaves("server_disconnect")
+
+    def leaves(self, reason):
         one, two, alice, _ = self.pair("R")
-        one.lose(alice, "client_disconnect")
+        one.lose(alice, reason)
         self.is_fresh(two.come_back(alice.pid), alice, "unknown")
         self.assertEqual(self.sql("SELECT count(*) FROM session WHERE sid = '%s'" % alice.sid), [(0,)])
 

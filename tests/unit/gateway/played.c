@@ -447,6 +447,27 @@ void played_answer(struct gateway *gateway, struct socket *socket, const char *s
         .recovered = recovered);
 }
 
+unsigned played_answer_events(struct gateway *gateway, const char *arguments)
+{
+    struct wire_list done = {0};
+    struct request *request;
+    uint64_t cursor = 0;
+    unsigned count = 0;
+
+    while ((request = requests_walk(&gateway->requests, &cursor))) {
+        if (request->kind != REQUEST_EVENT && request->kind != REQUEST_CALL)
+            continue;
+        wire_list_put_u64(&done, cursor - 1);
+        if (arguments)
+            SAY(gateway, answer, .request = cursor - 1, .answer = bytes_from_text(arguments));
+        count++;
+    }
+    if (!arguments)
+        SAY(gateway, done, .requests = wire_list_finish(&done));
+    wire_list_done(&done);
+    return count;
+}
+
 void played_emit(struct gateway *gateway, struct socket *socket, const char *payload,
                  struct bytes attachments)
 {

@@ -69,6 +69,10 @@ struct socket *played_connecting(struct gateway *gateway);
 void played_answer(struct gateway *gateway, struct socket *socket, const char *sid, const char *pid,
                    bool recovered);
 
+/* Answers every event that a gateway has asked for: with these arguments, or NULL: without an
+ * acknowledgement. Returns how many. */
+unsigned played_answer_events(struct gateway *gateway, const char *arguments);
+
 /* Sends a socket an event: payload is its JSON array, attachments as wire_list_finish() gives them. */
 void played_emit(struct gateway *gateway, struct socket *socket, const char *payload,
                  struct bytes attachments);

@@ -382,6 +382,24 @@ static void a_bad_offer_ends_it(void **state)
     }
 }
 
+static void a_bad_word_about_questions_ends_it(void **state)
+{
+    static const struct bytes bad[] = {BYTES("\x91\xa1/"), BYTES("\x92\x01\x01"), BYTES("\x92\xa1/\xa1/"),
+                                       BYTES("\x92\xa1/\xcf\0\0\0\1\0\0\0\0")};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct client client = switched_until(RELAY_HANDOVER);
+
+        arrival_answered(other, client_connection(&client), RELAY_OWED, bad[i]);
+        played_settle();
+        assert_string_equal(client_messages(&client), "3probe|close 0");
+        client_close(&client);
+        played_settle();
+        assert_null(session());
+    }
+}
+
 /* The session ends at its home meanwhile. */
 static void the_session_may_end_at_every_step(void **state)
 {
@@ -420,6 +438,7 @@ int main(void)
         TEST(the_homes_link_may_be_lost_at_every_step),
         TEST(a_gateway_that_stops_tells_its_arrivals),
         TEST(a_bad_offer_ends_it),
+        TEST(a_bad_word_about_questions_ends_it),
         TEST(the_session_may_end_at_every_step),
     };
 

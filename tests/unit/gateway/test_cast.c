@@ -149,6 +149,15 @@ static void a_replay_is_for_those_who_joined_before_and_are_not_excepted(void **
                             .payload = BYTES("[8]"),
                             .except = but("s1", NULL)});
     assert_got((const char *const[]){"42[8]", "42[7]", "42[7]|42[8]", "42[8]"});
+    /* A room counts for who was in it then. */
+    room_add(gateway, peers[0].socket, BYTES("away"), 8, false);
+    room_add(gateway, peers[1].socket, BYTES("away"), 7, false);
+    cast((struct wire_cast){.pos = 8,
+                            .flags = WIRE_DELIVER_REPLAY,
+                            .room = ROOM,
+                            .payload = BYTES("[\"8\"]"),
+                            .except = but("away", NULL)});
+    assert_got((const char *const[]){"42[\"8\"]", "", "42[\"8\"]", "42[\"8\"]"});
     peers[2].socket->connected_pos = 9;
     cast((struct wire_cast){.pos = 9,
                             .flags = WIRE_DELIVER_REPLAY | WIRE_DELIVER_NAMESPACE,

@@ -104,7 +104,7 @@ static void everything_of_a_browser(void **state)
         "\"accept-encoding\":\"gzip, deflate, br, zstd\",\"accept-language\":\"en-US,en;q=0.9\","
         "\"cookie\":\"id=1\",\"x-custom\":\"Yes\"},"
         "\"time\":\"2023-11-14T22:13:20.042Z\",\"issued\":1700000000042,\"address\":\"192.0.2.1\","
-        "\"secure\":false,\"url\":\"/socket.io/?EIO=4&transport=websocket&token=a%20b\","
+        "\"xdomain\":true,\"secure\":false,\"url\":\"/socket.io/?EIO=4&transport=websocket&token=a%20b\","
         "\"query\":{\"EIO\":\"4\",\"transport\":\"websocket\",\"token\":\"a "
         "b\"},\"auth\":{\"token\":\"x\"}}");
     free(text);
@@ -117,7 +117,8 @@ static void nothing_but_a_target(void **state)
     (void)state;
     assert_string_equal(
         text, "{\"headers\":{\"host\":\"h\"},\"time\":\"2023-11-14T22:13:20.042Z\",\"issued\":1700000000042,"
-              "\"address\":\"192.0.2.1\",\"secure\":false,\"url\":\"/socket.io/\",\"query\":{},\"auth\":{}}");
+              "\"address\":\"192.0.2.1\",\"xdomain\":false,\"secure\":false,\"url\":\"/socket.io/"
+              "\",\"query\":{},\"auth\":{}}");
     free(text);
 }
 

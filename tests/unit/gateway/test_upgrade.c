@@ -107,6 +107,112 @@ static void the_session_waits_for_the_routers_answers(void **state)
     client_close(&client);
 }
 
+/* The client's event is for a backend, that may take minutes for it. */
+static void emit_call(const char *packet)
+{
+    assert_int_equal(post_once(home, sid, packet), 200);
+    assert_int_equal(played_socket(home)->calls, 1);
+}
+
+static void a_socket_waits_for_a_backend_on_whatever_transport(void **state)
+{
+    struct client client;
+
+    (void)state;
+    open_socket_session(home, sid);
+    emit_call("427[\"slow\"]");
+    client = probed(home);
+    client_message(&client, "5");
+    played_settle();
+    assert_int_equal(session()->state, SESSION_UPGRADED);
+    assert_string_equal(client_messages(&client), "");
+    assert_int_equal(played_answer_events(home, "1,2"), 1);
+    played_settle();
+    assert_string_equal(client_messages(&client), "437[1,2]");
+    assert_int_equal(played_socket(home)->calls, 0);
+    client_close(&client);
+}
+
+static void a_websocket_elsewhere_waits_for_a_backend(void **state)
+{
+    struct client client = {0};
+
+    (void)state;
+    open_socket_session(home, sid);
+    emit_call("42[\"slow\"]");
+    client = client_open(other);
+    client_upgrade(&client, sid);
+    played_settle();
+    assert_string_equal(client_read(&client), "");
+    played_join(home, played_socket(home), "room");
+    played_deliver(home, "room", "[\"e\",1]");
+    assert_string_equal(poll_once(home, sid), "42[\"e\",1]"); /* polling goes on meanwhile */
+    assert_int_equal(played_answer_events(home, NULL), 1);
+    played_settle();
+    client_message(&client, "2probe");
+    played_settle();
+    assert_string_equal(client_messages(&client), "3probe");
+    client_message(&client, "5");
+    played_settle();
+    assert_int_equal(session()->state, SESSION_MOVED);
+    client_close(&client);
+}
+
+static void a_websocket_elsewhere_waits_for_a_backend_in_vain(void **state)
+{
+    struct client client;
+
+    (void)state;
+    open_socket_session(home, sid);
+    emit_call("42[\"slow\"]");
+    for (int far = 1; far < 3; far++) { /* the second one is here, and the first has left nothing */
+        client = client_open(far == 1 ? other : home);
+        client_upgrade(&client, sid);
+        played_settle();
+        if (far == 1) {
+            assert_string_equal(client_read(&client), "");
+            played_skip(home->settings->upgrade_timeout);
+            played_settle();
+            assert_int_equal(client_answer(&client, NULL), 400);
+            assert_int_equal(session()->arrival.number, 0);
+            assert_int_equal(home->sessions.moving_count, 0);
+        } else
+            assert_non_null(strstr(client_read(&client), "HTTP/1.1 101"));
+        client_close(&client);
+        played_settle();
+    }
+    assert_int_equal(session()->state, SESSION_POLLING);
+}
+
+/* Whatever it was asked before it moves it may answer there, and no more than that. */
+static void the_clients_questions_move_along(void **state)
+{
+    struct client client;
+    struct socket *socket;
+
+    (void)state;
+    open_socket_session(home, sid);
+    socket_ask(home, played_socket(home), 1, BYTES("[\"q\"]"), (struct bytes){0});
+    assert_string_equal(poll_once(home, sid), "421[\"q\"]");
+    client = probed(other);
+    client_message(&client, "5");
+    played_until(RELAY_OFFER);
+    socket_ask(home, played_socket(home), 2, BYTES("[\"q\"]"), (struct bytes){0});
+    played_until(RELAY_OWED);
+    socket = played_socket(other);
+    assert_non_null(socket);
+    socket_ask(other, socket, 3, BYTES("[\"q\"]"), (struct bytes){0});
+    played_settle();
+    assert_string_equal(client_messages(&client), "422[\"q\"]|423[\"q\"]");
+    assert_int_equal(socket->questions, 3);
+    for (int i = 0; i < 4; i++)
+        client_message(&client, "431[]");
+    played_settle();
+    assert_int_equal(other->requests.count, 3);
+    assert_int_equal(other->counters.answers_unasked, 1);
+    client_close(&client);
+}
+
 static void a_session_without_sockets_moves_at_once(void **state)
 {
     struct client client;
@@ -432,6 +538,10 @@ int main(void)
         TEST(everything_comes_once_and_in_order),
         TEST(what_a_turn_brought_before_the_switch_stays_before_it),
         TEST(the_session_waits_for_the_routers_answers),
+        TEST(a_socket_waits_for_a_backend_on_whatever_transport),
+        TEST(a_websocket_elsewhere_waits_for_a_backend),
+        TEST(a_websocket_elsewhere_waits_for_a_backend_in_vain),
+        TEST(the_clients_questions_move_along),
         TEST(a_session_without_sockets_moves_at_once),
         TEST(a_gateway_may_stop_while_others_have_its_sessions),
         TEST(a_moved_session_is_remembered_until_it_ends),

@@ -643,7 +643,7 @@ static void lists_are_scanned(void **state)
         int code;
     } lists[] = {
         {"", 0},
-        {" ", 0},
+        {" ", ERROR_MALFORMED},
         {"1", 0},
         {" {\"a\":[1]} , \"b\",null ", 0},
         {",", ERROR_MALFORMED},

@@ -189,6 +189,65 @@ static void rooms_of_no_session_are_no_rooms_of_a_later_one(void **state)
     assert_sessions(fixture, "1 aaaaaaaaaaaaaaaaaaaa / 'alice' 1 0 S:0:0\n");
 }
 
+/* Messages to that socket alone. */
+static void address(struct fixture *fixture, const char *sid, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        fixture_publish(
+            fixture,
+            (struct text){.room = "", .sender_sid = sid, .class = MESSAGE_LOGGED, .deliver = DELIVER_SELF});
+    fixture_wait(fixture);
+}
+
+static void what_led_to_its_messages_goes_with_a_session(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal_session one = session_of(1), two = session_of(2);
+
+    fixture_open(fixture);
+    change(fixture, JOURNAL_SESSION_NEW, &one, NULL, 0, false);
+    change(fixture, JOURNAL_SESSION_NEW, &two, NULL, 0, false);
+    address(fixture, "aaaaaaaaaaaaaaaaaaaa", 600);
+    address(fixture, "bbbbbbbbbbbbbbbbbbbb", 600);
+    fixture_close(fixture);
+    assert_int_equal(fixture_number(fixture, "SELECT count(*) FROM room WHERE length(name) = 20"), 2);
+    assert_int_equal(fixture_number(fixture, "SELECT count(DISTINCT room_id) FROM segment"), 2);
+    fixture_open(fixture);
+    address(fixture, "aaaaaaaaaaaaaaaaaaaa", 1);
+    change(fixture, JOURNAL_SESSION_REMOVE, &one, NULL, 0, false);
+    fixture_wait(fixture);
+    fixture_close(fixture);
+    assert_int_equal(fixture_number(fixture, "SELECT count(*) FROM room WHERE name LIKE 'a%'"), 0);
+    assert_int_equal(fixture_number(fixture, "SELECT count(*) FROM room WHERE name LIKE 'b%'"), 1);
+    assert_int_equal(fixture_number(fixture, "SELECT count(DISTINCT room_id) FROM segment"), 1);
+    assert_int_equal(fixture_check_numbers(fixture), 1201);
+    /* A late one brings it back; and nothing else was lost. */
+    fixture_open(fixture);
+    change(fixture, JOURNAL_SESSION_REMOVE, &two, NULL, 0, false);
+    address(fixture, "bbbbbbbbbbbbbbbbbbbb", 1);
+    fixture_fill(fixture, "R", 1);
+    fixture_close(fixture);
+    assert_int_equal(fixture_number(fixture, "SELECT count(*) FROM room WHERE name LIKE 'b%'"), 1);
+    assert_int_equal(fixture_number(fixture, "SELECT last_seq FROM room WHERE name = 'R'"), 1);
+    fixture_open(fixture);
+}
+
+static void an_archived_room_of_that_name_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    struct journal_session one = session_of(1);
+
+    fixture_open(fixture);
+    fixture_fill(fixture, "aaaaaaaaaaaaaaaaaaaa", 3);
+    for (int round = 0; round < 2; round++) { /* in memory, and in the file */
+        change(fixture, JOURNAL_SESSION_REMOVE, &one, NULL, 0, false);
+        fixture_wait(fixture);
+        fixture_reopen(fixture);
+    }
+    fixture_fill(fixture, "aaaaaaaaaaaaaaaaaaaa", 1);
+    assert_int_equal(fixture->back[0]->message.seq, 4);
+}
+
 static void saving_replaces_everything(void **state)
 {
     struct fixture *fixture = *state;
@@ -285,6 +344,8 @@ int main(void)
         TEST(a_second_join_keeps_the_position),
         TEST(what_is_gone_stays_gone),
         TEST(rooms_of_no_session_are_no_rooms_of_a_later_one),
+        TEST(what_led_to_its_messages_goes_with_a_session),
+        TEST(an_archived_room_of_that_name_stays),
         TEST(saving_replaces_everything),
         TEST(data_are_kept_until_others_are_stored),
         TEST(many_rooms_are_loaded),
