@@ -18,10 +18,11 @@ CLIENT = socket.io-client
 CLIENT_VERSION = 4.8.4
 CLIENT_FOLDER = $(CURDIR)/build/client/node_modules/$(CLIENT)
 
-.PHONY: help run build packages client test test-fault test-tools bench fuzz clean
+.PHONY: help run conformance-server build packages client test test-fault test-tools bench fuzz clean
 
 help:
 	@echo 'make run     build, then run a router and gateways: PORT=3000 GATEWAYS=2 DATA=./data OPTIONS='
+	@echo 'make conformance-server  build, then run what the conformance suites of Socket.IO expect, on localhost:3000'
 	@echo 'make build   release programs in build/ (installs the packages that are missing)'
 	@echo 'make test    every test, ends with "N passed, N failed"; TEST_OPTIONS="--only unit,integration"'
 	@echo 'make test-fault  every fault under load, for FAULT_SECONDS=$(FAULT_SECONDS) each: about 40 minutes'
@@ -31,6 +32,9 @@ help:
 
 run: build
 	@deploy/foreground build/cli/hubbub run $(RUN_OPTIONS) $(OPTIONS)
+
+conformance-server: build
+	@deploy/foreground deploy/conformance-server build $(OPTIONS)
 
 build: packages client
 	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Db_lto=true -Dsocketio_client=$(CLIENT_FOLDER)

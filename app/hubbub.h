@@ -17,7 +17,7 @@
  *     struct hubbub_app *app;
  *     struct hubbub_namespace *chat;
  *
- *     if (hubbub_app_new(&options, &app) == 0 && hubbub_namespace(app, "/", NULL, NULL, &chat) == 0 &&
+ *     if (hubbub_app_new(&options, &app) == 0 && hubbub_serve(app, "/", NULL, NULL, &chat) == 0 &&
  *         hubbub_on(chat, "chat", on_chat, NULL) == 0)
  *         hubbub_app_run(app);
  *
@@ -211,8 +211,8 @@ struct hubbub_handlers {
  * NULL. The namespace lives as long as the app.  ARGUMENT, also for a name that is there; STATE once the app
  * has been run.
  */
-int hubbub_namespace(struct hubbub_app *app, const char *name, const struct hubbub_handlers *handlers,
-                     void *user, struct hubbub_namespace **out);
+int hubbub_serve(struct hubbub_app *app, const char *name, const struct hubbub_handlers *handlers, void *user,
+                 struct hubbub_namespace **out);
 
 /* Has events of that name handled by a function, one for each name.  1 to 255 bytes.  STATE for a second one.
  */

@@ -20,8 +20,8 @@ static struct bytes copy(struct bytes text)
     return bytes_make(memory_text(text.data, text.length), text.length);
 }
 
-int hubbub_namespace(struct hubbub_app *app, const char *name, const struct hubbub_handlers *handlers,
-                     void *user, struct hubbub_namespace **out)
+int hubbub_serve(struct hubbub_app *app, const char *name, const struct hubbub_handlers *handlers, void *user,
+                 struct hubbub_namespace **out)
 {
     struct bytes text = bytes_from_text(name);
     struct hubbub_namespace *entry;
@@ -71,8 +71,7 @@ struct hubbub_namespace *served_find(const struct served *served, struct bytes n
         if (bytes_equal(served->entries[i]->name, name))
             return served->entries[i];
     for (size_t i = 0; i < served->count; i++)
-        if (served->entries[i]->is_pattern &&
-            namespace_pattern_matches(served->entries[i]->name, name))
+        if (served->entries[i]->is_pattern && namespace_pattern_matches(served->entries[i]->name, name))
             return served->entries[i];
     return NULL;
 }

@@ -291,7 +291,7 @@ static int serve(const char *name, void (*connecting)(void *user, struct hubbub_
 {
     struct hubbub_handlers callbacks = {.on_connecting = connecting, .on_connection = on_connection};
     struct hubbub_namespace *name_space;
-    int result = hubbub_namespace(app, name, &callbacks, NULL, &name_space);
+    int result = hubbub_serve(app, name, &callbacks, NULL, &name_space);
 
     for (size_t i = 0; !result && i < sizeof handlers / sizeof *handlers; i++)
         result = hubbub_on(name_space, handlers[i].name, handlers[i].callback, NULL);

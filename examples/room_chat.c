@@ -266,9 +266,9 @@ int main(int count, char **arguments)
     int result = hubbub_app_new(&options, &app);
 
     if (!result)
-        result = hubbub_namespace(app, "/chat", &chat_handlers, NULL, &chat);
+        result = hubbub_serve(app, "/chat", &chat_handlers, NULL, &chat);
     if (!result)
-        result = hubbub_namespace(app, "/news", NULL, NULL, NULL);
+        result = hubbub_serve(app, "/news", NULL, NULL, NULL);
     if (!result)
         result = hubbub_on(chat, "join", on_join, NULL);
     if (!result)

@@ -265,7 +265,7 @@ static int read_group(const config_setting_t *group, const char *what, const str
     return 0;
 }
 
-static int load_event(const config_setting_t *group, struct rule_set *set, struct buffer *error)
+static int load_event(const config_setting_t *group, bool builtin, struct rule_set *set, struct buffer *error)
 {
     struct event_rule_source source = {.meta = true};
     struct buffer reason = {0};
@@ -282,11 +282,13 @@ static int load_event(const config_setting_t *group, struct rule_set *set, struc
         buffer_done(&reason);
         return ERROR_CONFIG;
     }
-    for (size_t i = 0; i < sizeof builtin_events / sizeof *builtin_events; i++)
+    for (size_t i = 0; builtin && i < sizeof builtin_events / sizeof *builtin_events; i++)
         if (bytes_equal(rule.name, builtin_events[i])) {
-            config_complain(error, config_setting_get_member(group, "name"),
-                            "the event \"%s\" is handled by the broker itself, expected another name",
-                            source.name);
+            config_complain(
+                error, config_setting_get_member(group, "name"),
+                "the event \"%s\" is handled by the broker itself, expected another name, or builtin = "
+                "false in a namespace",
+                source.name);
             return ERROR_CONFIG;
         }
     add(set, rule);
@@ -299,18 +301,13 @@ static int load_events(const config_setting_t *events, bool builtin, struct rule
 {
     struct rule_set set = {0};
 
-    if (events && !builtin && config_setting_length(events) > 0) {
-        config_complain(error, events,
-                        "a namespace with builtin = false has events, expected none: all are its backend's");
-        return ERROR_CONFIG;
-    }
     if (!events) {
         if (builtin)
             add_defaults(out);
         return 0;
     }
     for (int i = 0; i < config_setting_length(events); i++)
-        if (load_event(config_setting_get_elem(events, (unsigned)i), &set, error)) {
+        if (load_event(config_setting_get_elem(events, (unsigned)i), builtin, &set, error)) {
             rules_done(&set);
             return ERROR_CONFIG;
         }
@@ -318,8 +315,11 @@ static int load_events(const config_setting_t *events, bool builtin, struct rule
     return 0;
 }
 
-static bool asks(const struct rule_set *rules)
+/* Whether there is something that only a backend can do. */
+static bool needs_backend(bool builtin, const struct rule_set *rules)
 {
+    if (!builtin && rules->count == 0)
+        return true;
     for (size_t i = 0; i < rules->count; i++)
         if (rules->rules[i].ask)
             return true;
@@ -338,7 +338,7 @@ static void add_namespace(struct namespace_list *list, const struct namespace_so
         .is_pattern = !source->name,
         .builtin = source->builtin,
         .recovery = source->recovery,
-        .backend = source->backend || !source->builtin || asks(&rules),
+        .backend = source->backend || needs_backend(source->builtin, &rules),
         .rules = rules,
     };
 }
@@ -490,8 +490,9 @@ uint64_t namespaces_digest(const struct namespace_list *list)
         if (namespace->is_pattern)
             buffer_append_literal(&text, "pattern ");
         digest_text(&text, namespace->entry);
-        buffer_printf(&text, "%d%d%d %zu ", namespace->builtin, namespace->recovery, namespace->backend,
-                      namespace->rules.count);
+        if (namespace->backend)
+            buffer_append_literal(&text, "backend ");
+        buffer_printf(&text, "%d%d %zu ", namespace->builtin, namespace->recovery, namespace->rules.count);
         for (size_t r = 0; r < namespace->rules.count; r++) {
             const struct event_rule *rule = &namespace->rules.rules[r];
 
@@ -501,7 +502,9 @@ uint64_t namespaces_digest(const struct namespace_list *list)
 
                 digest_text(&text, bytes_make(path, json_path_text(&rule->paths[p], path)));
             }
-            buffer_printf(&text, "%d%d%d%d ", rule->deliver, rule->class, rule->meta, rule->ask);
+            buffer_printf(&text, "%d%d%d ", rule->deliver, rule->class, rule->meta);
+            if (rule->ask)
+                buffer_append_literal(&text, "ask ");
         }
     }
     digest = hash_bytes_keyed(buffer_bytes(&text), DIGEST_KEY0, DIGEST_KEY1);

@@ -110,7 +110,7 @@ struct namespace_list {
 /*
  * Reads namespaces or events from a configuration; with neither there is "/" with
  * the default rules, and a namespace without events has the default rules too, but for one with
- * builtin = false, whose events are all a backend's.
+ * builtin = false, which has none: all its events are a backend's.
  * ERROR_CONFIG for everything that rules_add() refuses, unknown keys, wrong types, bad
  * or repeated names of namespaces, and rules that the broker itself would shadow; a line
  * of text is appended to error then.

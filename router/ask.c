@@ -28,6 +28,8 @@ void ask_cancel(struct ask *ask)
         ask->router->asks = ask->next;
     if (ask->next)
         ask->next->previous = ask->previous;
+    else
+        ask->router->newest_ask = ask->previous;
     loop_timer_stop(&ask->timer);
     free(ask);
 }
@@ -60,10 +62,13 @@ int ask_start(struct router *router, const struct session *session, ask_done *do
     ask->number = ++router->last_ask;
     ask->done = done;
     ask->argument = argument;
-    ask->next = router->asks;
-    if (ask->next)
-        ask->next->previous = ask;
-    router->asks = ask;
+    /* Answers come nearly in order: the oldest first. */
+    ask->previous = router->newest_ask;
+    if (ask->previous)
+        ask->previous->next = ask;
+    else
+        router->asks = ask;
+    router->newest_ask = ask;
     loop_timer_init(&ask->timer, router->loop, on_timeout, ask);
     loop_timer_start(&ask->timer, router->settings->dead);
     wire_put_ask(batch, &(struct wire_ask){.ask = ask->number, .socket = session->socket});

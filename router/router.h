@@ -60,7 +60,7 @@ struct router {
     struct rows_ticket *rows_refused; /* rows.c has them */
     struct buffer rows_sids;          /* of sessions to be written again; rows.c has them */
     bool closing;                     /* nothing is written any more */
-    struct ask *asks;                 /* questions to gateways; list by next */
+    struct ask *asks, *newest_ask;    /* questions to gateways; list by next */
     uint64_t last_ask;
     uint32_t replays; /* reads for replay on their way */
     uint64_t started; /* ms */

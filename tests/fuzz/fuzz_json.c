@@ -50,6 +50,30 @@ static void check_value(struct json_value value)
     require(code == ERROR_NOT_FOUND);
 }
 
+/* A list is what an array holds: with brackets around it, and behind another value, it stays what it is. */
+static void check_list(struct bytes text)
+{
+    struct buffer array = {0};
+    struct json_value value, first;
+    struct json_cursor cursor;
+    int code = json_list_scan(text);
+    int whole;
+
+    buffer_append_char(&array, '[');
+    buffer_append_bytes(&array, text);
+    buffer_append_char(&array, ']');
+    whole = json_scan(buffer_bytes(&array), &value);
+    if (code == 0) {
+        require(whole == 0 && value.kind == JSON_ARRAY && value.text.length == array.length);
+        cursor = json_array_cursor(value);
+        require(text.length == 0 || json_cursor_next(&cursor, &first) == 0);
+    } else if (whole == 0 && value.text.length == array.length) {
+        cursor = json_array_cursor(value);
+        require(code == ERROR_MALFORMED && json_cursor_next(&cursor, &first) == ERROR_NOT_FOUND);
+    }
+    buffer_done(&array);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const texts[] = {"$", "$.a", "$.a.b", "$2.a"};
@@ -63,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (code == 0)
         check_value(value);
+    check_list(text);
     for (size_t i = 0; i < JSON_PATHS_MAX; i++)
         require(json_path_parse(bytes_from_text(texts[i]), &paths[i]) == 0);
     event_code = json_event_begin(text, &event);

@@ -7,6 +7,7 @@ HUBBUB_BUILD names the build folder (default: build, beside tests).
 import contextlib
 import json
 import pathlib
+import resource
 import sqlite3
 import sys
 import unittest
@@ -336,6 +337,20 @@ class Storing(ProgramTest):
         second = self.backend("second")
         first.send(("LEAVING", "test"))
         self.assertEqual(self.both(gateway, second, "CONNECTION").data, "[1]")
+
+    def test_a_full_disk_keeps_them_until_there_is_room(self):
+        backend, gateway = self.backend(), self.gateway()
+        alice = self.client(gateway, backend, data="1")
+        before = resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE)
+        # The limit on the files' size stands for a full disk.
+        resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE, (1, before[1]))
+        told = self.outcome(backend, self.send(backend, ["R"], 1))
+        self.assertEqual(told.error, "storage_full")
+        self.done(backend, "STORE", alice.sid, "2")
+        self.assertEqual((self.find(backend)[alice.sid].data, self.rows()), ("2", [(alice.sid, "1")]))
+        resource.prlimit(self.router.process.pid, resource.RLIMIT_FSIZE, before)
+        self.sent(backend, ["R"], 2)
+        self.until(lambda: self.rows() == [(alice.sid, "2")], "the row is not right")
 
     def test_refusals(self):
         backend, gateway = self.backend(), self.gateway()

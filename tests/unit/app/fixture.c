@@ -94,8 +94,8 @@ int set_up(void **state)
     router_open(&fixture->router);
     options.router = fixture->router.endpoint;
     assert_int_equal(hubbub_app_new(&options, &fixture->router.app), 0);
-    assert_int_equal(hubbub_namespace(fixture->router.app, "/", &handlers, fixture, &fixture->root), 0);
-    assert_int_equal(hubbub_namespace(fixture->router.app, "/dyn-*", NULL, NULL, NULL), 0);
+    assert_int_equal(hubbub_serve(fixture->router.app, "/", &handlers, fixture, &fixture->root), 0);
+    assert_int_equal(hubbub_serve(fixture->router.app, "/dyn-*", NULL, NULL, NULL), 0);
     *state = fixture;
     return 0;
 }

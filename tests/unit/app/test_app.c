@@ -53,18 +53,18 @@ static void test_wrong_namespaces(void **state)
     struct hubbub_namespace *out = NULL;
     char name[16];
 
-    assert_int_equal(hubbub_namespace(NULL, "/a", NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
-    assert_int_equal(hubbub_namespace(app, NULL, NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
-    assert_int_equal(hubbub_namespace(app, "a", NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
-    assert_int_equal(hubbub_namespace(app, "/a,b", NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
-    assert_int_equal(hubbub_namespace(app, "/a-**", NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
-    assert_int_equal(hubbub_namespace(app, "/", NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_serve(NULL, "/a", NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_serve(app, NULL, NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_serve(app, "a", NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_serve(app, "/a,b", NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_serve(app, "/a-**", NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_serve(app, "/", NULL, NULL, &out), HUBBUB_ERROR_ARGUMENT);
     assert_null(out);
     for (int i = 2; i < 64; i++) {
         snprintf(name, sizeof name, "/%d", i);
-        assert_int_equal(hubbub_namespace(app, name, NULL, NULL, NULL), 0);
+        assert_int_equal(hubbub_serve(app, name, NULL, NULL, NULL), 0);
     }
-    assert_int_equal(hubbub_namespace(app, "/too-many", NULL, NULL, NULL), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_serve(app, "/too-many", NULL, NULL, NULL), HUBBUB_ERROR_ARGUMENT);
     assert_int_equal(hubbub_on(NULL, "e", on_event, NULL), HUBBUB_ERROR_ARGUMENT);
     assert_int_equal(hubbub_on(fixture->root, "", on_event, NULL), HUBBUB_ERROR_ARGUMENT);
     assert_int_equal(hubbub_on(fixture->root, NULL, on_event, NULL), HUBBUB_ERROR_ARGUMENT);
@@ -76,7 +76,7 @@ static void test_no_namespaces_after_the_start(void **state)
     struct fixture *fixture = *state;
 
     assert_int_equal(hubbub_app_process(fixture->router.app), 0);
-    assert_int_equal(hubbub_namespace(fixture->router.app, "/late", NULL, NULL, NULL), HUBBUB_ERROR_STATE);
+    assert_int_equal(hubbub_serve(fixture->router.app, "/late", NULL, NULL, NULL), HUBBUB_ERROR_STATE);
 }
 
 static void test_the_exact_name_goes_before_patterns(void **state)
@@ -84,8 +84,8 @@ static void test_the_exact_name_goes_before_patterns(void **state)
     struct fixture *fixture = *state;
     struct played_router *router = &fixture->router;
 
-    assert_int_equal(hubbub_namespace(router->app, "/dyn-7", NULL, NULL, NULL), 0);
-    assert_int_equal(hubbub_namespace(router->app, "/dyn-7*", NULL, NULL, NULL), 0);
+    assert_int_equal(hubbub_serve(router->app, "/dyn-7", NULL, NULL, NULL), 0);
+    assert_int_equal(hubbub_serve(router->app, "/dyn-7*", NULL, NULL, NULL), 0);
     router_take_in(router, 0);
     assert_int_equal(hubbub_emit(hubbub_of(router->app, "/dyn-7"), "e", NULL), 0);
     EXPECT(router, SEND, send, send);
@@ -262,7 +262,7 @@ static void test_states_are_told(void **state)
 
     hubbub_app_free(router->app);
     assert_int_equal(hubbub_app_new(&options, &router->app), 0);
-    assert_int_equal(hubbub_namespace(router->app, "/", NULL, NULL, NULL), 0);
+    assert_int_equal(hubbub_serve(router->app, "/", NULL, NULL, NULL), 0);
     router_take_in(router, 0);
     assert_told(fixture, "state live");
     (void)router_expect(router, WIRE_TYPE_SEND);

@@ -220,7 +220,7 @@ static void test_judging(void **state)
     struct played_router *router = &fixture->router;
     struct hubbub_handlers handlers = {.on_judge = on_judge};
 
-    assert_int_equal(hubbub_namespace(router->app, "/judged", &handlers, fixture, NULL), 0);
+    assert_int_equal(hubbub_serve(router->app, "/judged", &handlers, fixture, NULL), 0);
     begin(fixture);
     wire_put_connection(&router->out, &(struct wire_connection){.kind = WIRE_CONNECTION_HANDED,
                                                                 .namespace = BYTES("/judged"),

@@ -194,7 +194,7 @@ static void test_a_search_that_finds_too_much(void **state)
 
     hubbub_app_free(router->app);
     assert_int_equal(hubbub_app_new(&options, &router->app), 0);
-    assert_int_equal(hubbub_namespace(router->app, "/", NULL, NULL, NULL), 0);
+    assert_int_equal(hubbub_serve(router->app, "/", NULL, NULL, NULL), 0);
     assert_int_equal(hubbub_fetch_sockets(hubbub_of(router->app, "/"), on_findings, fixture), 0);
     router_take_in(router, 0);
     EXPECT(router, FIND, find, find);

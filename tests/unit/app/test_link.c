@@ -184,7 +184,7 @@ static void test_a_full_queue(void **state)
 
     hubbub_app_free(router->app);
     assert_int_equal(hubbub_app_new(&options, &router->app), 0);
-    assert_int_equal(hubbub_namespace(router->app, "/", NULL, NULL, NULL), 0);
+    assert_int_equal(hubbub_serve(router->app, "/", NULL, NULL, NULL), 0);
     while (hubbub_emit(hubbub_of(router->app, "/"), "e", "\"0123456789\"") == 0)
         taken++;
     assert_in_range(taken, 2, 100);

@@ -50,7 +50,7 @@ static void serve_asking(struct fixture *fixture,
     struct hubbub_handlers handlers = {
         .on_connecting = on_connecting, .on_connection = say_connection, .on_disconnect = say_disconnect};
 
-    assert_int_equal(hubbub_namespace(fixture->router.app, "/asking", &handlers, fixture, NULL), 0);
+    assert_int_equal(hubbub_serve(fixture->router.app, "/asking", &handlers, fixture, NULL), 0);
     router_take_in(&fixture->router, 0);
 }
 

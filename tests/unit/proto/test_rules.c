@@ -115,18 +115,24 @@ static void every_key_is_read(void **state)
         "    { name = \"me\"; deliver = \"self\"; volatile = true; },\n"
         "    { name = \"all\"; deliver = \"namespace\"; },\n"
         "    { name = \"plain\"; room = \"$\"; volatile = false; archive = false; dedup = \"$3.k\"; } ); },\n"
-        "  { name = \"/none\"; events = (); }\n"
+        "  { name = \"/none\"; events = (); },\n"
+        "  { name = \"/backend\"; backend = true; },\n"
+        "  { name = \"/its-own\"; builtin = false; },\n"
+        "  { name = \"/asks\"; events = ( { name = \"a\"; room = \"$\"; },\n"
+        "                                { name = \"b\"; room = \"$\"; ask = true; } ); }\n"
         ");\n");
     const struct namespace_config *found;
     const struct event_rule *rule;
 
     (void)state;
-    assert_int_equal(list.count, 3);
+    assert_int_equal(list.count, 6);
     expect_default_rules(&list.namespaces[0].rules);
+    assert_false(list.namespaces[0].backend);
     found = namespaces_find(&list, BYTES("/game"));
     assert_non_null(found);
     assert_false(found->builtin);
     assert_false(found->recovery);
+    assert_false(found->backend); /* its rules are all that it has */
     rule = rules_find(&found->rules, BYTES("join"));
     assert_int_equal(rule->deliver, RULE_DELIVER_OTHERS);
     assert_int_equal(rule->class, RULE_LOGGED);
@@ -145,6 +151,17 @@ static void every_key_is_read(void **state)
     assert_true(rule->meta);
     expect_path(&rule->paths[RULE_PATH_DEDUP], "$3.k");
     assert_int_equal(namespaces_find(&list, BYTES("/none"))->rules.count, 0);
+    assert_false(namespaces_find(&list, BYTES("/none"))->backend);
+    found = namespaces_find(&list, BYTES("/backend"));
+    assert_true(found->backend);
+    expect_default_rules(&found->rules);
+    found = namespaces_find(&list, BYTES("/its-own"));
+    assert_true(found->backend);
+    assert_int_equal(found->rules.count, 0);
+    found = namespaces_find(&list, BYTES("/asks"));
+    assert_true(found->backend);
+    assert_false(rules_find(&found->rules, BYTES("a"))->ask);
+    assert_true(rules_find(&found->rules, BYTES("b"))->ask);
     namespaces_done(&list);
 }
 
@@ -220,6 +237,8 @@ static const struct {
     {"namespaces = ( {\nname = \"/a,b\"; } );", ":2: ", "commas"},
     {"namespaces = ( { name = \"/\";\nname_ = 1; } );", ":2: ", "unknown key \"name_\""},
     {"namespaces = ( { name = \"/\";\nevents = [ 1 ]; } );", ":2: ", "a list"},
+    {"namespaces = ( { name = \"/\";\nbackend = \"b\"; } );", ":2: ", "true or false"},
+    {"events = ( { name = \"a\";\nask = 1; } );", ":2: ", "true or false"},
     {"namespaces = ( { name = \"/\"; },\n{ name = \"/\"; } );", ":2: ", "twice"},
     {"namespaces = ( { name = \"/\"; events = (\n{ name = \"leave\"; room = \"$\"; } ); } );",
      ":2: ", "broker itself"},
@@ -310,9 +329,11 @@ static void digests_tell_configurations_apart(void **state)
         "events = ( { name = \"a\"; room = \"$\"; archive = true; } );",
         "events = ( { name = \"a\"; room = \"$\"; volatile = true; } );",
         "events = ( { name = \"a\"; room = \"$\"; meta = false; } );",
+        "events = ( { name = \"a\"; room = \"$\"; ask = true; } );",
         "namespaces = ( { name = \"/a\"; } );",
         "namespaces = ( { name = \"/\"; builtin = false; } );",
         "namespaces = ( { name = \"/\"; recovery = false; } );",
+        "namespaces = ( { name = \"/\"; backend = true; } );",
         "namespaces = ( { name = \"/\"; }, { name = \"/a\"; } );",
         "namespaces = ( { pattern = \"/*\"; } );",
         "namespaces = ( { pattern = \"/a*\"; } );",
