@@ -102,8 +102,11 @@ static void send_json(struct evhttp_request *request, int status, struct bytes b
         evhttp_add_header(fields, "Content-Type", "application/json");
         evhttp_add_header(fields, "Cache-Control", "no-store");
     }
-    evbuffer_add(out, body.data, body.length);
-    evbuffer_add(out, "\n", 1);
+    /* evhttp would send it behind the head, and the client take it for the next answer. */
+    if (evhttp_request_get_command(request) != EVHTTP_REQ_HEAD) {
+        evbuffer_add(out, body.data, body.length);
+        evbuffer_add(out, "\n", 1);
+    }
     evhttp_send_reply(request, status, reason_phrase(status), NULL);
 }
 
@@ -392,6 +395,7 @@ static void look_at(struct admin *admin, struct evhttp_request *request, struct 
         ask(admin, request, REQUEST_LOOK, 0, put_look, &look);
 }
 
+/* evhttp ends values at U+0000, so they would be taken for others. */
 static void on_room(struct admin *admin, struct evhttp_request *request, const char *path)
 {
     size_t length = strlen(path), suffix = sizeof HISTORY - 1;
@@ -406,7 +410,7 @@ static void on_room(struct admin *admin, struct evhttp_request *request, const c
                "no such resource; a slash in a room's name is %2F");
     else if (evhttp_request_get_command(request) != EVHTTP_REQ_GET)
         refuse_method(admin->gateway, request, "GET");
-    else if (evhttp_parse_query_str(text ? text : "", &query) < 0)
+    else if ((text && strstr(text, "%00")) || evhttp_parse_query_str(text ? text : "", &query) < 0)
         refuse(admin->gateway, request, 400, "bad_request", "the query can't be read");
     else {
         room = evhttp_uridecode(encoded, 0, &room_length);

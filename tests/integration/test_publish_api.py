@@ -173,6 +173,24 @@ class Api(unittest.TestCase):
         self.assertEqual(answer.headers['Allow'], 'POST')
 
 
+    def test_head_has_no_body(self):
+        """What came behind the head would be the next answer's beginning."""
+        with socket.create_connection(('127.0.0.1', self.stack.admin), PATIENCE) as client:
+            for path in ('/api/rooms/a', '/api/publish', '/'):
+                client.sendall(f'HEAD {path} HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n\r\n'.encode())
+            client.sendall(f'GET /api/rooms/a HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n\r\n'.encode())
+            answers = b''
+            while part := client.recv(65536):
+                answers += part
+        heads = answers.split(b'\r\n\r\n')
+        self.assertEqual([head.split(b' ')[1] for head in heads[:4]], [b'405', b'405', b'404', b'200'], answers)
+        self.assertIs(json.loads(heads[4])['ok'], True)
+
+    def test_no_value_ends_at_a_null(self):
+        self.assert_refused(self.stack.get('/api/rooms/a?namespace=/%00'), 400, 'bad_request')
+        self.assert_refused(self.stack.get('/api/rooms/a/history?limit=5%00'), 400, 'bad_request')
+
+
 class Faults(unittest.TestCase):
     def test_without_a_key_file_nobody_may(self):
         stack = Stack(key='')
