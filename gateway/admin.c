@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "common/table.h"
+#include "gateway/admin_connections.h"
 #include "gateway/gateway.h"
 #include "proto/json_text.h"
 #include "proto/publication.h"
@@ -45,6 +46,7 @@ struct call {
 struct admin {
     struct gateway *gateway;
     struct evhttp *http;
+    struct admin_connections *connections;
     struct table calls; /* of struct call, by number */
     uint64_t last_call;
 };
@@ -479,6 +481,7 @@ static uint16_t split_listen(const char *listen, char host[HOST_MAX + 1])
 int admin_open(struct gateway *gateway, struct admin **out)
 {
     const char *listen = gateway->settings->admin;
+    struct evhttp_bound_socket *bound;
     char host[HOST_MAX + 1];
     struct admin *admin;
     uint16_t port;
@@ -491,11 +494,15 @@ int admin_open(struct gateway *gateway, struct admin **out)
     table_init(&admin->calls, call_key);
     admin->http = evhttp_new(loop_base(gateway->loop));
     port = split_listen(listen, host);
-    if (!admin->http || evhttp_bind_socket(admin->http, host, port) < 0) {
+    bound = admin->http ? evhttp_bind_socket_with_handle(admin->http, host, port) : NULL;
+    if (!bound) {
         log_error("can't open the admin port", "listen=%s error=%s", listen, strerror(errno));
         admin_close(admin);
         return ERROR_SYSTEM;
     }
+    admin->connections =
+        admin_connections_new(gateway->loop, admin->http, evhttp_bound_socket_get_listener(bound),
+                              gateway->settings->max_admin_connections);
     evhttp_set_allowed_methods(admin->http, METHODS);
     evhttp_set_max_headers_size(admin->http, HEAD_MAX);
     evhttp_set_max_body_size(admin->http, gateway->settings->max_payload);
@@ -519,6 +526,7 @@ void admin_close(struct admin *admin)
         free(call);
     }
     table_done(&admin->calls);
+    admin_connections_free(admin->connections);
     if (admin->http)
         evhttp_free(admin->http);
     free(admin);
