@@ -29,8 +29,7 @@
  *
  * Arguments, of events and of answers, are JSON texts joined by commas, as they would stand between the
  * parentheses of emit(): "\"hello\",{\"a\":1}" are two; "" or NULL is none.  Binary is an attachment beside
- * them, for which an object
- * {"_placeholder":true,"num":N} stands in the arguments, N from 0.
+ * them, for which an object {"_placeholder":true,"num":N} stands in the arguments, N from 0.
  *
  * Errors.  Functions that can fail return 0 or a negative enum hubbub_error, and have done nothing then.
  * Wrong arguments are an error like any other.  Only want of memory ends the program.
@@ -55,25 +54,20 @@ struct hubbub_namespace;
 struct hubbub_socket;
 struct hubbub_target;
 
-/* -- errors
- * -------------------------------------------------------------------------------------------------- */
+/* -- errors --------------------------------------------------------------------------------------------- */
 
 enum hubbub_error {
     HUBBUB_ERROR_ARGUMENT = -1,  /* NULL where something is needed, a bad name, a number out of range */
     HUBBUB_ERROR_JSON = -2,      /* not JSON, not UTF-8, or placeholders that don't fit the attachments */
     HUBBUB_ERROR_TOO_LARGE = -3, /* more than the router takes */
     HUBBUB_ERROR_BUSY = -4,      /* too much waits for the router already: try later */
-    HUBBUB_ERROR_STATE =
-        -5, /* not at this time: a target used twice, a namespace added after the start, ... */
-    HUBBUB_ERROR_NOT_FOUND =
-        -6, /* there is no such thing, or no more: a task that was answered, a key in JSON */
-    HUBBUB_ERROR_GONE =
-        -7, /* the socket has left, or may be another backend's by now; or the app was freed */
-    HUBBUB_ERROR_TIMEOUT = -8, /* not everyone has answered in time */
-    HUBBUB_ERROR_REFUSED = -9, /* the router refuses it; a code and a message say why */
-    HUBBUB_ERROR_CONFIG = -10, /* a key file that can't be used */
-    HUBBUB_ERROR_SYSTEM =
-        -11, /* a system call or ZeroMQ failed: out of descriptors, an endpoint that is none */
+    HUBBUB_ERROR_STATE = -5,     /* not at this time: a target used twice, a namespace after the start */
+    HUBBUB_ERROR_NOT_FOUND = -6, /* no such thing, or no more: a task that was answered, a key in JSON */
+    HUBBUB_ERROR_GONE = -7,      /* the socket has left, or may be another backend's; or the app was freed */
+    HUBBUB_ERROR_TIMEOUT = -8,   /* not everyone has answered in time */
+    HUBBUB_ERROR_REFUSED = -9,   /* the router refuses it; a code and a message say why */
+    HUBBUB_ERROR_CONFIG = -10,   /* a key file that can't be used */
+    HUBBUB_ERROR_SYSTEM = -11,   /* a system call or ZeroMQ failed: out of descriptors, a bad endpoint */
 };
 
 /* A short text for a code; "success" for 0.  Static. */
@@ -82,8 +76,7 @@ const char *hubbub_error_text(int code);
 /* Of the library that is running, such as "0.1.0".  Static. */
 const char *hubbub_version(void);
 
-/* -- the app
- * ------------------------------------------------------------------------------------------------- */
+/* -- the app -------------------------------------------------------------------------------------------- */
 
 enum hubbub_state {
     HUBBUB_CONNECTING, /* there is no router, or it has not answered yet; calls are kept until it does */
@@ -143,14 +136,12 @@ int hubbub_app_process(struct hubbub_app *app);
  */
 int hubbub_app_post(struct hubbub_app *app, void (*call)(void *arg), void *arg);
 
-/* Has call(arg) called once, that many milliseconds from now, at most a day; never if the app is freed
- * before. */
+/* Has call(arg) called once, that many milliseconds from now, at most a day; never if the app is freed. */
 int hubbub_app_after(struct hubbub_app *app, uint64_t delay_ms, void (*call)(void *arg), void *arg);
 
 enum hubbub_state hubbub_app_state(const struct hubbub_app *app);
 
-/* -- namespaces and what happens in them
- * --------------------------------------------------------------------- */
+/* -- namespaces and what happens in them ---------------------------------------------------------------- */
 
 enum { HUBBUB_ATTACHMENTS_MAX = 10 };
 
@@ -179,19 +170,22 @@ typedef void hubbub_event_callback(void *user, struct hubbub_socket *socket,
  * What a namespace wants to be told.  Each may be NULL.  All that concerns one socket comes in order, and
  * none of it goes to another backend at the same time.
  *
- * on_connecting   A client asks to be let in, as the functions of Socket.IO's namespace.use() are asked.
- * Somebody must call hubbub_accept() or hubbub_reject() for it, now or later.  NULL: everybody is let in.
- * on_connection   A socket is connected, and is this backend's; hubbub_socket_arrival() says in which way. It
- * comes before anything else about the socket. on_event        Any event of a client's, before the function
- * for its name (hubbub_on()).  An event that wants an answer and that neither is there for is answered with
- * the error `unknown_event`. on_judge        An event whose rule says `ask`: hubbub_pass(), hubbub_change()
- * or hubbub_refuse() must be called for its task, now or later.  NULL: it is refused with `forbidden`.
- * on_join         The socket has entered a room, whoever had it do so; on_leave: it is out of it.  Neither is
- * called for the rooms that it has on_connection, nor for those that it leaves with on_disconnect.
- * on_disconnect   It is gone, for a reason in Socket.IO's words such as "transport close"; its rooms can
- * still be asked for.  Its memory goes when the callback has returned. on_handover     It lives on, but is
- * another backend's now, or nobody's (after a lost link also: it has gone in the meantime).  Its memory goes
- * when the callback has returned.
+ *   on_connecting   A client asks to be let in, as the functions of Socket.IO's namespace.use() are asked.
+ *                   Somebody must call hubbub_accept() or hubbub_reject() for it, now or later.  NULL:
+ *                   everybody is let in.
+ *   on_connection   A socket is connected, and is this backend's; hubbub_socket_arrival() says in which way.
+ *                   It comes before anything else about the socket.
+ *   on_event        Any event of a client's, before the function for its name (hubbub_on()).  An event that
+ *                   wants an answer and that neither is there for is answered with the error `unknown_event`.
+ *   on_judge        An event whose rule says `ask`: hubbub_pass(), hubbub_change() or hubbub_refuse() must be
+ *                   called for its task, now or later.  NULL: it is refused with `forbidden`.
+ *   on_join         The socket has entered a room, whoever had it do so; on_leave: it is out of it.  Neither
+ *                   is called for the rooms that it has on_connection, nor for those that it leaves with
+ *                   on_disconnect.
+ *   on_disconnect   It is gone, for a reason in Socket.IO's words such as "transport close"; its rooms can
+ *                   still be asked for.  Its memory goes when the callback has returned.
+ *   on_handover     It lives on, but is another backend's now, or nobody's (after a lost link also: it has
+ *                   gone in the meantime).  Its memory goes when the callback has returned.
  */
 struct hubbub_handlers {
     void (*on_connecting)(void *user, struct hubbub_socket *socket);
@@ -214,13 +208,11 @@ struct hubbub_handlers {
 int hubbub_serve(struct hubbub_app *app, const char *name, const struct hubbub_handlers *handlers, void *user,
                  struct hubbub_namespace **out);
 
-/* Has events of that name handled by a function, one for each name.  1 to 255 bytes.  STATE for a second one.
- */
+/* Has events of that name, 1 to 255 bytes, handled by a function, one for each name.  STATE for a second. */
 int hubbub_on(struct hubbub_namespace *name_space, const char *event, hubbub_event_callback *callback,
               void *user);
 
-/* -- answers
- * ------------------------------------------------------------------------------------------------- */
+/* -- answers -------------------------------------------------------------------------------------------- */
 
 /*
  * An event is done with when its callbacks have returned, without an acknowledgement if none of them has
@@ -252,21 +244,20 @@ int hubbub_change(struct hubbub_app *app, uint64_t task, const char *arguments,
  * people. */
 int hubbub_refuse(struct hubbub_app *app, uint64_t task, const char *code, const char *message);
 
-/* -- sockets
- * ------------------------------------------------------------------------------------------------- */
+/* -- sockets -------------------------------------------------------------------------------------------- */
 
 enum hubbub_arrival {
     HUBBUB_NEW,       /* it has just connected */
-    HUBBUB_RECOVERED, /* it came back within the recovery window, with its rooms and data, and missed nothing
-                       */
+    HUBBUB_RECOVERED, /* it came back within the recovery window: rooms and data are there, nothing missed */
     HUBBUB_HANDED,    /* it was another backend's, or nobody's; rooms and data are as they were left */
 };
 
 /* Socket.IO's socket.handshake.  query, headers and auth are JSON objects; all texts are the socket's. */
 struct hubbub_handshake {
-    const char *address, *url,
-        *time;       /* the client's address, the request's target, as in Date.toString() or ISO */
-    uint64_t issued; /* ms since 1970 */
+    const char *address; /* the client's, as its gateway saw it */
+    const char *url;     /* the request's target */
+    const char *time;    /* when it came, as text */
+    uint64_t issued;     /* the same in ms since 1970 */
     bool secure;
     const char *query, *headers, *auth;
     const char *json; /* all of it */
@@ -333,8 +324,7 @@ int hubbub_disconnect(struct hubbub_socket *socket, enum hubbub_parting parting)
 /* socket.emit(): to that one. */
 int hubbub_socket_emit(struct hubbub_socket *socket, const char *event, const char *arguments);
 
-/* -- whom something is for
- * ----------------------------------------------------------------------------------- */
+/* -- whom something is for ------------------------------------------------------------------------------ */
 
 /*
  * A target says which sockets, on whatever gateway, and in which manner.  It begins with hubbub_of(),
@@ -366,14 +356,14 @@ struct hubbub_target *hubbub_except(struct hubbub_target *target, const char *ro
 
 void hubbub_target_free(struct hubbub_target *target);
 
-/* -- sending
- * ------------------------------------------------------------------------------------------------- */
+/* -- sending -------------------------------------------------------------------------------------------- */
 
 /*
  * Classes.  An event is *logged* unless one of these says otherwise: it is on the router's disk before anyone
- * gets it, and a client that comes back within the recovery window gets it, too. volatile   never written;
- * dropped for clients that read slowly, and while there is no router archived   numbered in its room and kept
- * for good, as archived events of clients are; needs a room that is no id
+ * gets it, and a client that comes back within the recovery window gets it, too.
+ *   volatile   never written; dropped for clients that read slowly, and while there is no router
+ *   archived   numbered in its room and kept for good, as archived events of clients are; needs a room that
+ *              is no id
  */
 struct hubbub_target *hubbub_volatile(struct hubbub_target *target);
 struct hubbub_target *hubbub_archived(struct hubbub_target *target);
@@ -412,8 +402,7 @@ struct hubbub_target *hubbub_on_outcome(struct hubbub_target *target, hubbub_out
  */
 int hubbub_emit(struct hubbub_target *target, const char *event, const char *arguments);
 
-/* -- asking clients
- * ------------------------------------------------------------------------------------------ */
+/* -- asking clients ------------------------------------------------------------------------------------- */
 
 enum { HUBBUB_ASK_TIMEOUT_MS = 10000 };
 
@@ -447,8 +436,7 @@ struct hubbub_target *hubbub_timeout(struct hubbub_target *target, uint64_t mill
 int hubbub_ask(struct hubbub_target *target, const char *event, const char *arguments,
                hubbub_replies_callback *callback, void *user);
 
-/* -- many sockets
- * -------------------------------------------------------------------------------------------- */
+/* -- many sockets --------------------------------------------------------------------------------------- */
 
 struct hubbub_found {
     const char *id, *from, *address;
@@ -475,8 +463,7 @@ int hubbub_sockets_join(struct hubbub_target *target, const char *room);
 int hubbub_sockets_leave(struct hubbub_target *target, const char *room);
 int hubbub_sockets_disconnect(struct hubbub_target *target, enum hubbub_parting parting);
 
-/* -- JSON
- * ---------------------------------------------------------------------------------------------------- */
+/* -- JSON ----------------------------------------------------------------------------------------------- */
 
 /*
  * Enough for handlers; a program with more to do with JSON uses a library of its choice.
