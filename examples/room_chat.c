@@ -11,9 +11,12 @@
  *
  *   "/news"   nobody may speak here; everyone hears "headline" when somebody comes into a room of "/chat"
  *
- *     room_chat [ROUTER]
+ *     build/examples/example-room_chat [ROUTER]
  *
- * ROUTER is "tcp://127.0.0.1:3010" unless given; under hubbub run it is "ipc://data/router.ipc".
+ * ROUTER is "tcp://127.0.0.1:3010" unless given; beside `hubbub run --data data` it is ipc://data/router.ipc.
+ * The configuration leaves "/chat" and "/news" to it:
+ *
+ *     namespaces = ( { name = "/chat"; builtin = false; }, { name = "/news"; builtin = false; } );
  *
  * Any number of these may run at once; the router shares the clients out among them.  What a backend must
  * know of a client is kept where the next backend finds it, too: in the socket's data, not in memory.
