@@ -19,7 +19,7 @@
 
 enum { SCOPE_MAX = 8 };
 
-static_assert(AUDIENCE_ROOMS_MAX <= JOURNAL_GROUP_MAX, "the parts of one emission are one group");
+static_assert((int)AUDIENCE_ROOMS_MAX <= (int)JOURNAL_GROUP_MAX, "the parts of one emission are one group");
 
 /* SEND and PUBLISH alike. */
 struct emit_request {
