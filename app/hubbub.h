@@ -231,7 +231,9 @@ struct hubbub_handlers {
 int hubbub_serve(struct hubbub_app *app, const char *name, const struct hubbub_handlers *handlers, void *user,
                  struct hubbub_namespace **out);
 
-/* Has events of that name, 1 to 255 bytes, handled by a function.  STATE for a second one of a name. */
+/* Has events of that name, 1 to 255 bytes, handled by a function.  ARGUMENT also for "connect", "disconnect"
+ * and the other names that Socket.IO keeps for itself, which no client can send; STATE for a second one of a
+ * name. */
 int hubbub_on(struct hubbub_namespace *name_space, const char *event, hubbub_event_callback *callback,
               void *user);
 
