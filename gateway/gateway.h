@@ -32,13 +32,15 @@ struct gateway {
     struct namespace_table namespaces;
     struct fanout fanout;
     struct exceptions exceptions; /* of the CAST that is being handled */
-    struct encoder *encoder;      /* NULL while compression is off */
+    struct encoder *encoder;      /* NULL without compression and without the msgpack parser */
     struct request_queue requests;
     struct session_table sessions;
     struct relay_table relays;
     struct deflate *deflate; /* inflates messages of clients, compresses large answers */
     struct buffer inflated;  /* the message that is being handled */
     bool came_compressed;    /* that message: it is in inflated, then */
+    struct buffer unpacked;  /* the packet of the msgpack parser that is being handled, as text */
+    struct wire_list unpacked_attachments;
     struct router_link *link;
     struct counters counters;
     uint64_t incarnation;      /* 48 random bits: this run of the program */

@@ -56,12 +56,13 @@ static void answer_error(struct gateway *gateway, struct caller caller, struct b
     caller_answer(gateway, caller, RELAY_ERROR, sid, bytes_make(&digit, 1));
 }
 
-struct connection *polling_open(struct gateway *gateway, bool bare, struct buffer *out)
+struct connection *polling_open(struct gateway *gateway, bool bare, bool msgpack, struct buffer *out)
 {
     struct connection *connection = connection_new_virtual(gateway, &polling_transport);
     char sid[SESSION_SID_LENGTH];
 
     connection->encoding = ENCODING_POLLING;
+    connection_set_parser(connection, msgpack);
     connection->bare = bare;
     session_make_sid(gateway, sid);
     session_new(gateway, bytes_make(sid, sizeof sid), connection, SESSION_POLLING);

@@ -25,6 +25,7 @@ struct gateway_settings {
     bool cors_credentials;
     char *cookie; /* its name; "": none */
     bool echo;
+    char *msgpack_path;       /* "": none */
     uint32_t max_payload;     /* bytes */
     uint32_t max_attachments; /* bytes: of a binary packet, its text included */
     uint32_t max_http_head;   /* bytes */

@@ -27,4 +27,8 @@ void fixture_flush(struct gateway *gateway);
 /* Reads what has come as text frames, joined by '|' into out; "" when nothing has. */
 const char *fixture_read(struct peer *peer);
 
+/* The same whatever its encoding: packets of the msgpack parser are written as JSON, with "+" and the number
+   of attachments behind those that have some. */
+const char *fixture_read_any(struct peer *peer);
+
 #endif

@@ -475,6 +475,23 @@ void played_emit(struct gateway *gateway, struct socket *socket, const char *pay
         .payload = bytes_from_text(payload), .attachments = attachments);
 }
 
+void played_tell(struct gateway *gateway, struct socket *socket, const char *payload, uint64_t flags)
+{
+    SAY(gateway, emit, .socket = socket->number, .flags = flags, .payload = bytes_from_text(payload));
+}
+
+void played_refuse(struct gateway *gateway, struct socket *socket, const char *error)
+{
+    struct request *request;
+    uint64_t cursor = 0;
+
+    do
+        request = requests_walk(&gateway->requests, &cursor);
+    while (request && (request->kind != REQUEST_CONNECT || request->socket != socket->number));
+    assert_non_null(request);
+    SAY(gateway, refused, .request = cursor - 1, .socket = socket->number, .error = bytes_from_text(error));
+}
+
 void played_welcome(struct gateway *gateway, bool resume)
 {
     SAY(gateway, welcome, .epoch = BYTES("epoch"), .head = position, .resume = resume,
@@ -495,6 +512,58 @@ void played_deliver(struct gateway *gateway, const char *room, const char *paylo
 {
     SAY(gateway, deliver, .pos = ++position, .namespace = BYTES("/"), .room = bytes_from_text(room),
         .payload = bytes_from_text(payload));
+}
+
+static struct request *find_request(struct gateway *gateway, enum request_kind kind, uint64_t *number)
+{
+    struct request *request;
+    uint64_t cursor = 0;
+
+    while ((request = requests_walk(&gateway->requests, &cursor)))
+        if (request->kind == kind)
+            break;
+    assert_non_null(request);
+    *number = cursor - 1;
+    return request;
+}
+
+struct wire_reader played_request(struct gateway *gateway, enum request_kind kind)
+{
+    uint64_t number;
+    const struct request *request = find_request(gateway, kind, &number);
+    struct wire_reader reader;
+    unsigned type;
+
+    wire_reader_open_record(&reader, bytes_make(request->record, request->length));
+    assert_int_equal(wire_reader_next(&reader, &type), 1);
+    return reader;
+}
+
+void played_answer_request(struct gateway *gateway, enum request_kind kind, const char *answer,
+                           struct bytes attachments)
+{
+    uint64_t number, socket;
+    struct wire_join join;
+    struct wire_reader reader = played_request(gateway, kind);
+
+    socket = find_request(gateway, kind, &number)->socket;
+    if (kind == REQUEST_JOIN && strncmp(answer, "{\"ok\":true", 10) == 0) {
+        assert_int_equal(wire_get_join(&reader, &join), 0);
+        SAY(gateway, joined, .request = number, .socket = socket, .room = join.room, .joined_pos = position,
+            .answer = bytes_from_text(answer), .attachments = attachments);
+    } else
+        SAY(gateway, answer, .request = number, .answer = bytes_from_text(answer),
+            .attachments = attachments);
+}
+
+unsigned played_waiting(struct gateway *gateway)
+{
+    unsigned count = 0;
+    uint64_t cursor = 0;
+
+    while (requests_walk(&gateway->requests, &cursor))
+        count++;
+    return count;
 }
 
 struct socket *played_socket(struct gateway *gateway)
@@ -625,18 +694,32 @@ void client_upgrade(struct client *client, const char *sid)
     buffer_done(&request);
 }
 
-void client_message(struct client *client, const char *text)
+static void send_message(struct client *client, char byte, const char *text)
 {
     size_t length = strlen(text);
     struct buffer frame = {0};
 
-    assert_true(length < 126);
-    buffer_append_char(&frame, '\x81');
-    buffer_append_char(&frame, (char)(0x80 | length));
+    assert_true(length < 65536);
+    buffer_append_char(&frame, byte);
+    buffer_append_char(&frame, (char)(0x80 | (length < 126 ? length : 126)));
+    if (length >= 126) {
+        buffer_append_char(&frame, (char)(length >> 8));
+        buffer_append_char(&frame, (char)length);
+    }
     buffer_append(&frame, "\0\0\0\0", 4);
     buffer_append(&frame, text, length);
     client_write(client, buffer_bytes(&frame));
     buffer_done(&frame);
+}
+
+void client_message(struct client *client, const char *text)
+{
+    send_message(client, '\x81', text);
+}
+
+void client_binary_message(struct client *client, const char *text)
+{
+    send_message(client, '\x82', text);
 }
 
 const char *client_messages(struct client *client)
@@ -662,8 +745,12 @@ const char *client_messages(struct client *client)
         assert_true(length < 65536 && at + length <= end);
         if (out.length)
             buffer_append_char(&out, '|');
-        if (opcode == 8)
+        if (opcode == 8) {
             buffer_printf(&out, "close %u", length ? (unsigned)at[0] << 8 | at[1] : 0U);
+            if (length > 2)
+                buffer_printf(&out, " %.*s", (int)length - 2, at + 2);
+        } else if (opcode == 9)
+            buffer_append_literal(&out, "ping");
         else
             buffer_append(&out, at, length);
         at += length;

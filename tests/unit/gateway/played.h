@@ -77,6 +77,10 @@ unsigned played_answer_events(struct gateway *gateway, const char *arguments);
 void played_emit(struct gateway *gateway, struct socket *socket, const char *payload,
                  struct bytes attachments);
 
+/* The same with flags of its own, without attachments; and the refusal of a CONNECT, an object as JSON. */
+void played_tell(struct gateway *gateway, struct socket *socket, const char *payload, uint64_t flags);
+void played_refuse(struct gateway *gateway, struct socket *socket, const char *error);
+
 /* A new link that is told what it missed, or cannot be. */
 void played_welcome(struct gateway *gateway, bool resume);
 
@@ -86,6 +90,17 @@ void played_close(struct gateway *gateway, struct socket *socket, bool final);
 /* Makes a socket of "/" a member of a room, or delivers an event to it: payload is its JSON array. */
 void played_join(struct gateway *gateway, struct socket *socket, const char *room);
 void played_deliver(struct gateway *gateway, const char *room, const char *payload);
+
+/* The first request of that kind that waits for an answer, which must be there: its record is for
+ * wire_get_..(). */
+struct wire_reader played_request(struct gateway *gateway, enum request_kind kind);
+
+/* Answers it: a join by JOINED.  answer is JSON text, attachments as wire_list_finish() gives them. */
+void played_answer_request(struct gateway *gateway, enum request_kind kind, const char *answer,
+                           struct bytes attachments);
+
+/* How many requests wait for an answer. */
+unsigned played_waiting(struct gateway *gateway);
 
 /* The first connected socket of a gateway, or NULL. */
 struct socket *played_socket(struct gateway *gateway);
@@ -125,7 +140,11 @@ void client_post(struct client *client, const char *sid, const char *body);
 void client_upgrade(struct client *client, const char *sid);
 void client_message(struct client *client, const char *text);
 
-/* What has come as messages, joined by '|'; a Close frame is "close <code>".  Drops a 101 in front. */
+/* The same for a binary one. */
+void client_binary_message(struct client *client, const char *text);
+
+/* What has come as messages, joined by '|'; a Close frame is "close <code>", and its text behind a blank if
+ * it has one; a ping is "ping".  Drops a 101 in front. */
 const char *client_messages(struct client *client);
 
 /* A polling session at a gateway, by its sid; and with a socket in "/" whose CONNECT the client has read. */

@@ -511,8 +511,8 @@ static void what_goes_out_is_one_text_and_its_attachments(void **state)
     wire_list_put_blob(&two, BYTES("\0\xff"));
     wire_list_put_blob(&one, BYTES("b"));
     socket_acknowledge(gateway, peer.socket, 7, BYTES(PLACEHOLDER(1)), wire_list_finish(&two));
-    socket_emit(gateway, peer.socket, BYTES("[\"a\"]"), wire_list_finish(&one));
-    socket_emit(gateway, peer.socket, BYTES("[1]"), (struct bytes){0});
+    socket_emit(gateway, peer.socket, BYTES("[\"a\"]"), 0, wire_list_finish(&one));
+    socket_emit(gateway, peer.socket, BYTES("[1]"), 0, (struct bytes){0});
     fixture_flush(gateway);
 
     buffer_append_literal(&expected, "\x81\x24");
