@@ -112,8 +112,7 @@ static void on_event(struct gateway *gateway, struct socket *socket, struct sock
                      struct bytes attachments)
 {
     const struct namespace_config *config = socket->namespace->config;
-    const struct event_rule *rule = /* without builtin every event is a backend's */
-        packet->name_error || !config->builtin ? NULL : rules_find(&config->rules, packet->name);
+    const struct event_rule *rule = packet->name_error ? NULL : rules_find(&config->rules, packet->name);
     struct call call = {gateway, socket, packet, attachments};
     struct json_value values[RULE_PATHS];
 
