@@ -133,7 +133,8 @@ void sockets_remove(struct hubbub_app *app, struct hubbub_socket *socket)
 
 bool socket_usable(const struct hubbub_socket *socket)
 {
-    return socket && socket->state == SOCKET_CONNECTED && link_leased(socket->app);
+    return socket && socket->state == SOCKET_CONNECTED && socket->serial >= socket->app->link.trusted &&
+           link_leased(socket->app);
 }
 
 /* -- what it is ------------------------------------------------------------------------------ */

@@ -108,8 +108,9 @@ void engine_close(struct gateway *gateway, struct connection *connection, enum c
     if (connection->protocol->close) {
         connection->protocol->close(gateway, connection, reason);
     } else if (encoding_is_polling(connection->encoding)) {
-        engine_send_packet(gateway, connection, BYTES("1"));
-        connection_end(gateway, connection, reason);
+        if (connection->state == CONNECTION_OPEN)
+            rooms_catch_up(gateway, connection);     /* what came before stays before */
+        connection_end(gateway, connection, reason); /* polling.c tells the client */
     } else
         websocket_close(gateway, connection, close_reason_code(reason), reason);
 }

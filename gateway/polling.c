@@ -96,12 +96,17 @@ static bool answer_far_poll(struct gateway *gateway, struct connection *connecti
     return true;
 }
 
+/* The close packet has a payload of its own, as with the reference: a stock client that finds it in one takes
+ * what stands before it for events that came while it was away, and a DISCONNECT for nothing at all. */
 static void on_flush(struct gateway *gateway, struct connection *connection)
 {
     struct session *session = connection->session;
+    bool closing = connection->state == CONNECTION_FLUSHING && !connection->output.first;
 
-    if (!session || session->poll.number == 0 || !connection->output.first)
+    if (!session || session->poll.number == 0 || (!connection->output.first && !closing))
         return;
+    if (closing)
+        memcpy(output_reserve(&connection->output, 2), "\x1e\x31", 2); /* the separator, and "1" */
     if (is_local(gateway, session->poll)) {
         struct connection *http = connections_find(gateway, session->poll.number);
 
@@ -111,7 +116,7 @@ static void on_flush(struct gateway *gateway, struct connection *connection)
         return;
     session->poll = (struct caller){0};
     connection_block(connection);
-    if (connection->state == CONNECTION_FLUSHING && !connection->output.first)
+    if (closing)
         connection_drop(gateway, connection, CLOSE_NONE);
 }
 

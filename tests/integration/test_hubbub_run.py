@@ -200,11 +200,11 @@ class Commands(HubbubTest):
         code, out, _ = self.command("--help")
         self.assertEqual(code, 0)
         text = "\n".join(out)
-        for word in ("run", "stats", "rooms", "gateways", "64\t", "70\t", "78\t"):
+        for word in ("run", "stats", "rooms", "gateways", "backends", "64\t", "70\t", "78\t"):
             self.assertIn(word, text)
 
     def test_each_command_has_its_own_help(self):
-        for name in ("run", "stats", "rooms", "gateways"):
+        for name in ("run", "stats", "rooms", "gateways", "backends"):
             code, out, _ = self.command(name, "--help")
             self.assertEqual(code, 0)
             self.assertIn("Usage: hubbub %s [options]" % name, "\n".join(out))
@@ -262,7 +262,7 @@ class Stats(HubbubTest):
         self.assertEqual(self.asked.get(timeout=PATIENCE), "stats json\n")
 
     def test_rooms_and_gateways_ask_their_own_question(self):
-        for name in ("rooms", "gateways"):
+        for name in ("rooms", "gateways", "backends"):
             self.serve([b"\n"])
             self.assertEqual(self.command(name, "--data", "data"), (0, [], []))
             self.assertEqual(self.asked.get(timeout=PATIENCE), name + "\n")

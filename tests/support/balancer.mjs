@@ -31,12 +31,19 @@ backend gateways
     option http-server-close
 ${ports.map((each, number) => `    server gateway${number} 127.0.0.1:${each}`).join('\n')}
 `);
-  await daemon(t, 'haproxy', ['-db', '-V', '-f', file], /Loading success|Available polling systems|started/);
+  return startHaproxy(t, file, port);
+}
+
+/** A HAProxy of that configuration, which listens on the port and has gateways behind it; its URL. */
+export async function startHaproxy(t, file, port, environment = {}) {
+  const { process, errors } = await daemon(t, 'haproxy', ['-db', '-V', '-f', file], /Loading success|Available polling systems|started/, environment);
   const url = `http://127.0.0.1:${port}`;
   for (;;) {
     const [answered] = await Promise.allSettled([fetch(`${url}/socket.io/`)]);
     if (answered.status === 'fulfilled' && answered.value.status === 400)
       return url;
+    if (process.exitCode !== null)
+      throw new Error(`haproxy ended:\n${errors()}`);
   }
 }
 

@@ -235,8 +235,8 @@ export async function journalRows(data, sql) {
  * Starts a program that stays until the test is over and comes back when a line of its output matches;
  * {process, errors()}.
  */
-export async function daemon(t, command, args, ready) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+export async function daemon(t, command, args, ready, environment = {}) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } });
   let errors = '';
   alive.add(child.pid);
   const exited = once(child, 'exit').then(() => alive.delete(child.pid), (error) => { errors += `${error}\n`; });

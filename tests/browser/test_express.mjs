@@ -1,0 +1,53 @@
+// The pages of examples/express in Debian's Chromium: a login, the chat, an order.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startChromium } from '../support/chromium.mjs';
+import { missing, startExample } from '../support/express.mjs';
+import { undo } from '../support/stack.mjs';
+
+const LIMIT = 60_000; // generous: only a hang meets it
+
+test('two people log in, talk and order', { skip: missing }, async (t) => {
+  const { url } = await startExample(t);
+  const browser = await startChromium(t);
+  const complaints = [];
+
+  async function enter(name) {
+    const context = await browser.newContext();
+    undo(t, () => context.close());
+    const page = await context.newPage();
+    page.setDefaultTimeout(LIMIT);
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    await page.goto(url);
+    await page.locator('[name=name]').fill(name);
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await page.locator('#say').waitFor();
+    return page;
+  }
+  const lines = (page) => page.locator('#log li').allTextContents();
+  const shows = (page, text) => page.locator('#log li', { hasText: text }).waitFor();
+
+  async function say(page, body) {
+    await page.locator('#body').fill(body);
+    await page.locator('#body').press('Enter');
+  }
+
+  const ann = await enter('Ann');
+  await say(ann, 'is <i>anyone</i> here?');
+  await shows(ann, 'Ann: is <i>anyone</i> here?');
+  const bob = await enter('Bob');
+  await shows(ann, 'Bob has come in');
+  await shows(bob, 'Ann: is <i>anyone</i> here?');
+  await say(bob, 'I am');
+  await shows(ann, 'Bob: I am');
+  await ann.locator('[name=item]').fill('tea');
+  await ann.getByRole('button', { name: 'Buy' }).click();
+  await shows(bob, 'Ann has ordered tea');
+  await shows(ann, 'Ann has ordered tea'); // from the history: the form has loaded the page anew
+  assert.deepEqual(await lines(bob), ['Ann: is <i>anyone</i> here?', 'Bob: I am', 'Ann has ordered tea']);
+  assert.deepEqual(await lines(ann), await lines(bob));
+  await bob.getByRole('button', { name: 'Log out' }).click();
+  await bob.getByRole('button', { name: 'Log in' }).waitFor();
+  assert.deepEqual(complaints, []);
+});
