@@ -491,19 +491,19 @@ static void a_backend_is_heard(void **state)
     leave(&client);
 }
 
-/* Where the broker has no events of its own, every one is a backend's, whatever it is called. */
-static void without_builtin_events_all_are_a_backends(void **state)
+/* Where the broker has no events of its own, what no rule covers is a backend's, whatever it is called. */
+static void without_builtin_events_what_has_no_rule_is_a_backends(void **state)
 {
-    struct namespace_config *config = fixture_settings(home)->namespaces.namespaces;
     struct client client;
 
     (void)state;
-    config->builtin = false;
+    fixture_settings(home)->namespaces.namespaces->builtin = false;
     client = entering("");
     played_answer(home, played_connecting(home), "S", "P", false);
     played_settle();
     assert_string_equal(client_messages(&client), "{\"type\":\"open\",\"sid\":\"S\",\"from\":\"anon:S\"}");
-    assert_string_equal(asked(&client, "{\"data\":{\"room\":5},\"room\":6}"), "call  msg {\"room\":5}  0");
+    assert_string_equal(asked(&client, "{\"data\":1,\"room\":\"S\"}"), "event S msg 1  0");
+    assert_string_equal(asked(&client, "{\"event\":\"other\",\"room\":6}"), "call  other   0");
     assert_string_equal(asked(&client, "{\"event\":\"join\",\"data\":\"R\"}"), "call  join \"R\"  0");
     assert_string_equal(asked(&client, "{\"type\":\"join\",\"room\":\"R\",\"ref\":1}"), "");
     assert_non_null(strstr(client_messages(&client), "\"unknown_event\""));
@@ -898,7 +898,7 @@ int main(void)
         TEST(frames_become_requests),
         TEST(wrong_wishes_are_refused_and_the_connection_lives),
         TEST(a_backend_is_heard),
-        TEST(without_builtin_events_all_are_a_backends),
+        TEST(without_builtin_events_what_has_no_rule_is_a_backends),
         TEST(what_is_no_frame_closes),
         TEST(answers_and_events_come_as_frames),
         TEST(what_was_missed_comes_before_what_is_new),

@@ -157,6 +157,23 @@ static void the_brokers_own_events_do_without_them(void **state)
     assert_told("");
 }
 
+/* Without them a namespace's rules go on, and join is an event like any other. */
+static void without_the_brokers_own_events_rules_go_on(void **state)
+{
+    uint64_t walk = 0;
+
+    (void)state;
+    settings.namespaces.namespaces->builtin = false;
+    text("2[\"msg\",{\"room\":\"r\"}]");
+    assert_true(bytes_equal_text(asked().room, "r"));
+    assert_int_equal(requests_walk(&gateway->requests, &walk)->kind, REQUEST_EVENT);
+    text("2[\"join\",\"r\"]");
+    text("27[\"other\"]");
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(requests_walk(&gateway->requests, &walk)->kind, REQUEST_CALL);
+    assert_null(requests_walk(&gateway->requests, &walk));
+}
+
 static void what_says_nothing_is_taken_in_and_forgotten(void **state)
 {
     (void)state;
@@ -538,6 +555,7 @@ int main(void)
         TEST(ten_attachments_are_the_most),
         TEST(events_without_attachments_have_none),
         TEST(the_brokers_own_events_do_without_them),
+        TEST(without_the_brokers_own_events_rules_go_on),
         TEST(what_says_nothing_is_taken_in_and_forgotten),
         TEST(a_text_before_the_last_attachment_closes),
         TEST(an_attachment_that_nobody_announced_closes),
