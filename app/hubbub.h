@@ -256,7 +256,7 @@ enum hubbub_arrival {
 struct hubbub_handshake {
     const char *address; /* the client's, as its gateway saw it */
     const char *url;     /* the request's target */
-    const char *time;    /* when it came, as text */
+    const char *time;    /* when it came, in ISO 8601 */
     uint64_t issued;     /* the same in ms since 1970 */
     bool secure;
     const char *query, *headers, *auth;
@@ -440,8 +440,8 @@ int hubbub_ask(struct hubbub_target *target, const char *event, const char *argu
 
 struct hubbub_found {
     const char *id, *from, *address;
-    const char *data; /* JSON, "" for none */
-    const char *const *rooms;
+    const char *data;         /* JSON, "" for none */
+    const char *const *rooms; /* the first is its private one, named as its id */
     size_t room_count;
 };
 
