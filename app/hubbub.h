@@ -279,10 +279,10 @@ enum hubbub_arrival {
 
 /* Socket.IO's socket.handshake.  All texts are the socket's. */
 struct hubbub_handshake {
-    const char *address;                /* the client's */
+    const char *address;                /* the client's, as its gateway saw it */
     const char *url;                    /* the request's target */
-    const char *time;                   /* as in Date.toString() or ISO */
-    uint64_t issued;                    /* ms since 1970 */
+    const char *time;                   /* when it came, in ISO 8601 */
+    uint64_t issued;                    /* the same in ms since 1970 */
     bool secure;                        /* false: gateways speak no TLS */
     const char *query, *headers, *auth; /* JSON objects */
     const char *json;                   /* all of it, one JSON object */
@@ -466,8 +466,8 @@ int hubbub_ask(struct hubbub_target *target, const char *event, const char *argu
 
 struct hubbub_found {
     const char *id, *from, *address;
-    const char *data; /* JSON, "" for none */
-    const char *const *rooms;
+    const char *data;         /* JSON, "" for none */
+    const char *const *rooms; /* the first is its private one, named as its id */
     size_t room_count;
 };
 
