@@ -10,6 +10,8 @@ import uuid
 
 import websocket
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__.strip())
 url, room, *text = sys.argv[1:]
 message = {'data': {'name': 'script', 'body': text[0]}, 'id': str(uuid.uuid4()), 'ref': 1} if text else None
 seen = None  # the last number that was printed

@@ -44,7 +44,7 @@ struct gateway_settings {
     uint64_t max_unacknowledged;    /* bytes */
     enum log_level log_level;
     struct namespace_list namespaces;
-    struct bearer_keys publish_keys; /* what stands in the file */
+    struct bearer_keys publish_keys;   /* what stands in the file */
     struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */
 };
 

@@ -489,6 +489,19 @@ class BeforeTheStart(HubbubTest):
         self.assertEqual((code, out, err), (0, ["configuration ok"], []))
         self.assertEqual(self.log(), ["hubbub-router check", "hubbub-gateway check"])
 
+    def test_the_file_of_keys_is_checked_before_anything_starts(self):
+        keys = self.folder / "keys"
+        keys.write_text("0123456789abcdef\n")
+        keys.chmod(0o644)
+        for option in ((), ("--check-config",)):
+            code, out, err = self.finish(self.start_stack("--publish-key", "keys", *option))
+            self.assertEqual((code, out, len(err)), (78, [], 1), option)
+            self.assertRegex(err[0], "^keys: .*mode 0644")
+        self.assertFalse(self.data.exists())
+        keys.chmod(0o600)
+        self.assertEqual(self.finish(self.start_stack("--publish-key", "keys", "--check-config")),
+                         (0, ["configuration ok"], []))
+
     def test_its_own_section_is_read_and_checked(self):
         (self.folder / "main.conf").write_text("run = {\n  gateways = 65;\n};")
         code, _, err = self.finish(self.start_stack("--config", "main.conf"))
