@@ -31,6 +31,7 @@ struct gateway_settings {
     uint32_t max_http_head;   /* bytes */
     uint32_t max_auth;        /* bytes */
     uint32_t max_connections; /* 0: what the file limit allows */
+    uint32_t max_admin_connections;
     uint32_t max_namespaces;
     uint32_t max_pattern_namespaces;
     uint32_t max_unanswered;
