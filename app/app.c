@@ -102,6 +102,20 @@ void app_rouse(struct hubbub_app *app)
     make_readable(app);
 }
 
+bool app_enter(struct hubbub_app *app)
+{
+    bool inside = app->inside;
+
+    app->inside = true;
+    return inside;
+}
+
+void app_leave(struct hubbub_app *app, bool inside)
+{
+    app->inside = inside;
+    app_rouse(app); /* for what the callbacks did */
+}
+
 void app_timer_start(struct hubbub_app *app, struct app_timer *timer, uint64_t delay_ms)
 {
     /* Not the turn's time: a callback may have taken long by now. */

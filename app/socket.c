@@ -212,17 +212,20 @@ void hubbub_sockets_each(struct hubbub_app *app, void (*each)(void *user, struct
     struct buffer all = {0};
     struct hubbub_socket *socket;
     uint32_t cursor = 0;
+    bool inside;
 
     if (!app || !each)
         return;
     /* A copy, because a callback may have sockets go; their memory stays until the end of the turn. */
     while ((socket = table_next(&app->sockets.by_sid, &cursor)))
         buffer_append(&all, &socket, sizeof socket);
+    inside = app_enter(app);
     for (size_t i = 0; i < all.length / sizeof socket; i++) {
         socket = ((struct hubbub_socket **)(void *)all.data)[i];
         if (socket_usable(socket))
             each(user, socket);
     }
+    app_leave(app, inside);
     buffer_done(&all);
 }
 
@@ -364,14 +367,17 @@ int hubbub_accept(struct hubbub_socket *socket)
     struct bytes data;
     struct task *task;
     int result = find_question(socket, &task);
+    bool inside;
 
     if (result)
         return result;
     data = bytes_from_text(socket->data);
     task_answer(socket->app, task, put_accept, &data);
     socket->state = SOCKET_CONNECTED;
+    inside = app_enter(socket->app);
     if (socket->served_by->handlers.on_connection)
         socket->served_by->handlers.on_connection(socket->served_by->user, socket);
+    app_leave(socket->app, inside);
     return 0;
 }
 

@@ -2,11 +2,13 @@
  * The chat of live rooms, with all of its rules in the backend: who may come in, which rooms there are, who
  * hears what.
  *
- *   "/chat"   {name} in auth is needed to come in.  Its events:
- *     join {room}        -> {ok, members}; the others hear "joined" {name}   socket.to(room).emit()
- *     say {room, text}   -> {ok, seq};     the whole room hears "said"       io.to(room).emit(), archived
- *     typing {room}                        the others hear "typing" {name}   socket.to(room), volatile
- *     who {room}         -> {ok};          the sender hears "members" [..]   socket.emit()
+ *   "/chat"   {name} in auth is needed to come in.  Its events, and how each is sent on:
+ *
+ *     join {room}         -> {ok, members}; the others hear "joined" {name}: socket.to(room).emit()
+ *     say {room, text}    -> {ok, seq}; the whole room hears "said": io.to(room).emit(), archived
+ *     typing {room}       the others hear "typing" {name}: the same as join, but volatile
+ *     who {room}          -> {ok}; the sender hears "members" [..]: socket.emit()
+ *
  *   "/news"   nobody may speak here; everyone hears "headline" when somebody comes into a room of "/chat"
  *
  *     build/examples/example-room_chat [ROUTER]

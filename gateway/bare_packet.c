@@ -129,12 +129,11 @@ static void publish(const struct call *call)
     struct json_value data = frame->values[BARE_KEY_DATA], found[RULE_PATHS] = {{{0}}};
     char room_space[ROOM_NAME_MAX], id_space[DEDUP_MAX];
     struct wire_event event = {.event = frame->event, .arguments = data.text};
-    const struct namespace_config *config = call->socket->namespace->config;
     const struct event_rule *rule;
 
     if (!is_event(call))
         return;
-    rule = config->builtin ? rules_find(&config->rules, frame->event) : NULL; /* else it is a backend's */
+    rule = rules_find(&call->socket->namespace->config->rules, frame->event);
     if (rule && data.kind != JSON_ABSENT && json_paths_find(data, rule->paths, RULE_PATHS, found) < 0) {
         refuse(call, REFUSAL_BAD_REQUEST, "a key that the event's rule reads stands there twice");
         return;

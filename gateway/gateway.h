@@ -24,7 +24,7 @@ struct gateway {
     struct loop *loop;
     struct poller *poller;
     struct listener *listener;
-    struct admin *admin; /* NULL: there is no admin port */
+    struct admin *admin;       /* NULL: there is no admin port */
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;

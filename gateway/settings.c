@@ -66,6 +66,8 @@ static const struct config_key keys[] = {
      .help = "the largest auth payload of a client, which is kept as long as its socket"},
     {KEY(max_connections, INTEGER), .maximum = 10000000, .unit = "connections", .fallback = "0",
      .help = "how many connections at most; 0 for what the file limit allows, less a reserve"},
+    {KEY(max_admin_connections, INTEGER), .minimum = 1, .maximum = 100000, .unit = "connections",
+     .fallback = "256", .help = "how many connections of programs to the HTTP API; more wait until one ends"},
     {KEY(max_namespaces, INTEGER), .minimum = 1, .maximum = 1024, .fallback = "16",
      .help = "how many namespaces one connection may join"},
     {KEY(max_pattern_namespaces, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "namespaces",

@@ -3,8 +3,8 @@
  * reads is what another one reads in the text.
  *
  *   null, false, true   nil, false, true
- *   numbers             the shortest integer when they are whole and within 64 bits, exactly; else, and for
- *                       -0, a float of 64 bits, the nearest one
+ *   numbers             whole ones within 64 bits the shortest integer, exactly; others, and -0, a float of
+ *                       64 bits, the nearest one
  *   strings             str in UTF-8; a lone surrogate, which UTF-8 has nothing for, is U+FFFD
  *   arrays, objects     array, map, in the same order, equal keys as often as they stand there
  *   placeholders        bin with the bytes of the attachment that they name (proto/placeholder.h), in a text

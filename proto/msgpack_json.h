@@ -2,15 +2,15 @@
  * A msgpack value of a client as the JSON text that the broker keeps: what a client that speaks JSON would
  * have sent for the same value, as JavaScript's JSON.stringify() and Socket.IO's text parser write it.
  *
- *   nil, false, true, str        null, false, true, a string
- *   integers                     their digits, exactly, up to 64 bits
- *   floats                       the shortest text of 15 to 17 digits that is the same number, whole ones
- *                                below 1e21 as integers; null for NaN and the infinities
- *   array, map                   an array; an object in the order of the map, whose keys must be str
- *   bin, ext 8 to 32 of type 0   {"_placeholder":true,"num":N} and attachment N (notepack writes an
- *                                ArrayBuffer or a typed array of Node in the latter form)
- *   fixext 1 of type 0           undefined: null in an array, in a map nothing, not even its key
- *   fixext 8 of type 0           a Date, in milliseconds: its ISO text, or null outside of what a Date can be
+ *   nil, false, true, str    null, false, true, a string
+ *   integers                 their digits, exactly, up to 64 bits
+ *   floats                   the shortest text of 15 to 17 digits that is the same number, whole ones below
+ *                            1e21 as integers; null for NaN and the infinities
+ *   array, map               an array; an object in the order of the map, whose keys must be str
+ *   bin, ext 8 to 32 of      {"_placeholder":true,"num":N} and attachment N (notepack writes an ArrayBuffer
+ *   type 0                   or a typed array of Node in the latter form)
+ *   fixext 1 of type 0       undefined: null in an array, in a map nothing, not even its key
+ *   fixext 8 of type 0       a Date, in milliseconds: its ISO text, or null outside of what a Date can be
  *
  * Other extensions, and keys that are no str, mean nothing in JSON.
  */

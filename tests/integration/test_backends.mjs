@@ -83,6 +83,7 @@ for (const transport of ['websocket', 'polling']) {
     for (const socket of [c, d])
       await fine(socket, 'join', q);
     assert.deepEqual(await heard(all, () => fine(a, 'self')), [1, 0, 0, 0]);
+    assert.deepEqual(await heard(all, () => fine(a, 'emit')), [1, 0, 0, 0]);
     assert.deepEqual(await heard(all, () => fine(a, 'others', r)), [0, 1, 1, 0]);
     assert.deepEqual(await heard(all, () => fine(a, 'room', r)), [1, 1, 1, 0]);
     assert.deepEqual(await heard(all, () => fine(a, 'room', d.id)), [0, 0, 0, 1]);
@@ -95,6 +96,9 @@ for (const transport of ['websocket', 'polling']) {
     await fine(b, 'leave', r);
     assert.equal((await backend.told('leave', b.id)).what, r);
     assert.deepEqual(await heard(all, () => fine(a, 'room', r)), [1, 0, 1, 0]);
+    assert.deepEqual(await heard(all, () => fine(d, 'join-and-room', r)), [1, 0, 1, 1]);
+    assert.equal((await backend.until('the join', (line) => line.at === 'join' && line.id === d.id && line.what === r)).what, r);
+    assert.deepEqual(await heard(all, () => fine(d, 'leave-and-room', r)), [1, 0, 1, 0]);
   });
 
   test(`${transport}: archived, with an id and with meta`, async (t) => {
@@ -125,6 +129,7 @@ for (const transport of ['websocket', 'polling']) {
     const [more, sent] = await arrives;
     assert.deepEqual([...Buffer.from(more)], [...Buffer.from('\0more')]);
     assert.deepEqual([...Buffer.from(sent)], [1, 2, 3]);
+    assert.deepEqual([...Buffer.from(await call(socket, 'answer-binary', Buffer.from([4, 5])))], [4, 5]);
   });
 
   test(`${transport}: answers at once, later, from a thread, and none`, async (t) => {
@@ -134,6 +139,10 @@ for (const transport of ['websocket', 'polling']) {
     assert.equal(await call(socket, 'thread'), 'late');
     assert.equal((await call(socket, 'no such call')).error, 'there is no such thing, or no more');
     await assert.rejects(socket.timeout(300).emitWithAck('call', 'nothing'));
+    socket.emit('call', 'done', () => assert.fail('it was done with, without an acknowledgement'));
+    assert.equal((await backend.until('done', (line) => /^(not )?done$/.test(line.at) && line.id === socket.id)).at, 'done');
+    const own = await call(socket, 'own', socket.id);
+    assert.ok(own.count >= 1 && own.named === 1, JSON.stringify(own));
     socket.emit('something', 1);
     assert.equal((await backend.told('event', socket.id)).what, 'something');
   });
@@ -217,10 +226,15 @@ test('it ends cleanly, and its clients wait for the next one', async (t) => {
   backend.kill('SIGTERM');
   assert.deepEqual(await within(LIMIT, 'the end', backend.exited), { code: 0, signal: null });
   assert.equal(backend.errors.includes('ERROR'), false, backend.errors); // of a sanitizer
-  backend = await Backend.start(file, stack, 'tests/support/driven-backend', 'two');
+  backend = await Backend.start(file, stack, 'tests/support/driven-backend', 'two', 'poll');
   const told = await backend.told('connection', socket.id);
   assert.deepEqual([told.arrival, told.data], ['handed', '"kept"']);
   assert.equal(await call(socket, 'which'), 'two');
   assert.equal(await call(other, 'which'), 'two');
+  const own = await call(socket, 'own', other.id);
+  assert.ok(own.count >= 2 && own.named === 1, JSON.stringify(own));
   assert.equal(socket.connected && other.connected, true);
+  backend.kill('SIGTERM');
+  assert.deepEqual(await within(LIMIT, 'the end', backend.exited), { code: 0, signal: null });
+  assert.equal(backend.errors.includes('ERROR'), false, backend.errors);
 });

@@ -10,12 +10,12 @@ const LIMIT = 60_000;
 
 export class Backend {
   /** Starts a program of the build folder, and comes back when the router has taken it in. */
-  static async start(t, stack, program, name = 'backend') {
+  static async start(t, stack, program, name = 'backend', ...more) {
     const backend = new Backend();
     backend.lines = [];
     backend.errors = '';
     backend.look = () => {};
-    backend.process = spawn(path.join(build, program), [`ipc://${stack.data}/router.ipc`, name],
+    backend.process = spawn(path.join(build, program), [`ipc://${stack.data}/router.ipc`, name, ...more],
       { stdio: ['ignore', 'pipe', 'pipe'] });
     backend.exited = once(backend.process, 'exit').then(([code, signal]) => ({ code, signal }));
     backend.process.stderr.on('data', (text) => { backend.errors += text; });

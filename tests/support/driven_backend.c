@@ -2,9 +2,12 @@
  * A backend that does what clients tell it: the event `call` names a call of hubbub.h, and its further
  * arguments are texts.  What it is called back for is told on standard output, a JSON object a line.
  *
- *     driven_backend ROUTER NAME
+ *     driven_backend ROUTER NAME [poll]
+ *
+ * With `poll` the loop is its own, and the library is driven through its descriptor.
  */
 #include <hubbub.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -274,6 +277,28 @@ static int do_leave(const struct call *call)
     return hubbub_sockets_leave(with_outcome(call, hubbub_self(call->socket)), call->first);
 }
 
+/* What follows a join or a leave finds it done. */
+static int do_join_and_room(const struct call *call)
+{
+    int result = hubbub_join(call->socket, call->first);
+
+    return result ? result : do_room(call);
+}
+
+static int do_leave_and_room(const struct call *call)
+{
+    int result = hubbub_leave(call->socket, call->first);
+
+    return result ? result : do_room(call);
+}
+
+static int do_emit(const struct call *call)
+{
+    int result = hubbub_socket_emit(call->socket, "heard", "1");
+
+    return result ? result : hubbub_answer(app, call->event->task, "{\"error\":\"\"}");
+}
+
 static int do_sockets_join(const struct call *call)
 {
     return hubbub_sockets_join(with_outcome(call, hubbub_to(namespace_of(call), call->first)), call->second);
@@ -401,6 +426,43 @@ static int do_block(const struct call *call)
     return hubbub_answer(app, call->event->task, "\"done\"");
 }
 
+static int do_answer_binary(const struct call *call)
+{
+    return hubbub_answer_binary(app, call->event->task, "{\"_placeholder\":true,\"num\":0}",
+                                call->event->attachments, call->event->attachment_count);
+}
+
+static int do_done(const struct call *call)
+{
+    int result = hubbub_done(hubbub_socket_app(call->socket), call->event->task);
+
+    /* It is done with, so there is nothing to answer any more. */
+    tell(hubbub_answer(app, call->event->task, "1") == HUBBUB_ERROR_NOT_FOUND ? "done" : "not done",
+         call->socket, "");
+    return result;
+}
+
+static void mark(void *user, struct hubbub_socket *socket)
+{
+    size_t *count = user;
+
+    if (hubbub_socket_connected(socket))
+        ++*count;
+    hubbub_socket_set_user(socket, count);
+}
+
+/* How many sockets are this backend's, and whether the named one is among them. */
+static int do_own(const struct call *call)
+{
+    struct hubbub_socket *named = hubbub_socket_find(app, call->first);
+    size_t count = 0;
+
+    hubbub_sockets_each(app, mark, &count);
+    answer(call->event->task,
+           hubbub_json("{\"count\":%zu,\"named\":%d}", count, named && hubbub_socket_user(named) == &count));
+    return 0;
+}
+
 static int do_which(const struct call *call)
 {
     answer(call->event->task, hubbub_json("%s", own_name));
@@ -430,6 +492,9 @@ static const struct {
     {"binary", do_binary},
     {"join", do_join},
     {"leave", do_leave},
+    {"join-and-room", do_join_and_room},
+    {"leave-and-room", do_leave_and_room},
+    {"emit", do_emit},
     {"sockets-join", do_sockets_join},
     {"sockets-leave", do_sockets_leave},
     {"sockets-disconnect", do_sockets_disconnect},
@@ -440,6 +505,9 @@ static const struct {
     {"later", do_later},
     {"thread", do_thread},
     {"block", do_block},
+    {"answer-binary", do_answer_binary},
+    {"done", do_done},
+    {"own", do_own},
     {"which", do_which},
     {"nothing", do_nothing},
 };
@@ -496,10 +564,25 @@ static void on_log(void *user, enum hubbub_level level, const char *line)
     fprintf(stderr, "%s: %s\n", own_name, line);
 }
 
+static volatile sig_atomic_t ended;
+
 static void on_signal(int number)
 {
     (void)number;
+    ended = 1;
     hubbub_app_stop(app);
+}
+
+static int run_own_loop(void)
+{
+    struct pollfd descriptor = {.fd = hubbub_app_fd(app), .events = POLLIN};
+    int result = hubbub_app_process(app);
+
+    while (!ended && !result) {
+        poll(&descriptor, 1, hubbub_app_timeout(app));
+        result = hubbub_app_process(app);
+    }
+    return result || hubbub_app_state(app) != HUBBUB_LIVE;
 }
 
 int main(int count, char **arguments)
@@ -517,7 +600,7 @@ int main(int count, char **arguments)
     struct hubbub_namespace *name_space;
     int result;
 
-    if (count != 3)
+    if (count != 3 && (count != 4 || strcmp(arguments[3], "poll") != 0))
         return 64;
     options.router = arguments[1];
     options.name = own_name = arguments[2];
@@ -529,7 +612,7 @@ int main(int count, char **arguments)
             return EXIT_FAILURE;
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
-    result = hubbub_app_run(app);
+    result = count == 4 ? run_own_loop() : hubbub_app_run(app);
     hubbub_app_free(app);
     return result ? EXIT_FAILURE : EXIT_SUCCESS;
 }

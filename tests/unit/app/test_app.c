@@ -113,6 +113,8 @@ static void test_wrong_namespaces(void **state)
     assert_int_equal(hubbub_on(fixture->root, "", on_event, NULL), HUBBUB_ERROR_ARGUMENT);
     assert_int_equal(hubbub_on(fixture->root, NULL, on_event, NULL), HUBBUB_ERROR_ARGUMENT);
     assert_int_equal(hubbub_on(fixture->root, "e", NULL, NULL), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_on(fixture->root, "\xff", on_event, NULL), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_on(fixture->root, "disconnect", on_event, NULL), HUBBUB_ERROR_ARGUMENT);
 }
 
 static void test_no_namespaces_after_the_start(void **state)

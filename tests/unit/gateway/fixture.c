@@ -119,6 +119,32 @@ const char *fixture_read(struct peer *peer)
     return out;
 }
 
+struct wire_event fixture_asked_event(struct gateway *gateway)
+{
+    struct wire_reader reader;
+    struct wire_event event;
+    struct request *request;
+    uint64_t cursor = 0;
+    unsigned type;
+
+    assert_int_equal(gateway->requests.count, 1);
+    request = requests_walk(&gateway->requests, &cursor);
+    wire_reader_open_record(&reader, bytes_make(request->record, request->length));
+    assert_int_equal(wire_reader_next(&reader, &type), 1);
+    assert_int_equal(type, WIRE_TYPE_EVENT);
+    assert_int_equal(wire_get_event(&reader, &event), 0);
+    return event;
+}
+
+struct peer fixture_member(struct gateway *gateway, enum encoding encoding, struct bytes room)
+{
+    struct peer peer = fixture_peer(gateway);
+
+    peer.connection->encoding = (uint8_t)encoding;
+    room_add(gateway, peer.socket, room, 0, true);
+    return peer;
+}
+
 /* A packet as JSON, with the number of its attachments behind it when there are some. */
 static void append_packet(struct buffer *out, struct bytes packet)
 {

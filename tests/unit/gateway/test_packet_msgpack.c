@@ -64,24 +64,6 @@ static void packet(struct bytes bytes)
     packet_receive_binary(gateway, peer.connection, bytes);
 }
 
-/* The only request that waits, as the router gets it. */
-static struct wire_event asked(void)
-{
-    struct wire_reader reader;
-    struct wire_event event;
-    struct request *request;
-    uint64_t cursor = 0;
-    unsigned type;
-
-    assert_int_equal(gateway->requests.count, 1);
-    request = requests_walk(&gateway->requests, &cursor);
-    wire_reader_open_record(&reader, bytes_make(request->record, request->length));
-    assert_int_equal(wire_reader_next(&reader, &type), 1);
-    assert_int_equal(type, WIRE_TYPE_EVENT);
-    assert_int_equal(wire_get_event(&reader, &event), 0);
-    return event;
-}
-
 static void assert_closed(enum close_reason reason)
 {
     assert_int_not_equal(peer.connection->state, CONNECTION_OPEN);
@@ -130,7 +112,7 @@ static void an_event_asks_for_what_its_text_would(void **state)
     (void)state;
     packet(EVENT("\x93" MSG "\x82\xa4room\xa1r\xa2id\xa8"
                  "12345678\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00"));
-    event = asked();
+    event = fixture_asked_event(gateway);
     assert_true(bytes_equal_text(event.event, "msg"));
     assert_true(bytes_equal_text(event.room, "r"));
     assert_true(bytes_equal_text(event.id, "12345678"));
@@ -150,7 +132,7 @@ static void binaries_are_attachments(void **state)
 
     (void)state;
     packet(QUIET("\x94" MSG ROOM BIN "\x91\xc4\x00"));
-    event = asked();
+    event = fixture_asked_event(gateway);
     assert_true(
         bytes_equal_text(event.arguments, "{\"room\":\"r\"}," PLACEHOLDER(0) ",[" PLACEHOLDER(1) "]"));
     assert_int_equal(event.flags, 0);
@@ -165,8 +147,8 @@ static void without_binary_a_lookalike_is_ordinary_data(void **state)
 {
     (void)state;
     packet(EVENT("\x93" MSG ROOM "\x82\xac_placeholder\xc3\xa3num\x04"));
-    assert_true(bytes_equal_text(asked().arguments, "{\"room\":\"r\"}," PLACEHOLDER(4)));
-    assert_int_equal(asked().attachments.length, 0);
+    assert_true(bytes_equal_text(fixture_asked_event(gateway).arguments, "{\"room\":\"r\"}," PLACEHOLDER(4)));
+    assert_int_equal(fixture_asked_event(gateway).attachments.length, 0);
 }
 
 static void beside_binary_a_lookalike_is_refused(void **state)
@@ -394,7 +376,7 @@ static void a_backend_takes_events_and_answers_them(void **state)
 
     (void)state;
     packet(EVENT("\x93\xa5other" BIN "\x05"));
-    event = asked();
+    event = fixture_asked_event(gateway);
     assert_int_equal(requests_walk(&gateway->requests, &(uint64_t){0})->kind, REQUEST_CALL);
     assert_true(bytes_equal_text(event.event, "other"));
     assert_true(bytes_equal_text(event.arguments, PLACEHOLDER(0) ",5"));

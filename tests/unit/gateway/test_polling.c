@@ -2,6 +2,7 @@
  */
 #include "gateway/polling.h"
 #include "tests/unit/gateway/played.h"
+#include "tests/unit/gateway/played_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

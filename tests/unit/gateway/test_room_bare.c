@@ -16,15 +16,6 @@
 
 enum { SHAPE = WIRE_DELIVER_META | WIRE_DELIVER_OFFSET };
 
-static struct peer peer_of(struct gateway *gateway, enum encoding encoding)
-{
-    struct peer peer = fixture_peer(gateway);
-
-    peer.connection->encoding = (uint8_t)encoding;
-    room_add(gateway, peer.socket, ROOM, 0, true);
-    return peer;
-}
-
 static struct room *lobby(struct gateway *gateway)
 {
     return room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM);
@@ -46,8 +37,9 @@ static void members_of_both_kinds_share_a_room(void **state)
 {
     static const uint64_t kinds[] = {0, WIRE_DELIVER_REPLAY, WIRE_DELIVER_WATCHERS, WIRE_DELIVER_VOLATILE};
     struct gateway *gateway = fixture_start();
-    struct peer plain = peer_of(gateway, ENCODING_WEBSOCKET), bare = peer_of(gateway, ENCODING_BARE),
-                second = peer_of(gateway, ENCODING_BARE);
+    struct peer plain = fixture_member(gateway, ENCODING_WEBSOCKET, ROOM),
+                bare = fixture_member(gateway, ENCODING_BARE, ROOM),
+                second = fixture_member(gateway, ENCODING_BARE, ROOM);
     uint64_t writes = gateway->counters.writes;
 
     (void)state;
@@ -75,7 +67,8 @@ static void members_of_both_kinds_share_a_room(void **state)
 static void the_sender_of_either_kind_is_left_out(void **state)
 {
     struct gateway *gateway = fixture_start();
-    struct peer plain = peer_of(gateway, ENCODING_WEBSOCKET), bare = peer_of(gateway, ENCODING_BARE);
+    struct peer plain = fixture_member(gateway, ENCODING_WEBSOCKET, ROOM),
+                bare = fixture_member(gateway, ENCODING_BARE, ROOM);
 
     (void)state;
     deliver(gateway, PAYLOAD, SHAPE, bare.socket->number);
@@ -92,12 +85,12 @@ static void the_sender_of_either_kind_is_left_out(void **state)
 static void a_room_without_them_has_no_stream_for_them(void **state)
 {
     struct gateway *gateway = fixture_start();
-    struct peer plain = peer_of(gateway, ENCODING_WEBSOCKET), bare;
+    struct peer plain = fixture_member(gateway, ENCODING_WEBSOCKET, ROOM), bare;
 
     (void)state;
     deliver(gateway, PAYLOAD, SHAPE, 0);
     assert_null(lobby(gateway)->others);
-    bare = peer_of(gateway, ENCODING_BARE);
+    bare = fixture_member(gateway, ENCODING_BARE, ROOM);
     assert_non_null(lobby(gateway)->others);
     room_remove(gateway, bare.socket, socket_membership(bare.socket, ROOM));
     assert_null(lobby(gateway)->others);
@@ -111,7 +104,8 @@ static void what_is_no_event_reaches_no_bare_member(void **state)
 {
     static const uint64_t kinds[] = {0, WIRE_DELIVER_WATCHERS};
     struct gateway *gateway = fixture_start();
-    struct peer plain = peer_of(gateway, ENCODING_WEBSOCKET), bare = peer_of(gateway, ENCODING_BARE);
+    struct peer plain = fixture_member(gateway, ENCODING_WEBSOCKET, ROOM),
+                bare = fixture_member(gateway, ENCODING_BARE, ROOM);
 
     (void)state;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

@@ -27,15 +27,6 @@ static struct gateway *start(void)
     return gateway;
 }
 
-static struct peer peer_of(struct gateway *gateway, enum encoding encoding)
-{
-    struct peer peer = fixture_peer(gateway);
-
-    peer.connection->encoding = (uint8_t)encoding;
-    room_add(gateway, peer.socket, ROOM, 0, true);
-    return peer;
-}
-
 static struct room *lobby(struct gateway *gateway)
 {
     return room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM);
@@ -71,7 +62,7 @@ static void members_with_either_parser_share_a_room(void **state)
 
     (void)state;
     for (unsigned i = 0; i < SOCKETIO_ENCODINGS; i++)
-        peers[i] = peer_of(gateway, i);
+        peers[i] = fixture_member(gateway, i, ROOM);
     writes = gateway->counters.writes;
     for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
         deliver(gateway, PAYLOAD, kinds[kind], 0, (struct bytes){0});
@@ -94,8 +85,9 @@ static void members_with_either_parser_share_a_room(void **state)
 static void members_of_one_encoding_share_its_bytes(void **state)
 {
     struct gateway *gateway = start();
-    struct peer peers[3] = {peer_of(gateway, ENCODING_MSGPACK), peer_of(gateway, ENCODING_WEBSOCKET),
-                            peer_of(gateway, ENCODING_MSGPACK)};
+    struct peer peers[3] = {fixture_member(gateway, ENCODING_MSGPACK, ROOM),
+                            fixture_member(gateway, ENCODING_WEBSOCKET, ROOM),
+                            fixture_member(gateway, ENCODING_MSGPACK, ROOM)};
     struct chunk *chunk;
 
     (void)state;
@@ -113,7 +105,8 @@ static void attachments_stand_in_the_packet(void **state)
 {
     struct gateway *gateway = start();
     struct wire_list list = {0};
-    struct peer peers[2] = {peer_of(gateway, ENCODING_MSGPACK), peer_of(gateway, ENCODING_MSGPACK_POLLING)};
+    struct peer peers[2] = {fixture_member(gateway, ENCODING_MSGPACK, ROOM),
+                            fixture_member(gateway, ENCODING_MSGPACK_POLLING, ROOM)};
 
     (void)state;
     wire_list_put_blob(&list, BYTES("x"));
@@ -135,7 +128,8 @@ static void attachments_stand_in_the_packet(void **state)
 static void the_sender_with_either_parser_is_left_out(void **state)
 {
     struct gateway *gateway = start();
-    struct peer peers[2] = {peer_of(gateway, ENCODING_WEBSOCKET), peer_of(gateway, ENCODING_MSGPACK)};
+    struct peer peers[2] = {fixture_member(gateway, ENCODING_WEBSOCKET, ROOM),
+                            fixture_member(gateway, ENCODING_MSGPACK, ROOM)};
 
     (void)state;
     deliver(gateway, PAYLOAD, 0, peers[1].socket->number, (struct bytes){0});
@@ -150,7 +144,8 @@ static void the_sender_with_either_parser_is_left_out(void **state)
 static void a_room_without_them_makes_no_packet(void **state)
 {
     struct gateway *gateway = start();
-    struct peer peers[2] = {peer_of(gateway, ENCODING_WEBSOCKET), peer_of(gateway, ENCODING_WEBSOCKET)};
+    struct peer peers[2] = {fixture_member(gateway, ENCODING_WEBSOCKET, ROOM),
+                            fixture_member(gateway, ENCODING_WEBSOCKET, ROOM)};
 
     (void)state;
     encoder_free(gateway->encoder); /* which would be needed for one */
@@ -164,8 +159,9 @@ static void a_room_without_them_makes_no_packet(void **state)
 static void the_last_of_them_takes_the_streams_away(void **state)
 {
     struct gateway *gateway = start();
-    struct peer peers[3] = {peer_of(gateway, ENCODING_WEBSOCKET), peer_of(gateway, ENCODING_MSGPACK_DEFLATE),
-                            peer_of(gateway, ENCODING_MSGPACK_POLLING)};
+    struct peer peers[3] = {fixture_member(gateway, ENCODING_WEBSOCKET, ROOM),
+                            fixture_member(gateway, ENCODING_MSGPACK_DEFLATE, ROOM),
+                            fixture_member(gateway, ENCODING_MSGPACK_POLLING, ROOM)};
 
     (void)state;
     for (unsigned i = 1; i < 3; i++) {
@@ -179,7 +175,8 @@ static void the_last_of_them_takes_the_streams_away(void **state)
 static void a_member_keeps_its_parser_when_it_moves(void **state)
 {
     struct gateway *gateway = start();
-    struct peer polling = peer_of(gateway, ENCODING_MSGPACK_POLLING), websocket = fixture_peer(gateway);
+    struct peer polling = fixture_member(gateway, ENCODING_MSGPACK_POLLING, ROOM),
+                websocket = fixture_peer(gateway);
 
     (void)state;
     connection_set_parser(websocket.connection, true);
@@ -198,8 +195,8 @@ static void a_member_keeps_its_parser_when_it_moves(void **state)
 static void heartbeats_stay_text(void **state)
 {
     struct gateway *gateway = start();
-    struct peer websocket = peer_of(gateway, ENCODING_MSGPACK),
-                polling = peer_of(gateway, ENCODING_MSGPACK_POLLING);
+    struct peer websocket = fixture_member(gateway, ENCODING_MSGPACK, ROOM),
+                polling = fixture_member(gateway, ENCODING_MSGPACK_POLLING, ROOM);
     char bytes[8];
 
     (void)state;

@@ -1,5 +1,6 @@
 /* Upgrades at their home: what moves, in which order, and what is left behind when a step fails. */
 #include "tests/unit/gateway/played.h"
+#include "tests/unit/gateway/played_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
