@@ -18,26 +18,33 @@ CLIENT = socket.io-client
 CLIENT_VERSION = 4.8.4
 CLIENT_FOLDER = $(CURDIR)/build/client/node_modules/$(CLIENT)
 
-.PHONY: help run conformance-server build packages client test test-fault test-tools bench fuzz clean
+# What runs: a third of all there is to compile, most of which are tests.
+PROGRAMS = cli/hubbub gateway/hubbub-gateway router/hubbub-router
+
+.PHONY: help run conformance-server build configured packages client test test-fault test-tools bench fuzz clean
 
 help:
 	@echo 'make run     build, then run a router and gateways: PORT=3000 GATEWAYS=2 DATA=./data OPTIONS='
 	@echo 'make conformance-server  build, then run what the conformance suites of Socket.IO expect, on localhost:3000'
-	@echo 'make build   release programs in build/ (installs the packages that are missing)'
+	@echo 'make build   everything in release mode in build/ (installs the packages that are missing)'
 	@echo 'make test    every test, ends with "N passed, N failed"; TEST_OPTIONS="--only unit,integration"'
 	@echo 'make test-fault  every fault under load, for FAULT_SECONDS=$(FAULT_SECONDS) each: about 40 minutes'
 	@echo 'make bench   the benchmark, prints a table'
 	@echo 'make fuzz    every fuzz driver for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make clean   removes the build folders and the results of tests'
 
-run: build
+run: configured
+	@ninja -C build $(PROGRAMS)
 	@deploy/foreground build/cli/hubbub run $(RUN_OPTIONS) $(OPTIONS)
 
-conformance-server: build
+conformance-server: configured
+	@ninja -C build $(PROGRAMS) examples/example-echo
 	@deploy/foreground deploy/conformance-server build $(OPTIONS)
 
-build: packages client
+configured: packages client
 	@[ -f build/build.ninja ] || meson setup build --buildtype=release -Db_lto=true -Dsocketio_client=$(CLIENT_FOLDER)
+
+build: configured
 	@ninja -C build
 
 packages:

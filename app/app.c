@@ -102,11 +102,24 @@ void app_rouse(struct hubbub_app *app)
     make_readable(app);
 }
 
+bool app_enter(struct hubbub_app *app)
+{
+    bool inside = app->inside;
+
+    app->inside = true;
+    return inside;
+}
+
+void app_leave(struct hubbub_app *app, bool inside)
+{
+    app->inside = inside;
+    app_rouse(app); /* for what the callbacks did */
+}
+
 void app_timer_start(struct hubbub_app *app, struct app_timer *timer, uint64_t delay_ms)
 {
-    uint64_t now = app->inside ? app->now : clock_monotonic_ms();
-
-    timer_wheel_schedule(&app->timers, &timer->wheel, now + delay_ms);
+    /* Not the turn's time: a callback may have taken long by now. */
+    timer_wheel_schedule(&app->timers, &timer->wheel, clock_monotonic_ms() + delay_ms);
 }
 
 int app_check_arguments(struct hubbub_app *app, const char *arguments, size_t attachments, struct bytes *out)

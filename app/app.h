@@ -49,13 +49,18 @@ struct hubbub_app {
     struct post *posts, **posts_end;
     atomic_bool stop;
     bool started; /* it has been run */
-    bool inside;  /* of hubbub_app_process() */
+    bool inside;  /* of a turn, or of a callback outside of one */
     bool roused;  /* the descriptor has been made readable since the last turn */
     bool doomed;  /* freed inside a callback */
 };
 
 /* Something is to be done in the next turn: makes the descriptor readable when that is not now. */
 void app_rouse(struct hubbub_app *app);
+
+/* Around callbacks that a call of the program's may make outside of a turn: they must not end it, nor begin
+ * one. app_enter() gives what app_leave() wants. */
+bool app_enter(struct hubbub_app *app);
+void app_leave(struct hubbub_app *app, bool inside);
 
 /* Has the timer's function called, once, so many milliseconds from now; timer_wheel_cancel() stops it. */
 void app_timer_start(struct hubbub_app *app, struct app_timer *timer, uint64_t delay_ms);

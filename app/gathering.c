@@ -163,7 +163,7 @@ static void tell_findings(struct gathering *gathering, struct hubbub_findings *r
     size_t count = part_count(gathering), rooms_at = 0;
     const char *texts = gathering->texts.data;
     struct hubbub_found *found = memory_zero(count, sizeof *found);
-    const char **rooms = memory_zero(gathering->numbers.length / sizeof(size_t), sizeof *rooms);
+    const char **rooms = memory_zero(count + gathering->numbers.length / sizeof(size_t), sizeof *rooms);
 
     for (size_t i = 0; i < count; i++) {
         const struct part *part = part_at(gathering, i);
@@ -173,7 +173,8 @@ static void tell_findings(struct gathering *gathering, struct hubbub_findings *r
                                          .data = texts + part->data,
                                          .address = texts + part->address,
                                          .rooms = rooms + rooms_at,
-                                         .room_count = part->list_count};
+                                         .room_count = 1 + part->list_count};
+        rooms[rooms_at++] = part->sid; /* which the router does not list */
         for (size_t j = 0; j < part->list_count; j++)
             rooms[rooms_at++] = texts + *number_at(gathering, part->list + j);
     }

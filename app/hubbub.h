@@ -4,8 +4,8 @@
  * A program that links this library is a backend.  It connects to the router, names the namespaces that it
  * serves, and is called back for what their clients do.  Gateways hold the clients' connections, so a backend
  * may stop, crash or be replaced, and no client is disconnected: its sockets are handed to another backend,
- * or to its successor. docs/server-api.md has a tutorial, and a table from each call of Socket.IO's server to
- * the one here.
+ * or to its successor.  docs/server-api.md has a tutorial, and a table from each call of Socket.IO's server
+ * to the one here.
  *
  *     static void on_chat(void *user, struct hubbub_socket *socket, const struct hubbub_event *event)
  *     {
@@ -29,8 +29,7 @@
  *
  * Arguments, of events and of answers, are JSON texts joined by commas, as they would stand between the
  * parentheses of emit(): "\"hello\",{\"a\":1}" are two; "" or NULL is none.  Binary is an attachment beside
- * them, for which an object
- * {"_placeholder":true,"num":N} stands in the arguments, N from 0.
+ * them: the object {"_placeholder":true,"num":N} in the arguments stands for the N-th, from 0.
  *
  * Errors.  Functions that can fail return 0 or a negative enum hubbub_error, and have done nothing then.
  * Wrong arguments are an error like any other.  Only want of memory ends the program.
@@ -46,6 +45,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__GNUC__)
+#define HUBBUB_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#else
+#define HUBBUB_PRINTF(text, first)
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -55,25 +60,20 @@ struct hubbub_namespace;
 struct hubbub_socket;
 struct hubbub_target;
 
-/* -- errors
- * -------------------------------------------------------------------------------------------------- */
+/* -- errors ------------------------------------------------------------------------------------ */
 
 enum hubbub_error {
     HUBBUB_ERROR_ARGUMENT = -1,  /* NULL where something is needed, a bad name, a number out of range */
     HUBBUB_ERROR_JSON = -2,      /* not JSON, not UTF-8, or placeholders that don't fit the attachments */
     HUBBUB_ERROR_TOO_LARGE = -3, /* more than the router takes */
     HUBBUB_ERROR_BUSY = -4,      /* too much waits for the router already: try later */
-    HUBBUB_ERROR_STATE =
-        -5, /* not at this time: a target used twice, a namespace added after the start, ... */
-    HUBBUB_ERROR_NOT_FOUND =
-        -6, /* there is no such thing, or no more: a task that was answered, a key in JSON */
-    HUBBUB_ERROR_GONE =
-        -7, /* the socket has left, or may be another backend's by now; or the app was freed */
-    HUBBUB_ERROR_TIMEOUT = -8, /* not everyone has answered in time */
-    HUBBUB_ERROR_REFUSED = -9, /* the router refuses it; a code and a message say why */
-    HUBBUB_ERROR_CONFIG = -10, /* a key file that can't be used */
-    HUBBUB_ERROR_SYSTEM =
-        -11, /* a system call or ZeroMQ failed: out of descriptors, an endpoint that is none */
+    HUBBUB_ERROR_STATE = -5,     /* not at this time: a target used twice, a namespace after the start */
+    HUBBUB_ERROR_NOT_FOUND = -6, /* no such thing, or no more: a task that was answered, a key in JSON */
+    HUBBUB_ERROR_GONE = -7,      /* the socket has left, or is another backend's; or the app was freed */
+    HUBBUB_ERROR_TIMEOUT = -8,   /* not everyone has answered in time */
+    HUBBUB_ERROR_REFUSED = -9,   /* the router refuses it; a code and a message say why */
+    HUBBUB_ERROR_CONFIG = -10,   /* a key file that can't be used */
+    HUBBUB_ERROR_SYSTEM = -11,   /* a system call or ZeroMQ failed: no descriptors, a bad endpoint */
 };
 
 /* A short text for a code; "success" for 0.  Static. */
@@ -82,8 +82,7 @@ const char *hubbub_error_text(int code);
 /* Of the library that is running, such as "0.1.0".  Static. */
 const char *hubbub_version(void);
 
-/* -- the app
- * ------------------------------------------------------------------------------------------------- */
+/* -- the app ----------------------------------------------------------------------------------- */
 
 enum hubbub_state {
     HUBBUB_CONNECTING, /* there is no router, or it has not answered yet; calls are kept until it does */
@@ -94,14 +93,28 @@ enum hubbub_level { HUBBUB_LOG_ERROR, HUBBUB_LOG_WARN, HUBBUB_LOG_INFO };
 
 /* Zero-initialise it; what is NULL or 0 has its default. */
 struct hubbub_options {
-    const char *router; /* the router's ZeroMQ endpoint; "tcp://127.0.0.1:3010" */
-    const char *name;   /* for people, in the router's statistics and log, 1 to 255 bytes; "backend" */
-    const char *router_key_file; /* CURVE, when the router has keys: a file with its public key, ... */
-    const char *secret_key_file; /* ... and one with this backend's secret key (`hubbub keys` makes both) */
-    size_t queue_bytes;          /* how much may wait for the router before calls return BUSY; 16 MB */
+    /* The router's ZeroMQ endpoint; "tcp://127.0.0.1:3010". */
+    const char *router;
+
+    /* For people, in the router's statistics and log, 1 to 255 bytes; "backend". */
+    const char *name;
+
+    /* CURVE, when the router has keys: the files with its public key and with this backend's secret key, both
+     * or neither (`hubbub keys` makes a pair). */
+    const char *router_key_file;
+    const char *secret_key_file;
+
+    /* How many bytes may wait for the router before calls return BUSY; 16 MB. */
+    size_t queue_bytes;
+
+    /* Called when the state changes; NULL: nobody is told. */
     void (*on_state)(void *user, struct hubbub_app *app, enum hubbub_state state);
-    void (*log)(void *user, enum hubbub_level level, const char *line); /* NULL: nothing is said */
-    void *user;                                                         /* handed to both */
+
+    /* Called with a line without its end; NULL: nothing is said. */
+    void (*log)(void *user, enum hubbub_level level, const char *line);
+
+    /* Handed to both. */
+    void *user;
 };
 
 /*
@@ -112,7 +125,7 @@ int hubbub_app_new(const struct hubbub_options *options, struct hubbub_app **out
 
 /*
  * Tells the router that this backend stops, so that its sockets are handed to others at once, and frees
- * everything. Callbacks of calls that are still without an outcome are called with GONE; those for sockets
+ * everything.  Callbacks of calls that are still without an outcome are called with GONE; those for sockets
  * are not called.  Takes NULL.  Inside a callback it takes effect when hubbub_app_run() or
  * hubbub_app_process() returns.
  */
@@ -120,7 +133,7 @@ void hubbub_app_free(struct hubbub_app *app);
 
 /*
  * A loop of its own: returns 0 after hubbub_app_stop(), or SYSTEM when waiting itself fails.  It may be run
- * again. STATE inside a callback, or when the app was freed in one.
+ * again.  STATE inside a callback, or when the app was freed in one.
  */
 int hubbub_app_run(struct hubbub_app *app);
 
@@ -130,7 +143,7 @@ void hubbub_app_stop(struct hubbub_app *app);
 /*
  * In a loop of the caller's: wait until the descriptor is readable (poll, epoll, select), or for as many
  * milliseconds as hubbub_app_timeout() says at that time (-1: for ever); then call hubbub_app_process(),
- * which never blocks. Calls that are made outside of callbacks make the descriptor readable, too.  The
+ * which never blocks.  Calls that are made outside of callbacks make the descriptor readable, too.  The
  * descriptor stays the library's, and the same for the app's life.  SYSTEM or STATE as hubbub_app_run().
  */
 int hubbub_app_fd(const struct hubbub_app *app);
@@ -143,14 +156,12 @@ int hubbub_app_process(struct hubbub_app *app);
  */
 int hubbub_app_post(struct hubbub_app *app, void (*call)(void *arg), void *arg);
 
-/* Has call(arg) called once, that many milliseconds from now, at most a day; never if the app is freed
- * before. */
+/* Has call(arg) called once, that many milliseconds from now, at most a day; never if the app goes before. */
 int hubbub_app_after(struct hubbub_app *app, uint64_t delay_ms, void (*call)(void *arg), void *arg);
 
 enum hubbub_state hubbub_app_state(const struct hubbub_app *app);
 
-/* -- namespaces and what happens in them
- * --------------------------------------------------------------------- */
+/* -- namespaces and what happens in them ------------------------------------------------------- */
 
 enum { HUBBUB_ATTACHMENTS_MAX = 10 };
 
@@ -176,31 +187,37 @@ typedef void hubbub_event_callback(void *user, struct hubbub_socket *socket,
                                    const struct hubbub_event *event);
 
 /*
- * What a namespace wants to be told.  Each may be NULL.  All that concerns one socket comes in order, and
- * none of it goes to another backend at the same time.
- *
- * on_connecting   A client asks to be let in, as the functions of Socket.IO's namespace.use() are asked.
- * Somebody must call hubbub_accept() or hubbub_reject() for it, now or later.  NULL: everybody is let in.
- * on_connection   A socket is connected, and is this backend's; hubbub_socket_arrival() says in which way. It
- * comes before anything else about the socket. on_event        Any event of a client's, before the function
- * for its name (hubbub_on()).  An event that wants an answer and that neither is there for is answered with
- * the error `unknown_event`. on_judge        An event whose rule says `ask`: hubbub_pass(), hubbub_change()
- * or hubbub_refuse() must be called for its task, now or later.  NULL: it is refused with `forbidden`.
- * on_join         The socket has entered a room, whoever had it do so; on_leave: it is out of it.  Neither is
- * called for the rooms that it has on_connection, nor for those that it leaves with on_disconnect.
- * on_disconnect   It is gone, for a reason in Socket.IO's words such as "transport close"; its rooms can
- * still be asked for.  Its memory goes when the callback has returned. on_handover     It lives on, but is
- * another backend's now, or nobody's (after a lost link also: it has gone in the meantime).  Its memory goes
- * when the callback has returned.
+ * What a namespace wants to be told; each may be NULL.  All that concerns one socket comes in order, and none
+ * of it goes to another backend at the same time.
  */
 struct hubbub_handlers {
+    /* A client asks to be let in, as the functions of Socket.IO's namespace.use() are asked.  Somebody must
+     * call hubbub_accept() or hubbub_reject() for it, now or later.  NULL: everybody is let in. */
     void (*on_connecting)(void *user, struct hubbub_socket *socket);
+
+    /* A socket is connected, and is this backend's; hubbub_socket_arrival() says in which way.  It comes
+     * before anything else about the socket. */
     void (*on_connection)(void *user, struct hubbub_socket *socket);
+
+    /* Any event of a client's, before the function for its name (hubbub_on()).  An event that wants an answer
+     * and that neither is there for is answered with the error `unknown_event`. */
     hubbub_event_callback *on_event;
+
+    /* An event whose rule says `ask`: hubbub_pass(), hubbub_change() or hubbub_refuse() must be called for
+     * its task, now or later.  NULL: it is refused with `forbidden`. */
     hubbub_event_callback *on_judge;
+
+    /* The socket has entered a room, or is out of it, whoever had it do so.  Neither is called for the rooms
+     * that it has at on_connection, nor for those that it leaves with on_disconnect. */
     void (*on_join)(void *user, struct hubbub_socket *socket, const char *room);
     void (*on_leave)(void *user, struct hubbub_socket *socket, const char *room);
+
+    /* It is gone, for a reason in Socket.IO's words such as "transport close"; its rooms can still be asked
+     * for.  Its memory goes when the callback has returned. */
     void (*on_disconnect)(void *user, struct hubbub_socket *socket, const char *reason);
+
+    /* It lives on, but is another backend's now, or nobody's (after a lost link also: it has gone in the
+     * meantime).  Its memory goes when the callback has returned. */
     void (*on_handover)(void *user, struct hubbub_socket *socket);
 };
 
@@ -208,23 +225,23 @@ struct hubbub_handlers {
  * Serves a namespace, or with '*' in its name all that the pattern stands for ("/orders-*"; '*' is one or
  * more characters other than '/').  A namespace of exactly that name goes before patterns, these in the order
  * in which they were added; at most 64 in all.  handlers is copied, and may be NULL for none; out may be
- * NULL. The namespace lives as long as the app.  ARGUMENT, also for a name that is there; STATE once the app
+ * NULL.  The namespace lives as long as the app.  ARGUMENT, also for a name that is there; STATE once the app
  * has been run.
  */
 int hubbub_serve(struct hubbub_app *app, const char *name, const struct hubbub_handlers *handlers, void *user,
                  struct hubbub_namespace **out);
 
-/* Has events of that name handled by a function, one for each name.  1 to 255 bytes.  STATE for a second one.
- */
+/* Has events of that name, 1 to 255 bytes, handled by a function.  ARGUMENT also for "connect", "disconnect"
+ * and the other names that Socket.IO keeps for itself, which no client can send; STATE for a second one of a
+ * name. */
 int hubbub_on(struct hubbub_namespace *name_space, const char *event, hubbub_event_callback *callback,
               void *user);
 
-/* -- answers
- * ------------------------------------------------------------------------------------------------- */
+/* -- answers ----------------------------------------------------------------------------------- */
 
 /*
  * An event is done with when its callbacks have returned, without an acknowledgement if none of them has
- * given one. hubbub_later() leaves it open beyond that, until one of the others is called; events that are
+ * given one.  hubbub_later() leaves it open beyond that, until one of the others is called; events that are
  * open when this backend goes away are given to another one.
  *
  * All of these: NOT_FOUND for a task that is done with, that was taken away with its socket, or that never
@@ -252,24 +269,23 @@ int hubbub_change(struct hubbub_app *app, uint64_t task, const char *arguments,
  * people. */
 int hubbub_refuse(struct hubbub_app *app, uint64_t task, const char *code, const char *message);
 
-/* -- sockets
- * ------------------------------------------------------------------------------------------------- */
+/* -- sockets ----------------------------------------------------------------------------------- */
 
 enum hubbub_arrival {
     HUBBUB_NEW,       /* it has just connected */
-    HUBBUB_RECOVERED, /* it came back within the recovery window, with its rooms and data, and missed nothing
-                       */
+    HUBBUB_RECOVERED, /* it came back within the recovery window with rooms and data, and missed nothing */
     HUBBUB_HANDED,    /* it was another backend's, or nobody's; rooms and data are as they were left */
 };
 
-/* Socket.IO's socket.handshake.  query, headers and auth are JSON objects; all texts are the socket's. */
+/* Socket.IO's socket.handshake.  All texts are the socket's. */
 struct hubbub_handshake {
-    const char *address, *url,
-        *time;       /* the client's address, the request's target, as in Date.toString() or ISO */
-    uint64_t issued; /* ms since 1970 */
-    bool secure;
-    const char *query, *headers, *auth;
-    const char *json; /* all of it */
+    const char *address;                /* the client's, as its gateway saw it */
+    const char *url;                    /* the request's target */
+    const char *time;                   /* when it came, in ISO 8601 */
+    uint64_t issued;                    /* the same in ms since 1970 */
+    bool secure;                        /* false: gateways speak no TLS */
+    const char *query, *headers, *auth; /* JSON objects */
+    const char *json;                   /* all of it, one JSON object */
 };
 
 /*
@@ -333,8 +349,7 @@ int hubbub_disconnect(struct hubbub_socket *socket, enum hubbub_parting parting)
 /* socket.emit(): to that one. */
 int hubbub_socket_emit(struct hubbub_socket *socket, const char *event, const char *arguments);
 
-/* -- whom something is for
- * ----------------------------------------------------------------------------------- */
+/* -- whom something is for --------------------------------------------------------------------- */
 
 /*
  * A target says which sockets, on whatever gateway, and in which manner.  It begins with hubbub_of(),
@@ -357,25 +372,26 @@ struct hubbub_target *hubbub_broadcast(struct hubbub_socket *socket);
 /* The socket alone. */
 struct hubbub_target *hubbub_self(struct hubbub_socket *socket);
 
-/* Only who is in that room, or in another that is named so; a socket's id is the name of its private room. At
- * most 64 names. */
+/* Only who is in that room, or in another that is named so; a socket's id is the name of its private room.
+ * At most 64 names. */
 struct hubbub_target *hubbub_to(struct hubbub_target *target, const char *room);
 
-/* Not who is in that room. */
+/* Not who is in that room.  At most 64 names, too. */
 struct hubbub_target *hubbub_except(struct hubbub_target *target, const char *room);
 
 void hubbub_target_free(struct hubbub_target *target);
 
-/* -- sending
- * ------------------------------------------------------------------------------------------------- */
+/* -- sending ----------------------------------------------------------------------------------- */
 
 /*
- * Classes.  An event is *logged* unless one of these says otherwise: it is on the router's disk before anyone
- * gets it, and a client that comes back within the recovery window gets it, too. volatile   never written;
- * dropped for clients that read slowly, and while there is no router archived   numbered in its room and kept
- * for good, as archived events of clients are; needs a room that is no id
+ * An event is *logged* unless one of the next two says otherwise: it is on the router's disk before anyone
+ * gets it, and a client that comes back within the recovery window gets it, too.
  */
+
+/* Never written; dropped for clients that read slowly, and while there is no router. */
 struct hubbub_target *hubbub_volatile(struct hubbub_target *target);
+
+/* Numbered in its room and kept for good, as archived events of clients are.  Needs a room that is no id. */
 struct hubbub_target *hubbub_archived(struct hubbub_target *target);
 
 /* Counts once: an id of 8 to 64 bytes.  Whatever is sent with it again in the namespace within 24 hours, by
@@ -412,8 +428,7 @@ struct hubbub_target *hubbub_on_outcome(struct hubbub_target *target, hubbub_out
  */
 int hubbub_emit(struct hubbub_target *target, const char *event, const char *arguments);
 
-/* -- asking clients
- * ------------------------------------------------------------------------------------------ */
+/* -- asking clients ---------------------------------------------------------------------------- */
 
 enum { HUBBUB_ASK_TIMEOUT_MS = 10000 };
 
@@ -447,13 +462,12 @@ struct hubbub_target *hubbub_timeout(struct hubbub_target *target, uint64_t mill
 int hubbub_ask(struct hubbub_target *target, const char *event, const char *arguments,
                hubbub_replies_callback *callback, void *user);
 
-/* -- many sockets
- * -------------------------------------------------------------------------------------------- */
+/* -- many sockets ------------------------------------------------------------------------------ */
 
 struct hubbub_found {
     const char *id, *from, *address;
-    const char *data; /* JSON, "" for none */
-    const char *const *rooms;
+    const char *data;         /* JSON, "" for none */
+    const char *const *rooms; /* the first is its private one, named as its id */
     size_t room_count;
 };
 
@@ -475,21 +489,19 @@ int hubbub_sockets_join(struct hubbub_target *target, const char *room);
 int hubbub_sockets_leave(struct hubbub_target *target, const char *room);
 int hubbub_sockets_disconnect(struct hubbub_target *target, enum hubbub_parting parting);
 
-/* -- JSON
- * ---------------------------------------------------------------------------------------------------- */
+/* -- JSON -------------------------------------------------------------------------------------- */
 
 /*
  * Enough for handlers; a program with more to do with JSON uses a library of its choice.
  *
  * A path is "$" for the first of the arguments, "$2" for the second, then .key of letters, digits, _ and -:
- * "$2.room". Of a single JSON text, such as a handshake's auth, it begins with "$" as well.
+ * "$2.room".  Of a single JSON text, such as a handshake's auth, it begins with "$" as well.
  */
 
 /* What stands there; it points into json and has no terminator.  NOT_FOUND; JSON; ARGUMENT for a bad path. */
 int hubbub_json_find(const char *json, const char *path, const char **out, size_t *length);
 
-/* The text of a string there, to be freed with free(); NULL when there is no string, or one with U+0000 in
- * it. */
+/* The text of a string there, to be freed with free(); NULL when there is none, or one with U+0000 in it. */
 char *hubbub_json_text(const char *json, const char *path);
 
 /* A whole number there, up to 2^53 - 1 either way. */
@@ -501,11 +513,8 @@ int hubbub_json_integer(const char *json, const char *path, long long *out);
  * So what a client sent can't break out of its place:  hubbub_json("{\"from\":%s,\"count\":%d}", name, 3).
  * NULL for another conversion, and when the result is no JSON (texts that are not UTF-8).
  */
-#if defined(__GNUC__)
-__attribute__((format(printf, 1, 2)))
-#endif
-char *
-hubbub_json(const char *format, ...);
+HUBBUB_PRINTF(1, 2)
+char *hubbub_json(const char *format, ...);
 
 #ifdef __cplusplus
 }

@@ -30,6 +30,7 @@ enum {
     ACKNOWLEDGE_BYTES = 1 << 20, /* received and not yet acknowledged: worth a batch of its own */
     COMPLAINT_MS = 60000,
     LINGER_MS = 500,
+    CUTS_MAX = 3,
 };
 
 static void set_state(struct link *link, enum link_state state)
@@ -63,6 +64,11 @@ void link_cut(struct hubbub_app *app)
 {
     app->link.cut = true;
     link_break(app, "cut off");
+    if (++app->link.cuts < CUTS_MAX)
+        return;
+    /* It would go on for ever if one of the requests is the cause. */
+    app->link.cuts = 0;
+    requests_refuse(app, BYTES("cut_off"));
 }
 
 /* -- opening and closing --------------------------------------------------------------------- */
@@ -256,6 +262,9 @@ static void renew_lease(struct hubbub_app *app, uint64_t before)
 
     if (acknowledged == before)
         return;
+    /* On the same link it proves that the router has not given us up.  A new one tells of each socket. */
+    if (link->state == LINK_GREETING && !link_leased(app))
+        link->trusted = link->serial;
     link->lease_from = link->sent_times[acknowledged & link->sent_mask];
     tasks_acknowledged(&app->tasks, acknowledged);
 }

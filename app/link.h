@@ -38,12 +38,14 @@ struct link {
         *sent_times; /* boot clock, of the batches acknowledged + 1 .. sent; a ring as long as the flow's */
     uint32_t sent_mask;
     uint64_t lease_from; /* boot clock: when the last acknowledged batch was sent; 0: no lease */
+    uint64_t trusted;    /* of sockets: the router must have confirmed them on a link that is not older */
     uint64_t heartbeat, dead, max_event;
     uint64_t opened, live_since, last_sent, away_since, next_complaint; /* ms of the app's clock */
     uint64_t reopen_delay;
     uint64_t received_bytes; /* since we last sent, and so acknowledged */
     struct app_timer tick, reopen;
     const char *broken; /* why this link is to be left, or NULL */
+    unsigned cuts;      /* by the router, since it last had an outcome for us */
     bool cut;           /* by the router, so without haste */
     bool acknowledge;   /* send something, if only an empty batch */
     bool sent;          /* something, in this turn */

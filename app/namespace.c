@@ -5,6 +5,7 @@
 #include "common/memory.h"
 #include "proto/name.h"
 #include "proto/socketio.h"
+#include "proto/utf8.h"
 
 #include <stdlib.h>
 
@@ -55,7 +56,8 @@ int hubbub_on(struct hubbub_namespace *name_space, const char *event, hubbub_eve
     struct bytes name = bytes_from_text(event);
     struct event_handler *handler;
 
-    if (!name_space || !callback || name.length == 0 || name.length > SOCKETIO_NAME_MAX)
+    if (!name_space || !callback || name.length == 0 || name.length > SOCKETIO_NAME_MAX ||
+        !utf8_valid(name) || socketio_name_reserved(name))
         return HUBBUB_ERROR_ARGUMENT;
     if (table_find(&name_space->events, name))
         return HUBBUB_ERROR_STATE;

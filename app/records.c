@@ -329,6 +329,7 @@ static int handle_outcome(struct hubbub_app *app, const struct wire_outcome *rec
 {
     struct request *found = requests_find(&app->requests, record->number), request;
 
+    app->link.cuts = 0;
     if (!found)
         return 0;
     request = requests_take(&app->requests, found);

@@ -165,6 +165,21 @@ void request_tell(struct hubbub_app *app, const struct request *request, const s
     free(seqs);
 }
 
+void requests_refuse(struct hubbub_app *app, struct bytes code)
+{
+    struct requests *requests = &app->requests;
+    uint64_t last = requests->last; /* what the callbacks ask is another matter */
+
+    for (uint64_t number = requests->first; number <= last; number++) {
+        struct request *found = requests_find(requests, number), request;
+
+        if (!found)
+            continue;
+        request = requests_take(requests, found);
+        request_tell(app, &request, &(struct wire_outcome){.number = number, .error = code});
+    }
+}
+
 void requests_send_again(struct hubbub_app *app)
 {
     struct requests *requests = &app->requests;

@@ -70,6 +70,9 @@ struct request requests_take(struct requests *requests, struct request *request)
 /* Tells what became of it, or logs what nobody wants to know. */
 void request_tell(struct hubbub_app *app, const struct request *request, const struct wire_outcome *outcome);
 
+/* Ends all of them, as if the router had refused them with that code. */
+void requests_refuse(struct hubbub_app *app, struct bytes code);
+
 /* Puts all of them into the batches of a link that has become live, in order. */
 void requests_send_again(struct hubbub_app *app);
 

@@ -133,7 +133,8 @@ void sockets_remove(struct hubbub_app *app, struct hubbub_socket *socket)
 
 bool socket_usable(const struct hubbub_socket *socket)
 {
-    return socket && socket->state == SOCKET_CONNECTED && link_leased(socket->app);
+    return socket && socket->state == SOCKET_CONNECTED && socket->serial >= socket->app->link.trusted &&
+           link_leased(socket->app);
 }
 
 /* -- what it is ------------------------------------------------------------------------------ */
@@ -211,17 +212,20 @@ void hubbub_sockets_each(struct hubbub_app *app, void (*each)(void *user, struct
     struct buffer all = {0};
     struct hubbub_socket *socket;
     uint32_t cursor = 0;
+    bool inside;
 
     if (!app || !each)
         return;
     /* A copy, because a callback may have sockets go; their memory stays until the end of the turn. */
     while ((socket = table_next(&app->sockets.by_sid, &cursor)))
         buffer_append(&all, &socket, sizeof socket);
+    inside = app_enter(app);
     for (size_t i = 0; i < all.length / sizeof socket; i++) {
         socket = ((struct hubbub_socket **)(void *)all.data)[i];
         if (socket_usable(socket))
             each(user, socket);
     }
+    app_leave(app, inside);
     buffer_done(&all);
 }
 
@@ -363,14 +367,17 @@ int hubbub_accept(struct hubbub_socket *socket)
     struct bytes data;
     struct task *task;
     int result = find_question(socket, &task);
+    bool inside;
 
     if (result)
         return result;
     data = bytes_from_text(socket->data);
     task_answer(socket->app, task, put_accept, &data);
     socket->state = SOCKET_CONNECTED;
+    inside = app_enter(socket->app);
     if (socket->served_by->handlers.on_connection)
         socket->served_by->handlers.on_connection(socket->served_by->user, socket);
+    app_leave(socket->app, inside);
     return 0;
 }
 

@@ -34,8 +34,8 @@ struct hubbub_target {
     struct buffer name_space, id;
     struct wire_list rooms, except, attachments;
     size_t attachment_bytes;
-    struct hubbub_socket *socket; /* of hubbub_self() and hubbub_broadcast() */
-    unsigned manners;             /* enum manner, those that were named */
+    struct buffer sid; /* of hubbub_self() and hubbub_broadcast(): the socket may go before its use */
+    unsigned manners;  /* enum manner, those that were named */
     enum wire_send_class class;
     uint64_t flags, timeout;
     hubbub_outcome_callback *callback;
@@ -83,7 +83,7 @@ static struct hubbub_target *new_target(struct hubbub_app *app, struct bytes nam
     wire_list_clear(&target->except);
     wire_list_clear(&target->attachments);
     target->attachment_bytes = 0;
-    target->socket = NULL;
+    buffer_clear(&target->sid);
     target->manners = 0;
     target->class = WIRE_SEND_LOGGED;
     target->flags = 0;
@@ -106,6 +106,7 @@ static void really_free(struct hubbub_target *target)
 {
     buffer_done(&target->name_space);
     buffer_done(&target->id);
+    buffer_done(&target->sid);
     wire_list_done(&target->rooms);
     wire_list_done(&target->except);
     wire_list_done(&target->attachments);
@@ -167,7 +168,7 @@ static struct hubbub_target *of_socket(struct hubbub_socket *socket)
     if (!socket)
         return &nothing;
     target = new_target(socket->app, bytes_from_text(socket->name_space));
-    target->socket = socket;
+    buffer_append_bytes(&target->sid, socket->sid);
     if (socket->state == SOCKET_CONNECTING)
         spoil(target, HUBBUB_ERROR_STATE);
     else if (!socket_usable(socket))
@@ -304,6 +305,13 @@ struct hubbub_target *hubbub_timeout(struct hubbub_target *target, uint64_t mill
 
 /* -- the calls ------------------------------------------------------------------------------- */
 
+/* Whether it is for everybody, or its socket is still this backend's. */
+static bool socket_stays(const struct hubbub_target *target)
+{
+    return target->sid.length == 0 ||
+           socket_usable(sockets_find(&target->app->sockets, buffer_bytes(&target->sid)));
+}
+
 /* Uses it up.  0, or why nothing can be done with it; manners: those that this call takes. */
 static int begin(struct hubbub_target *target, unsigned manners)
 {
@@ -316,7 +324,7 @@ static int begin(struct hubbub_target *target, unsigned manners)
         return target->error;
     if (target->manners & ~manners)
         return HUBBUB_ERROR_ARGUMENT;
-    if (target->socket && !socket_usable(target->socket))
+    if (!socket_stays(target))
         return HUBBUB_ERROR_GONE;
     return 0;
 }

@@ -118,6 +118,14 @@ int command_gateways(int argc, char **argv)
     return ask_command(&program, argc, argv, "gateways");
 }
 
+int command_backends(int argc, char **argv)
+{
+    static const struct config_program program = {
+        ASK_PROGRAM("backends", "lists the backends of a running router")};
+
+    return ask_command(&program, argc, argv, "backends");
+}
+
 /* A socket's id as it stands in the client's socket.id: nothing that could be another line. */
 static bool is_sid(const char *text)
 {

@@ -10,6 +10,7 @@ int command_run(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_rooms(int argc, char **argv);
 int command_gateways(int argc, char **argv);
+int command_backends(int argc, char **argv);
 int command_socket(int argc, char **argv);
 
 /* hubbub history, export: a room's messages. */

@@ -19,6 +19,7 @@ static const struct {
     {"stats", command_stats, "show the figures of a running router"},
     {"rooms", command_rooms, "list the rooms of a running router"},
     {"gateways", command_gateways, "list the gateways of a running router"},
+    {"backends", command_backends, "list the backends of a running router"},
     {"socket", command_socket,
      "show one socket of a running router, and what its client told when it connected"},
     {"history", command_history, "show the messages of a room, and follow it"},

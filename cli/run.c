@@ -1,12 +1,13 @@
 /*
  * `hubbub run`: settings, checks, and the command lines of the processes; then the supervisor has it.
  *
- * The surprise: whatever can be seen to be wrong (configuration, folder, ports) is found before the first
+ * The surprise: whatever can be seen to be wrong (configuration, keys, folder, ports) is found before the first
  * process is started, so that a second start changes nothing for the first.
  */
 #include "cli/commands.h"
 #include "cli/places.h"
 #include "cli/supervisor.h"
+#include "common/bearer.h"
 #include "common/buffer.h"
 #include "common/config.h"
 #include "common/exit_code.h"
@@ -85,12 +86,24 @@ static int read_ports(const char *text, uint16_t ports[static GATEWAYS_MAX], uns
     return ERROR_MALFORMED;
 }
 
+/* Whether the gateways will take this file of keys. */
+static int check_keys(const char *path, struct buffer *error)
+{
+    struct bearer_keys read = {0};
+    int status = bearer_keys_load(path, &read, error);
+
+    bearer_keys_done(&read);
+    return status;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct run_settings *run = settings;
     unsigned count;
 
     (void)file;
+    if (run->publish_key && check_keys(run->publish_key, error))
+        return ERROR_CONFIG;
     if (!run->ports) {
         if (!run->gateways)
             run->gateways = GATEWAYS_DEFAULT;

@@ -4,8 +4,10 @@
  * Socket.IO's protocol expect.  The configuration has to leave these namespaces to it: see
  * deploy/conformance.conf.
  *
- *     echo [ROUTER]        ROUTER: "tcp://127.0.0.1:3010" unless given; under hubbub run
- * "ipc://data/router.ipc"
+ *     build/examples/example-echo [ROUTER]
+ *
+ * ROUTER is "tcp://127.0.0.1:3010" unless given; beside `hubbub run --data data` it is ipc://data/router.ipc.
+ * `make conformance-server` starts all of it.
  */
 #include <hubbub.h>
 #include <signal.h>

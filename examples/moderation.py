@@ -4,7 +4,8 @@ Messages with a banned word are refused, the author is told so; others have thei
 passes.  It takes: pip install pyzmq msgpack.  ENDPOINT is the router's: ipc://data/router.ipc beside `hubbub run --data data`.
 The configuration says that a backend is asked:
 
-    events = ( { name = "msg"; room = "$.room"; archive = true; dedup = "$.id"; meta = true; ask = true; } );
+    events = ( { name = "msg"; room = "$.room"; archive = true; dedup = "$.id"; meta = true; ask = true; },
+               { name = "typing"; room = "$.room"; deliver = "others"; volatile = true; meta = true; } );
 
 Nothing here is made for Python: this is a backend as docs/protocol.md, section 3, describes it, with the part of the
 protocol that a moderator needs.  Start several, and they share the clients; when one dies, another goes on.
@@ -137,8 +138,8 @@ class Moderator:
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('endpoint')
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].split(':')[0])
+    parser.add_argument('endpoint', help="the router's, such as ipc://data/router.ipc")
     parser.add_argument('--namespace', default='/')
     parser.add_argument('--ban', default='', metavar='WORD,...')
     parser.add_argument('--mask', default='', metavar='WORD,...')

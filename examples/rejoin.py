@@ -9,6 +9,8 @@ import sys
 
 import socketio
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__.strip())
 url, room = sys.argv[1:]
 client = socketio.AsyncClient()
 seen = 0

@@ -2,15 +2,21 @@
  * The chat of live rooms, with all of its rules in the backend: who may come in, which rooms there are, who
  * hears what.
  *
- *   "/chat"   {name} in auth is needed to come in.  Events:
- *               join {room}          -> {ok, members}; the others hear "joined" {name} socket.to(room).emit()
- *               say {room, text}     -> {ok, seq};     the whole room hears "said"       io.to(room).emit(),
- * archived typing {room}                          the others hear "typing" {name}   the same, volatile who
- * {room}           -> {ok};          the sender hears "members" [..]   socket.emit()
+ *   "/chat"   {name} in auth is needed to come in.  Its events, and how each is sent on:
+ *
+ *     join {room}         -> {ok, members}; the others hear "joined" {name}: socket.to(room).emit()
+ *     say {room, text}    -> {ok, seq}; the whole room hears "said": io.to(room).emit(), archived
+ *     typing {room}       the others hear "typing" {name}: the same as join, but volatile
+ *     who {room}          -> {ok}; the sender hears "members" [..]: socket.emit()
+ *
  *   "/news"   nobody may speak here; everyone hears "headline" when somebody comes into a room of "/chat"
  *
- *     room_chat [ROUTER]        ROUTER: "tcp://127.0.0.1:3010" unless given; under hubbub run
- * "ipc://data/router.ipc"
+ *     build/examples/example-room_chat [ROUTER]
+ *
+ * ROUTER is "tcp://127.0.0.1:3010" unless given; beside `hubbub run --data data` it is ipc://data/router.ipc.
+ * The configuration leaves "/chat" and "/news" to it:
+ *
+ *     namespaces = ( { name = "/chat"; builtin = false; }, { name = "/news"; builtin = false; } );
  *
  * Any number of these may run at once; the router shares the clients out among them.  What a backend must
  * know of a client is kept where the next backend finds it, too: in the socket's data, not in memory.

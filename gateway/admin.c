@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "common/table.h"
+#include "gateway/admin_connections.h"
 #include "gateway/gateway.h"
 #include "proto/json_text.h"
 #include "proto/publication.h"
@@ -45,6 +46,7 @@ struct call {
 struct admin {
     struct gateway *gateway;
     struct evhttp *http;
+    struct admin_connections *connections;
     struct table calls; /* of struct call, by number */
     uint64_t last_call;
 };
@@ -102,8 +104,11 @@ static void send_json(struct evhttp_request *request, int status, struct bytes b
         evhttp_add_header(fields, "Content-Type", "application/json");
         evhttp_add_header(fields, "Cache-Control", "no-store");
     }
-    evbuffer_add(out, body.data, body.length);
-    evbuffer_add(out, "\n", 1);
+    /* evhttp would send it behind the head, and the client take it for the next answer. */
+    if (evhttp_request_get_command(request) != EVHTTP_REQ_HEAD) {
+        evbuffer_add(out, body.data, body.length);
+        evbuffer_add(out, "\n", 1);
+    }
     evhttp_send_reply(request, status, reason_phrase(status), NULL);
 }
 
@@ -392,6 +397,7 @@ static void look_at(struct admin *admin, struct evhttp_request *request, struct 
         ask(admin, request, REQUEST_LOOK, 0, put_look, &look);
 }
 
+/* evhttp ends values at U+0000, so they would be taken for others. */
 static void on_room(struct admin *admin, struct evhttp_request *request, const char *path)
 {
     size_t length = strlen(path), suffix = sizeof HISTORY - 1;
@@ -406,7 +412,7 @@ static void on_room(struct admin *admin, struct evhttp_request *request, const c
                "no such resource; a slash in a room's name is %2F");
     else if (evhttp_request_get_command(request) != EVHTTP_REQ_GET)
         refuse_method(admin->gateway, request, "GET");
-    else if (evhttp_parse_query_str(text ? text : "", &query) < 0)
+    else if ((text && strstr(text, "%00")) || evhttp_parse_query_str(text ? text : "", &query) < 0)
         refuse(admin->gateway, request, 400, "bad_request", "the query can't be read");
     else {
         room = evhttp_uridecode(encoded, 0, &room_length);
@@ -475,6 +481,7 @@ static uint16_t split_listen(const char *listen, char host[HOST_MAX + 1])
 int admin_open(struct gateway *gateway, struct admin **out)
 {
     const char *listen = gateway->settings->admin;
+    struct evhttp_bound_socket *bound;
     char host[HOST_MAX + 1];
     struct admin *admin;
     uint16_t port;
@@ -487,11 +494,15 @@ int admin_open(struct gateway *gateway, struct admin **out)
     table_init(&admin->calls, call_key);
     admin->http = evhttp_new(loop_base(gateway->loop));
     port = split_listen(listen, host);
-    if (!admin->http || evhttp_bind_socket(admin->http, host, port) < 0) {
+    bound = admin->http ? evhttp_bind_socket_with_handle(admin->http, host, port) : NULL;
+    if (!bound) {
         log_error("can't open the admin port", "listen=%s error=%s", listen, strerror(errno));
         admin_close(admin);
         return ERROR_SYSTEM;
     }
+    admin->connections =
+        admin_connections_new(gateway->loop, admin->http, evhttp_bound_socket_get_listener(bound),
+                              gateway->settings->max_admin_connections);
     evhttp_set_allowed_methods(admin->http, METHODS);
     evhttp_set_max_headers_size(admin->http, HEAD_MAX);
     evhttp_set_max_body_size(admin->http, gateway->settings->max_payload);
@@ -515,6 +526,7 @@ void admin_close(struct admin *admin)
         free(call);
     }
     table_done(&admin->calls);
+    admin_connections_free(admin->connections);
     if (admin->http)
         evhttp_free(admin->http);
     free(admin);

@@ -258,6 +258,7 @@ void arrival_take_here(struct gateway *gateway, struct session *session)
 
     assert(connection && connection->arrival);
     connection->bare = polling->bare;
+    connection_set_parser(connection, encoding_is_msgpack(polling->encoding));
     connection->handshake = polling->handshake;
     polling->handshake = NULL;
     connection->pending = polling->pending; /* begun in a post, it may end on the WebSocket */
@@ -292,7 +293,10 @@ static int take(struct gateway *gateway, struct connection *connection, struct b
         wire_list_u64(&reader, &connect_in) < 0 || wire_list_text(&reader, &handshake) < 0 ||
         wire_list_text(&reader, &pending) < 0)
         return ERROR_MALFORMED;
-    connection->bare = flags & 1;
+    connection->bare = flags & OFFER_BARE;
+    if (flags & OFFER_MSGPACK && !gateway->encoder)
+        return ERROR_UNSUPPORTED; /* its configuration is another one, and it could write nothing */
+    connection_set_parser(connection, flags & OFFER_MSGPACK);
     if (handshake_from_bytes(handshake, &connection->handshake) < 0)
         return ERROR_MALFORMED;
     if (pending.length &&

@@ -18,7 +18,6 @@
 
 struct connection;
 struct gateway;
-struct http_request;
 
 /* A WebSocket handshake named that session.  Takes over the offer.  wanted: as the session's transport; else
  * it is refused in any case, but not before the session is known. */

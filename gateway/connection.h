@@ -34,6 +34,7 @@
 #include <stdint.h>
 
 struct arrival;
+struct bare_client;
 struct connection;
 struct exchange;
 struct gateway;
@@ -41,6 +42,7 @@ struct handshake;
 struct pending_packet;
 struct session;
 struct socket;
+struct socket_speech;
 struct websocket_decoder;
 
 enum connection_state {
@@ -58,6 +60,14 @@ struct connection_protocol {
     uint32_t message_limit; /* bytes of a WebSocket message; 0: the setting max_payload */
     /* Bytes came; they may be changed in place, and are gone after the call. */
     void (*input)(struct gateway *gateway, struct connection *connection, char *data, size_t length);
+    /* What is told to sockets; NULL: Socket.IO packets. */
+    const struct socket_speech *speech;
+    /* What engine_close() does instead of closing an Engine.IO session, where there is none; else NULL. */
+    void (*close)(struct gateway *gateway, struct connection *connection, enum close_reason reason);
+    /* A Close frame is about to be sent: lets go of what was kept back before it.  May be NULL. */
+    void (*let_go)(struct gateway *gateway, struct connection *connection);
+    /* A WebSocket pong came; may be NULL. */
+    void (*pong)(struct gateway *gateway, struct connection *connection);
     /* A whole WebSocket message came (on protocols whose input is websocket_input()). */
     void (*message)(struct gateway *gateway, struct connection *connection, bool binary,
                     struct bytes payload);
@@ -106,7 +116,11 @@ struct connection {
     struct handshake *handshake; /* Engine.IO: what the client told then; NULL before */
     struct arrival *arrival;     /* a WebSocket on its way to a session, or NULL */
     struct socket *sockets;      /* Socket.IO sockets, a list */
-    struct pending_packet *pending;    /* a packet whose attachments have not all come; else NULL */
+    union {
+        struct pending_packet
+            *pending; /* Socket.IO: a packet whose attachments have not all come; else NULL */
+        struct bare_client *bare_client; /* a bare WebSocket's */
+    };
     struct websocket_decoder *decoder; /* a WebSocket's, while a message has come in part; else NULL */
 };
 static_assert(sizeof(struct connection) <= 168, "every idle connection pays for this");
@@ -190,6 +204,12 @@ void connection_expect_request(struct connection *connection);
 static inline bool connection_is_between(const struct connection *connection)
 {
     return connection->fd < 0 || connection->corked;
+}
+
+/* Its client has the msgpack parser, or has not; its encoding says so far which transport it is on. */
+static inline void connection_set_parser(struct connection *connection, bool msgpack)
+{
+    connection->encoding = (uint8_t)encoding_for_parser(connection->encoding, msgpack);
 }
 
 /* Keeps all output back; lets it go, behind what is in front (which is empty afterwards). */

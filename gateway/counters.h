@@ -28,7 +28,8 @@ enum {
     X(rooms, "hubbub_gateway_rooms", "rooms with members here (a gauge)")                                    \
     X(accepted, "hubbub_accepted_total", "connections accepted")                                             \
     X(http_requests, "hubbub_http_requests_total", "HTTP requests answered")                                 \
-    X(messages_in, "hubbub_messages_in_total", "Socket.IO packets that came in")                             \
+    X(messages_in, "hubbub_messages_in_total",                                                               \
+      "Socket.IO packets, and frames of bare WebSockets, that came in")                                      \
     X(deliveries, "hubbub_deliveries_total", "events handed to connections")                                 \
     X(writes, "hubbub_writes_total", "system calls that wrote to connections")                               \
     X(bytes_in, "hubbub_bytes_in_total", "bytes read from connections")                                      \

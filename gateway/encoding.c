@@ -1,7 +1,8 @@
 /*
  * Messages as clients read them; see encoding.h.  The fan-out and the Engine.IO session write through it, and
  * it knows nothing of either.  The surprising rule: DEFLATE is written while it is measured, since nobody can
- * tell its length otherwise, and waits in the encoder for encoding_write() to copy it.
+ * tell its length otherwise, and waits in the encoder for encoding_write() to copy it; and so do the packets
+ * of the msgpack parser.
  */
 #include "gateway/encoding.h"
 
@@ -9,6 +10,7 @@
 #include "common/memory.h"
 #include "proto/deflate.h"
 #include "proto/engineio_payload.h"
+#include "proto/socketio_msgpack.h"
 #include "proto/websocket.h"
 #include "proto/wire.h"
 
@@ -20,13 +22,17 @@
 enum { KEPT_CAPACITY = 1 << 20 }; /* what a larger message took is given back */
 
 struct encoder {
-    struct deflate *deflate;
+    struct deflate *deflate; /* NULL before the first message that is compressed */
     size_t threshold;
     struct buffer compressed; /* the payload of one frame */
     struct buffer frames;     /* of the message measured last */
+    struct buffer text;       /* a message's, in one */
+    struct buffer packet;     /* of the msgpack parser, made last */
+    struct bytes packed;      /* the same */
+    uint64_t packets;         /* how many were made */
 };
 
-/* The text of a message, or one of its attachments. */
+/* The text of a message or its msgpack packet, or one of its attachments. */
 struct piece {
     const struct bytes *parts;
     size_t count;
@@ -34,9 +40,11 @@ struct piece {
     bool binary;
 };
 
-/* Goes through the attachments of a message. */
+/* Goes through what a message is made of. */
 struct walk {
-    struct wire_reader reader;
+    struct piece first;
+    bool begun;
+    struct wire_reader reader; /* of its attachments */
     int left;
     struct bytes attachment;
 };
@@ -45,7 +53,6 @@ struct encoder *encoder_new(size_t threshold)
 {
     struct encoder *encoder = memory_zero(1, sizeof *encoder);
 
-    encoder->deflate = deflate_new();
     encoder->threshold = threshold;
     return encoder;
 }
@@ -57,22 +64,33 @@ void encoder_free(struct encoder *encoder)
     deflate_free(encoder->deflate);
     buffer_done(&encoder->compressed);
     buffer_done(&encoder->frames);
+    buffer_done(&encoder->text);
+    buffer_done(&encoder->packet);
     free(encoder);
 }
 
-static struct piece text_of(const struct encoding_message *message)
+static void walk_open(struct walk *walk, const struct encoder *encoder, enum encoding encoding,
+                      const struct encoding_message *message)
 {
-    return (struct piece){message->parts, message->count, message->text_length, false};
-}
-
-static void walk_open(struct walk *walk, const struct encoding_message *message)
-{
+    if (encoding_is_msgpack(encoding)) {
+        walk->first = (struct piece){&encoder->packed, 1, encoder->packed.length, true};
+        walk->begun = false;
+        walk->left = 0;
+        return;
+    }
+    walk->first = (struct piece){message->parts, message->count, message->text_length, false};
+    walk->begun = message->count == 0;
     walk->left = message->attachments.length ? wire_list_open(&walk->reader, message->attachments) : 0;
 }
 
 /* False at the end.  The piece is good until the next call. */
 static bool walk_next(struct walk *walk, struct piece *piece)
 {
+    if (!walk->begun) {
+        walk->begun = true;
+        *piece = walk->first;
+        return true;
+    }
     if (walk->left <= 0 || wire_list_text(&walk->reader, &walk->attachment) < 0)
         return false;
     walk->left--;
@@ -133,6 +151,8 @@ static void append_compressed(struct encoder *encoder, const struct piece *piece
     char *at;
 
     if (piece->length >= encoder->threshold) {
+        if (!encoder->deflate)
+            encoder->deflate = deflate_new();
         buffer_clear(compressed);
         deflate_compress(encoder->deflate, piece->parts, piece->count, compressed);
         if (compressed->length < piece->length) {
@@ -155,21 +175,37 @@ static void empty(struct buffer *buffer)
 }
 
 /* The length of the frames, or 0 when no piece is long enough to be compressed. */
-static size_t compress(struct encoder *encoder, const struct encoding_message *message)
+static size_t compress(struct encoder *encoder, struct walk *walk, size_t attachments)
 {
-    struct piece piece = text_of(message);
-    struct walk walk;
+    struct piece piece;
 
-    if (message->text_length < encoder->threshold && message->attachments.length < encoder->threshold)
+    if (walk->first.length < encoder->threshold && attachments < encoder->threshold)
         return 0;
     empty(&encoder->frames);
-    if (message->count)
-        append_compressed(encoder, &piece);
-    walk_open(&walk, message);
-    while (walk_next(&walk, &piece))
+    while (walk_next(walk, &piece))
         append_compressed(encoder, &piece);
     empty(&encoder->compressed);
     return encoder->frames.length;
+}
+
+/* -- the msgpack parser's packets ------------------------------------------------------------- */
+
+static void pack(struct encoder *encoder, struct encoding_message *message)
+{
+    struct bytes text = message->count == 1 ? message->parts[0] : (struct bytes){0};
+
+    if (message->packed && message->packed == encoder->packets)
+        return;
+    empty(&encoder->text);
+    empty(&encoder->packet);
+    if (message->count > 1) {
+        for (size_t i = 0; i < message->count; i++)
+            buffer_append_bytes(&encoder->text, message->parts[i]);
+        text = buffer_bytes(&encoder->text);
+    }
+    socketio_msgpack_append(text, message->attachments, &encoder->packet);
+    encoder->packed = buffer_bytes(&encoder->packet);
+    message->packed = ++encoder->packets;
 }
 
 /* -- all of them ----------------------------------------------------------------------------- */
@@ -181,23 +217,34 @@ static const struct format {
     [ENCODING_WEBSOCKET] = {frame_size, write_frame},
     [ENCODING_DEFLATE] = {frame_size, write_frame}, /* of messages that are not compressed */
     [ENCODING_POLLING] = {packet_size, write_packet},
+    [ENCODING_MSGPACK] = {frame_size, write_frame},
+    [ENCODING_MSGPACK_DEFLATE] = {frame_size, write_frame},
+    [ENCODING_MSGPACK_POLLING] = {packet_size, write_packet},
+    [ENCODING_BARE] = {frame_size, write_frame},
+    [ENCODING_BARE_DEFLATE] = {frame_size, write_frame},
 };
+
+static bool is_compressed(enum encoding encoding)
+{
+    return encoding == ENCODING_DEFLATE || encoding == ENCODING_MSGPACK_DEFLATE ||
+           encoding == ENCODING_BARE_DEFLATE;
+}
 
 size_t encoding_measure(struct encoder *encoder, enum encoding encoding, struct encoding_message *message)
 {
     struct piece piece;
     struct walk walk;
-    size_t length;
+    size_t length = 0;
 
     message->text_length = 0;
     for (size_t i = 0; i < message->count; i++)
         message->text_length += message->parts[i].length;
-    message->encoded = encoding == ENCODING_DEFLATE ? compress(encoder, message) : 0;
+    if (encoding_is_msgpack(encoding))
+        pack(encoder, message);
+    walk_open(&walk, encoder, encoding, message);
+    message->encoded = is_compressed(encoding) ? compress(encoder, &walk, message->attachments.length) : 0;
     if (message->encoded)
         return message->encoded;
-    piece = text_of(message);
-    length = message->count ? formats[encoding].size(&piece) : 0;
-    walk_open(&walk, message);
     while (walk_next(&walk, &piece))
         length += formats[encoding].size(&piece);
     return length;
@@ -206,7 +253,7 @@ size_t encoding_measure(struct encoder *encoder, enum encoding encoding, struct 
 void encoding_write(const struct encoder *encoder, enum encoding encoding,
                     const struct encoding_message *message, char *out)
 {
-    struct piece piece = text_of(message);
+    struct piece piece;
     struct walk walk;
 
     if (message->encoded) {
@@ -214,9 +261,8 @@ void encoding_write(const struct encoder *encoder, enum encoding encoding,
         memcpy(out, encoder->frames.data, message->encoded);
         return;
     }
-    if (message->count)
-        out = formats[encoding].write(&piece, out);
-    walk_open(&walk, message);
+    assert(!encoding_is_msgpack(encoding) || message->packed == encoder->packets);
+    walk_open(&walk, encoder, encoding, message);
     while (walk_next(&walk, &piece))
         out = formats[encoding].write(&piece, out);
 }

@@ -65,15 +65,22 @@ void engine_resume(struct gateway *gateway, struct connection *connection, uint6
 
 /* -- sending --------------------------------------------------------------------------------- */
 
+static void send_encoded(struct gateway *gateway, struct connection *connection, enum encoding encoding,
+                         struct encoding_message *message)
+{
+    size_t length = encoding_measure(gateway->encoder, encoding, message);
+    char *at = connection_reserve(gateway, connection, length);
+
+    if (at)
+        encoding_write(gateway->encoder, encoding, message, at);
+}
+
 void engine_send(struct gateway *gateway, struct connection *connection, const struct bytes *parts,
                  size_t count, struct bytes attachments)
 {
     struct encoding_message message = {.parts = parts, .count = count, .attachments = attachments};
-    size_t length = encoding_measure(gateway->encoder, connection->encoding, &message);
-    char *at = connection_reserve(gateway, connection, length);
 
-    if (at)
-        encoding_write(gateway->encoder, connection->encoding, &message, at);
+    send_encoded(gateway, connection, connection->encoding, &message);
 }
 
 void engine_send_binary(struct gateway *gateway, struct connection *connection, struct bytes payload)
@@ -85,26 +92,32 @@ void engine_send_binary(struct gateway *gateway, struct connection *connection, 
     wire_list_done(&list);
 }
 
+/* Engine.IO's own packets are text with every parser. */
 void engine_send_packet(struct gateway *gateway, struct connection *connection, struct bytes packet)
 {
-    if (connection->encoding == ENCODING_POLLING)
-        engine_send(gateway, connection, &packet, 1, (struct bytes){0});
+    struct encoding_message message = {.parts = &packet, .count = 1};
+
+    if (encoding_is_polling(connection->encoding))
+        send_encoded(gateway, connection, ENCODING_POLLING, &message);
     else
         websocket_send(gateway, connection, false, packet);
 }
 
 void engine_close(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
-    if (connection->encoding == ENCODING_POLLING) {
-        engine_send_packet(gateway, connection, BYTES("1"));
-        connection_end(gateway, connection, reason);
+    if (connection->protocol->close) {
+        connection->protocol->close(gateway, connection, reason);
+    } else if (encoding_is_polling(connection->encoding)) {
+        if (connection->state == CONNECTION_OPEN)
+            rooms_catch_up(gateway, connection);     /* what came before stays before */
+        connection_end(gateway, connection, reason); /* polling.c tells the client */
     } else
         websocket_close(gateway, connection, close_reason_code(reason), reason);
 }
 
 void engine_fail(struct gateway *gateway, struct connection *connection, enum close_reason reason)
 {
-    if (connection->encoding == ENCODING_POLLING)
+    if (encoding_is_polling(connection->encoding))
         polling_fail(gateway, connection, reason);
     else
         engine_close(gateway, connection, reason);
@@ -154,7 +167,7 @@ void engine_receive(struct gateway *gateway, struct connection *connection, stru
         engine_fail(gateway, connection, CLOSE_TRANSPORT_ERROR);
         break;
     case ENGINEIO_CLOSE:
-        if (connection->encoding == ENCODING_POLLING)
+        if (encoding_is_polling(connection->encoding))
             polling_close_by_client(gateway, connection);
         else
             engine_close(gateway, connection, CLOSE_CLIENT_CLOSE);

@@ -48,7 +48,7 @@ void engine_receive_binary(struct gateway *gateway, struct connection *connectio
 void engine_on_timeout(struct gateway *gateway, struct connection *connection);
 
 /* Closes the transport: a Close frame with the reason's code, or a close packet to the poll, then the
- * connection. */
+ * connection.  Takes a connection with sockets that is no session, and leaves that to its protocol. */
 void engine_close(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 
 /* The same for what ends the Engine.IO session itself (a bad packet, no pong): a client that is not polling

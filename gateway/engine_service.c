@@ -23,9 +23,17 @@
 #define ENGINEIO_PATH BYTES("/engine.io/")
 #define ECHO_PATH     BYTES("/echo")
 
+/* Whether clients of that path have the msgpack parser. */
+static bool is_msgpack(const struct gateway *gateway, struct bytes path)
+{
+    struct bytes prefix = bytes_from_text(gateway->settings->msgpack_path);
+
+    return prefix.length && bytes_starts_with(path, prefix);
+}
+
 bool engine_serves(const struct gateway *gateway, struct bytes path)
 {
-    return bytes_starts_with(path, SOCKETIO_PATH) ||
+    return bytes_starts_with(path, SOCKETIO_PATH) || is_msgpack(gateway, path) ||
            (gateway->settings->echo &&
             (bytes_starts_with(path, ENGINEIO_PATH) || bytes_equal(path, ECHO_PATH)));
 }
@@ -120,6 +128,7 @@ static void open_websocket(struct gateway *gateway, struct connection *connectio
     connection->bare = bytes_starts_with(request->path, ENGINEIO_PATH);
     connection->handshake = handshake_new(request, connection_address(connection, address), clock_wall_ms());
     websocket_accept(gateway, connection, offer, &websocket_session, buffer_bytes(&open));
+    connection_set_parser(connection, is_msgpack(gateway, request->path));
     engine_start(gateway, connection);
     buffer_done(&open);
     websocket_offer_done(offer);
@@ -150,7 +159,7 @@ static void request_websocket(struct gateway *gateway, struct connection *connec
         http_fail(gateway, connection, 503, CLOSE_DRAIN);
         return;
     }
-    status = websocket_offer_make(gateway, request, fields, &offer);
+    status = websocket_offer_make(gateway, request, fields, NULL, &offer);
     if (status == -426)
         http_answer_status(gateway, connection, request, 426, BYTES("Sec-WebSocket-Version: 13\r\n"));
     else if (status < 0)
@@ -166,8 +175,9 @@ static void request_echo(struct gateway *gateway, struct connection *connection,
                          const struct http_request *request)
 {
     struct websocket_offer offer;
-    int status =
-        request->upgrade_websocket ? websocket_offer_make(gateway, request, (struct bytes){0}, &offer) : -426;
+    int status = request->upgrade_websocket
+                     ? websocket_offer_make(gateway, request, (struct bytes){0}, NULL, &offer)
+                     : -426;
 
     if (status == -426)
         http_answer_status(gateway, connection, request, 426,
@@ -196,7 +206,8 @@ static void open_polling(struct gateway *gateway, struct connection *connection,
         http_fail(gateway, connection, 503, gateway->draining ? CLOSE_DRAIN : CLOSE_HTTP_DONE);
         return;
     }
-    session = polling_open(gateway, bytes_starts_with(request->path, ENGINEIO_PATH), &open);
+    session = polling_open(gateway, bytes_starts_with(request->path, ENGINEIO_PATH),
+                           is_msgpack(gateway, request->path), &open);
     session->handshake = handshake_new(request, connection_address(connection, address), clock_wall_ms());
     if (gateway->settings->cookie[0])
         buffer_printf(&exchange->fields, "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n",

@@ -1,6 +1,7 @@
 /*
- * The HTTP side of Engine.IO (protocol 4): requests to /socket.io/, and to /engine.io/ with the diagnostic
- * echo: handshakes, polls, posts and WebSockets, in the order of the reference server's checks.
+ * The HTTP side of Engine.IO (protocol 4): requests to /socket.io/, to the path of clients with the msgpack
+ * parser, and to /engine.io/ with the diagnostic echo: handshakes, polls, posts and WebSockets, in the order
+ * of the reference server's checks.
  */
 #ifndef HUBBUB_GATEWAY_ENGINE_SERVICE_H
 #define HUBBUB_GATEWAY_ENGINE_SERVICE_H

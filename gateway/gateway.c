@@ -53,7 +53,7 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     timer_wheel_init(&gateway->timers, loop_now(loop));
     connections_init(&gateway->connections);
     fanout_init(&gateway->fanout);
-    if (settings->compression)
+    if (settings->compression || bytes_from_text(settings->msgpack_path).length)
         gateway->encoder = encoder_new(settings->compression_threshold);
     requests_init(&gateway->requests);
     sessions_init(&gateway->sessions);
@@ -99,6 +99,8 @@ void gateway_done(struct gateway *gateway)
     requests_done(&gateway->requests);
     deflate_free(gateway->deflate);
     buffer_done(&gateway->inflated);
+    buffer_done(&gateway->unpacked);
+    wire_list_done(&gateway->unpacked_attachments);
     fanout_done(&gateway->fanout);
     exceptions_done(&gateway->exceptions);
     encoder_free(gateway->encoder);

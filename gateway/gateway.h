@@ -24,7 +24,7 @@ struct gateway {
     struct loop *loop;
     struct poller *poller;
     struct listener *listener;
-    struct admin *admin; /* NULL: there is no admin port */
+    struct admin *admin;       /* NULL: there is no admin port */
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
@@ -32,13 +32,15 @@ struct gateway {
     struct namespace_table namespaces;
     struct fanout fanout;
     struct exceptions exceptions; /* of the CAST that is being handled */
-    struct encoder *encoder;      /* NULL while compression is off */
+    struct encoder *encoder;      /* NULL without compression and without the msgpack parser */
     struct request_queue requests;
     struct session_table sessions;
     struct relay_table relays;
     struct deflate *deflate; /* inflates messages of clients, compresses large answers */
     struct buffer inflated;  /* the message that is being handled */
     bool came_compressed;    /* that message: it is in inflated, then */
+    struct buffer unpacked;  /* the packet of the msgpack parser that is being handled, as text */
+    struct wire_list unpacked_attachments;
     struct router_link *link;
     struct counters counters;
     uint64_t incarnation;      /* 48 random bits: this run of the program */

@@ -7,6 +7,7 @@
 #include "gateway/http_service.h"
 
 #include "gateway/asset.h"
+#include "gateway/bare_service.h"
 #include "gateway/connection.h"
 #include "gateway/engine_service.h"
 #include "gateway/exchange.h"
@@ -93,6 +94,8 @@ static void answer_request(struct gateway *gateway, struct connection *connectio
             answer_asset(gateway, connection, request, asset);
     } else if (engine_serves(gateway, request->path))
         engine_request(gateway, connection, request);
+    else if (bare_serves(request->path))
+        bare_request(gateway, connection, request);
     else
         http_answer_status(gateway, connection, request, 404, (struct bytes){0});
 }

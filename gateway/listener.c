@@ -39,11 +39,12 @@ static uint32_t connection_limit(const struct gateway_settings *settings)
 {
     struct rlimit limit;
     uint64_t allowed = UINT32_MAX;
+    uint64_t reserved = RESERVED_DESCRIPTORS + (*settings->admin ? settings->max_admin_connections : 0);
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-            allowed = limit.rlim_cur > RESERVED_DESCRIPTORS ? limit.rlim_cur - RESERVED_DESCRIPTORS : 1;
+            allowed = limit.rlim_cur > reserved ? limit.rlim_cur - reserved : 1;
     }
     if (settings->max_connections && settings->max_connections < allowed)
         allowed = settings->max_connections;

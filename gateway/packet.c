@@ -5,38 +5,19 @@
  */
 #include "gateway/packet.h"
 
+#include "gateway/ask.h"
 #include "gateway/attachments.h"
+#include "gateway/builtin.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
 #include "gateway/handshake.h"
 #include "gateway/socket.h"
+#include "proto/placeholder.h"
 #include "proto/socketio.h"
+#include "proto/socketio_msgpack.h"
 
-enum {
-    HISTORY_DEFAULT = 50,
-    HISTORY_MAX = 200,
-    PAGE_WEIGHT = 64, /* a page of history counts for so many other requests: its answer is large */
-};
-
-/* -- requests -------------------------------------------------------------------------------- */
-
-#define DEFINE_PUT(name)                                                                                     \
-    static void put_##name(struct wire_batch *batch, uint64_t number, const void *record)                    \
-    {                                                                                                        \
-        struct wire_##name copy = *(const struct wire_##name *)record;                                       \
-                                                                                                             \
-        copy.request = number;                                                                               \
-        wire_put_##name(batch, &copy);                                                                       \
-    }
-DEFINE_PUT(connect)
-DEFINE_PUT(join)
-DEFINE_PUT(leave)
-DEFINE_PUT(history)
-DEFINE_PUT(presence)
-DEFINE_PUT(event)
-DEFINE_PUT(response)
-#undef DEFINE_PUT
+enum { UNPACKED_KEPT = 64 << 10 }; /* what a larger packet of the msgpack parser took is given back */
 
 /* What is being asked, and how to answer when it can't be. */
 struct call {
@@ -51,165 +32,17 @@ static void refuse(const struct call *call, enum refusal_code code, const char *
     socket_refuse(call->gateway, call->socket, call->packet->ack, call->packet->name, code, message);
 }
 
-/* Enough waits for the router: the client is not read until some of it is answered. */
-static void pause_if_full(struct gateway *gateway, struct socket *socket)
-{
-    if (link_congested(gateway->link) || socket->unanswered >= gateway->settings->max_unanswered)
-        connection_pause(gateway, socket->connection);
-}
-
-static void ask(const struct call *call, enum request_kind kind, unsigned weight,
-                void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
-                const void *record)
-{
-    struct gateway *gateway = call->gateway;
-
-    if (link_request(gateway->link, kind, weight, call->socket, call->packet->ack, put, record) < 0)
-        refuse(call, REFUSAL_UNAVAILABLE, NULL);
-    pause_if_full(gateway, call->socket);
-}
-
-/* -- the broker's own events ----------------------------------------------------------------- */
-
-/* A room's name, decoded into space of ROOM_NAME_MAX bytes; length 0 when the value is none. */
-static struct bytes decode_room(struct json_value value, char space[ROOM_NAME_MAX])
-{
-    size_t length;
-
-    if (value.kind != JSON_STRING || json_string_decode(value, space, ROOM_NAME_MAX, &length) < 0 ||
-        !room_name_valid(bytes_make(space, length)))
-        return (struct bytes){0};
-    return bytes_make(space, length);
-}
-
-/* The first argument is the room's name, or an object with the key "room". */
-static struct bytes room_argument(struct json_value argument, char space[ROOM_NAME_MAX])
-{
-    struct json_value room;
-
-    if (argument.kind == JSON_OBJECT) {
-        if (json_object_find(argument, "room", &room) < 0)
-            return (struct bytes){0};
-        argument = room;
-    }
-    return decode_room(argument, space);
-}
-
-/* A whole number of an object within a range.  0 (*out untouched when the key is absent), or ERROR_MALFORMED.
- */
-static int number_member(struct json_value object, const char *key, long long minimum, long long *out)
-{
-    struct json_value value;
-    long long number;
-    int found = object.kind == JSON_OBJECT ? json_object_find(object, key, &value) : ERROR_NOT_FOUND;
-
-    if (found == ERROR_NOT_FOUND)
-        return 0;
-    if (found < 0 || value.kind != JSON_NUMBER || json_integer_decode(value, &number) < 0 || number < minimum)
-        return ERROR_MALFORMED;
-    *out = number;
-    return 0;
-}
-
-static void on_join(const struct call *call, struct json_value argument)
-{
-    char space[ROOM_NAME_MAX];
-    struct bytes room = room_argument(argument, space);
-    struct json_value presence = {0};
-    long long history = 0;
-
-    if (room.length == 0) {
-        refuse(call, REFUSAL_BAD_ROOM, NULL);
-        return;
-    }
-    if (number_member(argument, "history", 0, &history) < 0) {
-        refuse(call, REFUSAL_BAD_REQUEST, "history is a whole number from 0 to 200");
-        return;
-    }
-    if (argument.kind == JSON_OBJECT && json_object_find(argument, "presence", &presence) == 0 &&
-        presence.kind != JSON_TRUE && presence.kind != JSON_FALSE) {
-        refuse(call, REFUSAL_BAD_REQUEST, "presence is true or false");
-        return;
-    }
-    ask(call, REQUEST_JOIN, history ? PAGE_WEIGHT : 1, put_join,
-        &(struct wire_join){.socket = call->socket->number,
-                            .room = room,
-                            .history = (uint64_t)(history > HISTORY_MAX ? HISTORY_MAX : history),
-                            .watch = presence.kind == JSON_TRUE});
-}
-
-static void on_leave(const struct call *call, struct json_value argument)
-{
-    char space[ROOM_NAME_MAX];
-    struct bytes room = room_argument(argument, space);
-
-    if (room.length == 0) {
-        refuse(call, REFUSAL_BAD_ROOM, NULL);
-        return;
-    }
-    ask(call, REQUEST_LEAVE, 1, put_leave,
-        &(struct wire_leave){.socket = call->socket->number, .room = room});
-}
-
-static void on_history(const struct call *call, struct json_value argument)
-{
-    char space[ROOM_NAME_MAX];
-    struct bytes room = room_argument(argument, space);
-    long long before = 0, after = -1, limit = HISTORY_DEFAULT;
-
-    if (room.length == 0) {
-        refuse(call, REFUSAL_BAD_ROOM, NULL);
-        return;
-    }
-    if (number_member(argument, "before", 1, &before) < 0 ||
-        number_member(argument, "after", 0, &after) < 0 || number_member(argument, "limit", 1, &limit) < 0 ||
-        (before > 0 && after >= 0)) {
-        refuse(call, REFUSAL_BAD_REQUEST,
-               "history takes before (from 1) or after (from 0), and limit (1 to 200)");
-        return;
-    }
-    ask(call, REQUEST_HISTORY, PAGE_WEIGHT, put_history,
-        &(struct wire_history){.socket = call->socket->number,
-                               .room = room,
-                               .before = (uint64_t)before,
-                               .has_after = after >= 0,
-                               .after = after >= 0 ? (uint64_t)after : 0,
-                               .limit = (uint64_t)(limit > HISTORY_MAX ? HISTORY_MAX : limit)});
-}
-
-static void on_presence(const struct call *call, struct json_value argument)
-{
-    char space[ROOM_NAME_MAX];
-    struct bytes room = room_argument(argument, space);
-
-    if (room.length == 0) {
-        refuse(call, REFUSAL_BAD_ROOM, NULL);
-        return;
-    }
-    ask(call, REQUEST_PRESENCE, 1, put_presence,
-        &(struct wire_presence){.socket = call->socket->number, .room = room});
-}
-
-static const struct {
-    const char *name;
-    void (*handle)(const struct call *call, struct json_value argument);
-} builtins[] = {{"join", on_join}, {"leave", on_leave}, {"history", on_history}, {"presence", on_presence}};
-
+/* Join, leave and so on, where the broker has them. */
 static bool handle_builtin(const struct call *call)
 {
-    for (size_t i = 0; i < sizeof builtins / sizeof *builtins; i++) {
-        if (!bytes_equal_text(call->packet->name, builtins[i].name))
-            continue;
+    const struct socketio_packet *packet = call->packet;
+    struct json_cursor cursor = json_list_cursor(packet->event.arguments);
+    struct json_value argument = {0};
 
-        struct json_cursor cursor = json_list_cursor(call->packet->event.arguments);
-        struct json_value argument = {0};
-
-        if (json_cursor_next(&cursor, &argument) < 0)
-            argument = (struct json_value){0};
-        builtins[i].handle(call, argument);
-        return true;
-    }
-    return false;
+    if (json_cursor_next(&cursor, &argument) < 0)
+        argument = (struct json_value){0};
+    return builtin_handle(&(struct builtin_call){call->gateway, call->socket, packet->ack, packet->name},
+                          argument);
 }
 
 /* -- the application's events ---------------------------------------------------------------- */
@@ -217,14 +50,12 @@ static bool handle_builtin(const struct call *call)
 static void publish(const struct call *call, const struct event_rule *rule, const struct json_value *values)
 {
     char room_space[ROOM_NAME_MAX], id_space[DEDUP_MAX];
-    struct wire_event event = {.socket = call->socket->number,
-                               .flags = call->packet->ack == SOCKETIO_NO_ACK ? 0 : WIRE_EVENT_ACK,
-                               .event = call->packet->name,
+    struct wire_event event = {.event = call->packet->name,
                                .arguments = call->packet->event.arguments,
                                .attachments = call->attachments};
 
     if (rule && rule->paths[RULE_PATH_ROOM].argument) {
-        event.room = decode_room(values[RULE_PATH_ROOM], room_space);
+        event.room = room_name_decode(values[RULE_PATH_ROOM], room_space);
         if (event.room.length == 0) {
             refuse(call, REFUSAL_BAD_ROOM, NULL);
             return;
@@ -241,7 +72,8 @@ static void publish(const struct call *call, const struct event_rule *rule, cons
         }
         event.id = bytes_make(id_space, length);
     }
-    ask(call, rule && !rule->ask ? REQUEST_EVENT : REQUEST_CALL, 1, put_event, &event);
+    if (ask_event(call->gateway, call->socket, call->packet->ack, rule, event) < 0)
+        refuse(call, REFUSAL_UNAVAILABLE, NULL);
 }
 
 /* -- answers to questions -------------------------------------------------------------------- */
@@ -264,28 +96,23 @@ static struct bytes inside(struct bytes array)
 static void on_answer(struct gateway *gateway, struct socket *socket, const struct socketio_packet *packet,
                       struct bytes attachments)
 {
-    struct wire_response response = {.socket = socket->number,
-                                     .ack = (uint64_t)packet->ack,
-                                     .arguments = inside(packet->json.text),
-                                     .attachments = attachments};
+    struct wire_response response = {
+        .ack = (uint64_t)packet->ack, .arguments = inside(packet->json.text), .attachments = attachments};
 
     if (packet->ack == SOCKETIO_NO_ACK || socket->questions == 0) {
         gateway->counters.answers_unasked++;
         return;
     }
     socket->questions--;
-    if (link_request(gateway->link, REQUEST_RESPONSE, 1, socket, SOCKETIO_NO_ACK, put_response, &response) <
-        0)
+    if (ask_response(gateway, socket, response) < 0)
         gateway->counters.answers_dropped++;
-    pause_if_full(gateway, socket);
 }
 
 static void on_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet,
                      struct bytes attachments)
 {
     const struct namespace_config *config = socket->namespace->config;
-    const struct event_rule *rule = /* without builtin every event is a backend's */
-        packet->name_error || !config->builtin ? NULL : rules_find(&config->rules, packet->name);
+    const struct event_rule *rule = packet->name_error ? NULL : rules_find(&config->rules, packet->name);
     struct call call = {gateway, socket, packet, attachments};
     struct json_value values[RULE_PATHS];
 
@@ -329,12 +156,10 @@ static void connect_to(struct gateway *gateway, struct connection *connection,
                        struct namespace_rooms *namespace, struct bytes auth)
 {
     struct socket *socket = socket_new(gateway, connection, namespace, auth);
-    struct wire_connect connect = {.socket = socket->number,
-                                   .namespace = namespace->name,
-                                   .auth = auth,
-                                   .address = handshake_address(connection->handshake)};
+    struct wire_connect connect = {
+        .namespace = namespace->name, .auth = auth, .address = handshake_address(connection->handshake)};
 
-    if (link_request(gateway->link, REQUEST_CONNECT, 1, socket, SOCKETIO_NO_ACK, put_connect, &connect) < 0)
+    if (ask_connect(gateway, socket, connect) < 0)
         engine_close(gateway, connection, CLOSE_ROUTER_SILENT);
 }
 
@@ -376,34 +201,89 @@ static struct socket *find_socket(struct connection *connection, struct bytes ns
     return NULL;
 }
 
-/* -- binary packets -------------------------------------------------------------------------- */
+/* -- packets --------------------------------------------------------------------------------- */
 
-/* What a complete packet means.  It is in nobody's hands but the caller's, so the connection may close. */
-static void on_binary(struct gateway *gateway, struct connection *connection, struct pending_packet *pending)
+/* Why an event is refused, or an answer dropped, before anybody has looked at what it says. */
+struct objection {
+    enum refusal_code code; /* REFUSAL_CODES: it is not */
+    const char *message;    /* NULL: the code's own */
+};
+
+static void on_any_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet,
+                         struct bytes attachments, struct objection objection)
+{
+    if (!packet->payload.data) /* it says nothing */
+        return;
+    if (objection.code != REFUSAL_CODES)
+        refuse(&(struct call){gateway, socket, packet}, objection.code, objection.message);
+    else
+        on_event(gateway, socket, packet, attachments);
+}
+
+/* What a complete packet means. */
+static void dispatch(struct gateway *gateway, struct connection *connection, struct socketio_packet *packet,
+                     struct bytes attachments, struct objection objection)
+{
+    struct socket *socket = find_socket(connection, packet->nsp);
+
+    if (packet->type == SOCKETIO_CONNECT && !socket) {
+        on_connect(gateway, connection, packet);
+        return;
+    }
+    if (!socket || packet->type == SOCKETIO_CONNECT || packet->type == SOCKETIO_CONNECT_ERROR) {
+        engine_close(gateway, connection, CLOSE_PACKET_STATE);
+        return;
+    }
+    switch (packet->type) {
+    case SOCKETIO_EVENT:
+    case SOCKETIO_BINARY_EVENT:
+        on_any_event(gateway, socket, packet, attachments, objection);
+        break;
+    case SOCKETIO_DISCONNECT:
+        socket_close(gateway, socket, CLOSE_CLIENT_DISCONNECT);
+        break;
+    default:
+        if (objection.code == REFUSAL_CODES)
+            on_answer(gateway, socket, packet, attachments);
+        else
+            gateway->counters.answers_dropped++; /* and nobody to tell */
+        break;
+    }
+}
+
+void packet_receive(struct gateway *gateway, struct connection *connection, struct bytes text)
 {
     struct socketio_packet packet;
-    struct socket *socket;
 
-    if (pending->illegal || socketio_packet_parse(buffer_bytes(&pending->text), &packet) < 0) {
+    if (connection->pending || encoding_is_msgpack(connection->encoding) ||
+        socketio_packet_parse(text, &packet) < 0) {
         engine_close(gateway, connection, CLOSE_PARSE_ERROR);
         return;
     }
-    socket = find_socket(connection, packet.nsp);
-    if (!socket)
-        engine_close(gateway, connection, CLOSE_PACKET_STATE);
-    else if (packet.type == SOCKETIO_BINARY_ACK && pending->refusal == REFUSAL_CODES)
-        on_answer(gateway, socket, &packet, wire_list_finish(&pending->attachments));
-    else if (packet.type == SOCKETIO_BINARY_ACK)
-        gateway->counters.answers_dropped++; /* too large, and nobody to tell */
-    else if (!packet.payload.data)
-        return; /* an event that says nothing */
-    else if (pending->refusal != REFUSAL_CODES)
-        refuse(&(struct call){gateway, socket, &packet}, pending->refusal, NULL);
-    else
-        on_event(gateway, socket, &packet, wire_list_finish(&pending->attachments));
+    if (packet.attachments) {
+        if (pending_packet_new(&packet, text, gateway->settings->max_attachments, loop_now(gateway->loop),
+                               &connection->pending) < 0)
+            engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+        return;
+    }
+    dispatch(gateway, connection, &packet, (struct bytes){0}, (struct objection){REFUSAL_CODES, NULL});
 }
 
-void packet_receive_binary(struct gateway *gateway, struct connection *connection, struct bytes attachment)
+/* -- attachments ----------------------------------------------------------------------------- */
+
+/* It is in nobody's hands but the caller's, so the connection may close. */
+static void on_binary(struct gateway *gateway, struct connection *connection, struct pending_packet *pending)
+{
+    struct socketio_packet packet;
+
+    if (pending->illegal || socketio_packet_parse(buffer_bytes(&pending->text), &packet) < 0)
+        engine_close(gateway, connection, CLOSE_PARSE_ERROR);
+    else
+        dispatch(gateway, connection, &packet, wire_list_finish(&pending->attachments),
+                 (struct objection){pending->refusal, NULL});
+}
+
+static void on_attachment(struct gateway *gateway, struct connection *connection, struct bytes attachment)
 {
     struct pending_packet *pending = connection->pending;
 
@@ -433,42 +313,55 @@ void packet_pending_free(struct connection *connection)
     connection->pending = NULL;
 }
 
-/* -- packets --------------------------------------------------------------------------------- */
+/* -- the msgpack parser ---------------------------------------------------------------------- */
 
-void packet_receive(struct gateway *gateway, struct connection *connection, struct bytes text)
+/* What there is to say against a packet that was read with that result. */
+static struct objection objection_to(const struct gateway *gateway, int code,
+                                     const struct socketio_packet *packet)
 {
-    struct socketio_packet packet;
-    struct socket *socket;
+    const struct wire_list *attachments = &gateway->unpacked_attachments;
 
-    if (connection->pending || socketio_packet_parse(text, &packet) < 0) {
+    switch (code) {
+    case ERROR_TOO_DEEP:
+        return (struct objection){REFUSAL_TOO_DEEP, NULL};
+    case ERROR_TOO_LARGE:
+        return (struct objection){REFUSAL_TOO_LARGE, NULL};
+    case ERROR_UNSUPPORTED:
+        return (struct objection){REFUSAL_BAD_REQUEST, "JSON has nothing for a value or a key of the event"};
+    }
+    if (attachments->count == 0)
+        return (struct objection){REFUSAL_CODES, NULL};
+    if (gateway->unpacked.length + attachments->buffer.length > gateway->settings->max_attachments)
+        return (struct objection){REFUSAL_TOO_LARGE, NULL};
+    if (placeholders_count(packet->payload) != attachments->count)
+        return (struct objection){REFUSAL_BAD_REQUEST,
+                                  "an object with _placeholder stands beside binary data"};
+    return (struct objection){REFUSAL_CODES, NULL};
+}
+
+static void on_msgpack(struct gateway *gateway, struct connection *connection, struct bytes message)
+{
+    struct buffer *text = &gateway->unpacked;
+    struct wire_list *attachments = &gateway->unpacked_attachments;
+    int code = socketio_msgpack_read(message, gateway->settings->max_payload, text, attachments);
+    struct socketio_packet packet;
+
+    gateway->counters.messages_in++;
+    if (code == ERROR_MALFORMED || socketio_packet_parse(buffer_bytes(text), &packet) < 0)
         engine_close(gateway, connection, CLOSE_PARSE_ERROR);
-        return;
-    }
-    if (packet.attachments) {
-        if (pending_packet_new(&packet, text, gateway->settings->max_attachments, loop_now(gateway->loop),
-                               &connection->pending) < 0)
-            engine_close(gateway, connection, CLOSE_PARSE_ERROR);
-        return;
-    }
-    socket = find_socket(connection, packet.nsp);
-    if (packet.type == SOCKETIO_CONNECT && !socket) {
-        on_connect(gateway, connection, &packet);
-        return;
-    }
-    if (!socket || packet.type == SOCKETIO_CONNECT || packet.type == SOCKETIO_CONNECT_ERROR) {
-        engine_close(gateway, connection, CLOSE_PACKET_STATE);
-        return;
-    }
-    switch (packet.type) {
-    case SOCKETIO_EVENT:
-        if (packet.payload.data) /* without a payload it says nothing */
-            on_event(gateway, socket, &packet, (struct bytes){0});
-        break;
-    case SOCKETIO_DISCONNECT:
-        socket_close(gateway, socket, CLOSE_CLIENT_DISCONNECT);
-        break;
-    default:
-        on_answer(gateway, socket, &packet, (struct bytes){0});
-        break;
-    }
+    else
+        dispatch(gateway, connection, &packet, wire_list_finish(attachments),
+                 objection_to(gateway, code, &packet));
+    if (text->capacity > UNPACKED_KEPT)
+        buffer_done(text);
+    if (attachments->buffer.capacity > UNPACKED_KEPT)
+        wire_list_done(attachments);
+}
+
+void packet_receive_binary(struct gateway *gateway, struct connection *connection, struct bytes message)
+{
+    if (encoding_is_msgpack(connection->encoding))
+        on_msgpack(gateway, connection, message);
+    else
+        on_attachment(gateway, connection, message);
 }

@@ -20,9 +20,10 @@ void packet_receive(struct gateway *gateway, struct connection *connection, stru
 
 /*
  * A binary Engine.IO message came: an attachment of the packet before it, which is dispatched with its last
- * one.  Closes the connection when no packet waits for it; so does a text while one waits.
+ * one.  Closes the connection when no packet waits for it; so does a text while one waits.  From a client
+ * with the msgpack parser it is a packet by itself, and a text closes the connection.
  */
-void packet_receive_binary(struct gateway *gateway, struct connection *connection, struct bytes attachment);
+void packet_receive_binary(struct gateway *gateway, struct connection *connection, struct bytes message);
 
 /*
  * Whether a packet waits for attachments that should have come by now: the heartbeat then closes the

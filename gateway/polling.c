@@ -56,12 +56,13 @@ static void answer_error(struct gateway *gateway, struct caller caller, struct b
     caller_answer(gateway, caller, RELAY_ERROR, sid, bytes_make(&digit, 1));
 }
 
-struct connection *polling_open(struct gateway *gateway, bool bare, struct buffer *out)
+struct connection *polling_open(struct gateway *gateway, bool bare, bool msgpack, struct buffer *out)
 {
     struct connection *connection = connection_new_virtual(gateway, &polling_transport);
     char sid[SESSION_SID_LENGTH];
 
     connection->encoding = ENCODING_POLLING;
+    connection_set_parser(connection, msgpack);
     connection->bare = bare;
     session_make_sid(gateway, sid);
     session_new(gateway, bytes_make(sid, sizeof sid), connection, SESSION_POLLING);
@@ -95,12 +96,17 @@ static bool answer_far_poll(struct gateway *gateway, struct connection *connecti
     return true;
 }
 
+/* The close packet has a payload of its own, as with the reference: a stock client that finds it in one takes
+ * what stands before it for events that came while it was away, and a DISCONNECT for nothing at all. */
 static void on_flush(struct gateway *gateway, struct connection *connection)
 {
     struct session *session = connection->session;
+    bool closing = connection->state == CONNECTION_FLUSHING && !connection->output.first;
 
-    if (!session || session->poll.number == 0 || !connection->output.first)
+    if (!session || session->poll.number == 0 || (!connection->output.first && !closing))
         return;
+    if (closing)
+        memcpy(output_reserve(&connection->output, 2), "\x1e\x31", 2); /* the separator, and "1" */
     if (is_local(gateway, session->poll)) {
         struct connection *http = connections_find(gateway, session->poll.number);
 
@@ -110,7 +116,7 @@ static void on_flush(struct gateway *gateway, struct connection *connection)
         return;
     session->poll = (struct caller){0};
     connection_block(connection);
-    if (connection->state == CONNECTION_FLUSHING && !connection->output.first)
+    if (closing)
         connection_drop(gateway, connection, CLOSE_NONE);
 }
 

@@ -16,8 +16,9 @@
 struct connection;
 struct gateway;
 
-/* Opens a session.  The open packet is the answer's body, appended to out.  bare: the diagnostic echo. */
-struct connection *polling_open(struct gateway *gateway, bool bare, struct buffer *out);
+/* Opens a session.  The open packet is the answer's body, appended to out.  bare: the diagnostic echo;
+ * msgpack: its client has the msgpack parser. */
+struct connection *polling_open(struct gateway *gateway, bool bare, bool msgpack, struct buffer *out);
 
 /* A request about a session of this gateway: POLL, POST, POST_TYPE, METHOD or CHECK.  It is answered by
  * caller_answer(), now or later. */

@@ -54,7 +54,7 @@ static void send_events(struct gateway *gateway, struct socket *socket)
 
     for (int count = wire_list_open(&reader, wire_list_finish(events)); count > 0; count -= 2)
         if (wire_list_text(&reader, &payload) == 0 && wire_list_text(&reader, &attachments) == 0)
-            socket_emit(gateway, socket, payload, attachments);
+            socket_emit(gateway, socket, payload, 0, attachments);
     wire_list_done(events);
 }
 
@@ -70,11 +70,18 @@ static void send_answers(struct gateway *gateway, struct socket *socket)
             wire_list_text(&reader, &attachments) < 0)
             break;
         if ((long long)ack == SOCKETIO_NO_ACK)
-            socket_emit(gateway, socket, text, attachments);
+            socket_emit(gateway, socket, text, 0, attachments);
         else
             socket_acknowledge(gateway, socket, (long long)ack, text, attachments);
     }
     wire_list_done(answers);
+}
+
+/* How many times longer than its text an event may become.  Base64, on polling, is what makes the most of it;
+ * with the msgpack parser numbers take up to three times their text before that. */
+static size_t growth(const struct connection *connection)
+{
+    return encoding_is_msgpack(connection->encoding) ? 4 : 2;
 }
 
 void replay_send(struct gateway *gateway, struct socket *socket)
@@ -83,8 +90,7 @@ void replay_send(struct gateway *gateway, struct socket *socket)
 
     if (!replay)
         return;
-    /* Base64, on polling, is what makes the most of it. */
-    replay->allowance = 2 * replay->events.buffer.length +
+    replay->allowance = growth(socket->connection) * replay->events.buffer.length +
                         replay->events.count * (EVENT_OVERHEAD + socket->namespace->name.length);
     send_events(gateway, socket);
     send_answers(gateway, socket);

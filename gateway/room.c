@@ -10,6 +10,7 @@
 #include "gateway/exceptions.h"
 #include "gateway/gateway.h"
 #include "gateway/socket.h"
+#include "proto/bare.h"
 #include "proto/socketio.h"
 
 #include <assert.h>
@@ -24,7 +25,7 @@ enum {
 };
 
 #define NOT_DIRTY   UINT32_MAX
-#define SOCKET_MASK 0x0fffffffU /* of struct member */
+#define SOCKET_MASK 0x07ffffffU /* of struct member */
 
 /* Runs of a turn's chunk. */
 struct volatile_runs {
@@ -43,7 +44,7 @@ struct delivery {
     struct bytes payload, attachments;
 };
 
-static_assert(ENCODINGS <= 4, "a member keeps its encoding in two bits");
+static_assert(ENCODINGS <= 8, "a member keeps its encoding in three bits");
 
 static struct bytes room_key(const void *entry)
 {
@@ -210,12 +211,21 @@ static void enter_stream(struct room *room, struct member *member)
 {
     struct stream *stream;
 
-    member->encoding = member->connection->encoding & 3U;
+    member->encoding = member->connection->encoding & 7U;
     if (member->encoding != ENCODING_WEBSOCKET && !room->others)
         room->others = memory_zero(ENCODINGS - 1, sizeof *room->others);
     stream = stream_at(room, member->encoding);
     stream->members++;
     member->skip = stream->turn ? stream->turn->length : 0;
+}
+
+/* Whether all members take plain WebSocket frames. */
+static bool others_are_empty(const struct room *room)
+{
+    for (unsigned i = 0; i < ENCODINGS - 1; i++)
+        if (room->others[i].members)
+            return false;
+    return true;
 }
 
 /* The member gets what the turn holds for it.  What the stream had goes with its last member. */
@@ -230,8 +240,7 @@ static void leave_stream(struct gateway *gateway, struct room *room, struct memb
         end_turn(gateway, stream);
     free(stream->volatiles);
     stream->volatiles = NULL;
-    if (room->others && stream_at(room, ENCODING_DEFLATE)->members == 0 &&
-        stream_at(room, ENCODING_POLLING)->members == 0) {
+    if (room->others && others_are_empty(room)) {
         free(room->others);
         room->others = NULL;
     }
@@ -395,10 +404,18 @@ static struct chunk *turn_chunk(struct gateway *gateway, struct room *room, unsi
     return chunk;
 }
 
-/* An event about to be encoded; not to be copied. */
+/* An event about to be encoded, in each dialect in which somebody gets it; not to be copied. */
 struct event {
+    const struct delivery *delivery;
     struct bytes parts[2];
     struct encoding_message message;
+    struct bare_event bare;
+    struct encoding_message bare_message;
+    enum {
+        BARE_NOT_MADE,
+        BARE_MADE,
+        BARE_FAILED
+    } bare_state; /* the two above mean something once it is made */
     bool is_volatile;
 };
 
@@ -415,10 +432,36 @@ static void event_init(struct event *event, struct gateway *gateway, const struc
                                    attachments > 0 ? (unsigned)attachments : 0);
         head = buffer_bytes(&gateway->fanout.head);
     }
+    event->delivery = delivery;
     event->parts[0] = head;
     event->parts[1] = delivery->payload;
     event->message = (struct encoding_message){event->parts, 2, delivery->attachments};
+    event->bare_state = BARE_NOT_MADE;
     event->is_volatile = delivery->flags & WIRE_DELIVER_VOLATILE;
+}
+
+static void event_done(struct event *event)
+{
+    if (event->bare_state == BARE_MADE)
+        bare_event_done(&event->bare);
+}
+
+/* What clients of that encoding are told; NULL for nothing: the router's payload is no event. */
+static struct encoding_message *event_message(struct event *event, unsigned encoding)
+{
+    const struct delivery *delivery = event->delivery;
+
+    if (encoding_dialect(encoding) == DIALECT_SOCKETIO)
+        return &event->message;
+    if (event->bare_state == BARE_NOT_MADE) {
+        int code =
+            bare_event_make(delivery->payload, delivery->flags & WIRE_DELIVER_META,
+                            delivery->flags & WIRE_DELIVER_OFFSET, delivery->attachments, &event->bare);
+
+        event->bare_state = code < 0 ? BARE_FAILED : BARE_MADE;
+        event->bare_message = (struct encoding_message){event->bare.parts, event->bare.count};
+    }
+    return event->bare_state == BARE_MADE ? &event->bare_message : NULL;
 }
 
 static void note_volatile(struct stream *stream, uint32_t start, uint32_t end)
@@ -455,6 +498,7 @@ static void append_event(struct gateway *gateway, struct room *room, unsigned en
                          const struct slots *excepted)
 {
     struct stream *stream = stream_at(room, encoding);
+    struct encoding_message *message;
     struct member *member;
     struct chunk *chunk;
     uint32_t start, cursor = 0, receivers = stream->members;
@@ -462,16 +506,16 @@ static void append_event(struct gateway *gateway, struct room *room, unsigned en
 
     while (next_of(room, excepted, encoding, &cursor))
         receivers--;
-    if (receivers == 0)
+    if (receivers == 0 || !(message = event_message(event, encoding)))
         return;
-    length = encoding_measure(gateway->encoder, encoding, &event->message);
+    length = encoding_measure(gateway->encoder, encoding, message);
     chunk = turn_chunk(gateway, room, encoding, length);
     start = chunk->length;
     stream->deliveries += receivers;
     for (cursor = 0; (member = next_of(room, excepted, encoding, &cursor));)
         if (member->skip < start)
             hand_over(gateway, stream, member, false);
-    encoding_write(gateway->encoder, encoding, &event->message, chunk->data + start);
+    encoding_write(gateway->encoder, encoding, message, chunk->data + start);
     chunk->length += (uint32_t)length;
     for (cursor = 0; (member = next_of(room, excepted, encoding, &cursor));)
         member->skip = chunk->length;
@@ -490,23 +534,34 @@ struct singles {
 
 static void singles_done(struct singles *singles)
 {
+    event_done(&singles->event);
     for (unsigned encoding = 0; encoding < ENCODINGS; encoding++)
         if (singles->chunks[encoding])
             chunk_release(singles->chunks[encoding]);
 }
 
+/* NULL for nothing to say. */
 static struct chunk *single_chunk(struct gateway *gateway, struct singles *singles, unsigned encoding)
 {
+    struct encoding_message *message = event_message(&singles->event, encoding);
     struct chunk **chunk = &singles->chunks[encoding];
 
-    if (!*chunk) {
-        size_t length = encoding_measure(gateway->encoder, encoding, &singles->event.message);
+    if (!*chunk && message) {
+        size_t length = encoding_measure(gateway->encoder, encoding, message);
 
         *chunk = chunk_new(length);
-        encoding_write(gateway->encoder, encoding, &singles->event.message, (*chunk)->data);
+        encoding_write(gateway->encoder, encoding, message, (*chunk)->data);
         (*chunk)->length = (uint32_t)length;
     }
     return *chunk;
+}
+
+/* It is asked, if that is a question and its client can answer one. */
+static void count_question(struct socket *socket, const struct delivery *delivery)
+{
+    if (delivery->ack != SOCKETIO_NO_ACK &&
+        encoding_dialect(socket->connection->encoding) == DIALECT_SOCKETIO)
+        socket->questions++;
 }
 
 static void send_single(struct gateway *gateway, struct socket *socket, struct singles *singles,
@@ -520,9 +575,10 @@ static void send_single(struct gateway *gateway, struct socket *socket, struct s
         gateway->counters.dropped_slow_reader++;
         return;
     }
-    if (delivery->ack != SOCKETIO_NO_ACK)
-        socket->questions++;
+    count_question(socket, delivery);
     chunk = single_chunk(gateway, singles, connection->encoding);
+    if (!chunk)
+        return;
     connection_send_chunk(gateway, connection, chunk, 0, chunk->length);
     gateway->counters.deliveries++;
 }
@@ -581,6 +637,7 @@ static void deliver_to_most(struct gateway *gateway, struct room *room, const st
     event_init(&event, gateway, room->namespace, delivery);
     for (unsigned encoding = 0; encoding < stream_count(room); encoding++)
         append_event(gateway, room, encoding, &event, excepted);
+    event_done(&event);
 }
 
 static struct delivery delivery_of_deliver(const struct wire_deliver *record)
@@ -638,8 +695,8 @@ static struct slots look_at_members(struct gateway *gateway, struct room *room,
 
         if (is_excepted(delivery, socket))
             fanout->excepted[excepted.count++] = i;
-        else if (delivery->ack != SOCKETIO_NO_ACK)
-            socket->questions++;
+        else
+            count_question(socket, delivery);
     }
     excepted.list = fanout->excepted;
     return excepted;

@@ -38,9 +38,9 @@ struct member {
     struct connection *connection;
     uint32_t skip;         /* bytes of the stream's turn that are not for it */
     uint32_t watch : 1;    /* wants hubbub:presence */
-    uint32_t encoding : 2; /* enum encoding, of its connection */
+    uint32_t encoding : 3; /* enum encoding, of its connection */
     uint32_t several : 1;  /* its socket is in other rooms, too */
-    uint32_t socket : 28;  /* its index */
+    uint32_t socket : 27;  /* its index */
 };
 
 struct volatile_runs;
@@ -119,7 +119,7 @@ void namespace_deliver(struct gateway *gateway, struct namespace_rooms *namespac
                        const struct wire_deliver *record);
 
 /* The same for CAST.  exceptions: those of the record.  One that asks for an acknowledgement counts for each
-   receiver's socket->questions. */
+   receiver's socket->questions, but for bare clients, to whom it is an event like any other. */
 void room_cast(struct gateway *gateway, struct room *room, const struct wire_cast *record,
                const struct exceptions *exceptions);
 void namespace_cast(struct gateway *gateway, struct namespace_rooms *namespace,

@@ -242,7 +242,7 @@ static int on_emit(struct gateway *gateway, struct wire_reader *reader)
     else if (record.flags & WIRE_DELIVER_VOLATILE && socket->connection->blocked)
         gateway->counters.dropped_slow_reader++;
     else
-        socket_emit(gateway, socket, record.payload, record.attachments);
+        socket_emit(gateway, socket, record.payload, record.flags, record.attachments);
     return 0;
 }
 

@@ -54,6 +54,8 @@ static const struct config_key keys[] = {
      .help = "the name of a cookie with the session's id, for balancers; empty for none"},
     {KEY(echo, BOOL), .fallback = "false",
      .help = "serve the diagnostic echo: bare WebSocket frames at /echo, Engine.IO messages at /engine.io/"},
+    {KEY(msgpack_path, STRING), .maximum = 255, .fallback = "",
+     .help = "the path of clients with socket.io-msgpack-parser, such as /msgpack/; empty for none"},
     {KEY(max_payload, SIZE), .minimum = 128, .maximum = WIRE_TEXT_MAX, .fallback = "1000000",
      .help = "the largest message of a client"},
     {KEY(max_attachments, SIZE), .minimum = 128, .maximum = WIRE_TEXT_MAX, .fallback = "1 MB",
@@ -64,6 +66,8 @@ static const struct config_key keys[] = {
      .help = "the largest auth payload of a client, which is kept as long as its socket"},
     {KEY(max_connections, INTEGER), .maximum = 10000000, .unit = "connections", .fallback = "0",
      .help = "how many connections at most; 0 for what the file limit allows, less a reserve"},
+    {KEY(max_admin_connections, INTEGER), .minimum = 1, .maximum = 100000, .unit = "connections",
+     .fallback = "256", .help = "how many connections of programs to the HTTP API; more wait until one ends"},
     {KEY(max_namespaces, INTEGER), .minimum = 1, .maximum = 1024, .fallback = "16",
      .help = "how many namespaces one connection may join"},
     {KEY(max_pattern_namespaces, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "namespaces",
@@ -122,11 +126,33 @@ static int check_admin(struct gateway_settings *gateway, struct buffer *error)
     return gateway->publish_key ? bearer_keys_load(gateway->publish_key, &gateway->publish_keys, error) : 0;
 }
 
+/* Paths are compared by what they start with, so none may be the start of another. */
+static int check_msgpack_path(const struct gateway_settings *gateway, struct buffer *error)
+{
+    static const char *const taken[] = {"/socket.io/", "/engine.io/"};
+    struct bytes path = bytes_from_text(gateway->msgpack_path);
+
+    if (path.length == 0)
+        return 0;
+    if (path.length < 3 || path.data[0] != '/' || path.data[path.length - 1] != '/' ||
+        strpbrk(gateway->msgpack_path, " ?#%")) {
+        buffer_append_text(error, "key msgpack_path is a path such as /msgpack/, with a slash at both ends");
+        return ERROR_CONFIG;
+    }
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (bytes_starts_with(path, bytes_from_text(taken[i]))) {
+            buffer_printf(error, "key msgpack_path: %s is served already", taken[i]);
+            return ERROR_CONFIG;
+        }
+    return 0;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct gateway_settings *gateway = settings;
 
-    if (load_keys(gateway, error) < 0 || check_admin(gateway, error) < 0)
+    if (load_keys(gateway, error) < 0 || check_msgpack_path(gateway, error) < 0 ||
+        check_admin(gateway, error) < 0)
         return ERROR_CONFIG;
     return namespaces_load(file, &gateway->namespaces, error);
 }

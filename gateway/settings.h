@@ -25,11 +25,13 @@ struct gateway_settings {
     bool cors_credentials;
     char *cookie; /* its name; "": none */
     bool echo;
+    char *msgpack_path;       /* "": none */
     uint32_t max_payload;     /* bytes */
     uint32_t max_attachments; /* bytes: of a binary packet, its text included */
     uint32_t max_http_head;   /* bytes */
     uint32_t max_auth;        /* bytes */
     uint32_t max_connections; /* 0: what the file limit allows */
+    uint32_t max_admin_connections;
     uint32_t max_namespaces;
     uint32_t max_pattern_namespaces;
     uint32_t max_unanswered;
@@ -42,7 +44,7 @@ struct gateway_settings {
     uint64_t max_unacknowledged;    /* bytes */
     enum log_level log_level;
     struct namespace_list namespaces;
-    struct bearer_keys publish_keys; /* what stands in the file */
+    struct bearer_keys publish_keys;   /* what stands in the file */
     struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */
 };
 

@@ -120,6 +120,12 @@ static unsigned attachment_count(struct bytes attachments)
     return count > 0 ? (unsigned)count : 0;
 }
 
+/* NULL: Socket.IO's. */
+static const struct socket_speech *speech_of(const struct socket *socket)
+{
+    return socket->connection->protocol->speech;
+}
+
 void socket_acknowledge(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer,
                         struct bytes attachments)
 {
@@ -127,6 +133,10 @@ void socket_acknowledge(struct gateway *gateway, struct socket *socket, long lon
 
     if (ack == SOCKETIO_NO_ACK)
         return;
+    if (speech_of(socket)) {
+        speech_of(socket)->acknowledge(gateway, socket, ack, answer, attachments);
+        return;
+    }
     if (!socket->connected) {
         replay_keep_answer(socket, ack, answer, attachments);
         return;
@@ -159,10 +169,19 @@ static void send_event(struct gateway *gateway, const struct socket *socket, lon
     gateway->counters.deliveries++;
 }
 
-void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
+static void speak(struct gateway *gateway, struct socket *socket, struct bytes payload, uint64_t flags,
+                  struct bytes attachments)
+{
+    speech_of(socket)->emit(gateway, socket, payload, flags, attachments);
+    gateway->counters.deliveries++;
+}
+
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload, uint64_t flags,
                  struct bytes attachments)
 {
-    if (socket->connected)
+    if (speech_of(socket))
+        speak(gateway, socket, payload, flags, attachments);
+    else if (socket->connected)
         send_event(gateway, socket, SOCKETIO_NO_ACK, payload, attachments);
     else /* nothing goes before the answer to its CONNECT */
         replay_keep_answer(socket, SOCKETIO_NO_ACK, payload, attachments);
@@ -173,6 +192,10 @@ void socket_ask(struct gateway *gateway, struct socket *socket, uint64_t ack, st
 {
     if (!socket->connected)
         return;
+    if (speech_of(socket)) { /* a bare client has nothing to answer with */
+        speak(gateway, socket, payload, 0, attachments);
+        return;
+    }
     socket->questions++;
     send_event(gateway, socket, (long long)ack, payload, attachments);
 }
@@ -200,7 +223,8 @@ void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack
             buffer_append_char(&text, '"');
         }
         buffer_append_char(&text, ']');
-        socket_emit(gateway, socket, buffer_bytes(&text), (struct bytes){0});
+        socket_emit(gateway, socket, buffer_bytes(&text),
+                    socket->namespace->config->recovery ? WIRE_DELIVER_OFFSET : 0, (struct bytes){0});
     }
     buffer_done(&text);
 }
@@ -235,12 +259,16 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
     engine_namespace_joined(socket->connection);
     if (socket->connection->arrival)
         return; /* it has moved here, and its client knows */
-    buffer_clear(out);
-    socketio_append_connect(out, socket->namespace->name, record->sid, record->pid);
+    if (speech_of(socket)) {
+        speech_of(socket)->connected(gateway, socket);
+    } else {
+        struct bytes packet;
 
-    struct bytes packet = buffer_bytes(out);
-
-    engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
+        buffer_clear(out);
+        socketio_append_connect(out, socket->namespace->name, record->sid, record->pid);
+        packet = buffer_bytes(out);
+        engine_send(gateway, socket->connection, &packet, 1, (struct bytes){0});
+    }
     replay_send(gateway, socket);
 }
 
@@ -258,6 +286,10 @@ void socket_on_refused(struct gateway *gateway, struct socket *socket, struct by
 {
     struct buffer *out = &gateway->scratch;
 
+    if (speech_of(socket)) {
+        speech_of(socket)->refused(gateway, socket, error);
+        return;
+    }
     buffer_clear(out);
     socketio_append_connect_error(out, socket->namespace->name, error);
 
@@ -286,6 +318,10 @@ static void send_disconnect(struct gateway *gateway, const struct socket *socket
 
 void socket_disconnect(struct gateway *gateway, struct socket *socket)
 {
+    if (speech_of(socket)) {
+        speech_of(socket)->disconnected(gateway, socket);
+        return;
+    }
     send_disconnect(gateway, socket);
     close_socket(gateway, socket, CLOSE_ROUTER_CLOSE, false);
 }
@@ -295,6 +331,10 @@ void socket_disconnect_all(struct gateway *gateway, struct socket *socket)
     struct connection *connection = socket->connection;
     struct socket *next;
 
+    if (speech_of(socket)) { /* it is the only one, and its connection goes with it */
+        speech_of(socket)->disconnected(gateway, socket);
+        return;
+    }
     socket_disconnect(gateway, socket);
     for (struct socket *other = connection->sockets; other; other = next) {
         next = other->next;

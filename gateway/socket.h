@@ -46,6 +46,22 @@ struct socket {
     uint64_t session_generation;
 };
 
+/* How a protocol other than Socket.IO tells its client what happens to a socket. */
+struct socket_speech {
+    void (*connected)(struct gateway *gateway, struct socket *socket);
+    /* The router does not let it in; error is the object of CONNECT_ERROR.  Ends the connection. */
+    void (*refused)(struct gateway *gateway, struct socket *socket, struct bytes error);
+    /* As socket_acknowledge(), also before it is connected; ack is never SOCKETIO_NO_ACK.  May end the
+     * connection, and the socket with it. */
+    void (*acknowledge)(struct gateway *gateway, struct socket *socket, long long ack, struct bytes answer,
+                        struct bytes attachments);
+    /* As socket_emit(), also before it is connected. */
+    void (*emit)(struct gateway *gateway, struct socket *socket, struct bytes payload, uint64_t flags,
+                 struct bytes attachments);
+    /* The router has thrown it out.  Ends the connection. */
+    void (*disconnected)(struct gateway *gateway, struct socket *socket);
+};
+
 /* By number: NULL when it is gone.  By slot, the low half of a number: it must be there. */
 struct socket *sockets_find(struct gateway *gateway, uint64_t number);
 struct socket *sockets_at(struct gateway *gateway, uint32_t slot);
@@ -96,12 +112,14 @@ void socket_acknowledge(struct gateway *gateway, struct socket *socket, long lon
 void socket_refuse(struct gateway *gateway, struct socket *socket, long long ack, struct bytes event,
                    enum refusal_code code, const char *message);
 
-/* An event for this socket alone; payload is its JSON array, attachments as for engine_send(). */
-void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload,
+/* An event for this socket alone; payload is its JSON array, flags those of wire_emit that tell what is in it
+   (META, OFFSET), attachments as for engine_send(). */
+void socket_emit(struct gateway *gateway, struct socket *socket, struct bytes payload, uint64_t flags,
                  struct bytes attachments);
 
 /* The same with a question: the client is asked for an acknowledgement under that id, and whatever it answers
-   first counts as one.  Nothing when the socket is not connected. */
+   first counts as one.  Nothing when the socket is not connected.  Where no protocol for answers is spoken it
+   is an event like any other. */
 void socket_ask(struct gateway *gateway, struct socket *socket, uint64_t ack, struct bytes payload,
                 struct bytes attachments);
 

@@ -122,7 +122,8 @@ static void offer(struct gateway *gateway, struct session *session)
 
     if (connection->pending)
         pending_packet_write(connection->pending, &pending);
-    wire_list_put_u64(&list, connection->bare);
+    wire_list_put_u64(&list, (connection->bare ? OFFER_BARE : 0) |
+                                 (encoding_is_msgpack(connection->encoding) ? OFFER_MSGPACK : 0));
     wire_list_put_u64(&list, due == 0 ? 0 : due > now ? due - now : 1);
     wire_list_put_text(&list, handshake_bytes(connection->handshake));
     wire_list_put_text(&list, buffer_bytes(&pending));

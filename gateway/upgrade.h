@@ -22,6 +22,9 @@
 
 struct gateway;
 
+/* Bits of an offer's flags. */
+enum { OFFER_BARE = 1, OFFER_MSGPACK = 2 };
+
 /* What an arrival asks; caller is who it is.  Answers go out by caller_answer(). */
 void upgrade_probe(struct gateway *gateway, struct bytes sid, struct caller caller);
 void upgrade_probed(struct gateway *gateway, struct bytes sid, struct caller caller);

@@ -23,7 +23,7 @@
 /* -- the handshake --------------------------------------------------------------------------- */
 
 int websocket_offer_make(struct gateway *gateway, const struct http_request *request, struct bytes fields,
-                         struct websocket_offer *offer)
+                         const char *only, struct websocket_offer *offer)
 {
     char accept[WEBSOCKET_ACCEPT_SIZE];
     struct bytes key, subprotocol;
@@ -33,6 +33,8 @@ int websocket_offer_make(struct gateway *gateway, const struct http_request *req
 
     if (status == 0)
         status = http_websocket_subprotocol(request, &subprotocol);
+    if (status == 0 && only)
+        subprotocol = http_websocket_offers(request, only) ? bytes_from_text(only) : (struct bytes){0};
     if (status == 0 && gateway->settings->compression)
         deflate = deflate_offer_accept(request, &extension, &window_bits);
     if (status < 0 || deflate < 0)
@@ -98,14 +100,27 @@ void websocket_send(struct gateway *gateway, struct connection *connection, bool
                WEBSOCKET_FIN | (binary ? WEBSOCKET_OPCODE_BINARY : WEBSOCKET_OPCODE_TEXT), payload);
 }
 
+void websocket_ping(struct gateway *gateway, struct connection *connection)
+{
+    send_frame(gateway, connection, WEBSOCKET_FIN | WEBSOCKET_OPCODE_PING, (struct bytes){0});
+}
+
 void websocket_close(struct gateway *gateway, struct connection *connection, unsigned code,
                      enum close_reason reason)
 {
+    websocket_close_saying(gateway, connection, code, (struct bytes){0}, reason);
+}
+
+void websocket_close_saying(struct gateway *gateway, struct connection *connection, unsigned code,
+                            struct bytes text, enum close_reason reason)
+{
     char frame[WEBSOCKET_CLOSE_MAX];
-    size_t length = websocket_close_frame(frame, code ? code : WEBSOCKET_CLOSE_NO_STATUS, (struct bytes){0});
+    size_t length = websocket_close_frame(frame, code ? code : WEBSOCKET_CLOSE_NO_STATUS, text);
 
     if (connection->arrival)
         arrival_let_go(gateway, connection);
+    if (connection->protocol->let_go && connection->state == CONNECTION_OPEN)
+        connection->protocol->let_go(gateway, connection);
     connection_send(gateway, connection, bytes_make(frame, length));
     connection_end(gateway, connection, reason);
 }
@@ -180,8 +195,11 @@ static void on_event(struct gateway *gateway, struct connection *connection,
     case WEBSOCKET_CLOSE: /* is answered with the same code */
         websocket_close(gateway, connection, event->close_code, CLOSE_PEER_GONE);
         break;
-    case WEBSOCKET_NONE:
     case WEBSOCKET_PONG:
+        if (connection->protocol->pong)
+            connection->protocol->pong(gateway, connection);
+        break;
+    case WEBSOCKET_NONE:
         break;
     }
 }

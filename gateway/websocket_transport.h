@@ -27,10 +27,11 @@ struct websocket_offer {
     uint8_t window_bits; /* permessage-deflate: of what we may send, 8 to 15; 0 when it was not agreed on */
 };
 
-/* Judges the handshake and writes the answer; fields, each with its CRLF, go into it.  0, or an HTTP status,
- * negated: -400, or -426 (RFC 6455 4.4); nothing is allocated then. */
+/* Judges the handshake and writes the answer; fields, each with its CRLF, go into it.  only: the one
+ * subprotocol that is agreed on, when the client offers it; NULL: the first that it offers.  0, or an HTTP
+ * status, negated: -400, or -426 (RFC 6455 4.4); nothing is allocated then. */
 int websocket_offer_make(struct gateway *gateway, const struct http_request *request, struct bytes fields,
-                         struct websocket_offer *offer) MUST_CHECK;
+                         const char *only, struct websocket_offer *offer) MUST_CHECK;
 void websocket_offer_done(struct websocket_offer *offer);
 
 /* Sends 101 and goes over to the protocol.  first: a text message that leaves in the same write; may be
@@ -49,9 +50,16 @@ void websocket_forget(struct connection *connection);
 void websocket_send(struct gateway *gateway, struct connection *connection, bool binary,
                     struct bytes payload);
 
+/* Sends a ping without a payload. */
+void websocket_ping(struct gateway *gateway, struct connection *connection);
+
 /* Sends a Close frame (code 0: without one) and ends the connection. */
 void websocket_close(struct gateway *gateway, struct connection *connection, unsigned code,
                      enum close_reason reason);
+
+/* The same with a text that says why; beyond 123 bytes it is cut. */
+void websocket_close_saying(struct gateway *gateway, struct connection *connection, unsigned code,
+                            struct bytes text, enum close_reason reason);
 
 /* An Engine.IO session on a WebSocket (engine.h). */
 extern const struct connection_protocol websocket_session;

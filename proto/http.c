@@ -511,6 +511,29 @@ int http_websocket_check(const struct http_request *request, struct bytes *key)
     return 0;
 }
 
+static bool list_has(struct bytes list, const char *token)
+{
+    while (list.length) {
+        const char *comma = memchr(list.data, ',', list.length);
+        size_t length = comma ? (size_t)(comma - list.data) : list.length;
+
+        if (bytes_equal_text(http_trim(bytes_make(list.data, length)), token))
+            return true;
+        length += comma ? 1 : 0;
+        list = bytes_make(list.data + length, list.length - length);
+    }
+    return false;
+}
+
+bool http_websocket_offers(const struct http_request *request, const char *subprotocol)
+{
+    for (size_t i = 0; i < request->field_count; i++)
+        if (bytes_equal_nocase(request->fields[i].name, BYTES("sec-websocket-protocol")) &&
+            list_has(request->fields[i].value, subprotocol))
+            return true;
+    return false;
+}
+
 int http_websocket_subprotocol(const struct http_request *request, struct bytes *first)
 {
     struct bytes offer = http_request_field(request, "sec-websocket-protocol");

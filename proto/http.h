@@ -130,6 +130,9 @@ int http_websocket_check(const struct http_request *request, struct bytes *key) 
  */
 int http_websocket_subprotocol(const struct http_request *request, struct bytes *first) MUST_CHECK;
 
+/* Whether that very subprotocol is among those that the client offers; all fields count. */
+bool http_websocket_offers(const struct http_request *request, const char *subprotocol);
+
 /* The reason phrase of a status that this project sends; "Unknown" for others. */
 const char *http_reason(int status);
 

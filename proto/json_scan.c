@@ -521,12 +521,70 @@ int json_cursor_next(struct json_cursor *cursor, struct json_value *out)
     return 0;
 }
 
+struct json_cursor json_object_cursor(struct json_value object)
+{
+    if (object.kind != JSON_OBJECT)
+        return json_list_cursor(BYTES(""));
+    return json_list_cursor(bytes_make(object.text.data + 1, object.text.length - 2));
+}
+
+int json_member_next(struct json_cursor *cursor, struct json_value *key, struct json_value *value)
+{
+    const char *at = json_pass_blanks(cursor->at, cursor->end);
+    struct json_value name, found;
+    int code;
+
+    if (at == cursor->end)
+        return ERROR_NOT_FOUND;
+    if (!cursor->first && *at++ != ',')
+        return ERROR_MALFORMED;
+    code = scan_plain(at, cursor->end, 0, &name);
+    if (code)
+        return ERROR_MALFORMED;
+    at = json_pass_blanks(value_end(name), cursor->end);
+    if (name.kind != JSON_STRING || at == cursor->end || *at != ':')
+        return ERROR_MALFORMED;
+    code = scan_plain(at + 1, cursor->end, JSON_DEPTH_MAX - 1, &found);
+    if (code)
+        return code;
+    cursor->at = value_end(found);
+    cursor->first = false;
+    *key = name;
+    *value = found;
+    return 0;
+}
+
+bool json_string_is(struct json_value string, struct bytes want)
+{
+    return string.kind == JSON_STRING &&
+           string_equals(string.text, memchr(string.text.data, '\\', string.text.length), want);
+}
+
+int json_paths_find(struct json_value argument, const struct json_path *paths, size_t n,
+                    struct json_value *values)
+{
+    struct tracker tracker = {.paths = paths, .count = n, .argument = 1};
+    struct json_value whole;
+
+    assert(n <= JSON_PATHS_MAX);
+    if (paths_enter(paths, n, 1)) {
+        int code = scan_tracked(argument.text.data, value_end(argument), JSON_DEPTH_MAX, &tracker, &whole);
+
+        if (code)
+            return code;
+    }
+    if (tracker.repeated)
+        return ERROR_EXISTS;
+    for (size_t i = 0; i < n; i++)
+        values[i] = paths[i].argument == 1 && paths[i].count == 0 ? argument : tracker.values[i];
+    return 0;
+}
+
 int json_object_find(struct json_value object, const char *key, struct json_value *out)
 {
     struct json_path path = {.argument = 1, .count = 1};
-    struct tracker tracker = {.paths = &path, .count = 1, .argument = 1};
+    struct json_value value;
     size_t length = strlen(key);
-    struct json_value whole;
     int code;
 
     assert(length <= sizeof path.keys);
@@ -534,13 +592,11 @@ int json_object_find(struct json_value object, const char *key, struct json_valu
         return ERROR_NOT_FOUND;
     path.ends[0] = (uint8_t)length;
     memcpy(path.keys, key, length);
-    code = scan_tracked(object.text.data, value_end(object), JSON_DEPTH_MAX, &tracker, &whole);
+    code = json_paths_find(object, &path, 1, &value);
     if (code)
         return code;
-    if (tracker.repeated)
-        return ERROR_EXISTS;
-    if (tracker.values[0].kind == JSON_ABSENT)
+    if (value.kind == JSON_ABSENT)
         return ERROR_NOT_FOUND;
-    *out = tracker.values[0];
+    *out = value;
     return 0;
 }

@@ -102,6 +102,20 @@ struct json_cursor json_list_cursor(struct bytes list);
 /* ERROR_NOT_FOUND after the last element. */
 int json_cursor_next(struct json_cursor *cursor, struct json_value *out) MUST_CHECK;
 
+/* The members of an object, in the same way; key is a JSON_STRING.  Anything but an object has none. */
+struct json_cursor json_object_cursor(struct json_value object);
+int json_member_next(struct json_cursor *cursor, struct json_value *key, struct json_value *value) MUST_CHECK;
+
+/*
+ * The same as json_event_finish() does with its arguments, for the first one standing alone: finds values in
+ * it.
+ */
+int json_paths_find(struct json_value argument, const struct json_path *paths, size_t n,
+                    struct json_value *values) MUST_CHECK;
+
+/* Whether a string stands for exactly those bytes (at most JSON_PATH_KEYS_MAX). */
+bool json_string_is(struct json_value string, struct bytes want);
+
 /*
  * The value of a key (at most JSON_PATH_KEYS_MAX bytes) in an object: ERROR_NOT_FOUND
  * when it is not there or this is no object, ERROR_EXISTS when it stands there twice.

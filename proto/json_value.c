@@ -8,6 +8,8 @@
 /* The largest integer up to which JavaScript counts one by one. */
 #define INTEGER_MAX 9007199254740991LL
 
+#define REPLACEMENT 0xfffdL
+
 /* What a character stands for behind a backslash; u is apart. */
 static const char escapes[256] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
                                   ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
@@ -67,16 +69,13 @@ static size_t encode_utf8(long c, char out[4])
     return 4;
 }
 
-int json_string_decode(struct json_value string, char *out, size_t limit, size_t *length)
+/* lone: what stands for a lone surrogate; -1: there must be none. */
+static int decode(struct json_value string, long lone, char *out, size_t limit, size_t *length)
 {
-    const char *at;
-    const char *end;
+    const char *at = string.text.data + 1;
+    const char *end = string.text.data + string.text.length - 1;
     size_t filled = 0;
 
-    if (string.kind != JSON_STRING)
-        return ERROR_MALFORMED;
-    at = string.text.data + 1;
-    end = string.text.data + string.text.length - 1;
     while (at < end) {
         const char *run = at;
         char encoded[4];
@@ -96,6 +95,8 @@ int json_string_decode(struct json_value string, char *out, size_t limit, size_t
             at++;
             c = read_code_point(&at, end);
             if (c < 0)
+                c = lone;
+            if (c < 0)
                 return ERROR_UTF8;
         } else {
             c = escapes[(unsigned char)*at++];
@@ -108,6 +109,21 @@ int json_string_decode(struct json_value string, char *out, size_t limit, size_t
     }
     *length = filled;
     return 0;
+}
+
+int json_string_decode(struct json_value string, char *out, size_t limit, size_t *length)
+{
+    if (string.kind != JSON_STRING)
+        return ERROR_MALFORMED;
+    return decode(string, -1, out, limit, length);
+}
+
+size_t json_string_decode_any(struct json_value string, char *out)
+{
+    size_t length = 0;
+
+    (void)!decode(string, REPLACEMENT, out, string.text.length, &length);
+    return length;
 }
 
 int json_integer_decode(struct json_value number, long long *out)

@@ -38,6 +38,10 @@ struct json_value {
  */
 int json_string_decode(struct json_value string, char *out, size_t limit, size_t *length) MUST_CHECK;
 
+/* The same for whoever has to take any string: out has room for the string's text, and a lone surrogate becomes
+   U+FFFD.  Returns the length. */
+size_t json_string_decode_any(struct json_value string, char *out);
+
 /*
  * A number that is a whole number as it is written: digits, a sign, and at most a
  * fraction of zeros ("5.0").  No exponents ("1e1" is refused).  ERROR_MALFORMED for

@@ -30,6 +30,16 @@ bool room_name_valid(struct bytes name)
     return name_valid(name, ROOM_NAME_MAX);
 }
 
+struct bytes room_name_decode(struct json_value value, char space[ROOM_NAME_MAX])
+{
+    size_t length;
+
+    if (value.kind != JSON_STRING || json_string_decode(value, space, ROOM_NAME_MAX, &length) < 0 ||
+        !room_name_valid(bytes_make(space, length)))
+        return (struct bytes){0};
+    return bytes_make(space, length);
+}
+
 bool namespace_name_valid(struct bytes name)
 {
     return name_valid(name, SOCKETIO_NAMESPACE_MAX) && name.data[0] == '/' &&

@@ -9,6 +9,7 @@
 #define HUBBUB_PROTO_NAME_H
 
 #include "common/bytes.h"
+#include "proto/json_value.h"
 
 enum { ROOM_NAME_MAX = 255 };
 
@@ -17,6 +18,9 @@ bool name_valid(struct bytes name, size_t limit);
 
 /* The same for 1 to ROOM_NAME_MAX bytes. */
 bool room_name_valid(struct bytes name);
+
+/* A room's name as a JSON value has it, decoded into space; length 0 when the value is none. */
+struct bytes room_name_decode(struct json_value value, char space[ROOM_NAME_MAX]);
 
 /* '/' and up to SOCKETIO_NAMESPACE_MAX - 1 further bytes, as name_valid() wants them, without commas. */
 bool namespace_name_valid(struct bytes name);

@@ -9,6 +9,7 @@
 #include "proto/socketio.h"
 
 #include <assert.h>
+#include <limits.h>
 
 enum key { KEY_OTHER, KEY_PLACEHOLDER, KEY_NUM };
 
@@ -150,25 +151,60 @@ int placeholders_check(struct bytes text, unsigned count)
     return visit(text, check, &count);
 }
 
-static bool note(void *argument, struct bytes num)
+static bool count_one(void *argument, struct bytes num)
 {
     (void)num;
-    *(bool *)argument = true;
+    ++*(unsigned *)argument;
     return true;
+}
+
+unsigned placeholders_count(struct bytes text)
+{
+    unsigned count = 0;
+
+    /* Deeper than any text may be: nothing is known of it, so the worst is assumed. */
+    return visit(text, count_one, &count) == ERROR_TOO_DEEP ? UINT_MAX : count;
 }
 
 bool placeholders_present(struct bytes text)
 {
-    bool present = false;
+    return placeholders_count(text) > 0;
+}
 
-    /* Deeper than any text may be: nothing is known of it, so the worst is assumed. */
-    return visit(text, note, &present) == ERROR_TOO_DEEP || present;
+struct range {
+    unsigned first, end; /* empty while first is not below end */
+};
+
+static bool widen(void *argument, struct bytes num)
+{
+    struct range *range = argument;
+    unsigned number;
+
+    if (!names_one_of(num, SOCKETIO_ATTACHMENTS_MAX, &number))
+        return true;
+    if (number < range->first)
+        range->first = number;
+    if (number >= range->end)
+        range->end = number + 1;
+    return true;
+}
+
+bool placeholders_range(struct bytes text, unsigned *first, unsigned *end)
+{
+    struct range range = {.first = SOCKETIO_ATTACHMENTS_MAX};
+
+    (void)!visit(text, widen, &range);
+    if (range.first >= range.end)
+        return false;
+    *first = range.first;
+    *end = range.end;
+    return true;
 }
 
 struct shift {
     const char *from; /* the text that is visited */
     char *to;         /* its copy */
-    unsigned base;
+    int base;
 };
 
 /* All numbers have one digit; what the text had besides ("1.0") becomes blanks. */
@@ -178,16 +214,16 @@ static bool renumber(void *argument, struct bytes num)
     unsigned number;
     char *copy;
 
-    if (shift->base >= SOCKETIO_ATTACHMENTS_MAX ||
-        !names_one_of(num, SOCKETIO_ATTACHMENTS_MAX - shift->base, &number))
+    if (!names_one_of(num, SOCKETIO_ATTACHMENTS_MAX, &number) || (int)number + shift->base < 0 ||
+        (int)number + shift->base >= SOCKETIO_ATTACHMENTS_MAX)
         return true;
     copy = shift->to + (num.data - shift->from);
     memset(copy, ' ', num.length);
-    copy[0] = (char)('0' + number + shift->base);
+    copy[0] = (char)('0' + (int)number + shift->base);
     return true;
 }
 
-void placeholders_append(struct buffer *out, struct bytes text, unsigned base)
+void placeholders_append(struct buffer *out, struct bytes text, int base)
 {
     size_t start = out->length;
     struct shift shift = {.from = text.data, .base = base};

@@ -22,14 +22,22 @@
  */
 int placeholders_check(struct bytes text, unsigned count) MUST_CHECK;
 
+/* How many placeholders there are, those within others among them; UINT_MAX beyond JSON_DEPTH_MAX. */
+unsigned placeholders_count(struct bytes text);
+
 /* Whether a client that takes the text for part of a binary packet would see a placeholder in it. */
 bool placeholders_present(struct bytes text);
 
+/* The lowest number that a placeholder names, and the one behind the highest; those that name none of
+   SOCKETIO_ATTACHMENTS_MAX attachments do not count.  False, with both untouched, when there is none. */
+bool placeholders_range(struct bytes text, unsigned *first, unsigned *end);
+
 /*
  * Appends the text with base added to what its placeholders name, for a packet in which so many other
- * attachments stand before.  The text's length stays.  Numbers end up below SOCKETIO_ATTACHMENTS_MAX, or
- * stay as they are: a checked text of count attachments needs base + count to be no more than that.
+ * attachments stand before (or, below 0, have stood before and are left out).  The text's length stays.
+ * Numbers end up from 0 to below SOCKETIO_ATTACHMENTS_MAX, or stay as they are: a checked text of count
+ * attachments needs base + count to be no more than that.
  */
-void placeholders_append(struct buffer *out, struct bytes text, unsigned base);
+void placeholders_append(struct buffer *out, struct bytes text, int base);
 
 #endif

@@ -112,63 +112,70 @@ static int read_name(struct json_value value, char room[SOCKETIO_NAME_MAX], stru
     return 0;
 }
 
-int socketio_packet_parse(struct bytes text, struct socketio_packet *out)
+int socketio_head_parse(struct bytes text, struct socketio_head *out)
 {
-    enum socketio_type type;
-    unsigned attachments = 0;
-    struct bytes nsp = {0};
-    long long ack = SOCKETIO_NO_ACK;
-    struct bytes payload = {0};
-    struct json_value json = {0};
-    struct json_event event = {0};
-    struct bytes name = {0};
-    int name_error = 0;
+    struct socketio_head head = {.ack = SOCKETIO_NO_ACK};
     const char *at;
     const char *end;
     int code = 0;
 
     if (text.length == 0 || text.data[0] < '0' || text.data[0] > '6')
         return ERROR_MALFORMED;
-    type = (enum socketio_type)(text.data[0] - '0');
+    head.type = (enum socketio_type)(text.data[0] - '0');
     at = text.data + 1;
     end = text.data + text.length;
-    if (types[type].binary)
-        code = read_attachments(&at, end, &attachments);
+    if (types[head.type].binary)
+        code = read_attachments(&at, end, &head.attachments);
     if (!code)
-        code = read_namespace(&at, end, &nsp);
+        code = read_namespace(&at, end, &head.nsp);
     if (!code)
-        code = read_ack(&at, end, &ack);
+        code = read_ack(&at, end, &head.ack);
     if (code)
         return code;
+    if (at < end)
+        head.payload = bytes_make(at, (size_t)(end - at));
+    *out = head;
+    return 0;
+}
 
-    if (at == end) {
-        if (!(types[type].payload & ALLOWED(JSON_ABSENT)))
+int socketio_packet_parse(struct bytes text, struct socketio_packet *out)
+{
+    struct socketio_head head;
+    struct json_value json = {0};
+    struct json_event event = {0};
+    struct bytes name = {0};
+    int name_error = 0;
+    int code = socketio_head_parse(text, &head);
+
+    if (code)
+        return code;
+    if (!head.payload.data) {
+        if (!(types[head.type].payload & ALLOWED(JSON_ABSENT)))
             return ERROR_MALFORMED;
     } else {
         /* A blank here would be part of the ack id in the reference. */
-        if ((unsigned char)*at <= ' ')
+        if ((unsigned char)*head.payload.data <= ' ')
             return ERROR_MALFORMED;
-        payload = bytes_make(at, (size_t)(end - at));
-        if (types[type].is_event) {
-            code = json_event_begin(payload, &event);
+        if (types[head.type].is_event) {
+            code = json_event_begin(head.payload, &event);
             if (code)
                 return code;
             name_error = read_name(event.name, out->unescaped, &name);
             if (event.name.kind == JSON_STRING && socketio_name_reserved(name))
                 return ERROR_MALFORMED;
         } else {
-            code = json_scan(payload, &json);
+            code = json_scan(head.payload, &json);
             if (code)
                 return code;
-            if (!(types[type].payload & ALLOWED(json.kind)))
+            if (!(types[head.type].payload & ALLOWED(json.kind)))
                 return ERROR_MALFORMED;
         }
     }
-    out->type = type;
-    out->attachments = attachments;
-    out->nsp = nsp;
-    out->ack = ack;
-    out->payload = payload;
+    out->type = head.type;
+    out->attachments = head.attachments;
+    out->nsp = head.nsp;
+    out->ack = head.ack;
+    out->payload = head.payload;
     out->json = json;
     out->name = name;
     out->name_error = name_error;
@@ -190,10 +197,16 @@ static void append_namespace(struct buffer *out, struct bytes nsp)
     buffer_append_char(out, ',');
 }
 
+void socketio_append_head(struct buffer *out, enum socketio_type type, struct bytes nsp)
+{
+    buffer_append_char(out, '4');
+    buffer_append_char(out, (char)('0' + type));
+    append_namespace(out, nsp);
+}
+
 void socketio_append_connect(struct buffer *out, struct bytes nsp, struct bytes sid, struct bytes pid)
 {
-    buffer_append_literal(out, "40");
-    append_namespace(out, nsp);
+    socketio_append_head(out, SOCKETIO_CONNECT, nsp);
     buffer_append_literal(out, "{\"sid\":\"");
     buffer_append_bytes(out, sid);
     if (pid.length) {
@@ -205,15 +218,13 @@ void socketio_append_connect(struct buffer *out, struct bytes nsp, struct bytes 
 
 void socketio_append_connect_error(struct buffer *out, struct bytes nsp, struct bytes json)
 {
-    buffer_append_literal(out, "44");
-    append_namespace(out, nsp);
+    socketio_append_head(out, SOCKETIO_CONNECT_ERROR, nsp);
     buffer_append_bytes(out, json);
 }
 
 void socketio_append_disconnect(struct buffer *out, struct bytes nsp)
 {
-    buffer_append_literal(out, "41");
-    append_namespace(out, nsp);
+    socketio_append_head(out, SOCKETIO_DISCONNECT, nsp);
 }
 
 /* What stands before the namespace when there are attachments, or when there are none. */

@@ -38,6 +38,15 @@ enum socketio_type {
     SOCKETIO_BINARY_ACK
 };
 
+/* What stands before a payload, and the payload as it is. */
+struct socketio_head {
+    enum socketio_type type;
+    unsigned attachments; /* as in struct socketio_packet, and so are the others */
+    struct bytes nsp;
+    long long ack;
+    struct bytes payload;
+};
+
 /*
  * Spans point into the parsed text, save name, which may point into the struct
  * itself: it must not be copied.
@@ -69,6 +78,10 @@ struct socketio_packet {
  */
 int socketio_packet_parse(struct bytes text, struct socketio_packet *out) MUST_CHECK;
 
+/* Reads no more than the head of a packet, whatever the payload may be: 0, ERROR_MALFORMED or ERROR_TOO_LARGE as
+   above. */
+int socketio_head_parse(struct bytes text, struct socketio_head *out) MUST_CHECK;
+
 /*
  * Validates the rest of an event that has a payload and finds values in its
  * arguments; see json_event_finish().  ERROR_MALFORMED closes the connection;
@@ -85,6 +98,9 @@ bool socketio_name_reserved(struct bytes name);
  * Writers.  All of them append a complete Engine.IO message, its 4 included, or the
  * head of one; the namespace "/" is left out, as the reference does.
  */
+
+/* 4<type>[nsp,]: what every packet without an ack id and attachments starts with. */
+void socketio_append_head(struct buffer *out, enum socketio_type type, struct bytes nsp);
 
 /* 40[nsp,]{"sid":"..."}, and "pid" behind it unless empty.  Ids are written as they are. */
 void socketio_append_connect(struct buffer *out, struct bytes nsp, struct bytes sid, struct bytes pid);

@@ -30,8 +30,8 @@
     F(U64, number)                                                                                           \
     F(TEXT, namespace)                                                                                       \
     F(LIST, rooms)                                                                                           \
-    F(LIST, except) F(U64, class) F(U64, flags) F(TEXT, id) F(TEXT, event) F(TEXT, arguments)                \
-        F(BLOBS, attachments)
+    F(LIST, except)                                                                                          \
+    F(U64, class) F(U64, flags) F(TEXT, id) F(TEXT, event) F(TEXT, arguments) F(BLOBS, attachments)
 /* The same, and each is asked for an acknowledgement. timeout: ms */
 #define WIRE_QUESTION(F)                                                                                     \
     F(U64, number)                                                                                           \

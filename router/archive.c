@@ -21,7 +21,7 @@
 enum {
     RETRY_FIRST_MS = 100,
     RETRY_DOUBLINGS_MAX = 16,
-    GATHER_MS = 20,  /* how long the first message of a batch waits for company: saves both sides work */
+    GATHER_MS = 20,  /* the pause before a read that meets few messages: fewer writes save both sides work */
     IDLE_MS = 60000, /* how long to wait at most for the next message */
     STOP_SECONDS = 1,
 };
@@ -44,6 +44,7 @@ struct archive {
     struct archive_batch batch;
     struct archive_pace pace;
     uint64_t reached;  /* the position that the batch leads to */
+    bool behind;       /* the last read left messages in the journal */
     bool indexed;      /* the indexes are there, or can't be made */
     unsigned failures; /* in a row */
     uint64_t failing_since;
@@ -207,6 +208,7 @@ static void take_row(void *argument, const struct journal_message *message)
 static int fill(struct archive *archive)
 {
     struct journal_follower_limits limits = {archive->options.batch, archive->options.batch_bytes};
+    uint64_t committed = journal_committed(archive->journal);
     int result = journal_follower_read(archive->follower, archive->reached, &limits, take_row, archive,
                                        &archive->reached);
 
@@ -217,6 +219,7 @@ static int fill(struct archive *archive)
     }
     if (archive->unreadable)
         succeed(archive); /* what MongoDB says shows next */
+    archive->behind = archive->reached < committed;
     pthread_mutex_lock(&archive->mutex);
     archive->first_at = archive->batch.count ? archive->batch.first_at : 0;
     pthread_mutex_unlock(&archive->mutex);
@@ -274,18 +277,23 @@ static void send_batch(struct archive *archive)
         rest(archive, RETRY_FIRST_MS); /* for the journal to write the letters that it has */
 }
 
-/* Waits for messages beyond the position, and a little longer for a few more. */
-static void wait_for_messages(struct archive *archive)
+/* Lets a few messages become more, also when they came during a write: else a steady trickle is as many
+   writes as the server can answer. */
+static void gather(struct archive *archive)
 {
-    if (journal_wait(archive->journal, archive->reached, IDLE_MS) &&
-        journal_committed(archive->journal) - archive->reached < archive->options.batch)
+    uint64_t waiting = journal_committed(archive->journal) - archive->reached;
+
+    if (waiting && waiting < archive->options.batch && !archive->behind)
         rest(archive, GATHER_MS);
 }
 
 static void turn(struct archive *archive)
 {
-    if (archive->batch.count == 0 && fill(archive))
-        return;
+    if (archive->batch.count == 0) {
+        gather(archive);
+        if (stopped(archive) || fill(archive))
+            return;
+    }
     if (!archive->client.client && connect_to_server(archive))
         return;
     if (archive->batch.count)
@@ -293,7 +301,7 @@ static void turn(struct archive *archive)
     else if (archive->reached != archive->statistics.position) /* which is this thread's to change */
         (void)!note_progress(archive);                         /* of no letters, so it is noted */
     else
-        wait_for_messages(archive);
+        journal_wait(archive->journal, archive->reached, IDLE_MS); /* for gather() to find some */
 }
 
 static void *run(void *argument)

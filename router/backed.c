@@ -45,11 +45,6 @@ bool backed_is_busy(const struct session *session)
     return session->backed && session->backed->first;
 }
 
-struct backend *backend_of(const struct session *session)
-{
-    return session->backed ? session->backed->backend : NULL;
-}
-
 /* -- which list it is in ---------------------------------------------------------------------- */
 
 static struct backed **first_of(struct router *router, const struct backed *backed)

@@ -36,11 +36,6 @@ const char *backend_state_text(enum backend_state state)
     return state_texts[state];
 }
 
-const char *backend_cut_text(enum backend_cut why)
-{
-    return cuts[why].text;
-}
-
 bool backend_serves(const struct backend *backend, struct bytes namespace)
 {
     for (uint32_t i = 0; i < backend->namespace_count; i++)

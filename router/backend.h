@@ -85,9 +85,8 @@ int backend_greeted(struct router *router, struct backend *backend,
 /* It says goodbye: it is removed, and its sockets are others'. */
 void backend_leave(struct router *router, struct backend *backend);
 
-/* "greeting" and so on; the text of a reason. */
+/* "greeting" and so on.  Static. */
 const char *backend_state_text(enum backend_state state);
-const char *backend_cut_text(enum backend_cut why);
 
 /* The batch to put records into; NULL when it can't take anything (then whatever it is to know comes with its
  * next link, or is another backend's). */
@@ -115,9 +114,6 @@ static inline void backend_release(struct backend *backend)
 {
     peer_release(&backend->peer);
 }
-
-/* The session's; NULL while it has none.  It may be LOST: its sockets are its own until another has them. */
-struct backend *backend_of(const struct session *session);
 
 /* Whether some backend is live that serves the namespace. */
 bool backends_serve(const struct router *router, const struct namespace *namespace);

@@ -13,10 +13,13 @@
 #include "router/audience.h"
 #include "router/deliver.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { SCOPE_MAX = 8 };
+
+static_assert((int)AUDIENCE_ROOMS_MAX <= (int)JOURNAL_GROUP_MAX, "the parts of one emission are one group");
 
 /* SEND and PUBLISH alike. */
 struct emit_request {

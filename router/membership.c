@@ -133,7 +133,6 @@ static struct membership *want(struct router *router, struct session *session, s
 static struct bytes decode_room(struct json_value value, char space[ROOM_NAME_MAX], bool *watch)
 {
     struct json_value presence;
-    size_t length;
 
     *watch = false;
     if (value.kind == JSON_OBJECT) {
@@ -141,10 +140,7 @@ static struct bytes decode_room(struct json_value value, char space[ROOM_NAME_MA
         if (json_object_find(value, "room", &value) < 0)
             return (struct bytes){0};
     }
-    if (value.kind != JSON_STRING || json_string_decode(value, space, ROOM_NAME_MAX, &length) < 0 ||
-        !room_name_valid(bytes_make(space, length)))
-        return (struct bytes){0};
-    return bytes_make(space, length);
+    return room_name_decode(value, space);
 }
 
 static void want_on_connect(struct router *router, struct session *session, struct json_value value,

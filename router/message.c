@@ -216,7 +216,7 @@ void message_append_entry(struct buffer *out, const struct journal_message *fiel
     message_append_head(out, fields);
     buffer_append_literal(out, ",\"args\":[");
     if (fields->attachments.length)
-        placeholders_append(out, fields->arguments, before);
+        placeholders_append(out, fields->arguments, (int)before);
     else
         buffer_append_bytes(out, fields->arguments);
     buffer_append_literal(out, "]}");

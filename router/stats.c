@@ -53,7 +53,8 @@ static struct sample totals(const struct stats *stats)
 {
     const struct counters *counters = &stats->router->counters;
 
-    return (struct sample){.in = counters->archived + counters->logged + counters->volatiles + counters->unlogged,
+    return (struct sample){.in = counters->archived + counters->logged + counters->volatiles +
+                                 counters->unlogged,
                            .out = deliveries(stats)};
 }
 

@@ -16,6 +16,9 @@ const {
 } = process.env;
 const ROOM = 'shop';
 
+if (!HUBBUB_KEY)
+  throw new Error('HUBBUB_KEY is missing: a line of the file that Hubbub has as its publish_key');
+
 /**
  * Publishes an event to the room, and comes back when it is on disk.  After a lost answer or a passing refusal it is sent again
  * with the same id, and so counts once: also when whoever calls this calls it again with the id of the thing that it is about.

@@ -11,6 +11,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/memory.h"
+#include "proto/socketio_msgpack.h"
 #include "tests/bench/crowd_transport.h"
 
 #include <arpa/inet.h>
@@ -190,9 +191,28 @@ static void append_words(struct buffer *out, unsigned length)
     buffer_extend(out, length);
 }
 
-/* What stands before the mark.  The blank tells it from an id that the server adds. */
+/* Packets of the msgpack parser start with their type. */
+#define MSGPACK_CONNECT BYTES("\x83\xa4type\x00")
+#define MSGPACK_EVENT   BYTES("\x83\xa4type\x02")
+#define MSGPACK_ACK     BYTES("\x84\xa4type\x03")
+
+/* Sends what is a text in all languages but one. */
+static void send_packet(struct crowd *crowd, struct client *client, struct bytes text)
+{
+    if (crowd->plan.language != CROWD_MSGPACK) {
+        crowd->transport->send_text(crowd, client, text);
+        return;
+    }
+    buffer_clear(&crowd->packet);
+    socketio_msgpack_append(text, (struct bytes){0}, &crowd->packet);
+    crowd->transport->send_binary(crowd, client, buffer_bytes(&crowd->packet));
+}
+
+/* What stands before the mark.  The blank, or the mark's length, tells it from an id that the server adds. */
 static struct bytes mark_key(const struct crowd *crowd)
 {
+    if (crowd->plan.language == CROWD_MSGPACK)
+        return crowd->plan.ids ? BYTES("\xa2id\xb9") : BYTES("\xa4mark\xb9");
     return crowd->plan.ids ? BYTES("\"id\": \"") : BYTES("\"mark\":\"");
 }
 
@@ -201,6 +221,8 @@ static void prepare_message(struct crowd *crowd, struct client *client)
     static const char zeros[MARK_LENGTH + 1] = "0000000000000000000000000";
     bool plain = crowd->plan.language == CROWD_PLAIN;
     struct buffer *text = &client->message;
+    struct bytes before = mark_key(crowd);
+    const char *key;
 
     if (crowd->plan.acknowledged) {
         client->asked_at = memory_zero(CROWD_ASKS_MAX, sizeof *client->asked_at);
@@ -209,11 +231,19 @@ static void prepare_message(struct crowd *crowd, struct client *client)
         buffer_append_literal(text, "42[\"msg\",");
     }
     buffer_printf(text, "{\"room\":\"room-%u\",", client->room);
-    buffer_append_bytes(text, mark_key(crowd));
-    client->mark_at = (unsigned)text->length;
-    buffer_printf(text, "%s\",\"text\":\"", zeros);
+    buffer_printf(text, "\"%s\":%s\"%s\",\"text\":\"", crowd->plan.ids ? "id" : "mark",
+                  crowd->plan.ids ? " " : "", zeros);
     append_words(text, crowd->plan.text);
     buffer_printf(text, "\"}%s", plain ? "" : "]");
+    if (crowd->plan.language == CROWD_MSGPACK) {
+        struct buffer packet = {0};
+
+        socketio_msgpack_append(buffer_bytes(text), (struct bytes){0}, &packet);
+        buffer_done(text);
+        *text = packet;
+    }
+    key = memmem(text->data, text->length, before.data, before.length);
+    client->mark_at = (unsigned)(key + before.length - text->data);
 }
 
 static void write_hexadecimal(char *to, unsigned digits, uint64_t value)
@@ -277,7 +307,10 @@ void crowd_publish(struct crowd *crowd, unsigned number)
     write_hexadecimal(mark + NUMBER_DIGITS + 1, TIME_DIGITS, now);
     crowd->figures.published++;
     crowd->figures.expected += audience(crowd, client);
-    crowd->transport->send_text(crowd, client, buffer_bytes(&client->message));
+    if (crowd->plan.language == CROWD_MSGPACK)
+        crowd->transport->send_binary(crowd, client, buffer_bytes(&client->message));
+    else
+        crowd->transport->send_text(crowd, client, buffer_bytes(&client->message));
 }
 
 static void take_sample(struct crowd *crowd, uint64_t sent)
@@ -365,7 +398,7 @@ static void ask_to_join(struct crowd *crowd, struct client *client)
 
     client->state = JOINING;
     buffer_printf(&text, "420[\"join\",\"room-%u\"]", client->room);
-    crowd->transport->send_text(crowd, client, buffer_bytes(&text));
+    send_packet(crowd, client, buffer_bytes(&text));
     buffer_done(&text);
 }
 
@@ -377,7 +410,7 @@ void crowd_got_text(struct crowd *crowd, struct client *client, struct bytes tex
         crowd->transport->send_text(crowd, client, BYTES("3"));
     } else if (client->state == OPENING && bytes_starts_with(text, BYTES("0{"))) {
         client->state = ENTERING;
-        crowd->transport->send_text(crowd, client, BYTES("40"));
+        send_packet(crowd, client, BYTES("40"));
     } else if (client->state == ENTERING && bytes_starts_with(text, BYTES("40{"))) {
         ask_to_join(crowd, client);
     } else if (client->state == JOINING && bytes_starts_with(text, BYTES("430[{\"ok\":true"))) {
@@ -386,6 +419,20 @@ void crowd_got_text(struct crowd *crowd, struct client *client, struct bytes tex
         got_answer(crowd, client, text);
     } else {
         crowd_give_up(crowd, client, "got something else than it waits for", text);
+    }
+}
+
+void crowd_got_binary(struct crowd *crowd, struct client *client, struct bytes packet)
+{
+    if (client->state == READY && bytes_starts_with(packet, MSGPACK_EVENT)) {
+        got_message(crowd, client, packet);
+    } else if (client->state == ENTERING && bytes_starts_with(packet, MSGPACK_CONNECT)) {
+        ask_to_join(crowd, client);
+    } else if (client->state == JOINING && bytes_starts_with(packet, MSGPACK_ACK) &&
+               memmem(packet.data, packet.length, "\xa2ok\xc3", 4)) {
+        crowd_become_ready(crowd, client);
+    } else {
+        crowd_give_up(crowd, client, "got another packet than it waits for", packet);
     }
 }
 
@@ -470,6 +517,7 @@ void crowd_free(struct crowd *crowd)
     free(crowd->ready_members);
     free(crowd->samples.values);
     buffer_done(&crowd->scratch);
+    buffer_done(&crowd->packet);
     inflater_free(crowd->inflater);
     free(crowd);
 }

@@ -8,7 +8,7 @@
  *
  * A client's life (each may also end in LOST from READY, in FAILED from the others):
  *
- *     CONNECTING -> UPGRADING -> OPENING -> ENTERING -> JOINING -> READY      Socket.IO
+ *     CONNECTING -> UPGRADING -> OPENING -> ENTERING -> JOINING -> READY      Socket.IO, of either parser
  *     CONNECTING -------------> OPENING -> ENTERING -> JOINING -> READY      the same on polling
  *     CONNECTING -> UPGRADING ------------------------------------> READY      plain text frames
  */
@@ -20,10 +20,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* PLAIN: the room stands in the URL (/?room=R), a text frame is a message to it. */
-enum crowd_language { CROWD_SOCKETIO, CROWD_PLAIN };
+/* PLAIN: the room stands in the URL (/?room=R), a text frame is a message to it.  MSGPACK: Socket.IO with the
+   msgpack parser, at /msgpack/, on WebSockets only. */
+enum crowd_language { CROWD_SOCKETIO, CROWD_PLAIN, CROWD_MSGPACK };
 
-/* DEFLATE: WebSockets with permessage-deflate.  POLLING speaks Socket.IO only. */
+/* DEFLATE: WebSockets with permessage-deflate.  POLLING speaks Socket.IO as text only. */
 enum crowd_transport_kind { CROWD_WEBSOCKET, CROWD_DEFLATE, CROWD_POLLING };
 
 enum { CROWD_ASKS_MAX = 1024 }; /* without an answer, of one publisher */
@@ -37,7 +38,7 @@ struct crowd_plan {
     unsigned members;    /* of each room */
     unsigned publishers; /* of each room, at most members */
     unsigned text;       /* bytes of the text in a message */
-    bool acknowledged;   /* publishers ask for acknowledgements: Socket.IO on WebSockets only */
+    bool acknowledged;   /* publishers ask for acknowledgements: Socket.IO as text on WebSockets only */
     const char *call;    /* an event that is answered and delivered to nobody, in place of "msg"; or NULL */
     bool ids;            /* the mark is the message's own id */
     unsigned opening;    /* how many may be on their way to READY at once */

@@ -52,6 +52,7 @@ struct crowd_transport {
     /* Whether the server may have closed the link just now; NULL: never. */
     bool (*may_end)(const struct client *client, unsigned link);
     void (*send_text)(struct crowd *crowd, struct client *client, struct bytes text);
+    void (*send_binary)(struct crowd *crowd, struct client *client, struct bytes payload); /* may be NULL */
 };
 
 extern const struct crowd_transport crowd_websocket, crowd_polling;
@@ -68,7 +69,7 @@ struct crowd {
     bool measuring;
     struct crowd_samples samples;
     uint64_t now; /* ns, of the read whose texts are handled */
-    struct buffer scratch;
+    struct buffer scratch, packet;
     struct inflater *inflater; /* NULL unless the transport is CROWD_DEFLATE */
     char input[CROWD_READ_SIZE];
 };
@@ -84,8 +85,9 @@ void crowd_open_link(struct crowd *crowd, struct client *client, unsigned link);
    socket: else it gives up. */
 void crowd_send(struct crowd *crowd, struct client *client, unsigned link, struct bytes bytes);
 
-/* A text came. */
+/* A text came; or a binary message, which is a packet of the msgpack parser. */
 void crowd_got_text(struct crowd *crowd, struct client *client, struct bytes text);
+void crowd_got_binary(struct crowd *crowd, struct client *client, struct bytes packet);
 
 /* The client may publish from now on, and counts. */
 void crowd_become_ready(struct crowd *crowd, struct client *client);

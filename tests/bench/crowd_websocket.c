@@ -12,7 +12,7 @@
 #include <zlib.h>
 
 /* RFC 6455 section 5.2 */
-enum { OPCODE_TEXT = 1, OPCODE_CLOSE = 8, OPCODE_PING = 9, OPCODE_PONG = 10 };
+enum { OPCODE_TEXT = 1, OPCODE_BINARY = 2, OPCODE_CLOSE = 8, OPCODE_PING = 9, OPCODE_PONG = 10 };
 enum { FIN = 0x80, RSV1 = 0x40, MASKED = 0x80, OPCODE_BITS = 15 };
 
 static const unsigned char mask[4] = {0x5a, 0xc3, 0x1f, 0x96};
@@ -48,6 +48,11 @@ static void send_text(struct crowd *crowd, struct client *client, struct bytes t
     send_frame(crowd, client, OPCODE_TEXT, text);
 }
 
+static void send_binary(struct crowd *crowd, struct client *client, struct bytes payload)
+{
+    send_frame(crowd, client, OPCODE_BINARY, payload);
+}
+
 static void ask_for_upgrade(struct crowd *crowd, struct client *client, unsigned link)
 {
     struct buffer *head = &crowd->scratch;
@@ -57,7 +62,8 @@ static void ask_for_upgrade(struct crowd *crowd, struct client *client, unsigned
     if (crowd->plan.language == CROWD_PLAIN)
         buffer_printf(head, "GET /?room=room-%u HTTP/1.1\r\n", client->room);
     else
-        buffer_append_literal(head, "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n");
+        buffer_printf(head, "GET /%s/?EIO=4&transport=websocket HTTP/1.1\r\n",
+                      crowd->plan.language == CROWD_MSGPACK ? "msgpack" : "socket.io");
     if (crowd->inflater)
         buffer_append_literal(head,
                               "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n");
@@ -126,13 +132,18 @@ static int inflate_message(struct inflater *inflater, struct bytes payload, stru
 
 /* -- receiving ------------------------------------------------------------------------------- */
 
-static void got_message(struct crowd *crowd, struct client *client, bool compressed, struct bytes payload)
+static void got_message(struct crowd *crowd, struct client *client, unsigned first, struct bytes payload)
 {
+    bool compressed = first & RSV1;
+
     if (compressed && (!crowd->inflater || inflate_message(crowd->inflater, payload, &payload)))
         crowd_give_up(crowd, client, "got a compressed frame that it cannot read", payload);
     else {
         crowd->figures.compressed += compressed;
-        crowd_got_text(crowd, client, payload);
+        if ((first & OPCODE_BITS) == OPCODE_BINARY)
+            crowd_got_binary(crowd, client, payload);
+        else
+            crowd_got_text(crowd, client, payload);
     }
 }
 
@@ -140,7 +151,8 @@ static void got_frame(struct crowd *crowd, struct client *client, unsigned first
 {
     switch (first & OPCODE_BITS) {
     case OPCODE_TEXT:
-        got_message(crowd, client, first & RSV1, payload);
+    case OPCODE_BINARY:
+        got_message(crowd, client, first, payload);
         return;
     case OPCODE_PING:
         send_frame(crowd, client, OPCODE_PONG, payload);
@@ -224,4 +236,5 @@ const struct crowd_transport crowd_websocket = {
     .connected = ask_for_upgrade,
     .input = take_input,
     .send_text = send_text,
+    .send_binary = send_binary,
 };

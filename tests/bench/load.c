@@ -40,7 +40,7 @@ struct load_settings {
     char *call, *servers;
 };
 
-static const char *const languages[] = {"socketio", "plain", NULL};
+static const char *const languages[] = {"socketio", "plain", "msgpack", NULL};
 static const char *const transports[] = {"websocket", "deflate", "polling", NULL};
 
 #define KEY(key, kind)                                                                                       \
@@ -50,7 +50,8 @@ static const struct config_key keys[] = {
     {KEY(host, STRING), .minimum = 1, .fallback = "127.0.0.1", .help = "the server's IPv4 address"},
     {KEY(port, INTEGER), .minimum = 1, .fallback = "3000", .help = "the server's port"},
     {KEY(language, CHOICE), .choices = languages, .fallback = "socketio",
-     .help = "plain: text frames, the room in the URL"},
+     .help =
+         "plain: text frames, the room in the URL; msgpack: Socket.IO with the msgpack parser, at /msgpack/"},
     {KEY(transport, CHOICE), .choices = transports, .fallback = "websocket",
      .help = "deflate: WebSockets with compressed messages"},
     {KEY(rooms, INTEGER), .minimum = 1, .maximum = 1000000, .fallback = "1", .help = "how many rooms"},
@@ -85,10 +86,10 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         wrong = "there are more publishers than members";
     else if (load->window && load->rate)
         wrong = "window and rate exclude each other";
-    else if (load->language == CROWD_PLAIN && load->transport == CROWD_POLLING)
-        wrong = "plain texts have no polling";
-    else if (load->acknowledged && (load->language == CROWD_PLAIN || load->transport == CROWD_POLLING))
-        wrong = "only Socket.IO on WebSockets is acknowledged";
+    else if (load->language != CROWD_SOCKETIO && load->transport == CROWD_POLLING)
+        wrong = "only Socket.IO as text has polling";
+    else if (load->acknowledged && (load->language != CROWD_SOCKETIO || load->transport == CROWD_POLLING))
+        wrong = "only Socket.IO as text on WebSockets is acknowledged";
     else if (load->call[0] && !load->acknowledged)
         wrong = "what is called has to be acknowledged";
     else if ((load->window || load->rate) && !load->publishers)

@@ -38,7 +38,7 @@ export async function start(t) {
   if (reference)
     return Reference.start(t, { onePort: true });
   const file = path.join(await temporaryFolder(t), 'hubbub.conf');
-  await writeFile(file, RULES);
+  await writeFile(file, `gateway = { msgpack_path = "/msgpack/"; };\n${RULES}`);
   return Stack.start(t, { gateways: 2, onePort: true, args: ['--config', file] });
 }
 

@@ -1,4 +1,4 @@
-"""python-socketio through the steps of harness.mjs: python_client.py sync|asyncio URL TRANSPORT."""
+"""python-socketio through the steps of harness.mjs: python_client.py sync|asyncio|sync-msgpack|asyncio-msgpack URL TRANSPORT."""
 import asyncio
 import queue
 import random
@@ -47,9 +47,12 @@ def check(condition, *shown):
 class Plan:
     """What both kinds of client are put through."""
 
-    def __init__(self, url, transport):
+    def __init__(self, url, transport, msgpack):
         self.url = url
         self.options = {} if transport == 'default' else {'transports': [transport]}
+        self.client_options = {'serializer': 'msgpack'} if msgpack else {}
+        if msgpack:
+            self.options['socketio_path'] = 'msgpack'
         self.wanted = 'polling' if transport == 'polling' else 'websocket'
         self.room = f'room of {transport} {random.random()}'
         self.bytes = bytes(range(256))
@@ -65,7 +68,7 @@ class Person:
 
     def __init__(self, plan, namespace='/'):
         self.plan, self.namespace = plan, namespace
-        self.client = socketio.Client()
+        self.client = socketio.Client(**plan.client_options)
         self.events, self.errors, self.away = queue.Queue(), queue.Queue(), threading.Event()
         self.client.on('*', lambda event, *arguments: self.events.put((event, arguments)), namespace=namespace)
         self.client.on('connect_error', self.errors.put, namespace=namespace)
@@ -179,7 +182,7 @@ def run_sync(plan):
 class AsyncPerson:
     def __init__(self, plan, namespace='/'):
         self.plan, self.namespace = plan, namespace
-        self.client = socketio.AsyncClient()
+        self.client = socketio.AsyncClient(**plan.client_options)
         self.events, self.errors, self.away = asyncio.Queue(), asyncio.Queue(), asyncio.Event()
 
         async def came(event, *arguments):
@@ -300,8 +303,8 @@ async def run_async(plan):
 
 def main():
     kind, url, transport = sys.argv[1:]
-    plan = Plan(url, transport)
-    if kind == 'sync':
+    plan = Plan(url, transport, kind.endswith('-msgpack'))
+    if kind.startswith('sync'):
         run_sync(plan)
     else:
         asyncio.run(run_async(plan))

@@ -1,9 +1,9 @@
-// python-socketio, with threads and with asyncio.
+// python-socketio, with threads and with asyncio, and both with its msgpack serializer.
 
 import { existsSync } from 'node:fs';
 import { test, after } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { wholeFile } from '../support/stack.mjs';
+import { reference, wholeFile } from '../support/stack.mjs';
 import { programTests, start } from './harness.mjs';
 
 const file = wholeFile(after);
@@ -16,5 +16,5 @@ test('two gateways on one port', async () => {
   server = await start(file);
 });
 
-for (const kind of ['sync', 'asyncio'])
+for (const kind of ['sync', 'asyncio', ...(reference ? [] : ['sync-msgpack', 'asyncio-msgpack'])])
   programTests(`python-socketio (${kind})`, () => server, () => [python, here('python_client.py'), kind]);

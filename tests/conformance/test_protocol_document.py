@@ -115,6 +115,19 @@ class Clients(unittest.TestCase):
         expected = [[f'`{text}`', '' if code == '0' else code] for name, code, text in rows if name != 'NONE']
         self.assertEqual([row[:2] for row in table(section('### How a connection ends'), 'reason', 'code', 'when')], expected)
 
+    def test_close_codes_of_bare_websockets(self):
+        rows = macro_rows(source('gateway/bare_close.h'), 'BARE_CLOSE_TABLE')
+        documented = table(section('### Bare WebSocket'), 'code', 'name', 'when')
+        self.assertEqual([row[:2] for row in documented], [[code, f'`{name}`'] for _, code, name, _ in rows])
+
+    def test_keys_and_types_of_bare_frames(self):
+        text = source('proto/bare.h')
+        keys = {row[1] for row in macro_rows(text, 'BARE_KEY_TABLE')}
+        documented = table(section('### Bare WebSocket'), 'key', 'meaning')
+        self.assertLessEqual(keys, set(re.findall(r'`(\w+)`', ' '.join(row[0] for row in documented))))
+        types = [row[1] for row in macro_rows(text, 'BARE_TYPE_TABLE')]
+        self.assertEqual(re.findall(r'`(\w+)`', dict(documented)['`type`']), types)
+
     def test_errors_of_the_handshake(self):
         rows = macro_rows(source('proto/engineio.h'), 'ENGINEIO_ERROR_TABLE')
         messages = {code: text for _, code, _, text in rows}

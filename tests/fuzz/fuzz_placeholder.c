@@ -22,7 +22,7 @@ static void check_shifted(struct bytes text, unsigned count)
     for (unsigned base = 0; base + count <= SOCKETIO_ATTACHMENTS_MAX; base++) {
         struct buffer out = {0};
 
-        placeholders_append(&out, text, base);
+        placeholders_append(&out, text, (int)base);
         require(out.length == text.length);
         require(json_scan(buffer_bytes(&out), &after) == 0 && after.kind == before.kind);
         require(placeholders_check(buffer_bytes(&out), base + count) == 0);

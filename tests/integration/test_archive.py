@@ -430,6 +430,20 @@ class Played(ArchiveTest):
         self.assertGreater(self.archive()["retries"], 0)
         self.assertLess(self.archive()["retries"], 20)
 
+    def test_what_trickles_in_during_writes_is_gathered(self):
+        self.server.before_command = lambda name, body: time.sleep(0.002 if name == "insert" else 0)
+        member = self.start_router()
+        begun, requests = time.monotonic(), []
+        for at in range(300):
+            requests.append(member.start("msg", "R", [{"room": "R", "text": f"t{at}"}]))
+            time.sleep(0.002)
+        for request in requests:
+            self.assertTrue(self.gateway.answer(request)["ok"])
+        self.until_caught_up()
+        most = (time.monotonic() - begun) / 0.019 + 1  # there is a pause of 20 ms, in whole ones, before each
+        self.assertEqual(len(self.check_archive()), 300)
+        self.assertLessEqual(self.router.metric("hubbub_archive_writes_total"), most)
+
     def test_a_server_that_makes_no_indexes_is_used_without(self):
         self.server.before_command = lambda name, body: (
             {"ok": 0, "code": 115, "errmsg": "not supported"} if name == "createIndexes" else None)

@@ -69,6 +69,14 @@ class Bench(unittest.TestCase):
         self.assertEqual((compressed['compressed_share'], plain['compressed_share']), (1, 0))
         self.assertRegex(printed, r'deflate: \d+\.\d\d times the CPU a delivery of uncompressed: (NOT )?(below|BELOW) 2\n')
 
+    def test_clients_with_the_msgpack_parser_are_compared_with_others(self):
+        printed, figures = self.run_scenarios('msgpack')
+        for name in ('hubbub', 'text'):
+            (only,) = figures['rounds']['msgpack'][name]
+            self.assert_complete(only, 1000)
+            self.assertGreater(only['deliveries_per_s'], only['published_per_s'])
+        self.assertRegex(printed, r'msgpack: \d+\.\d\d times the CPU a delivery of text: (NOT )?(below|BELOW) 1\.2\n')
+
     def test_kept_messages_are_acknowledged_each(self):
         printed, figures = self.run_scenarios('kept-ids,kept-rate')
         for scenario in ('kept-ids', 'kept-rate'):

@@ -15,6 +15,26 @@ const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const own = here('../../build/venv/bin/python');
 const python = existsSync(own) ? own : 'python3';
 
+/** Starts a script of examples/; its lines, and a wait for so many of them. */
+function run(t, name, ...args) {
+  const child = spawn(python, [here(`../../examples/${name}`), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const script = { lines: [], errors: '', look: () => {} };
+  undo(t, () => child.kill('SIGKILL'));
+  child.stderr.on('data', (text) => { script.errors += text; });
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    script.lines.push(line);
+    script.look();
+  });
+  script.exited = new Promise((resolve) => { child.on('exit', resolve); });
+  script.printed = (count) => within(LIMIT, `${count} lines`, new Promise((resolve) => {
+    script.look = () => script.lines.length >= count && resolve();
+    script.look();
+  })).catch((error) => {
+    throw new Error(`${error.message}; there are ${script.lines.length}\n${script.errors}`);
+  });
+  return script;
+}
+
 test('rejoin.py prints every message once and in order, over losses and a kill', async (t) => {
   const stack = await Stack.start(t);
   const detour = await Detour.start(t, stack.ports[0]);
@@ -30,22 +50,8 @@ test('rejoin.py prints every message once and in order, over losses and a kill',
   };
   assert.equal((await ask(author, 'join', 'r')).ok, true);
   await say(250); // more than a page
-  const child = spawn(python, [here('../../examples/rejoin.py'), detour.url, 'r'], { stdio: ['ignore', 'pipe', 'pipe'] });
-  undo(t, () => child.kill('SIGKILL'));
-  const lines = [];
-  let errors = '';
-  let look = () => {};
-  child.stderr.on('data', (text) => { errors += text; });
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    lines.push(line);
-    look();
-  });
-  const printed = () => within(LIMIT, `${said.length} lines`, new Promise((resolve) => {
-    look = () => lines.length >= said.length && resolve();
-    look();
-  })).catch((error) => {
-    throw new Error(`${error.message}; there are ${lines.length}\n${errors}`);
-  });
+  const script = run(t, 'rejoin.py', detour.url, 'r');
+  const printed = () => script.printed(said.length);
   await printed();
   for (const gateway of [1, 0]) {
     await say(3);
@@ -59,6 +65,39 @@ test('rejoin.py prints every message once and in order, over losses and a kill',
   await again;
   await say(5);
   await printed();
-  assert.deepEqual(lines, said);
+  assert.deepEqual(script.lines, said);
+});
 
+test('bare.py says its text once and prints every message once and in order, over losses and a kill', async (t) => {
+  const stack = await Stack.start(t);
+  const detour = await Detour.start(t, stack.ports[0]);
+  const author = await connect(t, stack.url(1));
+  assert.equal((await ask(author, 'join', 'a & b')).ok, true);
+  assert.equal((await ask(author, 'msg', { room: 'a & b', body: 'before' })).ok, true);
+  const said = ['2 hello'];
+  const say = async (count) => {
+    for (let i = 0; i < count; i++) {
+      const body = `message ${said.length}`;
+      said.push(`${(await ask(author, 'msg', { room: 'a & b', body })).seq} ${body}`);
+    }
+  };
+  const script = run(t, 'bare.py', `${detour.url.replace('http', 'ws')}/ws`, 'a & b', 'hello');
+  const printed = () => script.printed(said.length);
+  await printed();
+  for (const gateway of [1, 0]) {
+    await say(3);
+    detour.port = stack.ports[gateway];
+    detour.cut();
+    await say(5);
+    await printed();
+  }
+  const again = stack.kill('gateway-1');
+  await say(5);
+  await again;
+  await say(5);
+  await printed();
+  assert.deepEqual(script.lines, said);
+  const refused = run(t, 'bare.py', `${detour.url.replace('http', 'ws')}/ws`, '');
+  assert.equal(await refused.exited, 1);
+  assert.match(refused.errors, /^4422 bad_room/);
 });

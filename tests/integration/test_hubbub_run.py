@@ -200,11 +200,11 @@ class Commands(HubbubTest):
         code, out, _ = self.command("--help")
         self.assertEqual(code, 0)
         text = "\n".join(out)
-        for word in ("run", "stats", "rooms", "gateways", "64\t", "70\t", "78\t"):
+        for word in ("run", "stats", "rooms", "gateways", "backends", "64\t", "70\t", "78\t"):
             self.assertIn(word, text)
 
     def test_each_command_has_its_own_help(self):
-        for name in ("run", "stats", "rooms", "gateways"):
+        for name in ("run", "stats", "rooms", "gateways", "backends"):
             code, out, _ = self.command(name, "--help")
             self.assertEqual(code, 0)
             self.assertIn("Usage: hubbub %s [options]" % name, "\n".join(out))
@@ -262,7 +262,7 @@ class Stats(HubbubTest):
         self.assertEqual(self.asked.get(timeout=PATIENCE), "stats json\n")
 
     def test_rooms_and_gateways_ask_their_own_question(self):
-        for name in ("rooms", "gateways"):
+        for name in ("rooms", "gateways", "backends"):
             self.serve([b"\n"])
             self.assertEqual(self.command(name, "--data", "data"), (0, [], []))
             self.assertEqual(self.asked.get(timeout=PATIENCE), name + "\n")
@@ -488,6 +488,19 @@ class BeforeTheStart(HubbubTest):
         code, out, err = self.command("run", "--config", "main.conf", "--check-config")
         self.assertEqual((code, out, err), (0, ["configuration ok"], []))
         self.assertEqual(self.log(), ["hubbub-router check", "hubbub-gateway check"])
+
+    def test_the_file_of_keys_is_checked_before_anything_starts(self):
+        keys = self.folder / "keys"
+        keys.write_text("0123456789abcdef\n")
+        keys.chmod(0o644)
+        for option in ((), ("--check-config",)):
+            code, out, err = self.finish(self.start_stack("--publish-key", "keys", *option))
+            self.assertEqual((code, out, len(err)), (78, [], 1), option)
+            self.assertRegex(err[0], "^keys: .*mode 0644")
+        self.assertFalse(self.data.exists())
+        keys.chmod(0o600)
+        self.assertEqual(self.finish(self.start_stack("--publish-key", "keys", "--check-config")),
+                         (0, ["configuration ok"], []))
 
     def test_its_own_section_is_read_and_checked(self):
         (self.folder / "main.conf").write_text("run = {\n  gateways = 65;\n};")

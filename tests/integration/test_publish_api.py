@@ -1,5 +1,6 @@
 """The HTTP API: docs/openapi.yaml held against the running program by schemathesis, and what it promises by hand."""
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -30,14 +31,14 @@ namespaces = (
 class Stack:
     """`hubbub run` with two gateways, their admin ports and a key."""
 
-    def __init__(self, *arguments, key=KEY):
+    def __init__(self, *arguments, key=KEY, configuration=''):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='hubbub-publish-'))
         self.ports = free_ports(2)
         self.admin = self.free_pair()
         key_file = self.folder / 'keys'
         key_file.write_text(f'{key}\n')
         key_file.chmod(0o600)
-        (self.folder / 'conf').write_text(RULES)
+        (self.folder / 'conf').write_text(RULES + configuration)
         self.log = open(self.folder / 'log', 'w+')
         self.process = subprocess.Popen(
             [BUILD / 'cli' / 'hubbub', 'run', '--config', self.folder / 'conf', '--data', self.folder / 'data',
@@ -173,7 +174,56 @@ class Api(unittest.TestCase):
         self.assertEqual(answer.headers['Allow'], 'POST')
 
 
+    def test_head_has_no_body(self):
+        """What came behind the head would be the next answer's beginning."""
+        with socket.create_connection(('127.0.0.1', self.stack.admin), PATIENCE) as client:
+            for path in ('/api/rooms/a', '/api/publish', '/'):
+                client.sendall(f'HEAD {path} HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n\r\n'.encode())
+            client.sendall(f'GET /api/rooms/a HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\nConnection: close\r\n\r\n'.encode())
+            answers = b''
+            while part := client.recv(65536):
+                answers += part
+        heads = answers.split(b'\r\n\r\n')
+        self.assertEqual([head.split(b' ')[1] for head in heads[:4]], [b'405', b'405', b'404', b'200'], answers)
+        self.assertIs(json.loads(heads[4])['ok'], True)
+
+    def test_no_value_ends_at_a_null(self):
+        self.assert_refused(self.stack.get('/api/rooms/a?namespace=/%00'), 400, 'bad_request')
+        self.assert_refused(self.stack.get('/api/rooms/a/history?limit=5%00'), 400, 'bad_request')
+
+
 class Faults(unittest.TestCase):
+    def test_who_holds_the_admin_port_leaves_descriptors_to_clients(self):
+        stack = Stack(configuration='gateway = { max_admin_connections = 20; };')
+        self.addCleanup(stack.close)
+
+        def held():
+            """The connections to the admin port that have been accepted."""
+            ours = set()
+            for name in os.listdir(folder := f'/proc/{stack.pids["gateway-1"]}/fd'):
+                with contextlib.suppress(FileNotFoundError):
+                    ours.add(os.readlink(f'{folder}/{name}'))
+            lines = [line.split() for line in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:]]
+            return sum(line[1].endswith(f':{stack.admin:04X}') and line[3] != '0A' and f'socket:[{line[9]}]' in ours
+                       for line in lines)
+
+        def stays(count):
+            """It was reached, and nothing more is accepted for a moment."""
+            deadline = time.monotonic() + PATIENCE
+            while held() != count and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(0.5)
+            self.assertEqual(held(), count)
+
+        clients = [socket.create_connection(('127.0.0.1', stack.admin), PATIENCE) for _ in range(100)]
+        stays(20)
+        for client in clients[:90]:  # those that waited are next
+            client.close()
+        self.assertEqual(stack.publish({'room': 'a', 'event': 'note'}).status_code, 200)
+        stays(10)
+        for client in clients[90:]:
+            client.close()
+
     def test_without_a_key_file_nobody_may(self):
         stack = Stack(key='')
         self.addCleanup(stack.close)

@@ -128,6 +128,37 @@ class Connects(BackendTest):
         self.assertEqual((refused.request, json.loads(refused.error)["data"]["code"]), (held.request, "unavailable"))
         backend.none("CONNECTION")
 
+    def take_all(self, gateway, backend, count):
+        """The CONNECTIONs of so many sockets that are handed over."""
+        found = {}
+        while len(found) < count:
+            record = self.both(gateway, backend, "CONNECTION")
+            found[record.sid] = record
+        self.assertEqual({(record.connection, record.handshake) for record in found.values()},
+                         {(HANDED, gateway.handshake)})
+        return set(found)
+
+    def test_a_backend_that_comes_gets_all_sockets_there_are(self):
+        gateway = self.gateway()
+        requests = [gateway.begin("/plain") for _ in range(700)]  # more than are asked about at once
+        sids = {gateway.connected(held).sid for held in requests}
+        backend = self.backend(namespaces=["/plain"])
+        self.assertEqual(self.take_all(gateway, backend, 700), sids)
+        backend.none("CONNECTION")
+
+    @options("--max-unacknowledged=256 KB", "--resync-max=64 KB", "--recovery-max-bytes=64 KB")
+    def test_a_crowd_is_handed_over_as_fast_as_it_is_taken(self):
+        gateway = self.gateway()
+        gateway.handshake = '{"url":"%s"}' % ("x" * 5000)
+        requests = [gateway.begin("/plain") for _ in range(200)]
+        sids = {gateway.connected(held).sid for held in requests}
+        first = self.backend("b1", ["/plain"])
+        self.assertEqual(self.take_all(gateway, first, 200), sids)
+        second = self.backend("b2", ["/plain"])
+        first.send(("LEAVING", ""))
+        self.assertEqual(self.take_all(gateway, second, 200), sids)
+        second.none("CUT")
+
     def test_new_sockets_go_to_the_backend_with_the_fewest(self):
         gateway, backends = self.gateway(), [self.backend("b1"), self.backend("b2"), self.backend("b3", ["/bare"])]
         for _ in range(6):

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zmq.h>
 
 static void on_event(void *user, struct hubbub_socket *socket, const struct hubbub_event *event)
 {
@@ -46,6 +47,49 @@ static void test_wrong_options(void **state)
     assert_null(app);
 }
 
+/* -- CURVE ----------------------------------------------------------------------------------- */
+
+static void write_key(char *path, const char *folder, const char *name, const char *key)
+{
+    FILE *file;
+
+    snprintf(path, 128, "%s/%s", folder, name);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "%s\n", key);
+    fclose(file);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void test_encrypted(void **state)
+{
+    struct fixture *fixture = *state;
+    struct played_router *router = &fixture->router;
+    char folder[] = "/tmp/hubbub-app-XXXXXX", secret[128], public[128], router_public[41], router_secret[41],
+         own_public[41], own_secret[41];
+    struct hubbub_options options = {.secret_key_file = secret, .router_key_file = public};
+    size_t size = sizeof router->endpoint;
+
+    assert_int_equal(zmq_curve_keypair(router_public, router_secret), 0);
+    assert_int_equal(zmq_curve_keypair(own_public, own_secret), 0);
+    assert_non_null(mkdtemp(folder));
+    write_key(secret, folder, "own", own_secret);
+    write_key(public, folder, "router", router_public);
+    /* A second endpoint of the same router, which takes the options that it has at the time of the bind. */
+    assert_int_equal(zmq_setsockopt(router->socket, ZMQ_CURVE_SERVER, &(int){1}, sizeof(int)), 0);
+    assert_int_equal(zmq_setsockopt(router->socket, ZMQ_CURVE_SECRETKEY, router_secret, 41), 0);
+    assert_int_equal(zmq_bind(router->socket, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(router->socket, ZMQ_LAST_ENDPOINT, router->endpoint, &size), 0);
+    hubbub_app_free(router->app);
+    options.router = router->endpoint;
+    assert_int_equal(hubbub_app_new(&options, &router->app), 0);
+    assert_int_equal(hubbub_serve(router->app, "/", NULL, NULL, NULL), 0);
+    router_take_in(router, 0);
+    unlink(secret);
+    unlink(public);
+    rmdir(folder);
+}
+
 static void test_wrong_namespaces(void **state)
 {
     struct fixture *fixture = *state;
@@ -69,6 +113,8 @@ static void test_wrong_namespaces(void **state)
     assert_int_equal(hubbub_on(fixture->root, "", on_event, NULL), HUBBUB_ERROR_ARGUMENT);
     assert_int_equal(hubbub_on(fixture->root, NULL, on_event, NULL), HUBBUB_ERROR_ARGUMENT);
     assert_int_equal(hubbub_on(fixture->root, "e", NULL, NULL), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_on(fixture->root, "\xff", on_event, NULL), HUBBUB_ERROR_ARGUMENT);
+    assert_int_equal(hubbub_on(fixture->root, "disconnect", on_event, NULL), HUBBUB_ERROR_ARGUMENT);
 }
 
 static void test_no_namespaces_after_the_start(void **state)
@@ -279,6 +325,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wrong_options),
+        TEST(test_encrypted),
         TEST(test_wrong_namespaces),
         TEST(test_no_namespaces_after_the_start),
         TEST(test_the_exact_name_goes_before_patterns),

@@ -154,7 +154,7 @@ static void found(struct played_router *router, uint64_t number, const char *sid
     wire_put_found(&router->out, &(struct wire_found){.number = number,
                                                       .sid = bytes_from_text(sid),
                                                       .from = BYTES("f"),
-                                                      .rooms = list_of(sid, "r", NULL),
+                                                      .rooms = list_of("r", NULL),
                                                       .data = BYTES("{}"),
                                                       .address = BYTES("::1")});
 }

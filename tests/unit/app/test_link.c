@@ -396,6 +396,52 @@ static void test_a_router_that_cuts_it_off_is_asked_again(void **state)
     assert_int_equal(router->links, 2);
 }
 
+static void on_outcome(void *user, const struct hubbub_outcome *outcome)
+{
+    tell(user, "refused", outcome->code);
+}
+
+static void test_a_request_that_gets_it_cut_off_is_given_up(void **state)
+{
+    struct fixture *fixture = *state;
+    struct played_router *router = &fixture->router;
+    struct hubbub_target *target = hubbub_on_outcome(hubbub_of(router->app, "/"), on_outcome, fixture);
+
+    assert_int_equal(hubbub_emit(target, "poison", NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        router_take_in(router, 0);
+        (void)router_expect(router, WIRE_TYPE_SEND);
+        assert_string_equal(fixture->told, "");
+        wire_put_cut(&router->out, &(struct wire_cut){.reason = BYTES("a text that is no JSON")});
+        router_send(router);
+    }
+    assert_told(fixture, "refused cut_off");
+    router_take_in(router, 0);
+    router_expect_silence(router);
+}
+
+/* It was silent for too long, so what it held is not its own until the router says so, socket by socket. */
+static void test_a_new_link_is_not_enough_after_silence(void **state)
+{
+    struct fixture *fixture = *state;
+    struct played_router *router = &fixture->router;
+
+    begin(fixture);
+    put_connection(router, 0, WIRE_CONNECTION_HANDED, "t");
+    router_send(router);
+    assert_told(fixture, "connection t");
+    stood_still += 10000;
+    router_take_in(router, 2);
+    assert_false(hubbub_socket_connected(socket_s(fixture)));
+    assert_int_equal(hubbub_socket_emit(socket_s(fixture), "e", NULL), HUBBUB_ERROR_GONE);
+    put_connection(router, 0, WIRE_CONNECTION_HELD, "t");
+    put_call(router, 1, "t", "e", "1", true);
+    router_send(router);
+    assert_told(fixture, "e t");
+    assert_true(hubbub_socket_connected(hubbub_socket_find(router->app, "t")));
+    assert_false(hubbub_socket_connected(socket_s(fixture)));
+}
+
 static void test_goodbye(void **state)
 {
     struct fixture *fixture = *state;
@@ -441,6 +487,8 @@ int main(void)
         TEST(test_only_what_is_acknowledged_renews_the_lease),
         TEST(test_what_the_router_does_not_take_up_again_is_dropped),
         TEST(test_a_router_that_cuts_it_off_is_asked_again),
+        TEST(test_a_request_that_gets_it_cut_off_is_given_up),
+        TEST(test_a_new_link_is_not_enough_after_silence),
         TEST(test_goodbye),
     };
 

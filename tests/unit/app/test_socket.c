@@ -349,6 +349,32 @@ static void test_each(void **state)
     assert_string_equal(fixture->told, "");
 }
 
+static void free_from_each(void *user, struct hubbub_socket *socket)
+{
+    struct fixture *fixture = user;
+    struct hubbub_app *app = fixture->router.app;
+
+    assert_int_equal(hubbub_app_process(app), HUBBUB_ERROR_STATE);
+    assert_int_equal(hubbub_app_run(app), HUBBUB_ERROR_STATE);
+    hubbub_app_free(app);
+    tell(fixture, "each", hubbub_socket_id(socket)); /* it is there yet */
+}
+
+static void test_freed_for_each_outside_of_a_turn(void **state)
+{
+    struct fixture *fixture = *state;
+
+    begin(fixture);
+    put_connection(&fixture->router, 0, WIRE_CONNECTION_HANDED, "t");
+    router_send(&fixture->router);
+    assert_told(fixture, "connection t");
+    hubbub_sockets_each(fixture->router.app, free_from_each, fixture);
+    assert_non_null(strstr(fixture->told, "each s"));
+    assert_non_null(strstr(fixture->told, "each t"));
+    assert_int_equal(hubbub_app_process(fixture->router.app), HUBBUB_ERROR_STATE);
+    fixture->router.app = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +390,7 @@ int main(void)
         TEST(test_disconnected_by_the_backend),
         TEST(test_a_socket_that_comes_back_in_another_way),
         TEST(test_each),
+        TEST(test_freed_for_each_outside_of_a_turn),
     };
 
     return cmocka_run_group_tests_name("app/socket", tests, NULL, NULL);

@@ -219,6 +219,27 @@ static void test_a_target_is_used_once(void **state)
     router_expect_silence(router);
 }
 
+static void test_a_target_may_outlive_its_socket(void **state)
+{
+    struct fixture *fixture = *state;
+    struct played_router *router = &fixture->router;
+    struct hubbub_target *self, *broadcast, *unused;
+
+    begin(fixture);
+    self = hubbub_self(socket_s(fixture));
+    broadcast = hubbub_broadcast(socket_s(fixture));
+    unused = hubbub_to(hubbub_broadcast(socket_s(fixture)), "r");
+    wire_put_disconnection(
+        &router->out, &(struct wire_disconnection){.sid = BYTES("s"), .reason = BYTES("transport close")});
+    router_send(router);
+    assert_told(fixture, "transport close s");
+    router_expect_silence(router); /* by now its memory is gone */
+    assert_int_equal(hubbub_emit(self, "e", NULL), HUBBUB_ERROR_GONE);
+    assert_int_equal(hubbub_ask(broadcast, "e", NULL, on_replies, NULL), HUBBUB_ERROR_GONE);
+    hubbub_target_free(unused);
+    router_expect_silence(router);
+}
+
 static void test_wrong_events(void **state)
 {
     struct fixture *fixture = *state;
@@ -259,8 +280,13 @@ static void test_wrong_events(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_the_vocabulary), TEST(test_classes_and_outcomes),  TEST(test_many_sockets),
-        TEST(test_wrong_targets),  TEST(test_a_target_is_used_once), TEST(test_wrong_events),
+        TEST(test_the_vocabulary),
+        TEST(test_classes_and_outcomes),
+        TEST(test_many_sockets),
+        TEST(test_wrong_targets),
+        TEST(test_a_target_is_used_once),
+        TEST(test_wrong_events),
+        TEST(test_a_target_may_outlive_its_socket),
     };
 
     return cmocka_run_group_tests_name("app/target", tests, NULL, NULL);

@@ -4,6 +4,8 @@
 
 #include "gateway/engine.h"
 #include "gateway/websocket_transport.h"
+#include "proto/engineio_payload.h"
+#include "proto/msgpack_json.h"
 #include "proto/websocket.h"
 
 #include <fcntl.h>
@@ -115,4 +117,80 @@ const char *fixture_read(struct peer *peer)
     }
     out[used] = '\0';
     return out;
+}
+
+struct wire_event fixture_asked_event(struct gateway *gateway)
+{
+    struct wire_reader reader;
+    struct wire_event event;
+    struct request *request;
+    uint64_t cursor = 0;
+    unsigned type;
+
+    assert_int_equal(gateway->requests.count, 1);
+    request = requests_walk(&gateway->requests, &cursor);
+    wire_reader_open_record(&reader, bytes_make(request->record, request->length));
+    assert_int_equal(wire_reader_next(&reader, &type), 1);
+    assert_int_equal(type, WIRE_TYPE_EVENT);
+    assert_int_equal(wire_get_event(&reader, &event), 0);
+    return event;
+}
+
+struct peer fixture_member(struct gateway *gateway, enum encoding encoding, struct bytes room)
+{
+    struct peer peer = fixture_peer(gateway);
+
+    peer.connection->encoding = (uint8_t)encoding;
+    room_add(gateway, peer.socket, room, 0, true);
+    return peer;
+}
+
+/* A packet as JSON, with the number of its attachments behind it when there are some. */
+static void append_packet(struct buffer *out, struct bytes packet)
+{
+    struct msgpack_cursor cursor = msgpack_cursor_make(packet);
+    struct wire_list attachments = {0};
+
+    assert_int_equal(msgpack_json_append(&cursor, SIZE_MAX, out, &attachments), 0);
+    assert_ptr_equal(cursor.at, cursor.end);
+    if (attachments.count)
+        buffer_printf(out, "+%u", attachments.count);
+    wire_list_done(&attachments);
+}
+
+const char *fixture_read_any(struct peer *peer)
+{
+    static char bytes[1 << 16];
+    struct buffer out = {0}, decoded = {0};
+    ssize_t length;
+
+    if (!encoding_is_msgpack(peer->connection->encoding))
+        return fixture_read(peer);
+    length = read(peer->fd, bytes, sizeof bytes);
+    if (encoding_is_polling(peer->connection->encoding)) {
+        struct engineio_payload payload;
+        struct engineio_payload_packet packet;
+
+        engineio_payload_open_queue(&payload, bytes_make(bytes, length > 0 ? (size_t)length : 0));
+        while (engineio_payload_next(&payload, &decoded, &packet) > 0) {
+            assert_true(packet.binary);
+            if (out.length)
+                buffer_append_char(&out, '|');
+            append_packet(&out, packet.packet.data);
+        }
+    } else
+        for (ssize_t at = 0; at < length; at += 2 + bytes[at + 1]) {
+            assert_int_equal((unsigned char)bytes[at], 0x82);
+            assert_true(bytes[at + 1] >= 0 && bytes[at + 1] < 126);
+            if (out.length)
+                buffer_append_char(&out, '|');
+            append_packet(&out, bytes_make(bytes + at + 2, (size_t)bytes[at + 1]));
+        }
+    assert_true(out.length < sizeof text);
+    if (out.length)
+        memcpy(text, out.data, out.length);
+    text[out.length] = '\0';
+    buffer_done(&out);
+    buffer_done(&decoded);
+    return text;
 }

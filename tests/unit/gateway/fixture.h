@@ -21,10 +21,21 @@ struct gateway_settings *fixture_settings(const struct gateway *gateway);
 struct peer fixture_peer(struct gateway *gateway);
 void fixture_peer_done(struct peer *peer);
 
+/* One whose connection has that encoding, without the handshake that leads to it, and that is in a room of
+ * "/". */
+struct peer fixture_member(struct gateway *gateway, enum encoding encoding, struct bytes room);
+
 /* The end of a turn, without a loop: what is queued is written. */
 void fixture_flush(struct gateway *gateway);
 
+/* The only request that waits for the router, an event, as the router gets it. */
+struct wire_event fixture_asked_event(struct gateway *gateway);
+
 /* Reads what has come as text frames, joined by '|' into out; "" when nothing has. */
 const char *fixture_read(struct peer *peer);
+
+/* The same whatever its encoding: packets of the msgpack parser are written as JSON, with "+" and the number
+   of attachments behind those that have some. */
+const char *fixture_read_any(struct peer *peer);
 
 #endif

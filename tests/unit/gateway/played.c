@@ -1,11 +1,9 @@
-/* The played router and the clients of the tests; see played.h. */
+/* The played router; see played.h. */
 #include "tests/unit/gateway/played.h"
 
-#include "gateway/http_service.h"
 #include "gateway/router_records.h"
 #include "gateway/upgrade.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -475,6 +471,23 @@ void played_emit(struct gateway *gateway, struct socket *socket, const char *pay
         .payload = bytes_from_text(payload), .attachments = attachments);
 }
 
+void played_tell(struct gateway *gateway, struct socket *socket, const char *payload, uint64_t flags)
+{
+    SAY(gateway, emit, .socket = socket->number, .flags = flags, .payload = bytes_from_text(payload));
+}
+
+void played_refuse(struct gateway *gateway, struct socket *socket, const char *error)
+{
+    struct request *request;
+    uint64_t cursor = 0;
+
+    do
+        request = requests_walk(&gateway->requests, &cursor);
+    while (request && (request->kind != REQUEST_CONNECT || request->socket != socket->number));
+    assert_non_null(request);
+    SAY(gateway, refused, .request = cursor - 1, .socket = socket->number, .error = bytes_from_text(error));
+}
+
 void played_welcome(struct gateway *gateway, bool resume)
 {
     SAY(gateway, welcome, .epoch = BYTES("epoch"), .head = position, .resume = resume,
@@ -497,6 +510,58 @@ void played_deliver(struct gateway *gateway, const char *room, const char *paylo
         .payload = bytes_from_text(payload));
 }
 
+static struct request *find_request(struct gateway *gateway, enum request_kind kind, uint64_t *number)
+{
+    struct request *request;
+    uint64_t cursor = 0;
+
+    while ((request = requests_walk(&gateway->requests, &cursor)))
+        if (request->kind == kind)
+            break;
+    assert_non_null(request);
+    *number = cursor - 1;
+    return request;
+}
+
+struct wire_reader played_request(struct gateway *gateway, enum request_kind kind)
+{
+    uint64_t number;
+    const struct request *request = find_request(gateway, kind, &number);
+    struct wire_reader reader;
+    unsigned type;
+
+    wire_reader_open_record(&reader, bytes_make(request->record, request->length));
+    assert_int_equal(wire_reader_next(&reader, &type), 1);
+    return reader;
+}
+
+void played_answer_request(struct gateway *gateway, enum request_kind kind, const char *answer,
+                           struct bytes attachments)
+{
+    uint64_t number, socket;
+    struct wire_join join;
+    struct wire_reader reader = played_request(gateway, kind);
+
+    socket = find_request(gateway, kind, &number)->socket;
+    if (kind == REQUEST_JOIN && strncmp(answer, "{\"ok\":true", 10) == 0) {
+        assert_int_equal(wire_get_join(&reader, &join), 0);
+        SAY(gateway, joined, .request = number, .socket = socket, .room = join.room, .joined_pos = position,
+            .answer = bytes_from_text(answer), .attachments = attachments);
+    } else
+        SAY(gateway, answer, .request = number, .answer = bytes_from_text(answer),
+            .attachments = attachments);
+}
+
+unsigned played_waiting(struct gateway *gateway)
+{
+    unsigned count = 0;
+    uint64_t cursor = 0;
+
+    while (requests_walk(&gateway->requests, &cursor))
+        count++;
+    return count;
+}
+
 struct socket *played_socket(struct gateway *gateway)
 {
     struct socket *socket;
@@ -506,225 +571,4 @@ struct socket *played_socket(struct gateway *gateway)
         if (socket->connected)
             return socket;
     return NULL;
-}
-
-/* -- clients --------------------------------------------------------------------------------- */
-
-struct client client_open(struct gateway *gateway)
-{
-    struct client client = {.gateway = gateway};
-    struct connection *connection;
-    uint32_t cursor = 0;
-    int ends[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-    client.fd = ends[0];
-    http_accept(gateway, ends[1]);
-    while ((connection = slot_table_next(&gateway->connections.slots, &cursor)))
-        if (connection->fd == ends[1])
-            client.number = connection->number;
-    assert_int_not_equal(client.number, 0);
-    return client;
-}
-
-void client_close(struct client *client)
-{
-    if (client->fd >= 0)
-        close(client->fd);
-    client->fd = -1;
-    buffer_done(&client->in);
-}
-
-struct connection *client_connection(const struct client *client)
-{
-    return connections_find(client->gateway, client->number);
-}
-
-void client_write(struct client *client, struct bytes bytes)
-{
-    while (bytes.length) {
-        ssize_t n = send(client->fd, bytes.data, bytes.length, MSG_NOSIGNAL);
-
-        if (n < 0 && errno == EAGAIN) { /* the gateway has to take some */
-            played_turn(client->gateway);
-            continue;
-        }
-        assert_true(n > 0);
-        bytes = bytes_make(bytes.data + n, bytes.length - (size_t)n);
-    }
-}
-
-const char *client_read(struct client *client)
-{
-    char space[65536];
-    ssize_t n;
-
-    buffer_clear(&client->in);
-    while ((n = read(client->fd, space, sizeof space)) > 0) {
-        buffer_append(&client->in, space, (size_t)n);
-        played_turn(client->gateway);
-    }
-    buffer_append_char(&client->in, '\0');
-    return client->in.data;
-}
-
-bool client_ended(struct client *client)
-{
-    char byte;
-    ssize_t n = recv(client->fd, &byte, 1, MSG_PEEK);
-
-    return n == 0 || (n < 0 && errno == ECONNRESET);
-}
-
-int client_answer(struct client *client, const char **body)
-{
-    const char *text = client_read(client), *end = strstr(text, "\r\n\r\n");
-
-    if (!*text)
-        return 0;
-    assert_non_null(end);
-    assert_int_equal(strncmp(text, "HTTP/1.1 ", 9), 0);
-    if (body)
-        *body = end + 4;
-    return atoi(text + 9);
-}
-
-void client_poll(struct client *client, const char *sid)
-{
-    struct buffer request = {0};
-
-    buffer_printf(&request, "GET /socket.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: h\r\n\r\n",
-                  sid);
-    client_write(client, buffer_bytes(&request));
-    buffer_done(&request);
-}
-
-void client_post(struct client *client, const char *sid, const char *body)
-{
-    struct buffer request = {0};
-
-    buffer_printf(&request,
-                  "POST /socket.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: h\r\n"
-                  "Content-Length: %zu\r\n\r\n%s",
-                  sid, strlen(body), body);
-    client_write(client, buffer_bytes(&request));
-    buffer_done(&request);
-}
-
-void client_upgrade(struct client *client, const char *sid)
-{
-    struct buffer request = {0};
-
-    buffer_printf(
-        &request,
-        "GET /socket.io/?EIO=4&transport=websocket%s%s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        sid ? "&sid=" : "", sid ? sid : "");
-    client_write(client, buffer_bytes(&request));
-    buffer_done(&request);
-}
-
-void client_message(struct client *client, const char *text)
-{
-    size_t length = strlen(text);
-    struct buffer frame = {0};
-
-    assert_true(length < 126);
-    buffer_append_char(&frame, '\x81');
-    buffer_append_char(&frame, (char)(0x80 | length));
-    buffer_append(&frame, "\0\0\0\0", 4);
-    buffer_append(&frame, text, length);
-    client_write(client, buffer_bytes(&frame));
-    buffer_done(&frame);
-}
-
-const char *client_messages(struct client *client)
-{
-    static struct buffer out;
-    const unsigned char *at, *end;
-    const char *text = client_read(client), *head = strstr(text, "\r\n\r\n");
-
-    buffer_clear(&out);
-    at = (const unsigned char *)text;
-    end = at + client->in.length - 1;
-    if (strncmp(text, "HTTP/1.1 101", 12) == 0)
-        at = (const unsigned char *)head + 4;
-    while (at < end) {
-        size_t length = at[1];
-        unsigned opcode = at[0] & 15;
-
-        at += 2;
-        if (length == 126) {
-            length = (size_t)at[0] << 8 | at[1];
-            at += 2;
-        }
-        assert_true(length < 65536 && at + length <= end);
-        if (out.length)
-            buffer_append_char(&out, '|');
-        if (opcode == 8)
-            buffer_printf(&out, "close %u", length ? (unsigned)at[0] << 8 | at[1] : 0U);
-        else
-            buffer_append(&out, at, length);
-        at += length;
-    }
-    buffer_append_char(&out, '\0');
-    return out.data;
-}
-
-/* -- sessions -------------------------------------------------------------------------------- */
-
-void open_session(struct gateway *gateway, char sid[SESSION_SID_LENGTH + 1])
-{
-    struct client client = client_open(gateway);
-    const char *body = "";
-
-    client_write(&client, BYTES("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\n\r\n"));
-    played_turn(gateway);
-    assert_int_equal(client_answer(&client, &body), 200);
-    assert_int_equal(strncmp(body, "0{\"sid\":\"", 9), 0);
-    memcpy(sid, body + 9, SESSION_SID_LENGTH);
-    sid[SESSION_SID_LENGTH] = '\0';
-    client_close(&client);
-    played_turn(gateway);
-}
-
-void open_socket_session(struct gateway *gateway, char sid[SESSION_SID_LENGTH + 1])
-{
-    open_session(gateway, sid);
-    assert_int_equal(post_once(gateway, sid, "40"), 200);
-    assert_int_equal(played_connect(gateway), 1);
-    assert_int_equal(strncmp(poll_once(gateway, sid), "40{\"sid\":", 9), 0);
-}
-
-const char *poll_once(struct gateway *gateway, const char *sid)
-{
-    static struct buffer kept;
-    struct client client = client_open(gateway);
-    const char *body = NULL;
-    int status;
-
-    client_poll(&client, sid);
-    played_settle();
-    status = client_answer(&client, &body);
-    buffer_clear(&kept);
-    if (status)
-        buffer_append_text(&kept, body);
-    buffer_append_char(&kept, '\0');
-    client_close(&client);
-    played_settle();
-    return status ? kept.data : NULL;
-}
-
-int post_once(struct gateway *gateway, const char *sid, const char *body)
-{
-    struct client client = client_open(gateway);
-    int status;
-
-    client_post(&client, sid, body);
-    played_settle();
-    status = client_answer(&client, NULL);
-    client_close(&client);
-    played_settle();
-    return status;
 }

@@ -1,5 +1,5 @@
 /*
- * Two gateways, a played router between them, and clients that speak HTTP and WebSocket over socket pairs.
+ * Two gateways and a played router between them; played_client.h has clients for them.
  *
  * The functions of the link to the router that gateways talk through are replaced (the linker's --wrap): what
  * one gateway passes waits in the played router until the test lets it on, so that a link may be lost at
@@ -77,6 +77,10 @@ unsigned played_answer_events(struct gateway *gateway, const char *arguments);
 void played_emit(struct gateway *gateway, struct socket *socket, const char *payload,
                  struct bytes attachments);
 
+/* The same with flags of its own, without attachments; and the refusal of a CONNECT, an object as JSON. */
+void played_tell(struct gateway *gateway, struct socket *socket, const char *payload, uint64_t flags);
+void played_refuse(struct gateway *gateway, struct socket *socket, const char *error);
+
 /* A new link that is told what it missed, or cannot be. */
 void played_welcome(struct gateway *gateway, bool resume);
 
@@ -87,56 +91,18 @@ void played_close(struct gateway *gateway, struct socket *socket, bool final);
 void played_join(struct gateway *gateway, struct socket *socket, const char *room);
 void played_deliver(struct gateway *gateway, const char *room, const char *payload);
 
+/* The first request of that kind that waits for an answer, which must be there: its record is for
+ * wire_get_..(). */
+struct wire_reader played_request(struct gateway *gateway, enum request_kind kind);
+
+/* Answers it: a join by JOINED.  answer is JSON text, attachments as wire_list_finish() gives them. */
+void played_answer_request(struct gateway *gateway, enum request_kind kind, const char *answer,
+                           struct bytes attachments);
+
+/* How many requests wait for an answer. */
+unsigned played_waiting(struct gateway *gateway);
+
 /* The first connected socket of a gateway, or NULL. */
 struct socket *played_socket(struct gateway *gateway);
-
-/* -- clients ------------------------------------------------------------------------------------ */
-
-struct client {
-    struct gateway *gateway;
-    int fd; /* not blocking; -1: closed */
-    uint64_t number;
-    struct buffer in;
-};
-
-struct client client_open(struct gateway *gateway);
-void client_close(struct client *client);
-
-/* Its connection; NULL when it is gone. */
-struct connection *client_connection(const struct client *client);
-
-/* Sends bytes, without a turn. */
-void client_write(struct client *client, struct bytes bytes);
-
-/* Reads what has come, all of it, as text: valid until the next call. */
-const char *client_read(struct client *client);
-
-/* Whether the gateway has ended the connection. */
-bool client_ended(struct client *client);
-
-/* The status of the one answer that has come, and its body; 0 when nothing has.  body may be NULL. */
-int client_answer(struct client *client, const char **body);
-
-/* Requests about a session: a poll, and a post with that body.  Nothing is waited for. */
-void client_poll(struct client *client, const char *sid);
-void client_post(struct client *client, const char *sid, const char *body);
-
-/* A WebSocket handshake, and a message on it. */
-void client_upgrade(struct client *client, const char *sid);
-void client_message(struct client *client, const char *text);
-
-/* What has come as messages, joined by '|'; a Close frame is "close <code>".  Drops a 101 in front. */
-const char *client_messages(struct client *client);
-
-/* A polling session at a gateway, by its sid; and with a socket in "/" whose CONNECT the client has read. */
-void open_session(struct gateway *gateway, char sid[SESSION_SID_LENGTH + 1]);
-void open_socket_session(struct gateway *gateway, char sid[SESSION_SID_LENGTH + 1]);
-
-/* Polls once through that gateway, on a connection of its own, and settles: the body, or NULL when it waits,
- * which ends the session then. */
-const char *poll_once(struct gateway *gateway, const char *sid);
-
-/* The same for a post: the status. */
-int post_once(struct gateway *gateway, const char *sid, const char *body);
 
 #endif

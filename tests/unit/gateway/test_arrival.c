@@ -1,6 +1,7 @@
 /* WebSockets on their way to a session: what they may say, and how each step may end. */
 #include "gateway/arrival.h"
 #include "tests/unit/gateway/played.h"
+#include "tests/unit/gateway/played_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -85,7 +85,7 @@ static void assert_got(const char *const expected[PEERS])
 {
     fixture_flush(gateway);
     for (int i = 0; i < PEERS; i++)
-        assert_string_equal(fixture_read(&peers[i]), expected[i]);
+        assert_string_equal(fixture_read_any(&peers[i]), expected[i]);
 }
 
 static void the_excepted_get_everything_else_in_its_order(void **state)
@@ -253,6 +253,117 @@ static void a_question_to_one(void **state)
     assert_got((const char *const[]){"", "", "", ""});
 }
 
+/* From here on the peer, in the room or not, takes that encoding. */
+static void let_take(unsigned i, enum encoding encoding)
+{
+    struct membership *membership = socket_membership(peers[i].socket, ROOM);
+
+    if (membership)
+        room_remove(gateway, peers[i].socket, membership);
+    peers[i].connection->encoding = (uint8_t)encoding;
+    if (membership)
+        room_add(gateway, peers[i].socket, ROOM, 0, false);
+}
+
+#define PACKED(type, data, end) "{\"type\":" type ",\"data\":" data ",\"nsp\":\"/\"" end "}"
+#define BARE(name, args, end)   "{\"type\":\"event\",\"event\":\"" name "\",\"args\":[" args "]" end "}"
+
+/* Exceptions hold whatever the encoding, and each client is told in its own. */
+static void every_encoding_has_its_casts(void **state)
+{
+    static const struct {
+        enum encoding encoding;
+        const char *first, *second;
+    } table[] = {
+        {ENCODING_WEBSOCKET, "42[\"a\",1]", "42[\"b\",2]"},
+        {ENCODING_MSGPACK, PACKED("2", "[\"a\",1]", ""), PACKED("2", "[\"b\",2]", "")},
+        {ENCODING_MSGPACK_DEFLATE, PACKED("2", "[\"a\",1]", ""), PACKED("2", "[\"b\",2]", "")},
+        {ENCODING_MSGPACK_POLLING, PACKED("2", "[\"a\",1]", ""), PACKED("2", "[\"b\",2]", "")},
+        {ENCODING_BARE, BARE("a", "1", ""), BARE("b", "2", "")},
+        {ENCODING_BARE_DEFLATE, BARE("a", "1", ""), BARE("b", "2", "")},
+    };
+    char both[200];
+
+    (void)state;
+    gateway->encoder = encoder_new(1 << 20);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        let_take(1, table[i].encoding);
+        let_take(2, table[i].encoding);
+        let_take(3, table[i].encoding);
+        cast((struct wire_cast){.room = ROOM, .payload = BYTES("[\"a\",1]"), .except = but("s1", NULL)});
+        cast((struct wire_cast){.room = ROOM, .payload = BYTES("[\"b\",2]"), .except = but("s2", NULL)});
+        assert_got((const char *const[]){"42[\"a\",1]|42[\"b\",2]", table[i].second, table[i].first, ""});
+        cast((struct wire_cast){
+            .flags = WIRE_DELIVER_NAMESPACE, .payload = BYTES("[\"a\",1]"), .except = but("lobby", NULL)});
+        cast((struct wire_cast){
+            .flags = WIRE_DELIVER_NAMESPACE, .payload = BYTES("[\"b\",2]"), .except = but("s0", "s3")});
+        assert_got((const char *const[]){"", table[i].second, table[i].second, table[i].first});
+        cast((struct wire_cast){.room = ROOM, .payload = BYTES("[\"a\",1]")});
+        cast((struct wire_cast){.room = ROOM, .payload = BYTES("[\"b\",2]")});
+        snprintf(both, sizeof both, "%s|%s", table[i].first, table[i].second);
+        assert_got((const char *const[]){"42[\"a\",1]|42[\"b\",2]", both, both, ""});
+    }
+    assert_int_equal(peers[1].socket->questions + peers[2].socket->questions, 0);
+}
+
+/* Meta object and offset of what a backend sends are told apart for bare clients alone. */
+static void what_a_cast_ends_in_is_not_an_argument(void **state)
+{
+    static const char payload[] = "[\"a\",{\"room\":\"lobby\",\"seq\":1},\"epoch.1\"]";
+
+    (void)state;
+    gateway->encoder = encoder_new(1 << 20);
+    let_take(1, ENCODING_BARE);
+    let_take(2, ENCODING_MSGPACK);
+    cast((struct wire_cast){.pos = 1,
+                            .flags = WIRE_DELIVER_META | WIRE_DELIVER_OFFSET,
+                            .room = ROOM,
+                            .payload = bytes_from_text(payload),
+                            .except = but("s0", NULL)});
+    assert_got((const char *const[]){"", BARE("a", "", ",\"meta\":{\"room\":\"lobby\",\"seq\":1}"),
+                                     PACKED("2", "[\"a\",{\"room\":\"lobby\",\"seq\":1},\"epoch.1\"]", ""),
+                                     ""});
+}
+
+/* A client with the msgpack parser is asked in it, and a bare one hears an event that it can't answer. */
+static void every_encoding_has_its_questions(void **state)
+{
+    struct wire_list attachments = {0};
+
+    (void)state;
+    gateway->encoder = encoder_new(1 << 20);
+    let_take(1, ENCODING_MSGPACK);
+    let_take(2, ENCODING_BARE);
+    let_take(3, ENCODING_BARE);
+    cast((struct wire_cast){
+        .room = ROOM, .ack = 12, .payload = BYTES("[\"q\",1]"), .except = but("s3", NULL)});
+    assert_got((const char *const[]){"4212[\"q\",1]", PACKED("2", "[\"q\",1]", ",\"id\":12"),
+                                     BARE("q", "1", ""), ""});
+    cast((struct wire_cast){.flags = WIRE_DELIVER_NAMESPACE, .ack = 13, .payload = BYTES("[\"q\"]")});
+    assert_got((const char *const[]){"4213[\"q\"]", PACKED("2", "[\"q\"]", ",\"id\":13"), BARE("q", "", ""),
+                                     BARE("q", "", "")});
+    let_take(3, ENCODING_MSGPACK_POLLING);
+    cast((struct wire_cast){.flags = WIRE_DELIVER_NAMESPACE,
+                            .ack = 1ULL << 52,
+                            .payload = BYTES("[\"q\"]"),
+                            .except = but("lobby", NULL)});
+    assert_got((const char *const[]){"", "", "", PACKED("2", "[\"q\"]", ",\"id\":4503599627370496")});
+    wire_list_put_blob(&attachments, BYTES("\x01"));
+    cast((struct wire_cast){.room = ROOM,
+                            .ack = 14,
+                            .payload = BYTES("[\"b\",{\"_placeholder\":true,\"num\":0}]"),
+                            .except = but("s0", NULL),
+                            .attachments = wire_list_finish(&attachments)});
+    assert_got((const char *const[]){
+        "", PACKED("2", "[\"b\",{\"_placeholder\":true,\"num\":0}]", ",\"id\":14") "+1",
+        BARE("b", "{\"_placeholder\":true,\"num\":0}", ",\"attachments\":[\"AQ==\"]"), ""});
+    wire_list_done(&attachments);
+    assert_int_equal(peers[0].socket->questions, 2);
+    assert_int_equal(peers[1].socket->questions, 3);
+    assert_int_equal(peers[2].socket->questions, 0);
+    assert_int_equal(peers[3].socket->questions, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -266,6 +377,9 @@ int main(void)
         TEST(a_full_turn_is_handed_out_between_casts),
         TEST(what_is_no_list_of_names_ends_the_link),
         TEST(a_question_to_one),
+        TEST(every_encoding_has_its_casts),
+        TEST(what_a_cast_ends_in_is_not_an_argument),
+        TEST(every_encoding_has_its_questions),
     };
 
     return cmocka_run_group_tests_name("gateway cast", tests, NULL, NULL);

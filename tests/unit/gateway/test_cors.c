@@ -1,6 +1,7 @@
 /* CORS: which origins are named to whom, on answers of every kind. */
 #include "gateway/cors.h"
 #include "tests/unit/gateway/played.h"
+#include "tests/unit/gateway/played_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -337,6 +337,84 @@ static void the_same_message_is_compressed_to_the_same_bytes(void **state)
     buffer_done(&text), buffer_done(&first), buffer_done(&out);
 }
 
+/* -- the msgpack parser ---------------------------------------------------------------------- */
+
+#define PACKED(payload)                                                                                      \
+    "\x83\xa4type\x02\xa4"                                                                                   \
+    "data" payload "\xa3nsp\xa1/"
+
+static void msgpack_packets_are_one_binary_message(void **state)
+{
+    struct encoder *encoder = encoder_new(1 << 20);
+    struct wire_list list = {0};
+    struct bytes blob = BYTES("\x01\x02");
+    struct buffer out = {0};
+
+    (void)state;
+    encode(encoder, ENCODING_MSGPACK, BYTES("42[\"e\",1]"), (struct bytes){0}, &out);
+    expect(&out, BYTES("\x82\x16" PACKED("\x92\xa1"
+                                         "e\x01")));
+    encode(encoder, ENCODING_MSGPACK_DEFLATE, BYTES("42[\"e\",1]"), (struct bytes){0}, &out);
+    expect(&out, BYTES("\x82\x16" PACKED("\x92\xa1"
+                                         "e\x01")));
+    encode(encoder, ENCODING_MSGPACK, BYTES("451-[\"e\",{\"_placeholder\":true,\"num\":0}]"),
+           attachments_of(&list, &blob, 1), &out);
+    expect(&out, BYTES("\x82\x19" PACKED("\x92\xa1"
+                                         "e\xc4\x02\x01\x02")));
+    encode(encoder, ENCODING_MSGPACK_POLLING, BYTES("42[\"e\",1]"), (struct bytes){0}, &out);
+    expect(&out, BYTES("\x1e"
+                       "bg6R0eXBlAqRkYXRhkqFlAaNuc3ChLw=="));
+    wire_list_done(&list);
+    buffer_done(&out);
+    encoder_free(encoder);
+}
+
+static void msgpack_packets_are_compressed_from_the_threshold_on(void **state)
+{
+    struct encoder *encoder = encoder_new(100);
+    struct buffer text = {0}, out = {0}, payload = {0};
+    struct bytes frames;
+
+    (void)state;
+    buffer_append_literal(&text, "42[\"");
+    fill(&text, 'a', 200);
+    buffer_append_literal(&text, "\"]");
+    encode(encoder, ENCODING_MSGPACK_DEFLATE, buffer_bytes(&text), (struct bytes){0}, &out);
+    frames = buffer_bytes(&out);
+    assert_true(frames.length < 100);
+    assert_int_equal(take_frame(&frames, &payload), 0xc2); /* binary, compressed */
+    assert_int_equal(frames.length, 0);
+    assert_int_equal(payload.length, 18 + 2 + 1 + 200);
+    buffer_done(&text);
+    buffer_done(&out);
+    buffer_done(&payload);
+    encoder_free(encoder);
+}
+
+/* What is measured for one encoding is written for the next as it is. */
+static void a_message_is_packed_once_for_all_transports(void **state)
+{
+    struct encoder *encoder = encoder_new(1 << 20);
+    char text[] = "42[1]", frame[64], packets[64];
+    struct bytes part = bytes_from_text(text), other = BYTES("42[3]");
+    struct encoding_message message = {.parts = &part, .count = 1}, second = {.parts = &other, .count = 1};
+    size_t length = encoding_measure(encoder, ENCODING_MSGPACK, &message);
+
+    (void)state;
+    encoding_write(encoder, ENCODING_MSGPACK, &message, frame);
+    text[3] = '2'; /* nobody looks there any more */
+    assert_int_equal(encoding_measure(encoder, ENCODING_MSGPACK_DEFLATE, &message), length);
+    encoding_write(encoder, ENCODING_MSGPACK_DEFLATE, &message, packets);
+    assert_memory_equal(frame, packets, length);
+    /* Another message came between: it is made again. */
+    assert_int_equal(encoding_measure(encoder, ENCODING_MSGPACK, &second), length);
+    assert_int_equal(encoding_measure(encoder, ENCODING_MSGPACK, &message), length);
+    encoding_write(encoder, ENCODING_MSGPACK, &message, packets);
+    assert_int_equal(frame[15], '\x01');
+    assert_int_equal(packets[15], '\x02');
+    encoder_free(encoder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +427,9 @@ int main(void)
         cmocka_unit_test(each_piece_is_compressed_by_its_own_length),
         cmocka_unit_test(what_compression_makes_no_shorter_stays_as_it_is),
         cmocka_unit_test(the_same_message_is_compressed_to_the_same_bytes),
+        cmocka_unit_test(msgpack_packets_are_one_binary_message),
+        cmocka_unit_test(msgpack_packets_are_compressed_from_the_threshold_on),
+        cmocka_unit_test(a_message_is_packed_once_for_all_transports),
     };
 
     return cmocka_run_group_tests_name("gateway encoding", tests, NULL, NULL);

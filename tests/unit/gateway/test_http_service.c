@@ -1,6 +1,7 @@
 /* HTTP on a connection: requests and bodies split anywhere, one behind another, given up, and refused. */
 #include "gateway/http_service.h"
 #include "tests/unit/gateway/played.h"
+#include "tests/unit/gateway/played_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

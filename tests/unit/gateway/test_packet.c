@@ -51,24 +51,6 @@ static void binary(struct bytes attachment)
     packet_receive_binary(gateway, peer.connection, attachment);
 }
 
-/* The only request that waits, as the router gets it. */
-static struct wire_event asked(void)
-{
-    struct wire_reader reader;
-    struct wire_event event;
-    struct request *request;
-    uint64_t cursor = 0;
-    unsigned type;
-
-    assert_int_equal(gateway->requests.count, 1);
-    request = requests_walk(&gateway->requests, &cursor);
-    wire_reader_open_record(&reader, bytes_make(request->record, request->length));
-    assert_int_equal(wire_reader_next(&reader, &type), 1);
-    assert_int_equal(type, WIRE_TYPE_EVENT);
-    assert_int_equal(wire_get_event(&reader, &event), 0);
-    return event;
-}
-
 static void assert_attachments(struct bytes list, size_t count, const struct bytes *expected)
 {
     struct wire_reader reader;
@@ -113,7 +95,7 @@ static void an_event_is_asked_for_with_its_last_attachment(void **state)
         binary(attachments[i]);
     }
     assert_null(peer.connection->pending);
-    event = asked();
+    event = fixture_asked_event(gateway);
     assert_true(bytes_equal_text(event.event, "msg"));
     assert_true(bytes_equal_text(event.room, "r"));
     assert_true(bytes_equal_text(
@@ -133,7 +115,7 @@ static void ten_attachments_are_the_most(void **state)
         attachments[i] = bytes_make("0123456789", i);
         binary(attachments[i]);
     }
-    assert_attachments(asked().attachments, 10, attachments);
+    assert_attachments(fixture_asked_event(gateway).attachments, 10, attachments);
     text("511-[\"msg\"]");
     assert_closed(CLOSE_PARSE_ERROR);
 }
@@ -142,7 +124,7 @@ static void events_without_attachments_have_none(void **state)
 {
     (void)state;
     text("2[\"msg\",{\"room\":\"r\"}," PLACEHOLDER(4) "]"); /* ordinary data */
-    assert_int_equal(asked().attachments.length, 0);
+    assert_int_equal(fixture_asked_event(gateway).attachments.length, 0);
 }
 
 static void the_brokers_own_events_do_without_them(void **state)
@@ -155,6 +137,23 @@ static void the_brokers_own_events_do_without_them(void **state)
     binary(BYTES("x"));
     assert_int_equal(gateway->requests.count, 1);
     assert_told("");
+}
+
+/* Without them a namespace's rules go on, and join is an event like any other. */
+static void without_the_brokers_own_events_rules_go_on(void **state)
+{
+    uint64_t walk = 0;
+
+    (void)state;
+    settings.namespaces.namespaces->builtin = false;
+    text("2[\"msg\",{\"room\":\"r\"}]");
+    assert_true(bytes_equal_text(fixture_asked_event(gateway).room, "r"));
+    assert_int_equal(requests_walk(&gateway->requests, &walk)->kind, REQUEST_EVENT);
+    text("2[\"join\",\"r\"]");
+    text("27[\"other\"]");
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(requests_walk(&gateway->requests, &walk)->kind, REQUEST_CALL);
+    assert_null(requests_walk(&gateway->requests, &walk));
 }
 
 static void what_says_nothing_is_taken_in_and_forgotten(void **state)
@@ -414,8 +413,9 @@ static void a_packet_goes_on_after_every_part(void **state)
                 move();
             binary(attachments[i]);
         }
-        assert_true(bytes_equal_text(asked().arguments, "{\"room\":\"r\"}," PLACEHOLDER(2)));
-        assert_attachments(asked().attachments, 3, attachments);
+        assert_true(
+            bytes_equal_text(fixture_asked_event(gateway).arguments, "{\"room\":\"r\"}," PLACEHOLDER(2)));
+        assert_attachments(fixture_asked_event(gateway).attachments, 3, attachments);
         stop(state);
         start(state);
     }
@@ -496,7 +496,7 @@ static void heartbeats_may_stand_between(void **state)
     frame(9, "ping");
     frame(1, "3");
     frame(2, "attached");
-    assert_attachments(asked().attachments, 1, &BYTES("attached"));
+    assert_attachments(fixture_asked_event(gateway).attachments, 1, &BYTES("attached"));
     assert_told("ping");
 }
 
@@ -511,8 +511,8 @@ static void what_goes_out_is_one_text_and_its_attachments(void **state)
     wire_list_put_blob(&two, BYTES("\0\xff"));
     wire_list_put_blob(&one, BYTES("b"));
     socket_acknowledge(gateway, peer.socket, 7, BYTES(PLACEHOLDER(1)), wire_list_finish(&two));
-    socket_emit(gateway, peer.socket, BYTES("[\"a\"]"), wire_list_finish(&one));
-    socket_emit(gateway, peer.socket, BYTES("[1]"), (struct bytes){0});
+    socket_emit(gateway, peer.socket, BYTES("[\"a\"]"), 0, wire_list_finish(&one));
+    socket_emit(gateway, peer.socket, BYTES("[1]"), 0, (struct bytes){0});
     fixture_flush(gateway);
 
     buffer_append_literal(&expected, "\x81\x24");
@@ -538,6 +538,7 @@ int main(void)
         TEST(ten_attachments_are_the_most),
         TEST(events_without_attachments_have_none),
         TEST(the_brokers_own_events_do_without_them),
+        TEST(without_the_brokers_own_events_rules_go_on),
         TEST(what_says_nothing_is_taken_in_and_forgotten),
         TEST(a_text_before_the_last_attachment_closes),
         TEST(an_attachment_that_nobody_announced_closes),

@@ -1,6 +1,7 @@
 /* Questions to other gateways: how long they are asked, how often, and how much of them is kept. */
 #include "gateway/relay.h"
 #include "tests/unit/gateway/played.h"
+#include "tests/unit/gateway/played_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

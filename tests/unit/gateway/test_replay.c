@@ -1,6 +1,7 @@
 /* Recovery in a gateway: the pid, what a client missed, and what each kind of end is called. */
 #include "gateway/replay.h"
 #include "tests/unit/gateway/played.h"
+#include "tests/unit/gateway/played_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -107,7 +107,7 @@ static void what_is_for_one_keeps_its_place_among_the_rooms(void **state)
     room_add(gateway, a.socket, ROOM, 0, false);
     room_add(gateway, b.socket, ROOM, 0, false);
     deliver(gateway, 1, "[1]", 0, 0);
-    socket_emit(gateway, a.socket, BYTES("[\"own\"]"), (struct bytes){0});
+    socket_emit(gateway, a.socket, BYTES("[\"own\"]"), 0, (struct bytes){0});
     deliver(gateway, 2, "[2]", 0, 0);
     socket_acknowledge(gateway, a.socket, 7, BYTES("{}"), (struct bytes){0});
     fixture_flush(gateway);

@@ -1,5 +1,6 @@
 /* The table of sessions, and their sids. */
 #include "tests/unit/gateway/played.h"
+#include "tests/unit/gateway/played_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 /* Upgrades at their home: what moves, in which order, and what is left behind when a step fails. */
 #include "tests/unit/gateway/played.h"
+#include "tests/unit/gateway/played_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,6 +67,57 @@ static void everything_comes_once_and_in_order(void **state)
         played_settle();
         assert_null(session());
     }
+}
+
+#define PACKED(number) "\x83\xa4type\x02\xa4\x64\x61ta\x92\xa1\x65" number "\xa3nsp\xa1/"
+
+/* What waited as base64 and what comes later are the same binary messages. */
+static void a_session_keeps_its_parser(void **state)
+{
+    (void)state;
+    for (int far = 0; far < 2; far++) {
+        struct gateway *at = far ? other : home;
+        struct client client;
+
+        home->encoder = home->encoder ? home->encoder : encoder_new(1 << 20);
+        other->encoder = other->encoder ? other->encoder : encoder_new(1 << 20);
+        open_socket_session(home, sid);
+        session()->connection->encoding = ENCODING_MSGPACK_POLLING;
+        played_join(home, played_socket(home), "room");
+        client = probed(at);
+        played_deliver(home, "room", "[\"e\",1]");
+        client_message(&client, "5");
+        if (far) {
+            played_until(RELAY_HANDOVER);
+            played_deliver(other, "room", "[\"e\",2]");
+        }
+        played_settle();
+        played_deliver(at, "room", "[\"e\",3]");
+        played_settle();
+        assert_string_equal(client_messages(&client),
+                            far ? PACKED("\x01") "|" PACKED("\x02") "|" PACKED("\x03")
+                                : PACKED("\x01") "|" PACKED("\x03"));
+        assert_int_equal(client_connection(&client)->encoding, ENCODING_MSGPACK);
+        client_close(&client);
+        played_settle();
+    }
+}
+
+static void a_gateway_without_the_parser_takes_no_such_session(void **state)
+{
+    struct client client;
+
+    (void)state;
+    home->encoder = encoder_new(1 << 20);
+    open_socket_session(home, sid);
+    session()->connection->encoding = ENCODING_MSGPACK_POLLING;
+    client = probed(other);
+    client_message(&client, "5");
+    played_settle();
+    assert_string_equal(client_messages(&client), "close 0");
+    assert_null(session());
+    assert_int_equal(other->counters.closed[CLOSE_UPGRADE_FAILED], 1);
+    client_close(&client);
 }
 
 /* One room's turn goes to members of three encodings, one of which changes its connection in that turn. */
@@ -536,6 +588,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(everything_comes_once_and_in_order),
+        TEST(a_session_keeps_its_parser),
+        TEST(a_gateway_without_the_parser_takes_no_such_session),
         TEST(what_a_turn_brought_before_the_switch_stays_before_it),
         TEST(the_session_waits_for_the_routers_answers),
         TEST(a_socket_waits_for_a_backend_on_whatever_transport),

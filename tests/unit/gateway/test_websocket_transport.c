@@ -1,6 +1,7 @@
 /* The WebSocket as a transport: handshakes, frames split anywhere, compressed messages, limits and ends. */
 #include "gateway/websocket_transport.h"
 #include "tests/unit/gateway/played.h"
+#include "tests/unit/gateway/played_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

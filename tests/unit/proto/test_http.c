@@ -588,6 +588,32 @@ static void the_first_offered_subprotocol_is_found(void **context)
     assert_subprotocol("Sec-WebSocket-Protocol: \xc3\xa4\r\n", -400, "untouched");
 }
 
+static void a_subprotocol_is_found_among_all_that_are_offered(void **context)
+{
+    static const struct {
+        const char *fields;
+        bool offered;
+    } table[] = {
+        {"", false},
+        {"Sec-WebSocket-Protocol: a.b\r\n", true},
+        {"Sec-WebSocket-Protocol: x,\t a.b ,y\r\n", true},
+        {"sec-websocket-protocol: x\r\nSec-WebSocket-Protocol: y,a.b\r\n", true},
+        {"Sec-WebSocket-Protocol: A.b, a.bc, xa.b, a.b c\r\n", false},
+        {"Sec-WebSocket-Protocol: ,\r\n", false},
+    };
+
+    (void)context;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct buffer text = {0};
+        struct http_request request;
+
+        buffer_printf(&text, "GET /ws HTTP/1.1\r\nHost: a\r\n%s\r\n", table[i].fields);
+        request = parse(buffer_bytes(&text));
+        assert_int_equal(http_websocket_offers(&request, "a.b"), table[i].offered);
+        buffer_done(&text);
+    }
+}
+
 #define ACCEPTED(value) assert_true(http_accepts_coding(BYTES(value), "gzip"))
 #define REJECTED(value) assert_false(http_accepts_coding(BYTES(value), "gzip"))
 
@@ -670,6 +696,7 @@ int main(void)
         cmocka_unit_test(websocket_handshakes_are_checked),
         cmocka_unit_test(statuses_have_their_phrases),
         cmocka_unit_test(the_first_offered_subprotocol_is_found),
+        cmocka_unit_test(a_subprotocol_is_found_among_all_that_are_offered),
         cmocka_unit_test(a_coding_is_accepted_by_name_and_weight),
         cmocka_unit_test(a_coding_that_is_not_named_needs_a_star),
         cmocka_unit_test(a_weight_of_zero_or_a_bad_one_refuses),

@@ -532,6 +532,61 @@ static void elements_are_walked(void **state)
     assert_int_equal(json_cursor_next(&cursor, &value), ERROR_MALFORMED);
 }
 
+static void members_of_an_object(void **state)
+{
+    static const char *const bad[] = {"{\"a\":1,}", "{,}",   "{\"a\"}", "{\"a\":}",
+                                      "{\"a\" 1}",  "{1:1}", "{[]:1}",  "{\"a\":1 \"b\":2}"};
+    struct json_value object = {BYTES("{ \"a\" : 1 , \"b\":{\"a\":[2]},\"a\":null }"), JSON_OBJECT}, key,
+                      value;
+    struct json_cursor cursor = json_object_cursor(object);
+
+    (void)state;
+    assert_int_equal(json_member_next(&cursor, &key, &value), 0);
+    assert_true(json_string_is(key, BYTES("a")) && value.kind == JSON_NUMBER);
+    assert_int_equal(json_member_next(&cursor, &key, &value), 0);
+    assert_true(json_string_is(key, BYTES("b")) && bytes_equal_text(value.text, "{\"a\":[2]}"));
+    assert_int_equal(json_member_next(&cursor, &key, &value), 0);
+    assert_true(bytes_equal_text(key.text, "\"a\"") && value.kind == JSON_NULL);
+    assert_int_equal(json_member_next(&cursor, &key, &value), ERROR_NOT_FOUND);
+    assert_int_equal(json_member_next(&cursor, &key, &value), ERROR_NOT_FOUND);
+    cursor = json_object_cursor((struct json_value){BYTES("[1]"), JSON_ARRAY});
+    assert_int_equal(json_member_next(&cursor, &key, &value), ERROR_NOT_FOUND);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int code;
+
+        cursor = json_object_cursor((struct json_value){bytes_from_text(bad[i]), JSON_OBJECT});
+        while ((code = json_member_next(&cursor, &key, &value)) == 0)
+            ;
+        if (code != ERROR_MALFORMED)
+            fail_msg("%d: %s", code, bad[i]);
+    }
+    assert_false(json_string_is((struct json_value){BYTES("1"), JSON_NUMBER}, BYTES("1")));
+    assert_true(json_string_is((struct json_value){BYTES("\"\\u0061\""), JSON_STRING}, BYTES("a")));
+    assert_false(json_string_is((struct json_value){BYTES("\"ab\""), JSON_STRING}, BYTES("a")));
+}
+
+static void paths_in_one_value(void **state)
+{
+    static const char *const texts[] = {"$", "$.a.b", "$2.a"};
+    struct json_path paths[3];
+    struct json_value values[3], value;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(json_path_parse(bytes_from_text(texts[i]), &paths[i]), 0);
+    assert_int_equal(json_scan(BYTES("{\"a\":{\"b\":5}}"), &value), 0);
+    assert_int_equal(json_paths_find(value, paths, 3, values), 0);
+    assert_true(bytes_equal(values[0].text, value.text));
+    assert_true(bytes_equal_text(values[1].text, "5"));
+    assert_int_equal(values[2].kind, JSON_ABSENT);
+    assert_int_equal(json_scan(BYTES("{\"a\":{\"b\":5,\"b\":6}}"), &value), 0);
+    assert_int_equal(json_paths_find(value, paths, 3, values), ERROR_EXISTS);
+    assert_int_equal(json_paths_find(value, paths, 1, values), 0);
+    assert_int_equal(json_scan(BYTES("7"), &value), 0);
+    assert_int_equal(json_paths_find(value, paths, 3, values), 0);
+    assert_true(bytes_equal_text(values[0].text, "7") && values[1].kind == JSON_ABSENT);
+}
+
 static void keys_are_found(void **state)
 {
     struct json_value object;
@@ -673,6 +728,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_are_scanned),
+        cmocka_unit_test(members_of_an_object),
+        cmocka_unit_test(paths_in_one_value),
         cmocka_unit_test(valid_documents),
         cmocka_unit_test(truncated_documents_are_malformed),
         cmocka_unit_test(malformed_documents),

@@ -108,6 +108,31 @@ static void placeholders_are_found_and_numbered(void **state)
         check_text(i);
 }
 
+/* Of a page's text one message's part, as if it stood alone. */
+static void a_part_is_counted_from_its_own_start(void **state)
+{
+    struct bytes text = BYTES("{\"_placeholder\":true,\"num\":4},{\"_placeholder\":true,\"num\":2.0},"
+                              "{\"_placeholder\":true,\"num\":12},{\"_placeholder\":true}");
+    unsigned first = 77, end = 77;
+    struct buffer out = {0};
+
+    (void)state;
+    assert_false(placeholders_range(BYTES("1,{\"num\":3},{\"_placeholder\":true}"), &first, &end));
+    assert_int_equal(first, 77);
+    assert_true(placeholders_range(text, &first, &end));
+    assert_int_equal(first, 2);
+    assert_int_equal(end, 5);
+    placeholders_append(&out, text, -2);
+    assert_true(bytes_equal_text(buffer_bytes(&out),
+                                 "{\"_placeholder\":true,\"num\":2},{\"_placeholder\":true,\"num\":0  },"
+                                 "{\"_placeholder\":true,\"num\":12},{\"_placeholder\":true}"));
+    buffer_clear(&out);
+    placeholders_append(&out, text, -3); /* what would be below 0 stays */
+    assert_true(bytes_starts_with(
+        buffer_bytes(&out), BYTES("{\"_placeholder\":true,\"num\":1},{\"_placeholder\":true,\"num\":2.0}")));
+    buffer_done(&out);
+}
+
 /* Nothing outside of a text is read, wherever it ends: the address sanitizer looks on. */
 static void cut_texts_are_borne(void **state)
 {
@@ -148,12 +173,37 @@ static void depth_has_a_bound(void **state)
     assert_int_equal(placeholders_check(BYTES("]"), 1), ERROR_MALFORMED);
 }
 
+static void placeholders_are_counted(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned count;
+    } counted[] = {
+        {"", 0},
+        {"{\"num\":0},[true]", 0},
+        {"{\"_placeholder\":true,\"num\":0}", 1},
+        {"[{\"_placeholder\":true,\"num\":0},{\"a\":{\"_placeholder\":true}}]", 2},
+        {"{\"_placeholder\":true,\"a\":{\"_placeholder\":true,\"num\":0}}", 2},
+    };
+    struct buffer deep = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(counted); i++)
+        assert_int_equal(placeholders_count(bytes_from_text(counted[i].text)), counted[i].count);
+    for (int i = 0; i <= JSON_DEPTH_MAX; i++)
+        buffer_append_char(&deep, '[');
+    assert_int_equal(placeholders_count(buffer_bytes(&deep)), UINT_MAX);
+    buffer_done(&deep);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(placeholders_are_found_and_numbered),
+        cmocka_unit_test(a_part_is_counted_from_its_own_start),
         cmocka_unit_test(cut_texts_are_borne),
         cmocka_unit_test(depth_has_a_bound),
+        cmocka_unit_test(placeholders_are_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
