@@ -27,6 +27,7 @@ struct hubbub_socket {
     enum socket_state state;
     enum hubbub_arrival arrival;
     uint64_t task;                   /* the handle of the task that asks to let it in; 0 */
+    struct task *tasks;              /* all that there is to be done for it, the newest; task.c */
     uint64_t serial;                 /* of the link on which the router last said that it is ours */
     struct hubbub_handshake *parsed; /* NULL until somebody asks */
     void *user;

@@ -34,8 +34,34 @@ void tasks_init(struct tasks *tasks)
     tasks->end = &tasks->first;
 }
 
+static void give_to(struct task *task, struct hubbub_socket *socket)
+{
+    if (!socket)
+        return;
+    task->socket = socket;
+    task->older = socket->tasks;
+    if (task->older)
+        task->older->newer = task;
+    socket->tasks = task;
+}
+
+static void take_from_socket(struct task *task)
+{
+    if (!task->socket)
+        return;
+    if (task->older)
+        task->older->newer = task->newer;
+    if (task->newer)
+        task->newer->older = task->older;
+    else
+        task->socket->tasks = task->older;
+    task->newer = task->older = NULL;
+    task->socket = NULL;
+}
+
 static void drop(struct tasks *tasks, struct task *task)
 {
+    take_from_socket(task);
     table_remove(&tasks->by_number, task);
     slot_table_remove(&tasks->by_handle, task->handle);
     tasks->bytes -= task->record.length;
@@ -71,8 +97,8 @@ struct task *tasks_add(struct hubbub_app *app, uint64_t number, enum task_kind k
 
     task->number = number;
     task->kind = kind;
-    task->socket = socket;
     task->serial = app->link.serial;
+    give_to(task, socket);
     task->handle = slot_table_add(&app->tasks.by_handle, task);
     table_insert(&app->tasks.by_number, task);
     return task;
@@ -158,13 +184,10 @@ static void dequeue(struct tasks *tasks, struct task *task)
 
 void tasks_forget_socket(struct tasks *tasks, struct hubbub_socket *socket, bool taken_away)
 {
-    uint32_t cursor = 0;
     struct task *task;
 
-    while ((task = slot_table_next(&tasks->by_handle, &cursor))) {
-        if (task->socket != socket)
-            continue;
-        task->socket = NULL;
+    while ((task = socket->tasks)) {
+        take_from_socket(task);
         if (taken_away) {
             dequeue(tasks, task);
             drop(tasks, task);

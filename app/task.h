@@ -29,6 +29,7 @@ struct task {
     enum task_state state;
     bool wants_answer;            /* of a call */
     struct hubbub_socket *socket; /* NULL when it has gone */
+    struct task *newer, *older;   /* of the socket's */
     struct bytes record;          /* the answer, encoded; owned */
     uint64_t serial;              /* of the link on which the router last asked */
     uint64_t batch;               /* of this link, which carries the answer; 0: none does */

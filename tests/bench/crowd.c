@@ -226,7 +226,7 @@ static void prepare_message(struct crowd *crowd, struct client *client)
 
     if (crowd->plan.acknowledged) {
         client->asked_at = memory_zero(CROWD_ASKS_MAX, sizeof *client->asked_at);
-        buffer_printf(text, "42%d[\"msg\",", ACK_FIRST);
+        buffer_printf(text, "42%d[\"%s\",", ACK_FIRST, crowd->plan.call ? crowd->plan.call : "msg");
     } else if (!plain) {
         buffer_append_literal(text, "42[\"msg\",");
     }
@@ -288,6 +288,12 @@ static bool ask(struct client *client, uint64_t now)
     return true;
 }
 
+/* Whom one message of this client must reach. */
+static unsigned audience(const struct crowd *crowd, const struct client *client)
+{
+    return crowd->plan.call ? 0 : crowd->ready_members[client->room];
+}
+
 void crowd_publish(struct crowd *crowd, unsigned number)
 {
     struct client *client = &crowd->clients[number];
@@ -300,7 +306,7 @@ void crowd_publish(struct crowd *crowd, unsigned number)
     mark[NUMBER_DIGITS] = '.';
     write_hexadecimal(mark + NUMBER_DIGITS + 1, TIME_DIGITS, now);
     crowd->figures.published++;
-    crowd->figures.expected += crowd->ready_members[client->room];
+    crowd->figures.expected += audience(crowd, client);
     if (crowd->plan.language == CROWD_MSGPACK)
         crowd->transport->send_binary(crowd, client, buffer_bytes(&client->message));
     else
@@ -368,7 +374,7 @@ static void got_answer(struct crowd *crowd, struct client *client, struct bytes 
     } else {
         if (crowd->figures.refused++ == 0)
             fprintf(stderr, "load: refused: %.*s\n", (int)text.length, text.data);
-        crowd->figures.expected -= crowd->ready_members[client->room];
+        crowd->figures.expected -= audience(crowd, client);
     }
     if (crowd->measuring)
         take_sample(crowd, *asked_at);

@@ -39,6 +39,7 @@ struct crowd_plan {
     unsigned publishers; /* of each room, at most members */
     unsigned text;       /* bytes of the text in a message */
     bool acknowledged;   /* publishers ask for acknowledgements: Socket.IO as text on WebSockets only */
+    const char *call;    /* an event that is answered and delivered to nobody, in place of "msg"; or NULL */
     bool ids;            /* the mark is the message's own id */
     unsigned opening;    /* how many may be on their way to READY at once */
     /* Called for a publisher's own message that came back, or was answered; NULL for none. */

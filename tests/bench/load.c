@@ -37,7 +37,7 @@ struct load_settings {
     unsigned rooms, members, publishers, window, rate, text, opening;
     bool acknowledged, ids;
     uint32_t warm_up, measure, idle; /* ms */
-    char *servers;
+    char *call, *servers;
 };
 
 static const char *const languages[] = {"socketio", "plain", "msgpack", NULL};
@@ -65,6 +65,8 @@ static const struct config_key keys[] = {
     {KEY(text, INTEGER), .maximum = 60000, .fallback = "100", .help = "bytes of a message's text"},
     {KEY(acknowledged, BOOL), .fallback = "false",
      .help = "publishers ask for acknowledgements, and these are counted and timed"},
+    {KEY(call, STRING), .fallback = "",
+     .help = "publishers emit this event, which is answered and delivered to nobody, in place of msg"},
     {KEY(ids, BOOL), .fallback = "false", .help = "each message carries an id of its own"},
     {KEY(opening, INTEGER), .minimum = 1, .maximum = 100000, .fallback = "100",
      .help = "how many connections may be opening at once"},
@@ -88,6 +90,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         wrong = "only Socket.IO as text has polling";
     else if (load->acknowledged && (load->language != CROWD_SOCKETIO || load->transport == CROWD_POLLING))
         wrong = "only Socket.IO as text on WebSockets is acknowledged";
+    else if (load->call[0] && !load->acknowledged)
+        wrong = "what is called has to be acknowledged";
     else if ((load->window || load->rate) && !load->publishers)
         wrong = "there is nobody to publish";
     else if ((uint64_t)load->rooms * load->members > 1000000)
@@ -374,6 +378,7 @@ int main(int argc, char **argv)
                               .publishers = load.settings.publishers,
                               .text = load.settings.text,
                               .acknowledged = load.settings.acknowledged,
+                              .call = load.settings.call[0] ? load.settings.call : NULL,
                               .ids = load.settings.ids,
                               .opening = load.settings.opening,
                               .returned = message_returned,

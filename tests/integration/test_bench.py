@@ -101,6 +101,23 @@ class Bench(unittest.TestCase):
         self.assertRegex(printed, r'archived-rate: when the last of [\d,]+ was acknowledged [\d,]+ were not in the archive\n')
         self.assertRegex(printed, r'catch-up: [\d,]+ messages waited and left at [\d,]+ a second\n')
 
+    def test_a_backend_acknowledges_what_is_called(self):
+        printed, figures = self.run_scenarios('backend,backend-idle')
+        (only,) = figures['rounds']['backend']['hubbub']
+        self.assert_complete(only, 50)
+        self.assertGreater(only['threads']['backend backend'], 0)
+        self.assertGreater(only['acknowledged'], 50 * 64)
+        self.assertRegex(printed, r'backend: [\d,]+ acknowledged a second: (at least|BELOW) 50,000\n')
+        (called,), (answered,) = (figures['rounds']['backend-idle'][name] for name in ('hubbub', 'router'))
+        for one in (called, answered):
+            self.assert_complete(one, 1)
+            self.assertEqual((one['refused'], one['unanswered']), (0, 0))
+            self.assertGreater(one['p50_ms'], 0)
+        # The router answers by itself; the backend does nothing then.
+        self.assertLess(answered['threads']['backend backend'], called['threads']['backend backend'])
+        self.assertRegex(printed, r'backend-idle: p50 [\d.]+ ms is -?[\d.]+ ms more than the [\d.]+ ms of the router: '
+                                  r'(at most|NOT AT MOST) 1\n')
+
     def test_refused_messages_make_it_fail(self):
         with tempfile.TemporaryDirectory(prefix='hubbub-bench-') as folder:
             config = pathlib.Path(folder) / 'no-events.conf'

@@ -1,6 +1,7 @@
 /* Events of clients and their answers, and events that are to be judged. */
 #include "tests/unit/app/fixture.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void on_named(void *user, struct hubbub_socket *socket, const struct hubbub_event *event)
@@ -154,6 +155,57 @@ static void test_answered_later(void **state)
     assert_int_equal(done.answered, 0);
 }
 
+/* One event of that socket's, which is left open: its task, for the app. */
+static uint64_t open_one(struct fixture *fixture, uint64_t task, const char *sid)
+{
+    struct played_router *router = &fixture->router;
+    char told[16];
+
+    fixture->later = true;
+    put_call(router, task, sid, "e", "1", true);
+    router_send(router);
+    snprintf(told, sizeof told, "e %s", sid);
+    assert_told(fixture, told);
+    return fixture->task;
+}
+
+static void test_open_events_go_with_their_socket(void **state)
+{
+    struct fixture *fixture = *state;
+    struct played_router *router = &fixture->router;
+    struct hubbub_app *app = router->app;
+    uint64_t first, second, third, of_t, of_u;
+
+    begin(fixture);
+    put_connection(router, 0, WIRE_CONNECTION_HANDED, "t");
+    put_connection(router, 0, WIRE_CONNECTION_HANDED, "u");
+    router_send(router);
+    assert_told(fixture, "connection t, connection u");
+    first = open_one(fixture, 1, "s");
+    of_t = open_one(fixture, 2, "t");
+    second = open_one(fixture, 3, "s");
+    of_u = open_one(fixture, 4, "u");
+    third = open_one(fixture, 5, "s");
+    assert_int_equal(hubbub_answer(app, second, "2"), 0);
+    EXPECT(router, HANDLED, handled, middle);
+    assert_int_equal(middle.task, 3);
+    router_expect_silence(router); /* it is acknowledged, and forgotten */
+    wire_put_taken_away(&router->out, &(struct wire_taken_away){.sid = BYTES("s")});
+    wire_put_disconnection(
+        &router->out, &(struct wire_disconnection){.sid = BYTES("t"), .reason = BYTES("transport close")});
+    router_send(router);
+    assert_told(fixture, "handover s, transport close t");
+    assert_int_equal(hubbub_answer(app, first, "1"), HUBBUB_ERROR_NOT_FOUND);
+    assert_int_equal(hubbub_answer(app, third, "3"), HUBBUB_ERROR_NOT_FOUND);
+    /* Who has gone may still be answered: the router sorts it out. */
+    assert_int_equal(hubbub_answer(app, of_t, "\"t\""), 0);
+    assert_int_equal(hubbub_answer(app, of_u, "\"u\""), 0);
+    EXPECT(router, HANDLED, handled, gone);
+    assert_int_equal(gone.task, 2);
+    EXPECT(router, HANDLED, handled, there);
+    assert_int_equal(there.task, 4);
+}
+
 static void test_an_answer_that_is_too_large(void **state)
 {
     struct fixture *fixture = *state;
@@ -258,10 +310,15 @@ static void test_judging(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_by_name_and_any),    TEST(test_no_answer_is_wanted),
-        TEST(test_nobody_handles_it),  TEST(test_binary),
-        TEST(test_answered_later),     TEST(test_an_answer_that_is_too_large),
-        TEST(test_names_of_any_bytes), TEST(test_judging),
+        TEST(test_by_name_and_any),
+        TEST(test_no_answer_is_wanted),
+        TEST(test_nobody_handles_it),
+        TEST(test_binary),
+        TEST(test_open_events_go_with_their_socket),
+        TEST(test_answered_later),
+        TEST(test_an_answer_that_is_too_large),
+        TEST(test_names_of_any_bytes),
+        TEST(test_judging),
     };
 
     return cmocka_run_group_tests_name("app/event", tests, NULL, NULL);
