@@ -345,12 +345,14 @@ static void write_row(struct router *router, const struct asker *asker, struct s
     router_submit_alone(router, &store->ticket, TICKET_STORE);
 }
 
-/* Its gateway makes a new link: the data wait for its next session.  False when there is no such socket. */
-static bool store_suspended(struct router *router, const struct wire_store *record)
+/* Its gateway makes a new link: the data wait for its next session.  False when the backend has no such
+   socket. */
+static bool store_suspended(struct router *router, const struct backend *backend,
+                            const struct wire_store *record)
 {
     struct backed *backed = record->sid.length == SID_LENGTH ? backed_find(router, record->sid) : NULL;
 
-    if (!backed || backed->session)
+    if (!backed || backed->session || backed->backend != backend)
         return false;
     free((char *)backed->data.data);
     backed->data = (struct bytes){0};
@@ -369,7 +371,7 @@ void targets_store(struct router *router, struct backend *backend, const struct 
         outcome_refuse(router, &asker, REFUSAL_TOO_LARGE, "more than 16 KB of data");
     } else if (!backend_data_valid(record->data)) {
         backend_cut(router, backend, BACKEND_CUT_JSON);
-    } else if (!session && store_suspended(router, record)) {
+    } else if (!session && store_suspended(router, backend, record)) {
         outcome_put(router, &asker, (struct bytes){0}, (struct bytes){0}, 0);
     } else if (!session) {
         outcome_refuse(router, &asker, REFUSAL_BAD_REQUEST, "no such socket");

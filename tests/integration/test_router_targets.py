@@ -360,6 +360,20 @@ class Storing(ProgramTest):
         self.fails(backend, "too_large", "STORE", alice.sid, '"' + "x" * 16384 + '"')
         self.assertEqual(self.rows(), [(alice.sid, None)])
 
+    def test_while_its_gateway_says_hello_a_socket_is_its_own_backend_s_alone(self):
+        first, gateway = self.backend("first"), self.gateway()
+        alice = self.client(gateway, first, "/bare", data="0")
+        second = self.backend("second")
+        gateway.open()
+        hello = gateway.hello_records()
+        gateway.send(hello[0])
+        self.until(lambda: self.outcome(second, self.ask(second, "STORE", alice.sid, "[2]")).error == "bad_request",
+                   "another backend stored data")
+        self.done(first, "STORE", alice.sid, "[1]")
+        gateway.send(*hello[1:])
+        gateway.take("LIVE")
+        self.assertEqual(self.find(first, namespace="/bare")[alice.sid].data, "[1]")
+
 
 class Asking(ProgramTest):
     def question(self, backend, rooms, *arguments, namespace="/", spare=(), timeout=60000, event="news"):
