@@ -17,6 +17,13 @@ message = {'data': {'name': 'script', 'body': text[0]}, 'id': str(uuid.uuid4()),
 seen = None  # the last number that was printed
 
 
+def body(arguments):
+    match arguments:
+        case [{'body': text}, *_]:
+            return text
+    return json.dumps(arguments)  # others in the room may say what they like
+
+
 def follow(socket):
     global message, seen
     if message:
@@ -32,7 +39,7 @@ def follow(socket):
             message = None
         elif frame['type'] == 'event' and 'seq' in frame.get('meta', {}):
             seen = frame['meta']['seq']
-            print(seen, frame['args'][0]['body'], flush=True)
+            print(seen, body(frame['args']), flush=True)
 
 
 while True:

@@ -20,20 +20,25 @@ async def rejoin():
     await client.call('join', room)
     while missed := (await client.call('history', {'room': room, 'after': seen, 'limit': 200}))['messages']:
         for each in missed:
-            show(each['seq'], each['args'][0])
+            show(each['seq'], each['args'])
 
 
-async def message(argument, meta, _offset):
+async def message(*arguments):
+    *said, meta, _offset = arguments
     if meta['seq'] > seen + 1:  # what came before it is on its way, or lost
         await rejoin()
-    show(meta['seq'], argument)
+    show(meta['seq'], said)
 
 
-def show(seq, argument):
+def show(seq, said):
     global seen
     if seq > seen:
         seen = seq
-        print(seq, argument.get('body'), flush=True)
+        match said:
+            case [{'body': text}, *_]:
+                print(seq, text, flush=True)
+            case _:  # others in the room may say what they like
+                print(seq, said, flush=True)
 
 
 async def main():

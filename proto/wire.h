@@ -86,8 +86,8 @@ enum {
     F(U64, request)                                                                                          \
     F(TEXT, namespace)                                                                                       \
     F(LIST, rooms)                                                                                           \
-    F(LIST, except) F(U64, class) F(U64, flags) F(TEXT, id) F(TEXT, event) F(TEXT, arguments)                \
-        F(BLOBS, attachments)
+    F(LIST, except)                                                                                          \
+    F(U64, class) F(U64, flags) F(TEXT, id) F(TEXT, event) F(TEXT, arguments) F(BLOBS, attachments)
 /* GET /api/rooms/R: answered by ANSWER with a JSON object.  history 1: a page of messages, as HISTORY. */
 #define WIRE_LOOK(F)                                                                                         \
     F(U64, request)                                                                                          \

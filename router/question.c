@@ -33,6 +33,10 @@ struct question {
     struct bytes event, arguments, attachments;
     struct asked *asked; /* sorted by sid */
     size_t count, capacity, left;
+    /* Nobody is waited for any more, but the backend may not have heard so, and ask again on a new link. */
+    bool over;
+    uint64_t told_link, told; /* it has, when it has read that batch */
+    struct question *previous, *next;
     char data[];
 };
 
@@ -41,6 +45,8 @@ struct questions {
     struct table by_key; /* all */
     uint64_t last_ack;
     uint64_t sockets; /* that all of them wait for */
+    struct question *first_over, *last_over;
+    uint32_t over;
 };
 
 static struct bytes ack_key(const void *entry)
@@ -66,15 +72,29 @@ struct questions *questions_new(void)
     return questions;
 }
 
+static void unlink_over(struct questions *questions, struct question *question)
+{
+    *(question->previous ? &question->previous->next : &questions->first_over) = question->next;
+    *(question->next ? &question->next->previous : &questions->last_over) = question->previous;
+    questions->over--;
+}
+
+/* Nobody is waited for. */
+static void stop_waiting(struct questions *questions, struct question *question)
+{
+    table_remove(&questions->by_ack, question);
+    questions->sockets -= question->count;
+}
+
 static void end_question(struct question *question)
 {
     struct questions *questions = question->router->questions;
 
     loop_timer_stop(&question->timer);
-    if (question->ack) {
-        table_remove(&questions->by_ack, question);
-        questions->sockets -= question->count;
-    }
+    if (question->over)
+        unlink_over(questions, question);
+    else if (question->ack)
+        stop_waiting(questions, question);
     table_remove(&questions->by_key, question);
     asker_release(&question->asker);
     free(question->asked);
@@ -84,9 +104,14 @@ static void end_question(struct question *question)
 /* Ends those of a backend; NULL: all. */
 static void end_all(struct questions *questions, const struct backend *backend)
 {
-    struct question **ended, *question;
+    struct question **ended, *question, *next;
     uint32_t count = 0, cursor = 0;
 
+    for (question = questions->first_over; question; question = next) {
+        next = question->next;
+        if (!backend || question->asker.backend == backend)
+            end_question(question);
+    }
     if (questions->by_ack.count == 0)
         return;
     ended = memory_new(questions->by_ack.count * sizeof(struct question *));
@@ -106,12 +131,42 @@ void questions_free(struct questions *questions)
     free(questions);
 }
 
+static bool is_told(const struct question *question)
+{
+    const struct wire_flow *flow = &question->asker.backend->peer.flow;
+
+    return flow->link == question->told_link && flow->acknowledged >= question->told;
+}
+
+/* Kept until the backend has read the last answer, or has had the time to ask again. */
+static void finish_question(struct question *question)
+{
+    struct questions *questions = question->router->questions;
+    const struct wire_flow *flow = &question->asker.backend->peer.flow;
+
+    stop_waiting(questions, question);
+    question->over = true;
+    question->told_link = flow->link;
+    question->told = flow->sent + 1;
+    question->previous = questions->last_over;
+    *(questions->last_over ? &questions->last_over->next : &questions->first_over) = question;
+    questions->last_over = question;
+    questions->over++;
+    loop_timer_start(&question->timer, 2 * (uint64_t)question->router->settings->dead);
+    while (questions->over > QUESTIONS_MAX || is_told(questions->first_over))
+        end_question(questions->first_over);
+}
+
 static void on_timeout(void *arg)
 {
     struct question *question = arg;
 
+    if (question->over) {
+        end_question(question);
+        return;
+    }
     question->router->counters.questions_expired++;
-    end_question(question);
+    finish_question(question);
 }
 
 /* -- asking ----------------------------------------------------------------------------------- */
@@ -287,7 +342,7 @@ void question_ask(struct router *router, struct backend *backend, const struct w
         outcome_refuse(router, &asker, REFUSAL_BAD_REQUEST, "a timeout is 1 ms to an hour");
         return;
     }
-    if (router_busy(router) || questions->by_key.count >= QUESTIONS_MAX ||
+    if (router_busy(router) || questions->by_key.count - questions->over >= QUESTIONS_MAX ||
         questions->sockets >= QUESTION_SOCKETS_MAX) {
         outcome_refuse(router, &asker, REFUSAL_BUSY, NULL);
         return;
@@ -320,6 +375,8 @@ static bool take_answer(struct router *router, const struct session *session,
     if (!asked || asked->answered)
         return false;
     asked->answered = true;
+    if (--question->left == 0)
+        finish_question(question);
     out = backend_out(question->asker.backend);
     if (out) {
         wire_put_reply(out, &(struct wire_reply){.number = question->asker.number,
@@ -328,8 +385,6 @@ static bool take_answer(struct router *router, const struct session *session,
                                                  .attachments = record->attachments});
         backend_split(router, question->asker.backend);
     }
-    if (--question->left == 0)
-        end_question(question);
     return true;
 }
 

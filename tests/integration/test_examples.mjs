@@ -53,6 +53,8 @@ test('rejoin.py prints every message once and in order, over losses and a kill',
   const script = run(t, 'rejoin.py', detour.url, 'r');
   const printed = () => script.printed(said.length);
   await printed();
+  const other = await ask(author, 'msg', { room: 'r', n: 1 }, 'more'); // not what the script's own chat would say
+  said.push(`${other.seq} [{'room': 'r', 'n': 1}, 'more']`);
   for (const gateway of [1, 0]) {
     await say(3);
     detour.port = stack.ports[gateway];
@@ -84,6 +86,8 @@ test('bare.py says its text once and prints every message once and in order, ove
   const script = run(t, 'bare.py', `${detour.url.replace('http', 'ws')}/ws`, 'a & b', 'hello');
   const printed = () => script.printed(said.length);
   await printed();
+  const other = await ask(author, 'msg', { room: 'a & b', n: 1 }); // not what the script's own chat would say
+  said.push(`${other.seq} [{"room": "a & b", "n": 1}]`);
   for (const gateway of [1, 0]) {
     await say(3);
     detour.port = stack.ports[gateway];

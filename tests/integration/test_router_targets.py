@@ -446,6 +446,20 @@ class Asking(ProgramTest):
         self.answer(alice, pose.ack, "yes")
         self.assertEqual([reply[2] for reply in self.replies(backend)], ['"yes"'])
 
+    def test_asked_again_after_the_answers_it_is_asked_once(self):
+        """They came while the backend's link was down, and are lost; the clients must not be asked twice."""
+        backend, (alice, _, _) = self.three()
+        number, sids = self.question(backend, [alice.sid], 1)
+        pose, = self.came(alice.gateway, "POSE")
+        backend.close()
+        self.answer(alice, pose.ack, "yes")
+        alice.gateway.settle()
+        backend.serve(alice.sid)
+        backend.send(("QUESTION", number, "/", [alice.sid], [], 60000, "news", "1"))
+        self.assertEqual(backend.take("ASKED").sids, sids)
+        alice.gateway.settle()
+        self.assertEqual(self.came(alice.gateway, "POSE"), [])
+
     def test_a_backend_that_goes_takes_its_questions_along(self):
         backend, (alice, _, _) = self.three()
         self.question(backend, [alice.sid], 1)
