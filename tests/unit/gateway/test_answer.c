@@ -123,7 +123,7 @@ static void what_nobody_asked_for_stays_here(void **state)
 static void a_broken_answer_closes(void **state)
 {
     static const char *const broken[] = {"31{\"a\":1}", "31",       "31[",
-                                         "31[1]x",      "61-1[1]1", "61-1[" PLACEHOLDER};
+                                         "31[1]x",      "61-1[1]1", ("61-1[" PLACEHOLDER)};
 
     (void)state;
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
