@@ -80,8 +80,12 @@ test('a gateway falls behind, at times by more than it can be told', async (t) =
       const figures = await metrics(stack);
       const replays = (result) => figures[`hubbub_router_replays_total{result=${result}}`] ?? 0;
       t.diagnostic(`replays: ${replays('complete')} complete, ${replays('impossible')} impossible`);
-      assert.ok(replays('complete') > proxies.length, 'a gateway was told what it had missed');
-      assert.ok(replays('impossible') > 0, 'a gateway had missed too much');
+      // A short run has two or three rounds, which may all end in the same way.
+      assert.ok(replays('complete') + replays('impossible') > proxies.length, 'no gateway came back');
+      if (LONG) {
+        assert.ok(replays('complete') > proxies.length, 'a gateway was told what it had missed');
+        assert.ok(replays('impossible') > 0, 'a gateway had missed too much');
+      }
       return null;
     },
   });
