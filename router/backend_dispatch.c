@@ -10,6 +10,7 @@
 #include "router/emit.h"
 #include "router/judge.h"
 #include "router/question.h"
+#include "router/record_handler.h"
 #include "router/targets.h"
 
 enum { GREETING = 1 << BACKEND_GREETING, LIVE = 1 << BACKEND_LIVE };
@@ -23,17 +24,7 @@ static int hold(struct router *router, struct backend *backend, const struct wir
     return 0;
 }
 
-/* A handler reads its record and calls the module; those that can't fail count as 0. */
-#define HANDLER(name, call)                                                                                  \
-    static int on_##name(struct router *router, struct backend *backend, struct wire_reader *reader)         \
-    {                                                                                                        \
-        struct wire_##name record;                                                                           \
-        int result = wire_get_##name(reader, &record);                                                       \
-                                                                                                             \
-        if (result == 0)                                                                                     \
-            result = (call);                                                                                 \
-        return result;                                                                                       \
-    }
+#define HANDLER(name, call) RECORD_HANDLER(name, struct backend *backend, call)
 
 HANDLER(hold, hold(router, backend, &record))
 HANDLER(serve_end, backend_greeted(router, backend, &record))

@@ -13,6 +13,7 @@
 #include "router/pass.h"
 #include "router/publish.h"
 #include "router/question.h"
+#include "router/record_handler.h"
 #include "router/resync.h"
 #include "router/stats.h"
 #include "router/take.h"
@@ -20,17 +21,7 @@
 enum { IN_GREETING = 1 << LINK_GREETING, ONCE_LIVE = 1 << LINK_LIVE | 1 << LINK_BEHIND };
 enum { ONCE_GREETED = 1 << LINK_WAITING | ONCE_LIVE };
 
-/* A handler reads its record and calls the module; those that can't fail count as 0. */
-#define HANDLER(name, call)                                                                                  \
-    static int on_##name(struct router *router, struct gateway_link *link, struct wire_reader *reader)       \
-    {                                                                                                        \
-        struct wire_##name record;                                                                           \
-        int result = wire_get_##name(reader, &record);                                                       \
-                                                                                                             \
-        if (result == 0)                                                                                     \
-            result = (call);                                                                                 \
-        return result;                                                                                       \
-    }
+#define HANDLER(name, call) RECORD_HANDLER(name, struct gateway_link *link, call)
 
 HANDLER(socket, resync_socket(router, link, &record))
 HANDLER(members, resync_members(router, link, &record))
