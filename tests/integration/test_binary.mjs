@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
-import { ask, collect, connect, next, settled, LIMIT } from '../support/client.mjs';
+import { LIMIT, ask, collect, connect, next, plain, settled } from '../support/client.mjs';
 import { Stack, wholeFile, within } from '../support/stack.mjs';
 
 // One stack for all of the file; every test has rooms of its own.
@@ -10,19 +10,6 @@ const file = wholeFile(after);
 let stack;
 let rooms = 0;
 const newRoom = () => `room ${++rooms}`;
-
-/** Arguments as they can be compared: all kinds of binary become Buffers. */
-function plain(value) {
-  if (value instanceof ArrayBuffer)
-    return Buffer.from(value);
-  if (ArrayBuffer.isView(value))
-    return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  if (Array.isArray(value))
-    return value.map(plain);
-  if (value && typeof value === 'object')
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]));
-  return value;
-}
 
 const argsOf = (messages) => messages.map(({ args }) => plain(args.slice(1)));
 const bytes = (...values) => Uint8Array.from(values);

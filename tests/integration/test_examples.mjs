@@ -35,6 +35,22 @@ function run(t, name, ...args) {
   return script;
 }
 
+/** Its connection is cut twice, and its gateway killed, while others go on: what they said is printed each time. */
+async function lose(stack, detour, say, printed) {
+  for (const gateway of [1, 0]) {
+    await say(3);
+    detour.port = stack.ports[gateway];
+    detour.cut();
+    await say(5);
+    await printed();
+  }
+  const again = stack.kill('gateway-1');
+  await say(5);
+  await again;
+  await say(5);
+  await printed();
+}
+
 test('rejoin.py prints every message once and in order, over losses and a kill', async (t) => {
   const stack = await Stack.start(t);
   const detour = await Detour.start(t, stack.ports[0]);
@@ -55,18 +71,7 @@ test('rejoin.py prints every message once and in order, over losses and a kill',
   await printed();
   const other = await ask(author, 'msg', { room: 'r', n: 1 }, 'more'); // not what the script's own chat would say
   said.push(`${other.seq} [{'room': 'r', 'n': 1}, 'more']`);
-  for (const gateway of [1, 0]) {
-    await say(3);
-    detour.port = stack.ports[gateway];
-    detour.cut();
-    await say(5);
-    await printed();
-  }
-  const again = stack.kill('gateway-1');
-  await say(5);
-  await again;
-  await say(5);
-  await printed();
+  await lose(stack, detour, say, printed);
   assert.deepEqual(script.lines, said);
 });
 
@@ -88,18 +93,7 @@ test('bare.py says its text once and prints every message once and in order, ove
   await printed();
   const other = await ask(author, 'msg', { room: 'a & b', n: 1 }); // not what the script's own chat would say
   said.push(`${other.seq} [{"room": "a & b", "n": 1}]`);
-  for (const gateway of [1, 0]) {
-    await say(3);
-    detour.port = stack.ports[gateway];
-    detour.cut();
-    await say(5);
-    await printed();
-  }
-  const again = stack.kill('gateway-1');
-  await say(5);
-  await again;
-  await say(5);
-  await printed();
+  await lose(stack, detour, say, printed);
   assert.deepEqual(script.lines, said);
   const refused = run(t, 'bare.py', `${detour.url.replace('http', 'ws')}/ws`, '');
   assert.equal(await refused.exited, 1);

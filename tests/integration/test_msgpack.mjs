@@ -10,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { io } from 'socket.io-client';
 import * as msgpack from 'socket.io-msgpack-parser';
 import { haproxy } from '../support/balancer.mjs';
-import { ask, collect, next, settled, LIMIT } from '../support/client.mjs';
+import { LIMIT, ask, collect, next, plain, settled } from '../support/client.mjs';
 import { Detour } from '../support/detour.mjs';
 import { Stack, hubbub, run, temporaryFolder, undo, wholeFile, within } from '../support/stack.mjs';
 
@@ -72,19 +72,6 @@ async function members(t, room, nsp = '') {
     }
   }
   return all;
-}
-
-/** Values as they can be compared: all kinds of binary become Buffers. */
-function plain(value) {
-  if (value instanceof ArrayBuffer)
-    return Buffer.from(value);
-  if (ArrayBuffer.isView(value))
-    return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  if (Array.isArray(value))
-    return value.map(plain);
-  if (value && typeof value === 'object')
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]));
-  return value;
 }
 
 /** Emits a message and gives what each member got of it, without the room's argument, meta and offset. */

@@ -62,3 +62,16 @@ export function collect(socket, event) {
 export async function settled(socket, room) {
   return ask(socket, 'presence', room);
 }
+
+/** Values as they can be compared: all kinds of binary become Buffers. */
+export function plain(value) {
+  if (value instanceof ArrayBuffer)
+    return Buffer.from(value);
+  if (ArrayBuffer.isView(value))
+    return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  if (Array.isArray(value))
+    return value.map(plain);
+  if (value && typeof value === 'object')
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]));
+  return value;
+}
