@@ -185,6 +185,49 @@ int config_value_store(const struct config_key *key, const char *text, void *set
     return 0;
 }
 
+static uint64_t load_number(const struct config_key *key, const void *settings)
+{
+    const char *field = (const char *)settings + key->offset;
+
+    switch (key->size) {
+    case sizeof(uint8_t):
+        return *(const uint8_t *)field;
+    case sizeof(uint16_t):
+        return *(const uint16_t *)field;
+    case sizeof(uint32_t):
+        return *(const uint32_t *)field;
+    default:
+        assert(key->size == sizeof(uint64_t));
+        return *(const uint64_t *)field;
+    }
+}
+
+void config_value_append(struct buffer *out, const struct config_key *key, const void *settings)
+{
+    const char *field = (const char *)settings + key->offset;
+    const char *text;
+
+    switch (key->type) {
+    case CONFIG_KEY_BOOL:
+    case CONFIG_KEY_SWITCH:
+        buffer_append_text(out, *(const bool *)field ? "true" : "false");
+        return;
+    case CONFIG_KEY_INTEGER:
+    case CONFIG_KEY_DURATION:
+    case CONFIG_KEY_SIZE:
+        append_quantity(out, key, load_number(key, settings));
+        return;
+    case CONFIG_KEY_STRING:
+    case CONFIG_KEY_PATH:
+        text = *(char *const *)field;
+        buffer_append_text(out, text ? text : "");
+        return;
+    case CONFIG_KEY_CHOICE:
+        buffer_append_text(out, key->choices[load_number(key, settings)]);
+        return;
+    }
+}
+
 const char *config_value_placeholder(const struct config_key *key)
 {
     return types[key->type].placeholder;

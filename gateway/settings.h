@@ -43,6 +43,7 @@ struct gateway_settings {
     uint64_t pending_bytes;         /* bytes */
     uint64_t max_unacknowledged;    /* bytes */
     enum log_level log_level;
+    char **origins; /* of the values, by the rows of the table: config_describe() */
     struct namespace_list namespaces;
     struct bearer_keys publish_keys;   /* what stands in the file */
     struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */

@@ -50,6 +50,7 @@ struct router_settings {
     uint32_t archive_batch_bytes; /* of messages */
     uint32_t archive_pages;       /* that may wait for it */
     enum log_level log_level;
+    char **origins; /* of the values, by the rows of the table: config_describe() */
     struct namespace_list namespaces;
     /* What stands in the files of keys. */
     struct key secret_key; /* empty: no CURVE */
