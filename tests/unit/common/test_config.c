@@ -326,8 +326,8 @@ static void unknown_names_say_what_was_expected(void **state)
                    "main.conf:1: unknown section or key neighbours; did you mean neighbour?");
     assert_refused(
         "\nwhatever = { port = 80; };",
-        "main.conf:2: unknown section or key whatever; expected one of server, other, title, rules, "
-        "neighbour");
+        "main.conf:2: unknown section or key whatever; expected one of server, other, title, place, "
+        "rules, neighbour");
     assert_many_keys_are_not_listed();
     assert_refused("server = 1;", "main.conf:1: server is a section; expected server = { ... };");
 }
@@ -410,7 +410,7 @@ static void a_switch_stands_alone(void **state)
     assert_string_equal(result.positional[0], "one");
     config_settings_done(&program, &settings);
     assert_refused("loud = true;", "main.conf:1: unknown section or key loud; expected one of server, other, "
-                                   "title, rules, neighbour");
+                                   "title, place, rules, neighbour");
 }
 
 static void arguments_that_are_no_options_are_handed_on(void **state)
