@@ -12,6 +12,7 @@
 
 #include "router/link.h"
 #include "router/recent.h"
+#include "router/steps.h"
 
 struct archive;
 struct archive_reader;
@@ -20,6 +21,7 @@ struct backends;
 struct page;
 struct page_request;
 struct recovery;
+struct order;
 struct rows_ticket;
 struct stats;
 struct stats_socket;
@@ -43,6 +45,8 @@ struct router {
     struct counters counters;
     struct stats *stats;
     struct stats_socket *stats_socket;
+    struct steps steps;   /* work of the stats socket that takes more than one turn */
+    struct order *orders; /* to gateways; orders.c has them */
     struct buffer scratch;                       /* a payload or an answer that is put at once */
     uint64_t released;                           /* the position up to which everything has been released */
     uint64_t waiting;                            /* tickets with the journal */

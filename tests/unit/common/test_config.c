@@ -458,8 +458,8 @@ static void every_value_is_described_with_its_origin(void **state)
     buffer_append_char(&text, '\0');
     assert_string_equal(text.data, "server.flag=true (default)\n"
                                    "server.port=4000 (main.conf:1)\n"
-                                   "server.pause=1500 ms (--pause)\n"
-                                   "server.limit=2 KB (main.conf:2)\n"
+                                   "server.pause=1500ms (--pause)\n"
+                                   "server.limit=2KB (main.conf:2)\n"
                                    "other.big=9 (--big)\n"
                                    "other.name=anna (default)\n"
                                    "other.file=absent (default)\n"
