@@ -56,6 +56,8 @@ enum {
     X(api_requests, "hubbub_api_requests_total", "requests on the admin port")                               \
     X(api_refused, "hubbub_api_refused_total", "those that were refused")                                    \
     X(link_resets, "hubbub_link_resets_total", "new links to the router")                                    \
+    X(link_versions, "hubbub_link_versions_total",                                                           \
+      "links given up because the router's version is too far away")                                         \
     X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router")         \
     X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit")
 
