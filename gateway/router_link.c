@@ -538,7 +538,7 @@ static void put_statistics(struct router_link *link)
     counters->rooms = gateway->fanout.room_count;
     counters->pending_requests = gateway->requests.count;
     wire_list_clear(&link->list);
-#define X(field, title, meaning) put_counter(link, title, counters->field);
+#define X(field, title, meaning, action) put_counter(link, title, counters->field);
     COUNTER_TABLE(X)
 #undef X
     put_by_reason(link, counters);
