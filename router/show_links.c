@@ -10,7 +10,7 @@
 enum stats_outcome show_gateways(struct stats_request *request)
 {
     static const char *const columns[] = {"name",           "state",    "sockets", "connections", "deliveries",
-                                          "unacknowledged", "draining", "version", "incarnation", NULL};
+                                          "unacknowledged_bytes", "draining", "version", "incarnation", NULL};
     const struct links *links = &request->router->links;
     struct report *report = &request->report;
     char incarnation[17];
@@ -39,7 +39,7 @@ enum stats_outcome show_gateways(struct stats_request *request)
 
 enum stats_outcome show_backends(struct stats_request *request)
 {
-    static const char *const columns[] = {"name",    "state",      "sockets", "tasks", "unacknowledged",
+    static const char *const columns[] = {"name",    "state",      "sockets", "tasks", "unacknowledged_bytes",
                                           "version", "namespaces", NULL};
     const struct backends *backends = request->router->backends;
     struct report *report = &request->report;
