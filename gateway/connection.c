@@ -73,6 +73,7 @@ struct connection *connection_new(struct gateway *gateway, int fd, const struct 
         free(connection);
         return NULL;
     }
+    quota_begin(gateway, connection, NULL);
     gateway->counters.accepted++;
     return connection;
 }
@@ -85,6 +86,7 @@ struct connection *connection_new_virtual(struct gateway *gateway, const struct 
     connection->blocked = true;
     connection->protocol = protocol;
     connection->number = slot_table_add(&gateway->connections.slots, connection);
+    quota_begin(gateway, connection, NULL);
     return connection;
 }
 
@@ -210,6 +212,7 @@ void connection_drop(struct gateway *gateway, struct connection *connection, enu
         connection->fd = -1;
     }
     output_done(&connection->output);
+    quota_end(gateway, connection);
     slot_table_remove(&table->slots, connection->number);
     if (connection->paused)
         unpause(table, connection);
@@ -387,7 +390,7 @@ static bool may_resume(const struct gateway *gateway, const struct connection *c
     for (const struct socket *socket = connection->sockets; socket; socket = socket->next)
         if (socket->unanswered > gateway->settings->max_unanswered / 2)
             return false;
-    return true;
+    return quota_may_resume(gateway, connection);
 }
 
 static void resume(struct gateway *gateway, struct connection *connection)
@@ -621,23 +624,25 @@ void connections_each(struct gateway *gateway, void (*callback)(struct gateway *
 
 /* -- the peer -------------------------------------------------------------------------------- */
 
-struct bytes connection_address(const struct connection *connection, char *out)
+bool connection_peer(const struct connection *connection, struct in6_addr *out)
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
 
-    out[0] = '\0';
-    if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
-        return bytes_from_text(out);
-    if (address.ss_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, out, INET6_ADDRSTRLEN);
-    else if (address.ss_family == AF_INET6) {
-        const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
+    return getpeername(connection->fd, (struct sockaddr *)&address, &length) == 0 &&
+           address_from_system(&address, out);
+}
 
-        if (IN6_IS_ADDR_V4MAPPED(ip))
-            inet_ntop(AF_INET, &ip->s6_addr[12], out, INET6_ADDRSTRLEN);
-        else
-            inet_ntop(AF_INET6, ip, out, INET6_ADDRSTRLEN);
-    }
+struct bytes connection_address(const struct connection *connection, char *out)
+{
+    struct in6_addr ip;
+
+    out[0] = '\0';
+    if (!connection_peer(connection, &ip))
+        return bytes_from_text(out);
+    if (IN6_IS_ADDR_V4MAPPED(&ip))
+        inet_ntop(AF_INET, &ip.s6_addr[12], out, INET6_ADDRSTRLEN);
+    else
+        inet_ntop(AF_INET6, &ip, out, INET6_ADDRSTRLEN);
     return bytes_from_text(out);
 }

@@ -30,6 +30,7 @@
 #include "gateway/output.h"
 
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -240,6 +241,9 @@ struct buffer connection_unhold(struct connection *connection);
 /* The peer's address as text into out, which has HANDSHAKE_ADDRESS_MAX + 1 bytes; "" when the system does not
  * say. */
 struct bytes connection_address(const struct connection *connection, char *out);
+
+/* The same as it is, IPv4 as ::ffff:a.b.c.d; false when the system does not say. */
+bool connection_peer(const struct connection *connection, struct in6_addr *out);
 
 /* The end of a turn: writes what is queued, then frees what is closed. */
 void connections_flush(struct gateway *gateway);

@@ -36,6 +36,11 @@ enum {
     X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections")                                   \
     X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router (a gauge)")     \
     X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit")            \
+    X(address_too_fast, "hubbub_address_refused_total{limit=connects_per_second}",                           \
+      "connections refused since their address made too many in a short time")                               \
+    X(address_too_many, "hubbub_address_refused_total{limit=max_connections_per_address}",                   \
+      "connections refused since their address has too many")                                                \
+    X(origins_refused, "hubbub_origins_refused_total", "requests from pages of foreign origins")             \
     X(connects_refused, "hubbub_connects_refused_total", "sockets that asked for an unknown namespace")      \
     X(sockets_refused, "hubbub_sockets_refused_total", "sockets beyond the limit of one connection")         \
     X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \

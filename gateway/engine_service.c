@@ -200,14 +200,22 @@ static void open_polling(struct gateway *gateway, struct connection *connection,
     char address[HANDSHAKE_ADDRESS_MAX + 1];
     struct buffer open = {0};
     struct connection *session;
+    struct client_network *counted = NULL;
+    struct in6_addr peer;
 
     if (gateway->draining || listener_is_full(gateway->listener)) {
         exchange_free(connection);
         http_fail(gateway, connection, 503, gateway->draining ? CLOSE_DRAIN : CLOSE_HTTP_DONE);
         return;
     }
+    if (connection_peer(connection, &peer) && !quota_admit(gateway, &peer, &counted)) {
+        exchange_free(connection);
+        http_answer_status(gateway, connection, request, 429, BYTES("Retry-After: 5\r\n"));
+        return;
+    }
     session = polling_open(gateway, bytes_starts_with(request->path, ENGINEIO_PATH),
                            is_msgpack(gateway, request->path), &open);
+    quota_begin(gateway, session, counted);
     session->handshake = handshake_new(request, connection_address(connection, address), clock_wall_ms());
     if (gateway->settings->cookie[0])
         buffer_printf(&exchange->fields, "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n",

@@ -26,7 +26,7 @@ struct client client_open(struct gateway *gateway)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
     client.fd = ends[0];
-    http_accept(gateway, ends[1]);
+    http_accept(gateway, ends[1], NULL);
     while ((connection = slot_table_next(&gateway->connections.slots, &cursor)))
         if (connection->fd == ends[1])
             client.number = connection->number;
