@@ -9,18 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool address_from_system(const struct sockaddr_storage *system, struct in6_addr *out)
-{
-    if (system->ss_family == AF_INET6) {
-        *out = ((const struct sockaddr_in6 *)system)->sin6_addr;
-        return true;
-    }
-    if (system->ss_family != AF_INET)
-        return false;
-    *out = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
-    memcpy(&out->s6_addr[12], &((const struct sockaddr_in *)system)->sin_addr, 4);
-    return true;
-}
+enum { NETWORK_BYTES = 8 }; /* of an IPv6 address */
 
 static struct bytes key_of(const void *entry)
 {
@@ -86,17 +75,18 @@ static void trim(struct address_table *table, uint64_t now_us)
 
 /* -- connections ------------------------------------------------------------------------------ */
 
-static struct in6_addr network_of(const struct in6_addr *from)
+static struct ip_address network_of(const struct ip_address *from)
 {
-    struct in6_addr network = *from;
+    static const uint8_t ipv4[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    struct ip_address network = *from;
 
-    if (!IN6_IS_ADDR_V4MAPPED(from))
-        memset(&network.s6_addr[8], 0, 8);
+    if (memcmp(from->bytes, ipv4, sizeof ipv4) != 0)
+        memset(&network.bytes[NETWORK_BYTES], 0, IP_ADDRESS_BYTES - NETWORK_BYTES);
     return network;
 }
 
 /* It has no connections, and is in no list. */
-static struct client_network *address_new(struct address_table *table, const struct in6_addr *network)
+static struct client_network *address_new(struct address_table *table, const struct ip_address *network)
 {
     struct client_network *address = memory_zero(1, sizeof *address);
 
@@ -112,11 +102,11 @@ static void settle(struct address_table *table, struct client_network *address, 
     trim(table, now_us);
 }
 
-enum address_verdict address_admit(struct address_table *table, const struct in6_addr *from,
+enum address_verdict address_admit(struct address_table *table, const struct ip_address *from,
                                    const struct token_rate *rate, uint32_t most, uint64_t now_us,
                                    struct client_network **out)
 {
-    struct in6_addr network = network_of(from);
+    struct ip_address network = network_of(from);
     struct client_network *address =
         table_find(&table->by_network, bytes_make((const char *)&network, sizeof network));
     enum address_verdict verdict = ADDRESS_ADMITTED;

@@ -1,7 +1,7 @@
 /*
  * Who connects, by address: how many connections each address has, and how fast it makes them.
  *
- * An address is 16 bytes, IPv4 as ::ffff:a.b.c.d; of IPv6 the network counts, its first 64 bits, since one
+ * Of IPv6 the network counts, its first 64 bits, since one
  * client has as many addresses in there as it likes.
  *
  * An address is kept while it has connections, or while its bucket is not full; of those without connections
@@ -11,19 +11,15 @@
 #ifndef HUBBUB_GATEWAY_ADDRESS_TABLE_H
 #define HUBBUB_GATEWAY_ADDRESS_TABLE_H
 
+#include "common/ip_address.h"
 #include "common/table.h"
 #include "common/token_bucket.h"
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/socket.h>
-
-/* Of a socket's peer, as it is kept here; false for one that has none, or no IP. */
-bool address_from_system(const struct sockaddr_storage *system, struct in6_addr *out);
 
 struct client_network {
-    struct in6_addr network;
+    struct ip_address network;
     uint32_t connections;
     struct token_bucket connects;
     struct client_network *newer, *older; /* in the list of those without connections */
@@ -44,7 +40,7 @@ enum address_verdict { ADDRESS_ADMITTED, ADDRESS_TOO_FAST, ADDRESS_TOO_MANY };
  * Another connection from there, at now_us: admitted, it counts until address_release(), and *out is the
  * address then.  A refused one takes nothing.  most 0: as many connections as it likes.
  */
-enum address_verdict address_admit(struct address_table *table, const struct in6_addr *from,
+enum address_verdict address_admit(struct address_table *table, const struct ip_address *from,
                                    const struct token_rate *rate, uint32_t most, uint64_t now_us,
                                    struct client_network **out);
 

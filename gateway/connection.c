@@ -7,12 +7,12 @@
 
 #include "common/memory.h"
 #include "common/poller.h"
+#include "gateway/entrance.h"
 #include "gateway/gateway.h"
 #include "gateway/replay.h"
 #include "gateway/room.h"
 #include "gateway/websocket_transport.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -218,6 +218,8 @@ void connection_drop(struct gateway *gateway, struct connection *connection, enu
         unpause(table, connection);
     if (connection->protocol->closed)
         connection->protocol->closed(gateway, connection);
+    entrance_free(connection->entrance);
+    connection->entrance = NULL;
     PUSH(table->closed, table->closed_count, table->closed_capacity, connection);
 }
 
@@ -624,25 +626,14 @@ void connections_each(struct gateway *gateway, void (*callback)(struct gateway *
 
 /* -- the peer -------------------------------------------------------------------------------- */
 
-bool connection_peer(const struct connection *connection, struct in6_addr *out)
+struct ip_address connection_address(const struct connection *connection)
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
 
-    return getpeername(connection->fd, (struct sockaddr *)&address, &length) == 0 &&
-           address_from_system(&address, out);
-}
-
-struct bytes connection_address(const struct connection *connection, char *out)
-{
-    struct in6_addr ip;
-
-    out[0] = '\0';
-    if (!connection_peer(connection, &ip))
-        return bytes_from_text(out);
-    if (IN6_IS_ADDR_V4MAPPED(&ip))
-        inet_ntop(AF_INET, &ip.s6_addr[12], out, INET6_ADDRSTRLEN);
-    else
-        inet_ntop(AF_INET6, &ip, out, INET6_ADDRSTRLEN);
-    return bytes_from_text(out);
+    if (connection->entrance && ip_address_is_known(&connection->entrance->address))
+        return connection->entrance->address;
+    if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
+        return (struct ip_address){0};
+    return ip_address_of((struct sockaddr *)&address);
 }

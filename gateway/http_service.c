@@ -1,5 +1,5 @@
 /*
- * Requests, and the routes of those that are not Engine.IO's; see http_service.h.  Called by the listener
+ * Requests, and the routes of those that are not Engine.IO's; see http_service.h.  Called by the entrance
  * and, as a connection's protocol, by connection.c.  The surprising rule: only Engine.IO takes bodies, so a
  * request to another path that announces one is answered and its connection closed: its bytes are never read
  * as another request.
@@ -224,16 +224,15 @@ static const struct connection_protocol http_protocol = {
     .ending = on_ending,
 };
 
-void http_accept(struct gateway *gateway, int fd, struct client_network *address)
+void http_begin(struct gateway *gateway, struct connection *connection)
 {
-    struct connection *connection = connection_new(gateway, fd, &http_protocol);
-
-    if (!connection) {
-        quota_give_back(gateway, address);
-        return;
-    }
-    quota_begin(gateway, connection, address);
+    connection->protocol = &http_protocol;
     connection_set_timer(gateway, connection, loop_now(gateway->loop) + gateway->settings->http_head_timeout);
+}
+
+bool http_is_spoken(const struct connection *connection)
+{
+    return connection->protocol == &http_protocol;
 }
 
 /* What the client has sent already is taken in: closing on top of unread bytes resets the connection, and the
@@ -246,7 +245,7 @@ static void pass_over(int fd)
         ;
 }
 
-void http_refuse(struct gateway *gateway, int fd, int status)
+void http_say_refused(struct gateway *gateway, int fd, int status)
 {
     struct buffer *out = &gateway->scratch;
     ssize_t written;
@@ -258,5 +257,10 @@ void http_refuse(struct gateway *gateway, int fd, int status)
     written = send(fd, out->data, out->length, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)written; /* it may not hear it; it is refused all the same */
     pass_over(fd);
+}
+
+void http_refuse(struct gateway *gateway, int fd, int status)
+{
+    http_say_refused(gateway, fd, status);
     close(fd);
 }

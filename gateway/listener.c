@@ -5,6 +5,7 @@
 #include "gateway/listener.h"
 
 #include "common/memory.h"
+#include "gateway/entrance.h"
 #include "gateway/gateway.h"
 #include "gateway/http_service.h"
 
@@ -51,22 +52,6 @@ static uint32_t connection_limit(const struct gateway_settings *settings)
     return allowed > UINT32_MAX ? UINT32_MAX : (uint32_t)allowed;
 }
 
-/* A client has come: takes it over, or tells it why not. */
-static void take(struct listener *listener, int fd, const struct sockaddr_storage *from)
-{
-    struct gateway *gateway = listener->gateway;
-    struct client_network *address = NULL;
-    struct in6_addr ip;
-
-    if (listener_is_full(listener)) {
-        gateway->counters.refused_too_many++;
-        http_refuse(gateway, fd, 503);
-    } else if (address_from_system(from, &ip) && !quota_admit(gateway, &ip, &address))
-        http_refuse(gateway, fd, 429);
-    else
-        http_accept(gateway, fd, address);
-}
-
 static void refuse_with_reserve(struct listener *listener, int listening)
 {
     int fd;
@@ -87,12 +72,13 @@ static void on_ready(void *arg, int listening, unsigned ready)
 
     (void)ready;
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        struct sockaddr_storage from = {0};
-        socklen_t length = sizeof from;
-        int fd = accept4(listening, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd >= 0)
-            take(listener, fd, &from);
+        if (fd >= 0 && listener_is_full(listener)) {
+            gateway->counters.refused_too_many++;
+            http_refuse(gateway, fd, 503);
+        } else if (fd >= 0)
+            entrance_accept(gateway, fd);
         else if (errno == EMFILE || errno == ENFILE) {
             log_warn("no descriptor left for a client", "connections=%u", gateway->connections.slots.count);
             refuse_with_reserve(listener, listening);

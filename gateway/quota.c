@@ -6,6 +6,7 @@
 #include "gateway/quota.h"
 
 #include "common/memory.h"
+#include "gateway/client_source.h"
 #include "gateway/connection.h"
 #include "gateway/gateway.h"
 
@@ -13,14 +14,13 @@
 
 enum {
     US_PER_MS = 1000,
-    REFUSALS_HEARD =
-        32, /* refusals in a row, with nothing admitted in between, before a client is left unread */
+    REFUSALS_HEARD = 32, /* refusals in a row before a client is left unread */
 };
 
 /* Of a connection. */
 struct quota {
     struct token_bucket events;
-    struct client_network *address; /* that it counts for; NULL: none */
+    struct client_network *network; /* that it counts for; NULL: none */
     uint32_t refused;               /* events in a row */
 };
 
@@ -83,13 +83,15 @@ void quotas_done(struct gateway *gateway)
 
 /* -- addresses -------------------------------------------------------------------------------- */
 
-bool quota_admit(struct gateway *gateway, const struct in6_addr *from, struct client_network **out)
+/* Whether it may have one connection more; counts the refusal if not.  *out is NULL where it counts for none. */
+static bool admit(struct gateway *gateway, const struct ip_address *from, struct client_network **out)
 {
     const struct gateway_settings *settings = gateway->settings;
     struct token_rate rate = {.per_second = settings->connects_per_second, .burst = settings->connects_burst};
 
     *out = NULL;
-    if (!limits_addresses(settings))
+    if (!limits_addresses(settings) || !ip_address_is_known(from) ||
+        ip_ranges_have(&settings->trusted_ranges, from))
         return true;
     switch (address_admit(&gateway->quotas.addresses, from, &rate, settings->max_connections_per_address,
                           now_us(gateway), out)) {
@@ -105,16 +107,22 @@ bool quota_admit(struct gateway *gateway, const struct in6_addr *from, struct cl
     return true;
 }
 
-void quota_begin(struct gateway *gateway, const struct connection *connection, struct client_network *address)
+bool quota_admit(struct gateway *gateway, const struct connection *connection,
+                 const struct http_request *request, struct client_network **out)
 {
-    if (is_on(gateway->settings))
-        *quota_reach(gateway, connection) = (struct quota){.address = address};
+    struct ip_address from;
+
+    *out = NULL;
+    if (!limits_addresses(gateway->settings))
+        return true;
+    from = client_source_of(gateway, connection, request).address;
+    return admit(gateway, &from, out);
 }
 
-void quota_give_back(struct gateway *gateway, struct client_network *address)
+void quota_begin(struct gateway *gateway, const struct connection *connection, struct client_network *network)
 {
-    if (address)
-        address_release(&gateway->quotas.addresses, address, now_us(gateway));
+    if (is_on(gateway->settings))
+        *quota_reach(gateway, connection) = (struct quota){.network = network};
 }
 
 void quota_end(struct gateway *gateway, const struct connection *connection)
@@ -123,19 +131,24 @@ void quota_end(struct gateway *gateway, const struct connection *connection)
 
     if (!quota)
         return;
-    quota_give_back(gateway, quota->address);
+    if (quota->network)
+        address_release(&gateway->quotas.addresses, quota->network, now_us(gateway));
     *quota = (struct quota){0};
 }
 
 bool quota_attribute(struct gateway *gateway, const struct connection *connection,
-                     const struct in6_addr *from)
+                     const struct http_request *request)
 {
+    struct ip_address from;
     struct quota *quota;
 
     if (!limits_addresses(gateway->settings))
         return true;
     quota = quota_reach(gateway, connection);
-    return quota->address || quota_admit(gateway, from, &quota->address);
+    if (quota->network)
+        return true;
+    from = request ? client_source_of(gateway, connection, request).address : connection_address(connection);
+    return admit(gateway, &from, &quota->network);
 }
 
 /* -- events ----------------------------------------------------------------------------------- */

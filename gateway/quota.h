@@ -17,6 +17,7 @@
 
 struct connection;
 struct gateway;
+struct http_request;
 
 struct quotas {
     struct address_table addresses;
@@ -27,23 +28,23 @@ struct quotas {
 void quotas_init(struct gateway *gateway);
 void quotas_done(struct gateway *gateway);
 
-/* Whether a client from there may have one connection more; counts the refusal if not.  *out is then for
- * quota_begin(): NULL where no limit is set. */
-bool quota_admit(struct gateway *gateway, const struct in6_addr *from,
-                 struct client_network **out) MUST_CHECK;
+/*
+ * Whether the client of a request that came on that connection may have one connection more; counts the
+ * refusal if not.  *out is then for quota_begin(): NULL where it counts for none: no limit is set, or its
+ * address is unknown, or a trusted balancer's.
+ */
+bool quota_admit(struct gateway *gateway, const struct connection *connection,
+                 const struct http_request *request, struct client_network **out) MUST_CHECK;
 
-/* One that was admitted is none after all. Takes NULL. */
-void quota_give_back(struct gateway *gateway, struct client_network *address);
-
-/* A new connection, which counts for that address (NULL: for none); and its end. */
+/* A new connection, which counts for that network (NULL: for none); and its end. */
 void quota_begin(struct gateway *gateway, const struct connection *connection,
-                 struct client_network *address);
+                 struct client_network *network);
 void quota_end(struct gateway *gateway, const struct connection *connection);
 
-/* One that was begun for none counts for that address from here on; false when it may not, and was counted
- * as refused. One that counts for an address already may. */
+/* One that counts for none so far counts for its own address (request NULL), or for that of the request's
+ * client, from here on; false when it may not. */
 bool quota_attribute(struct gateway *gateway, const struct connection *connection,
-                     const struct in6_addr *from) MUST_CHECK;
+                     const struct http_request *request) MUST_CHECK;
 
 /*
  * Whether the connection may have one event more; if not it is to be refused as rate_limited.  Whoever goes

@@ -1,7 +1,6 @@
 /* The table of addresses against a plain count, and its bounds. */
 #include "gateway/address_table.h"
 
-#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,26 +12,26 @@ enum { SECOND = 1000000, NETWORKS = 40, HELD = 300 };
 
 static const struct token_rate no_rate, slow = {.per_second = 1, .burst = 2};
 
-static struct in6_addr address(const char *text)
+static struct ip_address address(const char *text)
 {
-    struct in6_addr out;
+    struct ip_address out;
 
-    assert_int_equal(inet_pton(AF_INET6, text, &out), 1);
+    assert_int_equal(ip_address_parse(bytes_from_text(text), &out), 0);
     return out;
 }
 
-static struct in6_addr numbered(unsigned number)
+static struct ip_address numbered(unsigned number)
 {
-    struct in6_addr out = address("::ffff:10.0.0.0");
+    struct ip_address out = address("::ffff:10.0.0.0");
 
-    out.s6_addr[14] = (uint8_t)(number >> 8);
-    out.s6_addr[15] = (uint8_t)number;
+    out.bytes[14] = (uint8_t)(number >> 8);
+    out.bytes[15] = (uint8_t)number;
     return out;
 }
 
 static void connections_are_counted_by_address(void **state)
 {
-    struct in6_addr one = address("::ffff:192.0.2.1"), two = address("::ffff:192.0.2.2");
+    struct ip_address one = address("::ffff:192.0.2.1"), two = address("::ffff:192.0.2.2");
     struct client_network *held[3], *none = NULL;
     struct address_table table;
 
@@ -53,7 +52,7 @@ static void connections_are_counted_by_address(void **state)
 
 static void connects_have_a_rate_that_outlives_the_connection(void **state)
 {
-    struct in6_addr one = address("::ffff:192.0.2.1");
+    struct ip_address one = address("::ffff:192.0.2.1");
     struct address_table table;
     struct client_network *held;
 
@@ -72,8 +71,8 @@ static void connects_have_a_rate_that_outlives_the_connection(void **state)
 
 static void ipv6_counts_by_network(void **state)
 {
-    struct in6_addr one = address("2001:db8:1:2::1"), same = address("2001:db8:1:2:ffff:1:2:3"),
-                    other = address("2001:db8:1:3::1");
+    struct ip_address one = address("2001:db8:1:2::1"), same = address("2001:db8:1:2:ffff:1:2:3"),
+                      other = address("2001:db8:1:3::1");
     struct address_table table;
     struct client_network *a, *b, *c;
 
@@ -91,13 +90,13 @@ static void many_addresses_do_not_make_it_grow(void **state)
 {
     struct address_table table;
     struct client_network *kept, *held;
-    struct in6_addr first = numbered(0);
+    struct ip_address first = numbered(0);
 
     (void)state;
     address_table_init(&table, 100);
     assert_int_equal(address_admit(&table, &first, &slow, 0, SECOND, &kept), ADDRESS_ADMITTED);
     for (unsigned i = 1; i < 10000; i++) {
-        struct in6_addr from = numbered(i);
+        struct ip_address from = numbered(i);
 
         assert_int_equal(address_admit(&table, &from, &slow, 0, SECOND, &held), ADDRESS_ADMITTED);
         address_release(&table, held, SECOND);
@@ -126,7 +125,7 @@ static void it_agrees_with_a_plain_count(void **state)
     address_table_init(&table, 5);
     for (unsigned step = 0; step < 20000; step++) {
         unsigned n = (unsigned)random() % NETWORKS;
-        struct in6_addr key = numbered(n);
+        struct ip_address key = numbered(n);
 
         if (count < HELD && random() % 3) {
             enum address_verdict verdict = address_admit(&table, &key, &no_rate, 10, step, &held[count]);

@@ -1,5 +1,6 @@
 /* What one client may use: events of a connection on every transport, and connections of an address. */
-#include "gateway/http_service.h"
+#include "common/memory.h"
+#include "gateway/entrance.h"
 #include "gateway/quota.h"
 #include "tests/unit/gateway/bare_fixture.h"
 #include "tests/unit/gateway/played.h"
@@ -180,78 +181,154 @@ static void bare_frames_count_as_well(void **state)
 
 /* -- addresses ---------------------------------------------------------------------------------- */
 
-static void an_address_has_so_many_connections(void **state)
+/* The gateways' connections are pairs of Unix sockets, so only what a trusted balancer tells has an address. */
+static struct ip_address own = {{[15] = 1}};
+
+static int start_behind_balancer(void **state)
 {
-    struct in6_addr from = IN6ADDR_LOOPBACK_INIT;
-    struct connection *connections[3];
-    struct client_network *address;
-    static const struct connection_protocol silent;
+    int result = played_start(state);
+    struct buffer error = {0};
+
+    assert_int_equal(ip_ranges_parse("::2", &fixture_settings(home)->trusted_ranges, &error), 0);
+    fixture_settings(home)->max_connections_per_address = 3;
+    return result;
+}
+
+/* A connection of the balancer's, or of that address itself. */
+static struct client from(struct ip_address address)
+{
+    struct client client = client_open(home);
+    struct connection *connection = client_connection(&client);
+
+    connection->entrance = memory_zero(1, sizeof *connection->entrance);
+    connection->entrance->address = address;
+    return client;
+}
+
+static struct client balancer(void)
+{
+    return from((struct ip_address){{[15] = 2}});
+}
+
+/* The status of a request for a client of that address. */
+static int ask(struct client *client, const char *target, const char *forwarded, const char *fields)
+{
+    struct buffer request = {0};
+
+    buffer_printf(&request, "GET %s HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: %s\r\n%s\r\n", target, forwarded,
+                  fields);
+    client_write(client, buffer_bytes(&request));
+    played_settle();
+    buffer_done(&request);
+    return client_answer(client, NULL);
+}
+
+#define POLLING "/socket.io/?EIO=4&transport=polling"
+#define UPGRADE                                                                                              \
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"                             \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+static void an_address_has_so_many_sessions_on_one_connection(void **state)
+{
+    struct client client = balancer();
 
     (void)state;
-    fixture_settings(home)->max_connections_per_address = 3;
-    for (unsigned i = 0; i < 3; i++) {
-        assert_true(quota_admit(home, &from, &address));
-        assert_non_null(address);
-        connections[i] = connection_new_virtual(home, &silent);
-        quota_begin(home, connections[i], address);
-    }
-    assert_false(quota_admit(home, &from, &address));
-    assert_null(address);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(ask(&client, POLLING, "192.0.2.1", ""), 200);
+    assert_int_equal(ask(&client, POLLING, "192.0.2.1", ""), 429);
     assert_int_equal(home->counters.address_too_many, 1);
-    quota_end(home, connections[1]);
-    assert_true(quota_admit(home, &from, &address));
-    quota_give_back(home, address);
+    assert_int_equal(home->counters.http_refused[429 - HTTP_REFUSED_FIRST], 1);
+    assert_int_equal(ask(&client, POLLING, "192.0.2.2", ""), 200);
+    assert_int_equal(home->counters.polling_sessions, 4);
+    client_close(&client);
+    for (unsigned i = 0; i < 3; i++)
+        played_skip(100000); /* they answer no pings, and nobody polls for their ends */
+    assert_int_equal(home->counters.polling_sessions, 0);
+    assert_int_equal(home->quotas.addresses.by_network.count, 0);
+}
 
-    /* One that was begun for none counts from when its address is known. */
-    quota_begin(home, connections[1], NULL);
-    assert_true(quota_attribute(home, connections[1], &from));
-    assert_true(quota_attribute(home, connections[1], &from)); /* once */
-    assert_false(quota_admit(home, &from, &address));
-    for (unsigned i = 0; i < 3; i++) {
-        quota_end(home, connections[i]);
-        slot_table_remove(&home->connections.slots, connections[i]->number);
-        free(connections[i]);
+static void websockets_count_as_well(void **state)
+{
+    static const char *const targets[] = {"/socket.io/?EIO=4&transport=websocket", "/ws?room=R"};
+    struct client clients[4];
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        clients[i] = balancer();
+        assert_int_equal(ask(&clients[i], targets[i % 2], "192.0.2.1", UPGRADE), i < 3 ? 101 : 429);
     }
+    client_close(&clients[0]);
+    played_settle();
+    assert_int_equal(ask(&clients[3], targets[0], "192.0.2.1", UPGRADE), 101);
+    for (unsigned i = 1; i < 4; i++)
+        client_close(&clients[i]);
+    played_settle();
     assert_int_equal(home->quotas.addresses.by_network.count, 0);
 }
 
 static void an_address_connects_so_fast(void **state)
 {
-    struct in6_addr from = IN6ADDR_LOOPBACK_INIT;
-    struct client_network *address;
+    struct client client = balancer();
 
     (void)state;
+    fixture_settings(home)->max_connections_per_address = 0;
     fixture_settings(home)->connects_per_second = 2;
     fixture_settings(home)->connects_burst = 4;
-    for (unsigned i = 0; i < 4; i++) {
-        assert_true(quota_admit(home, &from, &address));
-        quota_give_back(home, address);
-    }
-    assert_false(quota_admit(home, &from, &address));
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(ask(&client, POLLING, "192.0.2.1", ""), 200);
+    assert_int_equal(ask(&client, POLLING, "192.0.2.1", ""), 429);
     assert_int_equal(home->counters.address_too_fast, 1);
     played_skip(500);
-    assert_true(quota_admit(home, &from, &address));
-    quota_give_back(home, address);
-    assert_false(quota_admit(home, &from, &address));
+    assert_int_equal(ask(&client, POLLING, "192.0.2.1", ""), 200);
+    assert_int_equal(ask(&client, POLLING, "192.0.2.1", ""), 429);
+    client_close(&client);
+    played_settle();
+}
+
+static void who_is_no_balancer_counts_for_itself(void **state)
+{
+    struct client clients[2] = {from(own), from(own)};
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(ask(&clients[0], POLLING, i ? "192.0.2.1" : "192.0.2.2", ""), 200);
+    assert_int_equal(ask(&clients[1], POLLING, "192.0.2.3", ""), 429);
+    for (unsigned i = 0; i < 2; i++)
+        client_close(&clients[i]);
+    played_settle();
+}
+
+static void a_balancer_itself_has_no_limit(void **state)
+{
+    struct client client = balancer();
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(ask(&client, POLLING, "::2", ""), 200);
+    client_close(&client);
+    played_settle();
 }
 
 static void nothing_is_kept_without_limits(void **state)
 {
-    struct in6_addr from = IN6ADDR_LOOPBACK_INIT;
-    struct client_network *address;
+    struct client client = balancer();
 
     (void)state;
-    fixture_settings(home)->events_per_second = 0;
-    assert_true(quota_admit(home, &from, &address));
-    assert_null(address);
+    fixture_settings(home)->max_connections_per_address = 0;
+    home->quotas.capacity = 0; /* the balancer's own connection came before */
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(ask(&client, POLLING, "192.0.2.1", ""), 200);
     assert_int_equal(home->quotas.capacity, 0);
     assert_int_equal(home->quotas.addresses.by_network.count, 0);
+    client_close(&client);
+    played_settle();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, played_stop)
+#define TEST(name)     cmocka_unit_test_setup_teardown(name, start, played_stop)
+#define BALANCED(name) cmocka_unit_test_setup_teardown(name, start_behind_balancer, played_stop)
         TEST(more_than_the_burst_is_refused_until_time_has_passed),
         TEST(who_asks_for_no_answer_hears_of_it),
         TEST(who_does_not_listen_is_left_unread),
@@ -259,9 +336,12 @@ int main(void)
         TEST(connects_and_answers_and_pings_count_too),
         TEST(posts_count_as_frames_do),
         TEST(bare_frames_count_as_well),
-        TEST(an_address_has_so_many_connections),
-        TEST(an_address_connects_so_fast),
-        TEST(nothing_is_kept_without_limits),
+        BALANCED(an_address_has_so_many_sessions_on_one_connection),
+        BALANCED(websockets_count_as_well),
+        BALANCED(an_address_connects_so_fast),
+        BALANCED(who_is_no_balancer_counts_for_itself),
+        BALANCED(a_balancer_itself_has_no_limit),
+        BALANCED(nothing_is_kept_without_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
