@@ -55,7 +55,7 @@ static const struct config_key keys[] = {
          "none"},
     {KEY(origins, STRING), .maximum = 4096, .fallback = "",
      .help = "the origins whose pages may connect, separated by blanks; self for the page's own host, "
-             "https://*.example.com for subdomains; empty for any"},
+             "a star for the first part of a host for any subdomain; empty for any"},
     {KEY(cors_origins, STRING), .maximum = 4096, .fallback = "",
      .help =
          "the origins whose pages may read answers (CORS), separated by blanks; * for all, empty for none"},
