@@ -9,6 +9,7 @@
 #include "gateway/counters.h"
 #include "gateway/exceptions.h"
 #include "gateway/namespace.h"
+#include "gateway/quota.h"
 #include "gateway/relay.h"
 #include "gateway/router_link.h"
 #include "gateway/session.h"
@@ -28,6 +29,7 @@ struct gateway {
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
+    struct quotas quotas;      /* what clients may use */
     struct slot_table sockets; /* of struct socket */
     struct namespace_table namespaces;
     struct fanout fanout;
