@@ -364,6 +364,23 @@ static int on_ask(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
+/* A level of a newer router's is passed over. */
+static int on_level(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_level record;
+    enum log_level level;
+
+    if (wire_get_level(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    if (log_level_find(record.level, &level) < 0)
+        return 0;
+    if (level > log_get_level())
+        log_set_level(level); /* the more talkative of both levels shows the line */
+    log_warn("log level changed", "gateway=%s level=%s", gateway->settings->name, log_level_names[level]);
+    log_set_level(level);
+    return 0;
+}
+
 int records_handle(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader,
                    unsigned type)
 {
@@ -408,6 +425,8 @@ int records_handle(struct gateway *gateway, struct link_progress *progress, stru
         return on_back(gateway, reader);
     case WIRE_TYPE_ASK:
         return on_ask(gateway, reader);
+    case WIRE_TYPE_LEVEL:
+        return on_level(gateway, reader);
     default:
         return 0;
     }

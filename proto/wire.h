@@ -144,6 +144,11 @@ enum {
     F(TEXT, room) F(U64, flags) F(LIST, except) F(U64, ack) F(TEXT, payload) F(BLOBS, attachments)
 /* EMIT with a question. */
 #define WIRE_POSE(F) F(U64, socket) F(U64, flags) F(U64, ack) F(TEXT, payload) F(BLOBS, attachments)
+/* on 1: takes no more connections and closes those that there are, spread over so many seconds (0: the
+   gateway's own setting); 0: serves again. */
+#define WIRE_DRAIN(F) F(U64, on) F(U64, seconds)
+/* The least grave lines that the gateway logs from now on: "debug", "info", "warn" or "error". */
+#define WIRE_LEVEL(F) F(TEXT, level)
 
 /* R(NAME, name, number, FIELDS): numbers never change their meaning. */
 #define WIRE_RECORDS(R)                                                                                      \
@@ -187,6 +192,8 @@ enum {
     R(ASK, ask, 50, WIRE_ASK)                                                                                \
     R(CAST, cast, 51, WIRE_CAST)                                                                             \
     R(POSE, pose, 52, WIRE_POSE)                                                                             \
+    R(DRAIN, drain, 53, WIRE_DRAIN)                                                                          \
+    R(LEVEL, level, 54, WIRE_LEVEL)                                                                          \
     WIRE_BACKEND_RECORDS(R)
 
 enum wire_type {

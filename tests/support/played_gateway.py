@@ -67,6 +67,8 @@ RECORDS = {
     "ASK": (50, "ask socket"),
     "CAST": (51, "pos namespace room flags exceptions ack payload attachments"),
     "POSE": (52, "socket flags ack payload attachments"),
+    "DRAIN": (53, "on seconds"),
+    "LEVEL": (54, "level"),
     "SERVE": (64, "name incarnation namespaces program_version"),
     "HOLD": (65, "sid"),
     "SERVE_END": (66, "sockets"),
