@@ -130,9 +130,13 @@ static void end_line(struct buffer *lines, uint64_t value)
     buffer_append_char(lines, '\n');
 }
 
+/* Never negative. */
 static void end_line_real(struct buffer *lines, double value)
 {
-    buffer_printf(lines, "%.12g\n", value);
+    if (value == (double)(uint64_t)value) /* whole: all of its digits */
+        end_line(lines, (uint64_t)value);
+    else
+        buffer_printf(lines, "%.12g\n", value);
 }
 
 void exposition_add(struct exposition *exposition, const char *name, const char *help, uint64_t value)

@@ -32,7 +32,8 @@ void exposition_describe(struct exposition *exposition, const char *family, cons
 
 /* One sample.  help (borrowed) is the family's if it has none yet; a name with a label does not give one. */
 void exposition_add(struct exposition *exposition, const char *name, const char *help, uint64_t value);
-void exposition_add_real(struct exposition *exposition, const char *name, const char *help, double value);
+void exposition_add_real(struct exposition *exposition, const char *name, const char *help,
+                         double value); /* from 0 to 2^63 */
 
 /* One sample of a family that was described; value is any text in UTF-8. */
 void exposition_add_labelled(struct exposition *exposition, const char *family, const char *label,

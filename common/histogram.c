@@ -5,6 +5,10 @@
  */
 #include "common/histogram.h"
 
+#include <stdio.h>
+
+enum { NAME_MAX_LENGTH = 128 };
+
 #define MICROSECONDS(n) ((n)*1000ULL)
 #define MILLISECONDS(n) ((n)*1000000ULL)
 
@@ -30,4 +34,24 @@ uint64_t histogram_count(const struct histogram *histogram)
     for (unsigned i = 0; i <= histogram->bounds->count; i++)
         count += histogram->counts[i];
     return count;
+}
+
+void histogram_each(const struct histogram *histogram, const char *name,
+                    void (*each)(void *argument, const char *name, uint64_t value), void *argument)
+{
+    const struct histogram_bounds *bounds = histogram->bounds;
+    char text[NAME_MAX_LENGTH];
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < bounds->count; i++) {
+        count += histogram->counts[i];
+        snprintf(text, sizeof text, "%s_bucket{le=%.9g}", name,
+                 (double)bounds->upper[i] / (double)bounds->divisor);
+        each(argument, text, count);
+    }
+    count += histogram->counts[bounds->count];
+    snprintf(text, sizeof text, "%s_bucket{le=+Inf}", name);
+    each(argument, text, count);
+    snprintf(text, sizeof text, "%s_count", name);
+    each(argument, text, count);
 }

@@ -43,6 +43,11 @@ static inline void histogram_observe(struct histogram *histogram, uint64_t value
     histogram->sum += value;
 }
 
+/* Calls back with NAME_bucket{le=BOUND} for each bound and +Inf, which count all values up to there, and with
+ * NAME_count.  The names live as long as the call. */
+void histogram_each(const struct histogram *histogram, const char *name,
+                    void (*each)(void *argument, const char *name, uint64_t value), void *argument);
+
 /* How many were observed. */
 uint64_t histogram_count(const struct histogram *histogram);
 

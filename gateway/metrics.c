@@ -30,10 +30,10 @@ static void each_by_reason(const struct counters *counters, bool zeros,
 {
     char name[NAME_MAX_LENGTH];
 
-#define EACH(field, show_zeros, format, label)                                                                           \
+#define EACH(field, show_zeros, format, label)                                                               \
     for (unsigned i = 0; i < sizeof counters->field / sizeof *counters->field; i++) {                        \
         snprintf(name, sizeof name, format, label);                                                          \
-        if (counters->field[i] || (show_zeros))                                                                              \
+        if (counters->field[i] || (show_zeros))                                                              \
             each(argument, name, counters->field[i]);                                                        \
     }
     EACH(refused, zeros, "hubbub_refused_total{code=%s}", refusal_text(i))
@@ -53,6 +53,8 @@ void metrics_each(struct gateway *gateway, void (*each)(void *argument, const ch
     COUNTER_TABLE(X)
 #undef X
     each_by_reason(counters, false, each, argument);
+    histogram_each(&gateway->histograms.publish, "hubbub_publish_seconds", each, argument);
+    histogram_each(&gateway->histograms.request, "hubbub_request_seconds", each, argument);
 }
 
 static void expose(void *argument, const char *name, uint64_t value)

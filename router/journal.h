@@ -178,8 +178,8 @@ struct journal_statistics {
     uint64_t changes;             /* of sessions' rows */
     uint64_t duplicates, refused; /* ERROR_EXISTS, ERROR_NO_SPACE */
     uint64_t waiting;             /* entries handed over and not yet back */
-    struct histogram commit;       /* ns a commit */
-    struct histogram commit_size;  /* messages and changes of sessions' rows in one */
+    struct histogram commit;      /* ns a commit */
+    struct histogram commit_size; /* messages and changes of sessions' rows in one */
     uint64_t commit_ns_max, commit_ns_last;
     uint64_t unindexed; /* messages committed and not yet in the room index */
     uint64_t checkpoints, file_bytes, wal_bytes;

@@ -45,8 +45,8 @@ struct router {
     struct counters counters;
     struct stats *stats;
     struct stats_socket *stats_socket;
-    struct http_port *admin;       /* NULL: there is none */
-    struct histogram turns, lags;  /* ns, of the loop */
+    struct http_port *admin;                     /* NULL: there is none */
+    struct histogram turns, lags;                /* ns, of the loop */
     struct buffer scratch;                       /* a payload or an answer that is put at once */
     uint64_t released;                           /* the position up to which everything has been released */
     uint64_t waiting;                            /* tickets with the journal */
