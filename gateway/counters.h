@@ -92,6 +92,9 @@ enum {
     X(link_resets, "hubbub_link_resets_total", "new links to the router",                                    \
       "stands still when all is well; the log says why a link began anew: look at the network and the "      \
       "router")                                                                                              \
+    X(link_versions, "hubbub_link_versions_total",                                                           \
+      "links given up because the version of the router's program is too far away",                          \
+      "the log names both versions: upgrade release by release, section 6")                                  \
     X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router",         \
       "programs of different versions, or a damaged network: compare the versions")                          \
     X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit",   \

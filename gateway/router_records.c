@@ -39,6 +39,13 @@ static int on_welcome(struct gateway *gateway, struct link_progress *progress, s
 
     if (wire_get_welcome(reader, &welcome) < 0 || welcome.epoch.length > LINK_EPOCH_MAX)
         return ERROR_MALFORMED;
+    if (!wire_minor_fits(welcome.minor)) {
+        log_error("the router's version is too far away: upgrade it, or this gateway, first",
+                  "program_version=%.*s protocol=%d.%llu ours=%d.%d", BYTES_PRINTF(welcome.program_version),
+                  WIRE_MAJOR, (unsigned long long)welcome.minor, WIRE_MAJOR, WIRE_MINOR);
+        return ERROR_UNSUPPORTED;
+    }
+    progress->minor = welcome.minor;
     if (welcome.rules_digest != namespaces_digest(&gateway->settings->namespaces))
         log_warn("router and gateway have different event rules", "gateway=%s", gateway->settings->name);
     if (!welcome.resume)
