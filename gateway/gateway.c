@@ -56,6 +56,7 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     gateway->incarnation = random_u64() >> (64 - INCARNATION_BITS);
     timer_wheel_init(&gateway->timers, loop_now(loop));
     connections_init(&gateway->connections);
+    quotas_init(gateway);
     fanout_init(&gateway->fanout);
     if (settings->compression || bytes_from_text(settings->msgpack_path).length)
         gateway->encoder = encoder_new(settings->compression_threshold);
@@ -106,6 +107,7 @@ void gateway_done(struct gateway *gateway)
     admin_close(gateway->admin);
     if (gateway->poller)
         connections_done(gateway, CLOSE_DRAIN);
+    quotas_done(gateway);
     relays_done(gateway);
     link_free(gateway->link);
     poller_free(gateway->poller);
