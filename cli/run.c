@@ -37,7 +37,8 @@ struct run_settings {
     char *data;
     char *stats;
     char *host;
-    uint16_t admin_port; /* of the first gateway; 0: none */
+    uint16_t admin_port;        /* of the first gateway; 0: none */
+    uint16_t router_admin_port; /* 0: none */
     char *publish_key;
     uint16_t port_list[GATEWAYS_MAX]; /* of each gateway, made by finish() */
 };
@@ -59,6 +60,8 @@ static const struct config_key keys[] = {
      .help = "the address to listen on (goes over gateway.host unless empty)"},
     {KEY(admin_port, INTEGER), .maximum = 65535 - GATEWAYS_MAX, .fallback = "0",
      .help = "the port of the first gateway's HTTP API on 127.0.0.1; the next one has the next; 0 for none"},
+    {KEY(router_admin_port, INTEGER), .maximum = 65535, .fallback = "0",
+     .help = "the port of the router's /metrics and /healthz on 127.0.0.1; 0 for none"},
     {KEY(publish_key, PATH), .minimum = 1,
      .help = "the file of the bearer keys for it (goes over gateway.publish_key)"},
 };
@@ -257,6 +260,8 @@ static int take_places(struct run *run)
             status = places_probe_port(run->settings.host, run->settings.port_list[i]);
     for (unsigned i = 0; i < run->settings.gateways && !status && run->settings.admin_port; i++)
         status = places_probe_port("127.0.0.1", (uint16_t)(run->settings.admin_port + i));
+    if (!status && run->settings.router_admin_port)
+        status = places_probe_port("127.0.0.1", run->settings.router_admin_port);
     return status;
 }
 
@@ -278,6 +283,8 @@ static void plan_router(struct run *run, unsigned i)
     add_text(arguments, format_text("--listen=ipc://%s/router.ipc", run->data));
     add_text(arguments, format_text("--data=%s", run->data));
     add_text(arguments, format_text("--stats=%s", run->stats));
+    if (run->settings.router_admin_port)
+        add_text(arguments, format_text("--admin=127.0.0.1:%u", run->settings.router_admin_port));
     add_text(&run->labels[i], format_text("router"));
     add_text(&run->labels[i], format_text("journal=%s/journal.sqlite", run->data));
     describe(run, i);
