@@ -6,8 +6,8 @@
  */
 #include "cli/commands.h"
 #include "cli/places.h"
+#include "cli/run_settings.h"
 #include "cli/supervisor.h"
-#include "common/bearer.h"
 #include "common/buffer.h"
 #include "common/config.h"
 #include "common/exit_code.h"
@@ -24,12 +24,12 @@
 #include <unistd.h>
 
 enum {
-    GATEWAYS_MAX = 64,
-    GATEWAYS_DEFAULT = 2,
     SOCKET_PATH_MAX = 100, /* the system takes 107 bytes, ZeroMQ a little less */
     ARGUMENTS_MAX = 20,
 };
 
+<<<<<<< HEAD
+=======
 struct run_settings {
     uint16_t port;
     char *ports;
@@ -133,13 +133,14 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
     return 0;
 }
 
+>>>>>>> deployed
 static const struct config_program program = {
     .name = "hubbub run",
     .summary = "starts the whole stack on this machine: a router, gateways, the journal",
-    .keys = keys,
-    .key_count = sizeof keys / sizeof *keys,
-    .others = others,
-    .finish = finish,
+    .keys = run_settings_keys,
+    .key_count = RUN_SETTINGS_KEYS,
+    .others = run_settings_others,
+    .finish = run_settings_finish,
 };
 
 /* An argument vector, or anything else of owned texts; NULL at the end. */
@@ -181,9 +182,9 @@ struct run {
     char *router_program;
     char *gateway_program;
     int lock_fd;
-    struct child children[GATEWAYS_MAX + 1]; /* gateways, then the router */
-    struct texts arguments[GATEWAYS_MAX + 1];
-    struct texts labels[GATEWAYS_MAX + 1]; /* name and info */
+    struct child children[RUN_GATEWAYS_MAX + 1]; /* gateways, then the router */
+    struct texts arguments[RUN_GATEWAYS_MAX + 1];
+    struct texts labels[RUN_GATEWAYS_MAX + 1]; /* name and info */
 };
 
 /* Lets a program read the file; what is wrong it says itself.  Returns its exit code. */
@@ -348,7 +349,7 @@ static int supervise(struct run *run)
 
 static void run_done(struct run *run)
 {
-    for (unsigned i = 0; i <= GATEWAYS_MAX; i++) {
+    for (unsigned i = 0; i <= RUN_GATEWAYS_MAX; i++) {
         texts_done(&run->arguments[i]);
         texts_done(&run->labels[i]);
     }
