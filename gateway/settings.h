@@ -26,6 +26,7 @@ struct gateway_settings {
     uint32_t upgrade_timeout;                              /* ms */
     uint32_t http_head_timeout, http_body_timeout, http_idle_timeout; /* ms */
     uint32_t http_compression_threshold;                              /* bytes; 0: polls are not compressed */
+    char *origins;                                                    /* "": any */
     char *cors_origins;                                               /* "": CORS is off */
     bool cors_credentials;
     char *cookie; /* its name; "": none */
@@ -37,6 +38,10 @@ struct gateway_settings {
     uint32_t max_auth;        /* bytes */
     uint32_t max_connections; /* 0: what the file limit allows */
     uint32_t max_admin_connections;
+    uint32_t events_per_second, events_burst;     /* of a connection; 0: no limit */
+    uint32_t connects_per_second, connects_burst; /* of an address; 0: no limit */
+    uint32_t max_connections_per_address;         /* 0: no limit */
+    uint32_t max_idle_addresses;
     uint32_t max_namespaces;
     uint32_t max_pattern_namespaces;
     uint32_t max_unanswered;
@@ -48,7 +53,8 @@ struct gateway_settings {
     uint64_t pending_bytes;         /* bytes */
     uint64_t max_unacknowledged;    /* bytes */
     enum log_level log_level;
-    char **origins; /* of the values, by the rows of the table: config_describe() */
+    char **value_origins; /* of the values, by the rows of the table: config_describe() */
+    bool examine; /* an option only: look at what there is, and exit */
     struct namespace_list namespaces;
     struct ip_ranges trusted_ranges;   /* what trusted_proxies says */
     struct bearer_keys publish_keys;   /* what stands in the file */
