@@ -15,9 +15,6 @@
 #include "gateway/http_answer.h"
 #include "proto/http.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 enum {
     OUTPUT_LIMIT = 4 << 20, /* answers that wait to be read: more than the largest file */
     EARLY_MAX = 64 << 10,   /* bytes of further requests while one is not answered */
@@ -212,15 +209,4 @@ void http_begin(struct gateway *gateway, struct connection *connection)
 bool http_is_spoken(const struct connection *connection)
 {
     return connection->protocol == &http_protocol;
-}
-
-void http_refuse(struct gateway *gateway, int fd)
-{
-    static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n"
-                               "Connection: close\r\n\r\n";
-    ssize_t written = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-    (void)written; /* it may not hear it; it is refused all the same */
-    gateway->counters.refused_too_many++;
-    close(fd);
 }

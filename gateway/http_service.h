@@ -18,9 +18,6 @@ void http_begin(struct gateway *gateway, struct connection *connection);
 /* Whether it is; then the connection may have an exchange. */
 bool http_is_spoken(const struct connection *connection);
 
-/* Answers an accepted descriptor with 503 and closes it: there is no room for another connection. */
-void http_refuse(struct gateway *gateway, int fd);
-
 /* The connection's exchange is over: it waits for the next request, or reads the one that it holds. */
 void http_exchange_done(struct gateway *gateway, struct connection *connection);
 

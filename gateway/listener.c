@@ -7,7 +7,6 @@
 #include "common/memory.h"
 #include "gateway/entrance.h"
 #include "gateway/gateway.h"
-#include "gateway/http_service.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +58,7 @@ static void refuse_with_reserve(struct listener *listener, int listening)
     close(listener->reserve);
     fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0)
-        http_refuse(listener->gateway, fd);
+        entrance_refuse(listener->gateway, fd);
     listener->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -73,7 +72,7 @@ static void on_ready(void *arg, int listening, unsigned ready)
         int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0 && listener_is_full(listener))
-            http_refuse(gateway, fd);
+            entrance_refuse(gateway, fd);
         else if (fd >= 0)
             entrance_accept(gateway, fd);
         else if (errno == EMFILE || errno == ENFILE) {
