@@ -37,8 +37,11 @@ struct run_settings {
     char *data;
     char *stats;
     char *host;
-    uint16_t admin_port; /* of the first gateway; 0: none */
+    uint16_t admin_port;        /* of the first gateway; 0: none */
+    uint16_t router_admin_port; /* 0: none */
     char *publish_key;
+    char *tls_certificate, *tls_key;
+    bool tls;                         /* here, or in the file: made by finish() */
     uint16_t port_list[GATEWAYS_MAX]; /* of each gateway, made by finish() */
 };
 
@@ -59,8 +62,14 @@ static const struct config_key keys[] = {
      .help = "the address to listen on (goes over gateway.host unless empty)"},
     {KEY(admin_port, INTEGER), .maximum = 65535 - GATEWAYS_MAX, .fallback = "0",
      .help = "the port of the first gateway's HTTP API on 127.0.0.1; the next one has the next; 0 for none"},
+    {KEY(router_admin_port, INTEGER), .maximum = 65535, .fallback = "0",
+     .help = "the port of the router's /metrics and /healthz on 127.0.0.1; 0 for none"},
     {KEY(publish_key, PATH), .minimum = 1,
      .help = "the file of the bearer keys for it (goes over gateway.publish_key)"},
+    {KEY(tls_certificate, PATH), .minimum = 1,
+     .help = "the file of the certificate with which clients are served over TLS (goes over "
+             "gateway.tls_certificate)"},
+    {KEY(tls_key, PATH), .minimum = 1, .help = "the file of its key (goes over gateway.tls_key)"},
 };
 
 static const char *const others[] = {"router", "gateway", "events", "namespaces", "certificates", NULL};
@@ -101,6 +110,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
     struct run_settings *run = settings;
     unsigned count;
 
+    run->tls = run->tls_certificate || config_lookup(file, "gateway.tls_certificate") ||
+               config_lookup(file, "certificates");
     if (run->publish_key && check_keys(run->publish_key, error))
         return ERROR_CONFIG;
     if (run->publish_key && !run->admin_port && !config_lookup(file, "gateway.admin")) {
@@ -257,6 +268,8 @@ static int take_places(struct run *run)
             status = places_probe_port(run->settings.host, run->settings.port_list[i]);
     for (unsigned i = 0; i < run->settings.gateways && !status && run->settings.admin_port; i++)
         status = places_probe_port("127.0.0.1", (uint16_t)(run->settings.admin_port + i));
+    if (!status && run->settings.router_admin_port)
+        status = places_probe_port("127.0.0.1", run->settings.router_admin_port);
     return status;
 }
 
@@ -278,6 +291,8 @@ static void plan_router(struct run *run, unsigned i)
     add_text(arguments, format_text("--listen=ipc://%s/router.ipc", run->data));
     add_text(arguments, format_text("--data=%s", run->data));
     add_text(arguments, format_text("--stats=%s", run->stats));
+    if (run->settings.router_admin_port)
+        add_text(arguments, format_text("--admin=127.0.0.1:%u", run->settings.router_admin_port));
     add_text(&run->labels[i], format_text("router"));
     add_text(&run->labels[i], format_text("journal=%s/journal.sqlite", run->data));
     describe(run, i);
@@ -301,6 +316,10 @@ static void plan_gateway(struct run *run, unsigned i)
         add_text(arguments, format_text("--admin=127.0.0.1:%u", run->settings.admin_port + i));
     if (run->settings.publish_key)
         add_text(arguments, format_text("--publish-key=%s", run->settings.publish_key));
+    if (run->settings.tls_certificate)
+        add_text(arguments, format_text("--tls-certificate=%s", run->settings.tls_certificate));
+    if (run->settings.tls_key)
+        add_text(arguments, format_text("--tls-key=%s", run->settings.tls_key));
     add_text(&run->labels[i], format_text("gateway-%u", i + 1));
     add_text(&run->labels[i], format_text("port=%u", port));
     describe(run, i);
@@ -315,8 +334,8 @@ static void serving(void *arg)
     puts("ready");
     for (unsigned i = 0; i < run->settings.gateways; i++)
         if (run->settings.ports || i == 0)
-            printf("open http://%s%s%s:%u/\n", bare_ipv6 ? "[" : "", host, bare_ipv6 ? "]" : "",
-                   run->settings.port_list[i]);
+            printf("open %s://%s%s%s:%u/\n", run->settings.tls ? "https" : "http", bare_ipv6 ? "[" : "", host,
+                   bare_ipv6 ? "]" : "", run->settings.port_list[i]);
     if (run->settings.admin_port)
         printf("publish http://127.0.0.1:%u/api/publish\n", run->settings.admin_port);
     printf("stats %s\nstop with Ctrl-C\n", run->stats);

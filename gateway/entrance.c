@@ -11,8 +11,6 @@
 #include "proto/proxy_protocol.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 static struct entrance *entrance_of(struct connection *connection)
 {
@@ -132,9 +130,22 @@ void entrance_receive(struct gateway *gateway, struct connection *connection, ch
 
 /* -- the first step ---------------------------------------------------------------------------- */
 
+/* Its address is known, and may have one more; else it is told so.  What a trusted balancer carries counts
+ * when its requests tell whose it is. */
+static bool admit(struct gateway *gateway, struct connection *connection)
+{
+    if (quota_attribute(gateway, connection, NULL))
+        return true;
+    http_say_refused(gateway, connection->fd, 429);
+    connection_drop(gateway, connection, CLOSE_RATE_LIMITED);
+    return false;
+}
+
 /* Who the client is is known from here on. */
 static void enter(struct gateway *gateway, struct connection *connection)
 {
+    if (!admit(gateway, connection))
+        return;
     if (gateway->tls)
         begin_tls(gateway, connection);
     else
@@ -220,19 +231,6 @@ void entrance_accept(struct gateway *gateway, int fd)
                              loop_now(gateway->loop) + gateway->settings->http_head_timeout);
     else
         refuse(gateway, connection, "the peer is none of trusted_proxies");
-}
-
-void entrance_refuse(struct gateway *gateway, int fd)
-{
-    static const char http[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n"
-                               "Connection: close\r\n\r\n";
-    static const char alert[] = "\x15\x03\x03\0\x02\x02\x50"; /* fatal, internal_error (RFC 8446 6.2) */
-    struct bytes text = gateway->tls ? BYTES(alert) : BYTES(http);
-    ssize_t written = send(fd, text.data, text.length, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-    (void)written; /* it may not hear it; it is refused all the same */
-    gateway->counters.refused_too_many++;
-    close(fd);
 }
 
 void entrance_free(struct entrance *entrance)

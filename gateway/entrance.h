@@ -31,9 +31,6 @@ void entrance_accept(struct gateway *gateway, int fd);
 /* Bytes came on a secured connection: what they say becomes its input. */
 void entrance_receive(struct gateway *gateway, struct connection *connection, char *data, size_t length);
 
-/* Refuses an accepted descriptor, for which there is no room, and closes it: 503, or TLS's way to say so. */
-void entrance_refuse(struct gateway *gateway, int fd);
-
 /* Takes NULL. */
 void entrance_free(struct entrance *entrance);
 

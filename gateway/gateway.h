@@ -9,6 +9,8 @@
 #include "gateway/counters.h"
 #include "gateway/exceptions.h"
 #include "gateway/namespace.h"
+#include "gateway/publishing.h"
+#include "gateway/quota.h"
 #include "gateway/relay.h"
 #include "gateway/router_link.h"
 #include "gateway/session.h"
@@ -30,6 +32,7 @@ struct gateway {
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
+    struct quotas quotas;      /* what clients may use */
     struct slot_table sockets; /* of struct socket */
     struct namespace_table namespaces;
     struct fanout fanout;
@@ -45,6 +48,8 @@ struct gateway {
     struct wire_list unpacked_attachments;
     struct router_link *link;
     struct counters counters;
+    struct histograms histograms;
+    struct publishing publishing;
     uint64_t incarnation;      /* 48 random bits: this run of the program */
     struct buffer scratch;     /* for texts that are built and sent at once */
     struct chunk *answer_head; /* http_answer.c's; NULL before the first answer */
@@ -72,6 +77,9 @@ void gateway_drain(struct gateway *gateway);
 /* Reads certificates, keys and the keys of tickets anew, for connections to come; those that are there stay.
  * When something is wrong with a file the log says so, and nothing changes. */
 void gateway_reload_tls(struct gateway *gateway);
+
+/* Whether new clients should come here; why: for whoever looks, when they should not. */
+bool gateway_is_healthy(const struct gateway *gateway, const char **why);
 
 /* Fires the connections' timers that are due; once for each time the loop shows. */
 void gateway_advance_timers(struct gateway *gateway);

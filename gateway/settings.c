@@ -4,6 +4,7 @@
  */
 #include "gateway/settings.h"
 
+#include "common/http_port.h"
 #include "proto/wire.h"
 
 #include <string.h>
@@ -41,7 +42,7 @@ static const struct config_key keys[] = {
      .help = "the addresses of balancers, 192.0.2.1 or 10.0.0.0/8, separated by blanks: what they say of the "
              "client's address counts (PROXY, X-Forwarded-For, X-Forwarded-Proto); empty for none"},
     {KEY(admin, STRING), .maximum = 255, .fallback = "",
-     .help = "the address and port (127.0.0.1:3020) of the HTTP API, for programs of yours; empty for none"},
+     .help = "the address and port (127.0.0.1:3020) of /metrics, /healthz and the HTTP API; empty for none"},
     {KEY(publish_key, PATH), .minimum = 1,
      .help = "the file of the bearer keys of those who may use the HTTP API, one a line; none: nobody may"},
     {KEY(router, STRING), .minimum = 1, .maximum = 255, .fallback = "tcp://127.0.0.1:3010",
@@ -67,6 +68,9 @@ static const struct config_key keys[] = {
      .help =
          "the answers to polls that are compressed (gzip) for clients that take it, from that size; 0 for "
          "none"},
+    {KEY(origins, STRING), .maximum = 4096, .fallback = "",
+     .help = "the origins whose pages may connect, separated by blanks; self for the page's own host, "
+             "a star for the first part of a host for any subdomain; empty for any"},
     {KEY(cors_origins, STRING), .maximum = 4096, .fallback = "",
      .help =
          "the origins whose pages may read answers (CORS), separated by blanks; * for all, empty for none"},
@@ -90,6 +94,19 @@ static const struct config_key keys[] = {
      .help = "how many connections at most; 0 for what the file limit allows, less a reserve"},
     {KEY(max_admin_connections, INTEGER), .minimum = 1, .maximum = 100000, .unit = "connections",
      .fallback = "256", .help = "how many connections of programs to the HTTP API; more wait until one ends"},
+    {KEY(events_per_second, INTEGER), .maximum = 1000000, .unit = "events", .fallback = "0",
+     .help = "how many events a second a connection may send on average; 0 for no limit"},
+    {KEY(events_burst, INTEGER), .minimum = 1, .maximum = 1000000, .unit = "events", .fallback = "100",
+     .help = "how many events it may send at once"},
+    {KEY(connects_per_second, INTEGER), .maximum = 1000000, .unit = "connections", .fallback = "0",
+     .help = "how many connections a second one address (of IPv6 a /64) may make on average; 0 for no limit"},
+    {KEY(connects_burst, INTEGER), .minimum = 1, .maximum = 1000000, .unit = "connections", .fallback = "50",
+     .help = "how many it may make at once"},
+    {KEY(max_connections_per_address, INTEGER), .maximum = 10000000, .unit = "connections", .fallback = "0",
+     .help = "how many connections one address may have; 0 for no limit"},
+    {KEY(max_idle_addresses, INTEGER), .minimum = 16, .maximum = 10000000, .unit = "addresses",
+     .fallback = "65536",
+     .help = "how many addresses without connections are remembered for the sake of connects_per_second"},
     {KEY(max_namespaces, INTEGER), .minimum = 1, .maximum = 1024, .fallback = "16",
      .help = "how many namespaces one connection may join"},
     {KEY(max_pattern_namespaces, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "namespaces",
@@ -136,15 +153,8 @@ static int load_keys(struct gateway_settings *gateway, struct buffer *error)
 /* The admin port's address has a host and a port; its keys are read. */
 static int check_admin(struct gateway_settings *gateway, struct buffer *error)
 {
-    const char *colon = strrchr(gateway->admin, ':');
-    unsigned long long port = 0;
-
-    if (*gateway->admin &&
-        (!colon || colon == gateway->admin || bytes_parse_u64(bytes_from_text(colon + 1), &port) < 0 ||
-         port < 1 || port > 65535)) {
-        buffer_printf(error, "key admin: '%.64s' is no address; expected HOST:PORT", gateway->admin);
+    if (*gateway->admin && http_port_check(gateway->admin, "admin", error) < 0)
         return ERROR_CONFIG;
-    }
     return gateway->publish_key ? bearer_keys_load(gateway->publish_key, &gateway->publish_keys, error) : 0;
 }
 

@@ -16,6 +16,7 @@ struct router_settings {
     char *curve_gateways;     /* a path */
     char *data;               /* a folder */
     char *stats;              /* a path; NULL: stats.sock in the data folder */
+    char *admin;              /* "host:port"; "": none */
     uint32_t heartbeat, dead; /* ms */
     uint32_t max_gateways;
     uint32_t max_backends;
