@@ -132,6 +132,7 @@ static const struct config_key keys[] = {
      .help = "how much the router may be behind before publishing clients are not read"},
     {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
      .help = "the least grave lines to log"},
+    {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
 static const char *const others[] = {"router", "run", "events", "namespaces", "certificates", NULL};
