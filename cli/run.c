@@ -6,8 +6,8 @@
  */
 #include "cli/commands.h"
 #include "cli/places.h"
+#include "cli/run_settings.h"
 #include "cli/supervisor.h"
-#include "common/bearer.h"
 #include "common/buffer.h"
 #include "common/config.h"
 #include "common/exit_code.h"
@@ -24,122 +24,17 @@
 #include <unistd.h>
 
 enum {
-    GATEWAYS_MAX = 64,
-    GATEWAYS_DEFAULT = 2,
     SOCKET_PATH_MAX = 100, /* the system takes 107 bytes, ZeroMQ a little less */
     ARGUMENTS_MAX = 20,
 };
 
-struct run_settings {
-    uint16_t port;
-    char *ports;
-    unsigned gateways;
-    char *data;
-    char *stats;
-    char *host;
-    uint16_t admin_port;        /* of the first gateway; 0: none */
-    uint16_t router_admin_port; /* 0: none */
-    char *publish_key;
-    uint16_t port_list[GATEWAYS_MAX]; /* of each gateway, made by finish() */
-};
-
-#define KEY(key, kind)                                                                                       \
-    .section = "run", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct run_settings, key)
-
-static const struct config_key keys[] = {
-    {KEY(port, INTEGER), .minimum = 1, .maximum = 65535, .fallback = "3000",
-     .help = "the port that all gateways share (goes over gateway.port)"},
-    {KEY(ports, STRING), .minimum = 1,
-     .help = "P1,P2,...: a port of its own for each gateway, instead of --port"},
-    {KEY(gateways, INTEGER), .maximum = GATEWAYS_MAX, .unit = "gateways", .fallback = "0",
-     .help = "how many gateways; 0 for 2, or for one on each of --ports"},
-    {KEY(data, PATH), .minimum = 1, .fallback = "./data",
-     .help = "the folder of the journal; created if missing"},
-    {KEY(stats, PATH), .minimum = 1, .help = "the stats socket; stats.sock in the data folder if not given"},
-    {KEY(host, STRING), .maximum = 255, .fallback = "",
-     .help = "the address to listen on (goes over gateway.host unless empty)"},
-    {KEY(admin_port, INTEGER), .maximum = 65535 - GATEWAYS_MAX, .fallback = "0",
-     .help = "the port of the first gateway's HTTP API on 127.0.0.1; the next one has the next; 0 for none"},
-    {KEY(router_admin_port, INTEGER), .maximum = 65535, .fallback = "0",
-     .help = "the port of the router's /metrics and /healthz on 127.0.0.1; 0 for none"},
-    {KEY(publish_key, PATH), .minimum = 1,
-     .help = "the file of the bearer keys for it (goes over gateway.publish_key)"},
-};
-
-static const char *const others[] = {"router", "gateway", "events", "namespaces", NULL};
-
-/* Reads "P1,P2,..."; 0, or ERROR_MALFORMED. */
-static int read_ports(const char *text, uint16_t ports[static GATEWAYS_MAX], unsigned *count)
-{
-    *count = 0;
-    while (*count < GATEWAYS_MAX) {
-        size_t length = strcspn(text, ",");
-        unsigned long long port;
-
-        if (bytes_parse_u64(bytes_make(text, length), &port) || port < 1 || port > 65535)
-            return ERROR_MALFORMED;
-        for (unsigned i = 0; i < *count; i++)
-            if (ports[i] == port)
-                return ERROR_MALFORMED;
-        ports[(*count)++] = (uint16_t)port;
-        if (!text[length])
-            return 0;
-        text += length + 1;
-    }
-    return ERROR_MALFORMED;
-}
-
-/* Whether the gateways will take this file of keys. */
-static int check_keys(const char *path, struct buffer *error)
-{
-    struct bearer_keys read = {0};
-    int status = bearer_keys_load(path, &read, error);
-
-    bearer_keys_done(&read);
-    return status;
-}
-
-static int finish(const config_t *file, void *settings, struct buffer *error)
-{
-    struct run_settings *run = settings;
-    unsigned count;
-
-    if (run->publish_key && check_keys(run->publish_key, error))
-        return ERROR_CONFIG;
-    if (run->publish_key && !run->admin_port && !config_lookup(file, "gateway.admin")) {
-        buffer_append_literal(error, "hubbub run: publish_key without admin_port: there is no HTTP API that "
-                                     "would ask for the key; --admin-port opens one");
-        return ERROR_CONFIG;
-    }
-    if (!run->ports) {
-        if (!run->gateways)
-            run->gateways = GATEWAYS_DEFAULT;
-        for (unsigned i = 0; i < run->gateways; i++)
-            run->port_list[i] = run->port;
-        return 0;
-    }
-    if (read_ports(run->ports, run->port_list, &count)) {
-        buffer_printf(
-            error, "hubbub run: '%.64s' is no list of ports; expected up to %d different numbers, P1,P2,...",
-            run->ports, GATEWAYS_MAX);
-        return ERROR_CONFIG;
-    }
-    if (run->gateways && run->gateways != count) {
-        buffer_printf(error, "hubbub run: %u ports for %u gateways; expected one for each", count,
-                      run->gateways);
-        return ERROR_CONFIG;
-    }
-    run->gateways = count;
-    return 0;
-}
-
 static const struct config_program program = {
     .name = "hubbub run",
     .summary = "starts the whole stack on this machine: a router, gateways, the journal",
-    .keys = keys,
-    .key_count = sizeof keys / sizeof *keys,
-    .others = others,
-    .finish = finish,
+    .keys = run_settings_keys,
+    .key_count = RUN_SETTINGS_KEYS,
+    .others = run_settings_others,
+    .finish = run_settings_finish,
 };
 
 /* An argument vector, or anything else of owned texts; NULL at the end. */
@@ -181,9 +76,9 @@ struct run {
     char *router_program;
     char *gateway_program;
     int lock_fd;
-    struct child children[GATEWAYS_MAX + 1]; /* gateways, then the router */
-    struct texts arguments[GATEWAYS_MAX + 1];
-    struct texts labels[GATEWAYS_MAX + 1]; /* name and info */
+    struct child children[RUN_GATEWAYS_MAX + 1]; /* gateways, then the router */
+    struct texts arguments[RUN_GATEWAYS_MAX + 1];
+    struct texts labels[RUN_GATEWAYS_MAX + 1]; /* name and info */
 };
 
 /* Lets a program read the file; what is wrong it says itself.  Returns its exit code. */
@@ -308,6 +203,10 @@ static void plan_gateway(struct run *run, unsigned i)
         add_text(arguments, format_text("--admin=127.0.0.1:%u", run->settings.admin_port + i));
     if (run->settings.publish_key)
         add_text(arguments, format_text("--publish-key=%s", run->settings.publish_key));
+    if (run->settings.tls_certificate)
+        add_text(arguments, format_text("--tls-certificate=%s", run->settings.tls_certificate));
+    if (run->settings.tls_key)
+        add_text(arguments, format_text("--tls-key=%s", run->settings.tls_key));
     add_text(&run->labels[i], format_text("gateway-%u", i + 1));
     add_text(&run->labels[i], format_text("port=%u", port));
     describe(run, i);
@@ -322,8 +221,8 @@ static void serving(void *arg)
     puts("ready");
     for (unsigned i = 0; i < run->settings.gateways; i++)
         if (run->settings.ports || i == 0)
-            printf("open http://%s%s%s:%u/\n", bare_ipv6 ? "[" : "", host, bare_ipv6 ? "]" : "",
-                   run->settings.port_list[i]);
+            printf("open %s://%s%s%s:%u/\n", run->settings.tls ? "https" : "http", bare_ipv6 ? "[" : "", host,
+                   bare_ipv6 ? "]" : "", run->settings.port_list[i]);
     if (run->settings.admin_port)
         printf("publish http://127.0.0.1:%u/api/publish\n", run->settings.admin_port);
     printf("stats %s\nstop with Ctrl-C\n", run->stats);
@@ -348,7 +247,7 @@ static int supervise(struct run *run)
 
 static void run_done(struct run *run)
 {
-    for (unsigned i = 0; i <= GATEWAYS_MAX; i++) {
+    for (unsigned i = 0; i <= RUN_GATEWAYS_MAX; i++) {
         texts_done(&run->arguments[i]);
         texts_done(&run->labels[i]);
     }

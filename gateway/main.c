@@ -1,9 +1,11 @@
 /* hubbub-gateway: wiring only. */
 #include "common/exit_code.h"
 #include "common/ready.h"
+#include "gateway/examine.h"
 #include "gateway/gateway.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 static void on_stop(void *arg, int number)
 {
@@ -11,11 +13,17 @@ static void on_stop(void *arg, int number)
     gateway_drain(arg);
 }
 
+static void on_reload(void *arg, int number)
+{
+    (void)number;
+    gateway_reload_tls(arg);
+}
+
 static int run(const struct gateway_settings *settings)
 {
     struct gateway gateway;
     struct loop *loop = loop_new();
-    struct loop_signal *terminate = NULL, *interrupt = NULL;
+    struct loop_signal *terminate = NULL, *interrupt = NULL, *reload = NULL;
     int code = EXIT_RUNTIME;
 
     if (!loop) {
@@ -27,7 +35,8 @@ static int run(const struct gateway_settings *settings)
     gateway.on_live = ready_announce;
     terminate = loop_signal_new(loop, SIGTERM, on_stop, &gateway);
     interrupt = loop_signal_new(loop, SIGINT, on_stop, &gateway);
-    if (!terminate || !interrupt) {
+    reload = loop_signal_new(loop, SIGHUP, on_reload, &gateway);
+    if (!terminate || !interrupt || !reload) {
         log_error("can't watch for signals");
         goto done;
     }
@@ -41,9 +50,22 @@ static int run(const struct gateway_settings *settings)
 done:
     loop_signal_free(terminate);
     loop_signal_free(interrupt);
+    loop_signal_free(reload);
     gateway_done(&gateway);
     loop_free(loop);
     return code;
+}
+
+/* An exit code. */
+static int examine(void)
+{
+    struct buffer findings = {0};
+    bool written;
+
+    gateway_examine(&findings);
+    written = fwrite(findings.data, 1, findings.length, stdout) == findings.length && fflush(stdout) == 0;
+    buffer_done(&findings);
+    return written ? EXIT_OK : EXIT_RUNTIME;
 }
 
 int main(int argc, char **argv)
@@ -59,7 +81,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     log_set_program(settings.name);
     log_set_level(settings.log_level);
-    code = run(&settings);
+    code = settings.examine ? examine() : run(&settings);
     gateway_settings_done(&settings);
     return code;
 }

@@ -102,9 +102,10 @@ static const struct config_key keys[] = {
      .help = "how many pages of history may wait for MongoDB before others are refused"},
     {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
      .help = "the least grave lines to log"},
+    {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
-static const char *const others[] = {"gateway", "run", "events", "namespaces", NULL};
+static const char *const others[] = {"gateway", "run", "events", "namespaces", "certificates", NULL};
 
 /* Whether only this machine can reach the endpoint. */
 static bool is_local(const char *endpoint)
