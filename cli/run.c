@@ -10,6 +10,7 @@
 #include "common/bearer.h"
 #include "common/buffer.h"
 #include "common/config.h"
+#include "common/config_value.h"
 #include "common/exit_code.h"
 
 #include <assert.h>
@@ -28,6 +29,8 @@ enum {
     GATEWAYS_DEFAULT = 2,
     SOCKET_PATH_MAX = 100, /* the system takes 107 bytes, ZeroMQ a little less */
     ARGUMENTS_MAX = 20,
+    DRAIN_TIME_MS = 10000, /* as long as gateways take when the file does not say */
+    PATIENCE_MS = 10000,   /* and as much longer for answers, for Close frames, and to end */
 };
 
 struct run_settings {
@@ -40,6 +43,7 @@ struct run_settings {
     uint16_t admin_port; /* of the first gateway; 0: none */
     char *publish_key;
     uint16_t port_list[GATEWAYS_MAX]; /* of each gateway, made by finish() */
+    uint32_t drain_delay, drain_time; /* ms: the gateways', as the file has them, by finish() */
 };
 
 #define KEY(key, kind)                                                                                       \
@@ -96,10 +100,25 @@ static int check_keys(const char *path, struct buffer *error)
     return status;
 }
 
+/* What the gateways will read there; wrong values they refuse themselves. */
+static uint32_t gateway_duration(const config_t *file, const char *path, uint32_t fallback)
+{
+    const struct config_key key = {.type = CONFIG_KEY_DURATION, .size = sizeof fallback};
+    const char *text;
+    int number;
+
+    if (config_lookup_string(file, path, &text))
+        return config_value_store(&key, text, &fallback) < 0 ? 0 : fallback;
+    return config_lookup_int(file, path, &number) && number >= 0 ? (uint32_t)number : fallback;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct run_settings *run = settings;
     unsigned count;
+
+    run->drain_delay = gateway_duration(file, "gateway.drain_delay", 0);
+    run->drain_time = gateway_duration(file, "gateway.drain_time", DRAIN_TIME_MS);
 
     if (run->publish_key && check_keys(run->publish_key, error))
         return ERROR_CONFIG;
@@ -330,11 +349,13 @@ static int supervise(struct run *run)
         plan_gateway(run, i);
     plan_router(run, gateways);
 
-    struct supervisor_plan plan = {.router = &run->children[gateways],
-                                   .gateways = run->children,
-                                   .gateway_count = gateways,
-                                   .serving = serving,
-                                   .arg = run};
+    struct supervisor_plan plan = {
+        .router = &run->children[gateways],
+        .gateways = run->children,
+        .gateway_count = gateways,
+        .gateway_patience = (run->settings.drain_delay + run->settings.drain_time + PATIENCE_MS + 999) / 1000,
+        .serving = serving,
+        .arg = run};
 
     return supervisor_run(&plan);
 }

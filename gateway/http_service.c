@@ -29,13 +29,16 @@ enum {
 static void answer_health(struct gateway *gateway, struct connection *connection,
                           const struct http_request *request)
 {
-    bool serving = !gateway->draining && link_away(gateway->link) <= gateway->settings->dead;
+    bool draining = drain_announced(gateway);
+    bool serving = !draining && link_away(gateway->link) <= gateway->settings->dead;
 
     http_answer(gateway, connection, request,
                 (struct http_answer){.status = serving ? 200 : 503,
                                      .content_type = "text/plain; charset=utf-8",
                                      .fields = BYTES("Cache-Control: no-store\r\n"),
-                                     .body = serving ? BYTES("ok\n") : BYTES("the router is away\n")});
+                                     .body = serving    ? BYTES("ok\n")
+                                             : draining ? BYTES("draining\n")
+                                                        : BYTES("the router is away\n")});
 }
 
 static void answer_method_not_allowed(struct gateway *gateway, struct connection *connection,

@@ -7,8 +7,13 @@
 
 static void on_stop(void *arg, int number)
 {
+    struct gateway *gateway = arg;
+
     (void)number;
-    gateway_drain(arg);
+    if (gateway->drain.ends)
+        drain_at_once(gateway);
+    else
+        drain_begin(gateway, DRAIN_DEFAULT, true);
 }
 
 static int run(const struct gateway_settings *settings)

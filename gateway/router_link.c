@@ -556,6 +556,7 @@ static void put_statistics(struct router_link *link)
     struct counters *counters = &gateway->counters;
 
     counters->connections = gateway->connections.slots.count;
+    counters->draining = drain_announced(gateway);
     counters->rooms = gateway->fanout.room_count;
     counters->pending_requests = gateway->requests.count;
     wire_list_clear(&link->list);
