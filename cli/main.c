@@ -18,6 +18,7 @@ static const struct {
 } commands[] = {
     {"run", command_run, "start the whole stack on this machine: a router, gateways, the journal"},
     {"stats", command_stats, "show the figures of a running router"},
+    {"top", command_top, "watch what a running stack does, live on the whole screen"},
     {"rooms", command_rooms, "list the rooms of a running router"},
     {"gateways", command_gateways, "list the gateways of a running router"},
     {"backends", command_backends, "list the backends of a running router"},
@@ -25,6 +26,7 @@ static const struct {
      "show one socket of a running router, and what its client told when it connected"},
     {"history", command_history, "show the messages of a room, and follow it"},
     {"export", command_export, "write all messages of a room as JSON lines"},
+    {"doctor", command_doctor, "look at what a stack on this machine needs, and say what to mend"},
     {"keygen", command_keygen, "make a pair of keys for the link between machines"},
 };
 

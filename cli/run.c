@@ -6,11 +6,10 @@
  */
 #include "cli/commands.h"
 #include "cli/places.h"
+#include "cli/run_settings.h"
 #include "cli/supervisor.h"
-#include "common/bearer.h"
 #include "common/buffer.h"
 #include "common/config.h"
-#include "common/config_value.h"
 #include "common/exit_code.h"
 
 #include <assert.h>
@@ -25,137 +24,18 @@
 #include <unistd.h>
 
 enum {
-    GATEWAYS_MAX = 64,
-    GATEWAYS_DEFAULT = 2,
     SOCKET_PATH_MAX = 100, /* the system takes 107 bytes, ZeroMQ a little less */
     ARGUMENTS_MAX = 20,
-    DRAIN_TIME_MS = 10000, /* as long as gateways take when the file does not say */
-    PATIENCE_MS = 10000,   /* and as much longer for answers, for Close frames, and to end */
+    PATIENCE_MS = 10000, /* beyond the drain: for answers, for Close frames, and to end */
 };
-
-struct run_settings {
-    uint16_t port;
-    char *ports;
-    unsigned gateways;
-    char *data;
-    char *stats;
-    char *host;
-    uint16_t admin_port; /* of the first gateway; 0: none */
-    char *publish_key;
-    uint16_t port_list[GATEWAYS_MAX]; /* of each gateway, made by finish() */
-    uint32_t drain_delay, drain_time; /* ms: the gateways', as the file has them, by finish() */
-};
-
-#define KEY(key, kind)                                                                                       \
-    .section = "run", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct run_settings, key)
-
-static const struct config_key keys[] = {
-    {KEY(port, INTEGER), .minimum = 1, .maximum = 65535, .fallback = "3000",
-     .help = "the port that all gateways share (goes over gateway.port)"},
-    {KEY(ports, STRING), .minimum = 1,
-     .help = "P1,P2,...: a port of its own for each gateway, instead of --port"},
-    {KEY(gateways, INTEGER), .maximum = GATEWAYS_MAX, .unit = "gateways", .fallback = "0",
-     .help = "how many gateways; 0 for 2, or for one on each of --ports"},
-    {KEY(data, PATH), .minimum = 1, .fallback = "./data",
-     .help = "the folder of the journal; created if missing"},
-    {KEY(stats, PATH), .minimum = 1, .help = "the stats socket; stats.sock in the data folder if not given"},
-    {KEY(host, STRING), .maximum = 255, .fallback = "",
-     .help = "the address to listen on (goes over gateway.host unless empty)"},
-    {KEY(admin_port, INTEGER), .maximum = 65535 - GATEWAYS_MAX, .fallback = "0",
-     .help = "the port of the first gateway's HTTP API on 127.0.0.1; the next one has the next; 0 for none"},
-    {KEY(publish_key, PATH), .minimum = 1,
-     .help = "the file of the bearer keys for it (goes over gateway.publish_key)"},
-};
-
-static const char *const others[] = {"router", "gateway", "events", "namespaces", NULL};
-
-/* Reads "P1,P2,..."; 0, or ERROR_MALFORMED. */
-static int read_ports(const char *text, uint16_t ports[static GATEWAYS_MAX], unsigned *count)
-{
-    *count = 0;
-    while (*count < GATEWAYS_MAX) {
-        size_t length = strcspn(text, ",");
-        unsigned long long port;
-
-        if (bytes_parse_u64(bytes_make(text, length), &port) || port < 1 || port > 65535)
-            return ERROR_MALFORMED;
-        for (unsigned i = 0; i < *count; i++)
-            if (ports[i] == port)
-                return ERROR_MALFORMED;
-        ports[(*count)++] = (uint16_t)port;
-        if (!text[length])
-            return 0;
-        text += length + 1;
-    }
-    return ERROR_MALFORMED;
-}
-
-/* Whether the gateways will take this file of keys. */
-static int check_keys(const char *path, struct buffer *error)
-{
-    struct bearer_keys read = {0};
-    int status = bearer_keys_load(path, &read, error);
-
-    bearer_keys_done(&read);
-    return status;
-}
-
-/* What the gateways will read there; wrong values they refuse themselves. */
-static uint32_t gateway_duration(const config_t *file, const char *path, uint32_t fallback)
-{
-    const struct config_key key = {.type = CONFIG_KEY_DURATION, .size = sizeof fallback};
-    const char *text;
-    int number;
-
-    if (config_lookup_string(file, path, &text))
-        return config_value_store(&key, text, &fallback) < 0 ? 0 : fallback;
-    return config_lookup_int(file, path, &number) && number >= 0 ? (uint32_t)number : fallback;
-}
-
-static int finish(const config_t *file, void *settings, struct buffer *error)
-{
-    struct run_settings *run = settings;
-    unsigned count;
-
-    run->drain_delay = gateway_duration(file, "gateway.drain_delay", 0);
-    run->drain_time = gateway_duration(file, "gateway.drain_time", DRAIN_TIME_MS);
-
-    if (run->publish_key && check_keys(run->publish_key, error))
-        return ERROR_CONFIG;
-    if (run->publish_key && !run->admin_port && !config_lookup(file, "gateway.admin")) {
-        buffer_append_literal(error, "hubbub run: publish_key without admin_port: there is no HTTP API that "
-                                     "would ask for the key; --admin-port opens one");
-        return ERROR_CONFIG;
-    }
-    if (!run->ports) {
-        if (!run->gateways)
-            run->gateways = GATEWAYS_DEFAULT;
-        for (unsigned i = 0; i < run->gateways; i++)
-            run->port_list[i] = run->port;
-        return 0;
-    }
-    if (read_ports(run->ports, run->port_list, &count)) {
-        buffer_printf(
-            error, "hubbub run: '%.64s' is no list of ports; expected up to %d different numbers, P1,P2,...",
-            run->ports, GATEWAYS_MAX);
-        return ERROR_CONFIG;
-    }
-    if (run->gateways && run->gateways != count) {
-        buffer_printf(error, "hubbub run: %u ports for %u gateways; expected one for each", count,
-                      run->gateways);
-        return ERROR_CONFIG;
-    }
-    run->gateways = count;
-    return 0;
-}
 
 static const struct config_program program = {
     .name = "hubbub run",
     .summary = "starts the whole stack on this machine: a router, gateways, the journal",
-    .keys = keys,
-    .key_count = sizeof keys / sizeof *keys,
-    .others = others,
-    .finish = finish,
+    .keys = run_settings_keys,
+    .key_count = RUN_SETTINGS_KEYS,
+    .others = run_settings_others,
+    .finish = run_settings_finish,
 };
 
 /* An argument vector, or anything else of owned texts; NULL at the end. */
@@ -197,9 +77,9 @@ struct run {
     char *router_program;
     char *gateway_program;
     int lock_fd;
-    struct child children[GATEWAYS_MAX + 1]; /* gateways, then the router */
-    struct texts arguments[GATEWAYS_MAX + 1];
-    struct texts labels[GATEWAYS_MAX + 1]; /* name and info */
+    struct child children[RUN_GATEWAYS_MAX + 1]; /* gateways, then the router */
+    struct texts arguments[RUN_GATEWAYS_MAX + 1];
+    struct texts labels[RUN_GATEWAYS_MAX + 1]; /* name and info */
 };
 
 /* Lets a program read the file; what is wrong it says itself.  Returns its exit code. */
@@ -276,6 +156,8 @@ static int take_places(struct run *run)
             status = places_probe_port(run->settings.host, run->settings.port_list[i]);
     for (unsigned i = 0; i < run->settings.gateways && !status && run->settings.admin_port; i++)
         status = places_probe_port("127.0.0.1", (uint16_t)(run->settings.admin_port + i));
+    if (!status && run->settings.router_admin_port)
+        status = places_probe_port("127.0.0.1", run->settings.router_admin_port);
     return status;
 }
 
@@ -297,6 +179,8 @@ static void plan_router(struct run *run, unsigned i)
     add_text(arguments, format_text("--listen=ipc://%s/router.ipc", run->data));
     add_text(arguments, format_text("--data=%s", run->data));
     add_text(arguments, format_text("--stats=%s", run->stats));
+    if (run->settings.router_admin_port)
+        add_text(arguments, format_text("--admin=127.0.0.1:%u", run->settings.router_admin_port));
     add_text(&run->labels[i], format_text("router"));
     add_text(&run->labels[i], format_text("journal=%s/journal.sqlite", run->data));
     describe(run, i);
@@ -362,7 +246,7 @@ static int supervise(struct run *run)
 
 static void run_done(struct run *run)
 {
-    for (unsigned i = 0; i <= GATEWAYS_MAX; i++) {
+    for (unsigned i = 0; i <= RUN_GATEWAYS_MAX; i++) {
         texts_done(&run->arguments[i]);
         texts_done(&run->labels[i]);
     }

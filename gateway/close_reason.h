@@ -15,6 +15,7 @@
     X(HTTP_IDLE, 0, "http_idle")               /* a kept-alive connection without another request */         \
     X(HTTP_TIMEOUT, 0, "http_timeout")         /* a request's head or body did not come in time */           \
     X(HTTP_BAD_REQUEST, 0, "http_bad_request") /* refused, and what follows it not read */                   \
+    X(PROXY_REFUSED, 0, "proxy_refused")       /* no PROXY header of a balancer that is trusted */           \
     X(WEBSOCKET_PROTOCOL, 1002, "websocket_protocol_error")                                                  \
     X(WEBSOCKET_TEXT, 1007, "websocket_invalid_text")                                                        \
     X(WEBSOCKET_TOO_LARGE, 1009, "websocket_message_too_large")                                              \
@@ -30,6 +31,7 @@
     X(UPGRADE_REFUSED, 0, "upgrade_refused") /* a WebSocket for a session that has, or is getting, one */    \
     X(UPGRADE_FAILED, 0, "upgrade_failed") /* a WebSocket for a session that did not become its transport */ \
     X(REFUSED, 0, "refused")               /* a bare WebSocket whose address asks for what it can't have */  \
+    X(RATE_LIMITED, 1013, "rate_limited")  /* too many CONNECT packets, or connections of its address */     \
     X(SLOW_READER, 1013, "slow_reader")    /* its outbound queue is over the limit */                        \
     X(ROUTER_SILENT, 1013, "router_silent") /* a request that was sent got no answer in time */              \
     X(NOT_RESUMABLE, 1012, "not_resumable") /* the router can't replay what this client missed */            \

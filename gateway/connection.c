@@ -7,12 +7,12 @@
 
 #include "common/memory.h"
 #include "common/poller.h"
+#include "gateway/entrance.h"
 #include "gateway/gateway.h"
 #include "gateway/replay.h"
 #include "gateway/room.h"
 #include "gateway/websocket_transport.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -73,6 +73,7 @@ struct connection *connection_new(struct gateway *gateway, int fd, const struct 
         free(connection);
         return NULL;
     }
+    quota_begin(gateway, connection, NULL);
     gateway->counters.accepted++;
     return connection;
 }
@@ -85,6 +86,7 @@ struct connection *connection_new_virtual(struct gateway *gateway, const struct 
     connection->blocked = true;
     connection->protocol = protocol;
     connection->number = slot_table_add(&gateway->connections.slots, connection);
+    quota_begin(gateway, connection, NULL);
     return connection;
 }
 
@@ -210,11 +212,14 @@ void connection_drop(struct gateway *gateway, struct connection *connection, enu
         connection->fd = -1;
     }
     output_done(&connection->output);
+    quota_end(gateway, connection);
     slot_table_remove(&table->slots, connection->number);
     if (connection->paused)
         unpause(table, connection);
     if (connection->protocol->closed)
         connection->protocol->closed(gateway, connection);
+    entrance_free(connection->entrance);
+    connection->entrance = NULL;
     PUSH(table->closed, table->closed_count, table->closed_capacity, connection);
 }
 
@@ -387,7 +392,7 @@ static bool may_resume(const struct gateway *gateway, const struct connection *c
     for (const struct socket *socket = connection->sockets; socket; socket = socket->next)
         if (socket->unanswered > gateway->settings->max_unanswered / 2)
             return false;
-    return true;
+    return quota_may_resume(gateway, connection);
 }
 
 static void resume(struct gateway *gateway, struct connection *connection)
@@ -621,23 +626,14 @@ void connections_each(struct gateway *gateway, void (*callback)(struct gateway *
 
 /* -- the peer -------------------------------------------------------------------------------- */
 
-struct bytes connection_address(const struct connection *connection, char *out)
+struct ip_address connection_address(const struct connection *connection)
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
 
-    out[0] = '\0';
+    if (connection->entrance && ip_address_is_known(&connection->entrance->address))
+        return connection->entrance->address;
     if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
-        return bytes_from_text(out);
-    if (address.ss_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, out, INET6_ADDRSTRLEN);
-    else if (address.ss_family == AF_INET6) {
-        const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
-
-        if (IN6_IS_ADDR_V4MAPPED(ip))
-            inet_ntop(AF_INET, &ip->s6_addr[12], out, INET6_ADDRSTRLEN);
-        else
-            inet_ntop(AF_INET6, ip, out, INET6_ADDRSTRLEN);
-    }
-    return bytes_from_text(out);
+        return (struct ip_address){0};
+    return ip_address_of((struct sockaddr *)&address);
 }

@@ -10,6 +10,7 @@
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/http_service.h"
 #include "gateway/listener.h"
 
 #include <stdlib.h>
@@ -124,7 +125,7 @@ static void close_answered(struct gateway *gateway)
 /* Whatever it is, and whatever it waits for. */
 static void end_connection(struct gateway *gateway, struct connection *connection)
 {
-    if (connection->exchange)
+    if (http_is_spoken(connection) && connection->exchange)
         return; /* it ends with its answer */
     if (connection->arrival)
         arrival_end(gateway, connection, CLOSE_DRAIN);

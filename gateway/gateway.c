@@ -9,7 +9,9 @@
 #include "gateway/admin.h"
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
+#include "gateway/http_service.h"
 #include "gateway/listener.h"
+#include "gateway/metrics.h"
 #include "gateway/upgrade.h"
 #include "proto/deflate.h"
 
@@ -37,6 +39,7 @@ static void on_turn_end(void *arg)
     upgrade_look(gateway);
     rooms_flush(gateway);
     connections_flush(gateway);
+    publishing_settle(gateway);
     link_flush(gateway->link);
     connections_reap(gateway);
     loop_set_deadline(gateway->loop, timer_wheel_next_due(&gateway->timers));
@@ -45,9 +48,11 @@ static void on_turn_end(void *arg)
 int gateway_prepare(struct gateway *gateway, const struct gateway_settings *settings, struct loop *loop)
 {
     *gateway = (struct gateway){.settings = settings, .loop = loop};
+    histograms_init(&gateway->histograms);
     gateway->incarnation = random_u64() >> (64 - INCARNATION_BITS);
     timer_wheel_init(&gateway->timers, loop_now(loop));
     connections_init(&gateway->connections);
+    quotas_init(gateway);
     fanout_init(&gateway->fanout);
     if (settings->compression || bytes_from_text(settings->msgpack_path).length)
         gateway->encoder = encoder_new(settings->compression_threshold);
@@ -76,7 +81,19 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
     if (result < 0)
         return result;
     loop_on_turn_end(loop, on_turn_end, gateway);
+    loop_measure(loop, &gateway->histograms.turn, &gateway->histograms.lag);
     return 0;
+}
+
+bool gateway_is_healthy(const struct gateway *gateway, const char **why)
+{
+    if (drain_announced(gateway))
+        *why = "draining";
+    else if (link_away(gateway->link) > gateway->settings->dead)
+        *why = "the router is away";
+    else
+        return true;
+    return false;
 }
 
 void gateway_done(struct gateway *gateway)
@@ -86,6 +103,7 @@ void gateway_done(struct gateway *gateway)
     admin_close(gateway->admin);
     if (gateway->poller)
         connections_done(gateway, CLOSE_DRAIN);
+    quotas_done(gateway);
     relays_done(gateway);
     link_free(gateway->link);
     poller_free(gateway->poller);
@@ -93,6 +111,7 @@ void gateway_done(struct gateway *gateway)
     slot_table_done(&gateway->sockets);
     sessions_done(&gateway->sessions);
     requests_done(&gateway->requests);
+    publishing_done(&gateway->publishing);
     deflate_free(gateway->deflate);
     buffer_done(&gateway->inflated);
     buffer_done(&gateway->unpacked);

@@ -10,6 +10,8 @@
 #include "gateway/drain.h"
 #include "gateway/exceptions.h"
 #include "gateway/namespace.h"
+#include "gateway/publishing.h"
+#include "gateway/quota.h"
 #include "gateway/relay.h"
 #include "gateway/router_link.h"
 #include "gateway/session.h"
@@ -29,6 +31,7 @@ struct gateway {
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
+    struct quotas quotas;      /* what clients may use */
     struct slot_table sockets; /* of struct socket */
     struct namespace_table namespaces;
     struct fanout fanout;
@@ -44,6 +47,8 @@ struct gateway {
     struct wire_list unpacked_attachments;
     struct router_link *link;
     struct counters counters;
+    struct histograms histograms;
+    struct publishing publishing;
     uint64_t incarnation;      /* 48 random bits: this run of the program */
     struct buffer scratch;     /* for texts that are built and sent at once */
     struct chunk *answer_head; /* http_answer.c's; NULL before the first answer */
@@ -63,6 +68,9 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
 
 /* Frees everything; takes a gateway whose start failed. */
 void gateway_done(struct gateway *gateway);
+
+/* Whether new clients should come here; why: for whoever looks, when they should not. */
+bool gateway_is_healthy(const struct gateway *gateway, const char **why);
 
 /* Fires the connections' timers that are due; once for each time the loop shows. */
 void gateway_advance_timers(struct gateway *gateway);

@@ -1,5 +1,5 @@
 /*
- * Requests, and the routes of those that are not Engine.IO's; see http_service.h.  Called by the listener
+ * Requests, and the routes of those that are not Engine.IO's; see http_service.h.  Called by the entrance
  * and, as a connection's protocol, by connection.c.  The surprising rule: only Engine.IO takes bodies, so a
  * request to another path that announces one is answered and its connection closed: its bytes are never read
  * as another request.
@@ -13,6 +13,7 @@
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/http_answer.h"
+#include "gateway/origin.h"
 #include "proto/http.h"
 
 #include <sys/socket.h>
@@ -29,16 +30,17 @@ enum {
 static void answer_health(struct gateway *gateway, struct connection *connection,
                           const struct http_request *request)
 {
-    bool draining = drain_announced(gateway);
-    bool serving = !draining && link_away(gateway->link) <= gateway->settings->dead;
+    const char *why = "ok";
+    bool healthy = gateway_is_healthy(gateway, &why);
+    struct buffer body = {0};
 
+    buffer_printf(&body, "%s\n", why);
     http_answer(gateway, connection, request,
-                (struct http_answer){.status = serving ? 200 : 503,
+                (struct http_answer){.status = healthy ? 200 : 503,
                                      .content_type = "text/plain; charset=utf-8",
                                      .fields = BYTES("Cache-Control: no-store\r\n"),
-                                     .body = serving    ? BYTES("ok\n")
-                                             : draining ? BYTES("draining\n")
-                                                        : BYTES("the router is away\n")});
+                                     .body = buffer_bytes(&body)});
+    buffer_done(&body);
 }
 
 static void answer_method_not_allowed(struct gateway *gateway, struct connection *connection,
@@ -81,6 +83,24 @@ static void answer_asset(struct gateway *gateway, struct connection *connection,
     buffer_done(&fields);
 }
 
+/* A page of another origin; as Engine.IO says it, or not. */
+static void refuse_origin(struct gateway *gateway, struct connection *connection,
+                          const struct http_request *request)
+{
+    struct buffer body = {0};
+
+    gateway->counters.origins_refused++;
+    if (engine_serves(gateway, request->path)) {
+        gateway->counters.engine_refused[ENGINEIO_ERROR_FORBIDDEN]++;
+        engineio_append_error(&body, ENGINEIO_ERROR_FORBIDDEN);
+    } else
+        buffer_append_literal(&body, "{\"message\":\"Forbidden\"}");
+    http_answer(
+        gateway, connection, request,
+        (struct http_answer){.status = 403, .content_type = "application/json", .body = buffer_bytes(&body)});
+    buffer_done(&body);
+}
+
 static void answer_request(struct gateway *gateway, struct connection *connection,
                            const struct http_request *request)
 {
@@ -95,12 +115,14 @@ static void answer_request(struct gateway *gateway, struct connection *connectio
             answer_health(gateway, connection, request);
         else
             answer_asset(gateway, connection, request, asset);
-    } else if (engine_serves(gateway, request->path))
-        engine_request(gateway, connection, request);
+    } else if (!engine_serves(gateway, request->path) && !bare_serves(request->path))
+        http_answer_status(gateway, connection, request, 404, (struct bytes){0});
+    else if (!origin_allowed(gateway->settings->origins, request))
+        refuse_origin(gateway, connection, request);
     else if (bare_serves(request->path))
         bare_request(gateway, connection, request);
     else
-        http_answer_status(gateway, connection, request, 404, (struct bytes){0});
+        engine_request(gateway, connection, request);
 }
 
 /* -- the protocol ---------------------------------------------------------------------------- */
@@ -206,22 +228,43 @@ static const struct connection_protocol http_protocol = {
     .ending = on_ending,
 };
 
-void http_accept(struct gateway *gateway, int fd)
+void http_begin(struct gateway *gateway, struct connection *connection)
 {
-    struct connection *connection = connection_new(gateway, fd, &http_protocol);
-
-    if (connection)
-        connection_set_timer(gateway, connection,
-                             loop_now(gateway->loop) + gateway->settings->http_head_timeout);
+    connection->protocol = &http_protocol;
+    connection_set_timer(gateway, connection, loop_now(gateway->loop) + gateway->settings->http_head_timeout);
 }
 
-void http_refuse(struct gateway *gateway, int fd)
+bool http_is_spoken(const struct connection *connection)
 {
-    static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n"
-                               "Connection: close\r\n\r\n";
-    ssize_t written = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return connection->protocol == &http_protocol;
+}
 
+/* What the client has sent already is taken in: closing on top of unread bytes resets the connection, and the
+ * answer may be lost with it. */
+static void pass_over(int fd)
+{
+    char passed[4096];
+
+    for (int i = 0; i < 16 && recv(fd, passed, sizeof passed, MSG_DONTWAIT) > 0; i++)
+        ;
+}
+
+void http_say_refused(struct gateway *gateway, int fd, int status)
+{
+    struct buffer *out = &gateway->scratch;
+    ssize_t written;
+
+    http_count_refusal(gateway, status);
+    buffer_clear(out);
+    buffer_printf(out, "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n",
+                  status, http_reason(status));
+    written = send(fd, out->data, out->length, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)written; /* it may not hear it; it is refused all the same */
-    gateway->counters.refused_too_many++;
+    pass_over(fd);
+}
+
+void http_refuse(struct gateway *gateway, int fd, int status)
+{
+    http_say_refused(gateway, fd, status);
     close(fd);
 }

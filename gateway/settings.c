@@ -4,12 +4,15 @@
  */
 #include "gateway/settings.h"
 
+#include "common/http_port.h"
 #include "proto/wire.h"
 
 #include <string.h>
 
 #define KEY(key, kind)                                                                                       \
     .section = "gateway", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct gateway_settings, key)
+
+static const char *const proxy_protocol_names[] = {"off", "required", NULL};
 
 static const struct config_key keys[] = {
     {KEY(name, STRING), .minimum = 1, .maximum = 64, .fallback = "gateway",
@@ -18,8 +21,14 @@ static const struct config_key keys[] = {
      .help = "the address to listen on; empty for all, IPv6 and IPv4"},
     {KEY(port, INTEGER), .minimum = 1, .maximum = 65535, .fallback = "3000", .help = "the port to listen on"},
     {KEY(reuse_port, BOOL), .fallback = "false", .help = "share the port with other gateways (SO_REUSEPORT)"},
+    {KEY(proxy_protocol, CHOICE), .choices = proxy_protocol_names, .fallback = "off",
+     .help = "whether every connection begins with a PROXY header (version 1 or 2) of a balancer: off, "
+             "required"},
+    {KEY(trusted_proxies, STRING), .maximum = 4096, .fallback = "",
+     .help = "the addresses of balancers, 192.0.2.1 or 10.0.0.0/8, separated by blanks: what they say of the "
+             "client's address counts (PROXY, X-Forwarded-For, X-Forwarded-Proto); empty for none"},
     {KEY(admin, STRING), .maximum = 255, .fallback = "",
-     .help = "the address and port (127.0.0.1:3020) of the HTTP API, for programs of yours; empty for none"},
+     .help = "the address and port (127.0.0.1:3020) of /metrics, /healthz and the HTTP API; empty for none"},
     {KEY(publish_key, PATH), .minimum = 1,
      .help = "the file of the bearer keys of those who may use the HTTP API, one a line; none: nobody may"},
     {KEY(router, STRING), .minimum = 1, .maximum = 255, .fallback = "tcp://127.0.0.1:3010",
@@ -45,6 +54,9 @@ static const struct config_key keys[] = {
      .help =
          "the answers to polls that are compressed (gzip) for clients that take it, from that size; 0 for "
          "none"},
+    {KEY(origins, STRING), .maximum = 4096, .fallback = "",
+     .help = "the origins whose pages may connect, separated by blanks; self for the page's own host, "
+             "a star for the first part of a host for any subdomain; empty for any"},
     {KEY(cors_origins, STRING), .maximum = 4096, .fallback = "",
      .help =
          "the origins whose pages may read answers (CORS), separated by blanks; * for all, empty for none"},
@@ -68,6 +80,19 @@ static const struct config_key keys[] = {
      .help = "how many connections at most; 0 for what the file limit allows, less a reserve"},
     {KEY(max_admin_connections, INTEGER), .minimum = 1, .maximum = 100000, .unit = "connections",
      .fallback = "256", .help = "how many connections of programs to the HTTP API; more wait until one ends"},
+    {KEY(events_per_second, INTEGER), .maximum = 1000000, .unit = "events", .fallback = "0",
+     .help = "how many events a second a connection may send on average; 0 for no limit"},
+    {KEY(events_burst, INTEGER), .minimum = 1, .maximum = 1000000, .unit = "events", .fallback = "100",
+     .help = "how many events it may send at once"},
+    {KEY(connects_per_second, INTEGER), .maximum = 1000000, .unit = "connections", .fallback = "0",
+     .help = "how many connections a second one address (of IPv6 a /64) may make on average; 0 for no limit"},
+    {KEY(connects_burst, INTEGER), .minimum = 1, .maximum = 1000000, .unit = "connections", .fallback = "50",
+     .help = "how many it may make at once"},
+    {KEY(max_connections_per_address, INTEGER), .maximum = 10000000, .unit = "connections", .fallback = "0",
+     .help = "how many connections one address may have; 0 for no limit"},
+    {KEY(max_idle_addresses, INTEGER), .minimum = 16, .maximum = 10000000, .unit = "addresses",
+     .fallback = "65536",
+     .help = "how many addresses without connections are remembered for the sake of connects_per_second"},
     {KEY(max_namespaces, INTEGER), .minimum = 1, .maximum = 1024, .fallback = "16",
      .help = "how many namespaces one connection may join"},
     {KEY(max_pattern_namespaces, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "namespaces",
@@ -99,6 +124,7 @@ static const struct config_key keys[] = {
      .help = "how much the router may be behind before publishing clients are not read"},
     {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
      .help = "the least grave lines to log"},
+    {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
 static const char *const others[] = {"router", "run", "events", "namespaces", NULL};
@@ -120,15 +146,8 @@ static int load_keys(struct gateway_settings *gateway, struct buffer *error)
 /* The admin port's address has a host and a port; its keys are read. */
 static int check_admin(struct gateway_settings *gateway, struct buffer *error)
 {
-    const char *colon = strrchr(gateway->admin, ':');
-    unsigned long long port = 0;
-
-    if (*gateway->admin &&
-        (!colon || colon == gateway->admin || bytes_parse_u64(bytes_from_text(colon + 1), &port) < 0 ||
-         port < 1 || port > 65535)) {
-        buffer_printf(error, "key admin: '%.64s' is no address; expected HOST:PORT", gateway->admin);
+    if (*gateway->admin && http_port_check(gateway->admin, "admin", error) < 0)
         return ERROR_CONFIG;
-    }
     return gateway->publish_key ? bearer_keys_load(gateway->publish_key, &gateway->publish_keys, error) : 0;
 }
 
@@ -153,12 +172,30 @@ static int check_msgpack_path(const struct gateway_settings *gateway, struct buf
     return 0;
 }
 
+/* The balancers; whoever demands their headers must have some. */
+static int check_proxies(struct gateway_settings *gateway, struct buffer *error)
+{
+    struct buffer wrong = {0};
+
+    if (ip_ranges_parse(gateway->trusted_proxies, &gateway->trusted_ranges, &wrong) < 0) {
+        buffer_append_literal(error, "key trusted_proxies: ");
+        buffer_append_bytes(error, buffer_bytes(&wrong));
+        buffer_done(&wrong);
+        return ERROR_CONFIG;
+    }
+    if (gateway->proxy_protocol == PROXY_PROTOCOL_REQUIRED && gateway->trusted_ranges.count == 0) {
+        buffer_append_text(error, "key proxy_protocol is required, and trusted_proxies names nobody");
+        return ERROR_CONFIG;
+    }
+    return 0;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct gateway_settings *gateway = settings;
 
     if (load_keys(gateway, error) < 0 || check_msgpack_path(gateway, error) < 0 ||
-        check_admin(gateway, error) < 0)
+        check_admin(gateway, error) < 0 || check_proxies(gateway, error) < 0)
         return ERROR_CONFIG;
     return namespaces_load(file, &gateway->namespaces, error);
 }
@@ -177,5 +214,6 @@ void gateway_settings_done(struct gateway_settings *settings)
     explicit_bzero(&settings->secret_key, sizeof settings->secret_key);
     bearer_keys_done(&settings->publish_keys);
     namespaces_done(&settings->namespaces);
+    ip_ranges_done(&settings->trusted_ranges);
     config_settings_done(&gateway_config, settings);
 }

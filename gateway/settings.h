@@ -4,23 +4,29 @@
 
 #include "common/bearer.h"
 #include "common/config.h"
+#include "common/ip_address.h"
 #include "common/key_file.h"
 #include "common/log.h"
 #include "proto/rules.h"
+
+enum proxy_protocol_use { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_REQUIRED };
 
 struct gateway_settings {
     char *name;
     char *host;
     uint16_t port;
     bool reuse_port;
-    char *admin;       /* "host:port"; "": none */
-    char *publish_key; /* path; NULL: nobody may publish over HTTP */
+    enum proxy_protocol_use proxy_protocol;
+    char *trusted_proxies; /* "": none */
+    char *admin;           /* "host:port"; "": none */
+    char *publish_key;     /* path; NULL: nobody may publish over HTTP */
     char *router;
     char *curve_secret_key, *curve_router_key;             /* paths; NULL: the link is not encrypted */
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
     uint32_t upgrade_timeout;                              /* ms */
     uint32_t http_head_timeout, http_body_timeout, http_idle_timeout; /* ms */
     uint32_t http_compression_threshold;                              /* bytes; 0: polls are not compressed */
+    char *origins;                                                    /* "": any */
     char *cors_origins;                                               /* "": CORS is off */
     bool cors_credentials;
     char *cookie; /* its name; "": none */
@@ -32,6 +38,10 @@ struct gateway_settings {
     uint32_t max_auth;        /* bytes */
     uint32_t max_connections; /* 0: what the file limit allows */
     uint32_t max_admin_connections;
+    uint32_t events_per_second, events_burst;     /* of a connection; 0: no limit */
+    uint32_t connects_per_second, connects_burst; /* of an address; 0: no limit */
+    uint32_t max_connections_per_address;         /* 0: no limit */
+    uint32_t max_idle_addresses;
     uint32_t max_namespaces;
     uint32_t max_pattern_namespaces;
     uint32_t max_unanswered;
@@ -44,7 +54,9 @@ struct gateway_settings {
     uint64_t pending_bytes;           /* bytes */
     uint64_t max_unacknowledged;      /* bytes */
     enum log_level log_level;
+    bool examine; /* an option only: look at what there is, and exit */
     struct namespace_list namespaces;
+    struct ip_ranges trusted_ranges;   /* what trusted_proxies says */
     struct bearer_keys publish_keys;   /* what stands in the file */
     struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */
 };
