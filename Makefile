@@ -21,7 +21,7 @@ CLIENT_FOLDER = $(CURDIR)/build/client/node_modules/$(CLIENT)
 # What runs: a third of all there is to compile, most of which are tests.
 PROGRAMS = cli/hubbub gateway/hubbub-gateway router/hubbub-router
 
-.PHONY: help run conformance-server build configured packages client test test-fault test-tools bench fuzz clean
+.PHONY: help run conformance-server build configured packages client test test-fault test-stack test-tools bench fuzz clean
 
 help:
 	@echo 'make run     build, then run a router and gateways: PORT=3000 GATEWAYS=2 DATA=./data OPTIONS='
@@ -29,6 +29,7 @@ help:
 	@echo 'make build   everything in release mode in build/ (installs the packages that are missing)'
 	@echo 'make test    every test, ends with "N passed, N failed"; TEST_OPTIONS="--only unit,integration"'
 	@echo 'make test-fault  every fault under load, for FAULT_SECONDS=$(FAULT_SECONDS) each: about 40 minutes'
+	@echo 'make test-stack  deploy/ in containers: docker-compose, HAProxy, faults under load (as root; makes its own dockerd)'
 	@echo 'make bench   the benchmark, prints a table'
 	@echo 'make fuzz    every fuzz driver for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make clean   removes the build folders and the results of tests'
@@ -63,12 +64,16 @@ test-tools: client
 	@[ -x build/venv/bin/python ] || python3 -m venv build/venv
 	@build/venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@tests/clients/prepare
+	@[ "$$(id -u)" != 0 ] || deploy/install-packages tests/stack/packages.txt || echo 'no docker: tests of the stack are skipped'
 
 test: test-tools
 	@tests/run $(TEST_OPTIONS)
 
 test-fault: test-tools
 	@tests/run --stage hooks --only fault --fault-seconds $(FAULT_SECONDS) $(TEST_OPTIONS)
+
+test-stack: test-tools
+	@tests/run --stage release --only stack $(TEST_OPTIONS)
 
 bench: build
 	@tests/bench/run --peer npm $(BENCH_OPTIONS)
