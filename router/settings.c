@@ -86,7 +86,7 @@ static const struct config_key keys[] = {
     {KEY(max_away_sessions, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "sessions",
      .fallback = "200000", .help = "how many sessions without a socket are kept; beyond it the oldest go"},
     {KEY(archive, STRING), .fallback = "",
-     .help = "the MongoDB connection string of the archive; empty: there is none"},
+     .help = "the MongoDB connection string of the archive; empty: there is none", .secret = true},
     {KEY(archive_password, PATH), .minimum = 1,
      .help = "the file of the password of the user that archive names, so that the string holds no secret"},
     {KEY(archive_database, STRING), .minimum = 1, .maximum = 63,
@@ -262,6 +262,7 @@ const struct config_program router_config = {
     .summary = "owns rooms and their order, and keeps every message in its journal",
     .keys = keys,
     .key_count = sizeof keys / sizeof *keys,
+    .origins = offsetof(struct router_settings, value_origins),
     .others = others,
     .finish = finish,
 };
