@@ -156,14 +156,14 @@ export class Composed {
     return container.inspected.NetworkSettings.Networks[`${this.project}_${network}`].IPAddress;
   }
 
-  /** `hubbub ARGS` beside the router. */
+  /** What `hubbub ARGS --json` says beside the router. */
   async hubbub(...args) {
     const [router] = await this.ofService('router');
-    return this.docker('exec', router.id, 'hubbub', ...args, '--data', '/var/lib/hubbub');
+    return JSON.parse(await this.docker('exec', router.id, 'hubbub', ...args, '--json', '--data', '/var/lib/hubbub'));
   }
 
   async metrics() {
-    return JSON.parse(await this.hubbub('stats', 'json')).metrics;
+    return (await this.hubbub('stats')).metrics;
   }
 
   /** A figure that HAProxy has of each gateway: [number], of those with one above 0. */
