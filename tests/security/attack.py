@@ -7,7 +7,7 @@ import time
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / 'conformance'), str(TESTS / 'support')]
 
-from programs import PATIENCE, sanitized  # noqa: E402
+from programs import PATIENCE, free_port, sanitized  # noqa: E402
 from raw_client import Client  # noqa: E402
 
 
@@ -52,4 +52,4 @@ def serves(stack):
         assert answer['ok'], answer
 
 
-__all__ = ['PATIENCE', 'Figures', 'resident', 'serves']
+__all__ = ['PATIENCE', 'free_port', 'Figures', 'resident', 'serves']
