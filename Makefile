@@ -21,12 +21,17 @@ CLIENT_FOLDER = $(CURDIR)/build/client/node_modules/$(CLIENT)
 # What runs: a third of all there is to compile, most of which are tests.
 PROGRAMS = cli/hubbub gateway/hubbub-gateway router/hubbub-router
 
-.PHONY: help run conformance-server build configured packages client test test-fault test-tools bench fuzz clean
+# Where make install puts everything; DESTDIR goes in front of it.
+PREFIX =
+DESTDIR =
+
+.PHONY: help run conformance-server build install configured packages client test test-fault test-tools bench fuzz clean
 
 help:
 	@echo 'make run     build, then run a router and gateways: PORT=3000 GATEWAYS=2 DATA=./data OPTIONS='
 	@echo 'make conformance-server  build, then run what the conformance suites of Socket.IO expect, on localhost:3000'
 	@echo 'make build   everything in release mode in build/ (installs the packages that are missing)'
+	@echo 'make install  programs, library, man pages and more into PREFIX (/usr/local), below DESTDIR'
 	@echo 'make test    every test, ends with "N passed, N failed"; TEST_OPTIONS="--only unit,integration"'
 	@echo 'make test-fault  every fault under load, for FAULT_SECONDS=$(FAULT_SECONDS) each: about 40 minutes'
 	@echo 'make bench   the benchmark, prints a table'
@@ -46,6 +51,10 @@ configured: packages client
 
 build: configured
 	@ninja -C build
+
+install: build
+	@[ -z '$(PREFIX)' ] || meson configure build -Dprefix='$(PREFIX)'
+	@meson install -C build --quiet $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
 
 packages:
 	@deploy/install-packages deploy/packages.txt

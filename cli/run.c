@@ -203,6 +203,10 @@ static void plan_gateway(struct run *run, unsigned i)
         add_text(arguments, format_text("--admin=127.0.0.1:%u", run->settings.admin_port + i));
     if (run->settings.publish_key)
         add_text(arguments, format_text("--publish-key=%s", run->settings.publish_key));
+    if (run->settings.tls_certificate)
+        add_text(arguments, format_text("--tls-certificate=%s", run->settings.tls_certificate));
+    if (run->settings.tls_key)
+        add_text(arguments, format_text("--tls-key=%s", run->settings.tls_key));
     add_text(&run->labels[i], format_text("gateway-%u", i + 1));
     add_text(&run->labels[i], format_text("port=%u", port));
     describe(run, i);
@@ -217,8 +221,8 @@ static void serving(void *arg)
     puts("ready");
     for (unsigned i = 0; i < run->settings.gateways; i++)
         if (run->settings.ports || i == 0)
-            printf("open http://%s%s%s:%u/\n", bare_ipv6 ? "[" : "", host, bare_ipv6 ? "]" : "",
-                   run->settings.port_list[i]);
+            printf("open %s://%s%s%s:%u/\n", run->settings.tls ? "https" : "http", bare_ipv6 ? "[" : "", host,
+                   bare_ipv6 ? "]" : "", run->settings.port_list[i]);
     if (run->settings.admin_port)
         printf("publish http://127.0.0.1:%u/api/publish\n", run->settings.admin_port);
     printf("stats %s\nstop with Ctrl-C\n", run->stats);

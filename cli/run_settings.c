@@ -32,9 +32,13 @@ const struct config_key run_settings_keys[RUN_SETTINGS_KEYS] = {
      .help = "the port of the router's /metrics and /healthz on 127.0.0.1; 0 for none"},
     {KEY(publish_key, PATH), .minimum = 1,
      .help = "the file of the bearer keys for it (goes over gateway.publish_key)"},
+    {KEY(tls_certificate, PATH), .minimum = 1,
+     .help = "the file of the certificate with which clients are served over TLS (goes over "
+             "gateway.tls_certificate)"},
+    {KEY(tls_key, PATH), .minimum = 1, .help = "the file of its key (goes over gateway.tls_key)"},
 };
 
-const char *const run_settings_others[] = {"router", "gateway", "events", "namespaces", NULL};
+const char *const run_settings_others[] = {"router", "gateway", "events", "namespaces", "certificates", NULL};
 
 /* Reads "P1,P2,..."; 0, or ERROR_MALFORMED. */
 static int read_ports(const char *text, uint16_t ports[static RUN_GATEWAYS_MAX], unsigned *count)
@@ -72,6 +76,8 @@ int run_settings_finish(const config_t *file, void *settings, struct buffer *err
     struct run_settings *run = settings;
     unsigned count;
 
+    run->tls = run->tls_certificate || config_lookup(file, "gateway.tls_certificate") ||
+               config_lookup(file, "certificates");
     if (run->publish_key && check_keys(run->publish_key, error))
         return ERROR_CONFIG;
     if (run->publish_key && !run->admin_port && !config_lookup(file, "gateway.admin")) {

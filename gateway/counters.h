@@ -35,6 +35,29 @@ enum {
     X(accepted, "hubbub_accepted_total", "connections accepted",                                             \
       "a steep rise with hubbub_connections flat: clients that connect again and again; see "                \
       "hubbub_closed_total")                                                                                 \
+    X(tls_handshakes_1_2, "hubbub_tls_handshakes_total{version=1.2}",                                        \
+      "handshakes of TLS 1.2 that came about", "old clients; when it stands still tls_minimum can be 1.3")   \
+    X(tls_handshakes_1_3, "hubbub_tls_handshakes_total{version=1.3}",                                        \
+      "handshakes of TLS 1.3 that came about", "a figure of load: the dearest part of a connection")         \
+    X(tls_resumed, "hubbub_tls_resumed_total", "handshakes that went on with an earlier session's ticket",   \
+      "few beside many clients that come back: give all gateways the same tls_ticket_key")                   \
+    X(tls_timeouts, "hubbub_tls_failed_total{reason=timeout}", "handshakes that took too long",              \
+      "clients with bad networks, or a slow loris; tls_handshake_timeout is the limit")                      \
+    X(tls_abandoned, "hubbub_tls_failed_total{reason=abandoned}",                                            \
+      "clients that went away in the middle of the handshake",                                               \
+      "checks of balancers that only connect, or scanners")                                                  \
+    X(tls_failed_HTTP, "hubbub_tls_failed_total{reason=http}", "clients that spoke HTTP in the clear",       \
+      "a client with http:// or ws://, or a balancer that does not speak TLS to the gateways")               \
+    X(tls_failed_VERSION, "hubbub_tls_failed_total{reason=version}", "clients without a version in common",  \
+      "old clients, or scanners; see tls_minimum")                                                           \
+    X(tls_failed_AGREEMENT, "hubbub_tls_failed_total{reason=agreement}",                                     \
+      "clients without a cipher, group, signature or application protocol in common",                        \
+      "old clients, or scanners")                                                                            \
+    X(tls_failed_ALERT, "hubbub_tls_failed_total{reason=alert}", "clients that gave up with an alert",       \
+      "mostly a certificate that they do not take: expired, not for this name, or without its chain")        \
+    X(tls_failed_PROTOCOL, "hubbub_tls_failed_total{reason=protocol}",                                       \
+      "what came was not TLS, or broke its rules",                                                           \
+      "scanners; a balancer that sends PROXY headers to gateways without proxy_protocol")                    \
     X(http_requests, "hubbub_http_requests_total", "HTTP requests answered", "a figure of load")             \
     X(messages_in, "hubbub_messages_in_total",                                                               \
       "Socket.IO packets, and frames of bare WebSockets, that came in", "a figure of load")                  \
@@ -130,6 +153,8 @@ enum {
     X("hubbub_address_refused_total", "connections refused for the sake of their address, by limit",         \
       "see each limit")                                                                                      \
     X("hubbub_dropped_total", "what was dropped on purpose, by reason", "see each reason")                   \
+    X("hubbub_tls_handshakes_total", "handshakes of TLS that came about, by version", "see each version")    \
+    X("hubbub_tls_failed_total", "handshakes of TLS that came to nothing, by reason", "see each reason")     \
     X("hubbub_sessions_moved_total", "sessions that went from one gateway to another, by direction",         \
       "see each direction")                                                                                  \
     X("hubbub_refused_total", "packets of clients refused, by code",                                         \

@@ -12,6 +12,7 @@
 #include "gateway/http_service.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
+#include "gateway/tls_store.h"
 #include "gateway/upgrade.h"
 #include "proto/deflate.h"
 
@@ -69,10 +70,43 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     return gateway->poller ? 0 : ERROR_SYSTEM;
 }
 
+/* -- TLS -------------------------------------------------------------------------------------- */
+
+/* 0, or ERROR_CONFIG after logging what is wrong. */
+static int open_tls(struct gateway *gateway)
+{
+    const struct tls_plan *plan = &gateway->settings->tls;
+    struct buffer error = {0};
+    int result = plan->files.count ? tls_store_open(plan, &gateway->tls, &error) : 0;
+
+    if (result < 0)
+        log_error("no TLS", "error=%.*s", BYTES_PRINTF(buffer_bytes(&error)));
+    buffer_done(&error);
+    return result;
+}
+
+void gateway_reload_tls(struct gateway *gateway)
+{
+    struct buffer error = {0};
+
+    if (!gateway->tls)
+        return;
+    if (tls_store_reload(gateway->tls, &gateway->settings->tls, &error) < 0)
+        log_error("certificates stay as they were", "error=%.*s", BYTES_PRINTF(buffer_bytes(&error)));
+    else
+        log_info("certificates reloaded", "count=%zu", gateway->settings->tls.files.count);
+    buffer_done(&error);
+}
+
+/* -- start and end ------------------------------------------------------------------------------ */
+
 int gateway_start(struct gateway *gateway, const struct gateway_settings *settings, struct loop *loop)
 {
     int result = gateway_prepare(gateway, settings, loop);
 
+    if (result < 0)
+        return result;
+    result = open_tls(gateway);
     if (result < 0)
         return result;
     result = listener_new(gateway, &gateway->listener);
@@ -111,6 +145,7 @@ void gateway_done(struct gateway *gateway)
     relays_done(gateway);
     link_free(gateway->link);
     poller_free(gateway->poller);
+    tls_store_free(gateway->tls);
     namespace_table_done(&gateway->namespaces);
     slot_table_done(&gateway->sockets);
     sessions_done(&gateway->sessions);

@@ -20,12 +20,14 @@
 struct admin;
 struct deflate;
 struct listener;
+struct tls_store;
 
 struct gateway {
     const struct gateway_settings *settings;
     struct loop *loop;
     struct poller *poller;
     struct listener *listener;
+    struct tls_store *tls;     /* NULL: clients are served in the clear */
     struct admin *admin;       /* NULL: there is no admin port */
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
@@ -71,6 +73,10 @@ void gateway_done(struct gateway *gateway);
 
 /* Stops accepting, closes every client's transport and says goodbye to the router, then stops the loop. */
 void gateway_drain(struct gateway *gateway);
+
+/* Reads certificates, keys and the keys of tickets anew, for connections to come; those that are there stay.
+ * When something is wrong with a file the log says so, and nothing changes. */
+void gateway_reload_tls(struct gateway *gateway);
 
 /* Whether new clients should come here; why: for whoever looks, when they should not. */
 bool gateway_is_healthy(const struct gateway *gateway, const char **why);

@@ -7,6 +7,7 @@
 #include "common/ip_address.h"
 #include "common/key_file.h"
 #include "common/log.h"
+#include "gateway/tls_store.h"
 #include "proto/rules.h"
 
 enum proxy_protocol_use { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_REQUIRED };
@@ -18,8 +19,12 @@ struct gateway_settings {
     bool reuse_port;
     enum proxy_protocol_use proxy_protocol;
     char *trusted_proxies; /* "": none */
-    char *admin;           /* "host:port"; "": none */
-    char *publish_key;     /* path; NULL: nobody may publish over HTTP */
+    char *tls_certificate, *tls_key;
+    char *tls_ticket_key;
+    enum tls_minimum tls_minimum;
+    uint32_t tls_handshake_timeout; /* ms */
+    char *admin;                    /* "host:port"; "": none */
+    char *publish_key;              /* path; NULL: nobody may publish over HTTP */
     char *router;
     char *curve_secret_key, *curve_router_key;             /* paths; NULL: the link is not encrypted */
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
@@ -53,8 +58,10 @@ struct gateway_settings {
     uint64_t pending_bytes;         /* bytes */
     uint64_t max_unacknowledged;    /* bytes */
     enum log_level log_level;
+    char **value_origins; /* of the values, by the rows of the table: config_describe() */
     bool examine; /* an option only: look at what there is, and exit */
     struct namespace_list namespaces;
+    struct tls_plan tls;               /* what the keys tls_* say; without files there is no TLS */
     struct ip_ranges trusted_ranges;   /* what trusted_proxies says */
     struct bearer_keys publish_keys;   /* what stands in the file */
     struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */
