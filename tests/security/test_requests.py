@@ -223,7 +223,7 @@ class Lines(unittest.TestCase):
             sid = json.loads(websocket.read_text()[2:])['sid']
             import subprocess
             from programs import BUILD
-            shown = subprocess.run([BUILD / 'cli' / 'hubbub', 'socket', sid, '--data', stack.folder / 'data'], capture_output=True, check=True)
+            shown = subprocess.run([BUILD / 'cli' / 'hubbub', 'session', sid, '--data', stack.folder / 'data'], capture_output=True, check=True)
             self.assertIn(b'handshake', shown.stdout)
             self.assertNotIn(b'\xff', shown.stdout)
 
