@@ -229,6 +229,7 @@ const struct config_program gateway_config = {
     .summary = "holds the clients' connections and forwards what they say to the router",
     .keys = keys,
     .key_count = sizeof keys / sizeof *keys,
+    .origins = offsetof(struct gateway_settings, value_origins),
     .others = others,
     .finish = finish,
 };

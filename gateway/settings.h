@@ -58,6 +58,7 @@ struct gateway_settings {
     uint64_t pending_bytes;         /* bytes */
     uint64_t max_unacknowledged;    /* bytes */
     enum log_level log_level;
+    char **value_origins; /* of the values, by the rows of the table: config_describe() */
     bool examine; /* an option only: look at what there is, and exit */
     struct namespace_list namespaces;
     struct tls_plan tls;               /* what the keys tls_* say; without files there is no TLS */
