@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """`hubbub top` in a terminal: what it shows, its keys, sizes, hostile names, a router that goes, and the terminal after it.
 
-A router that is only played answers what the test wants.
+A router that is only played answers what the test wants; the last test has a real stack.
 HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -397,6 +398,49 @@ class Ends(Case):
         done = subprocess.run([HUBBUB, 'top', '--interval', '10 ms'], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 64)
         self.assertIn('expected 100 ms to 1 h', done.stderr)
+
+
+class RealStack(Case):
+    def test_a_stack_is_shown(self):
+        stack = subprocess.Popen([HUBBUB, 'run', '--port', str(free_port()), '--data', self.folder], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, stack)
+        while stack.stdout.readline() not in ('ready\n', ''):
+            pass
+        port = stack.args[3]
+        talk = subprocess.Popen(['node', '--input-type=module', '-e', f"""
+            import {{ io }} from 'socket.io-client';
+            const socket = io('http://localhost:{port}');
+            socket.on('connect', () => {{ socket.emit('join', 'saloon'); setInterval(() => socket.emit('msg', {{ room: 'saloon' }}), 20); }});
+        """], cwd=ROOT / 'tests', stdin=subprocess.DEVNULL)
+        self.addCleanup(self.end, talk)
+        top = self.top(*QUICK)
+        top.wait_for_text('saloon', 'gateway-1', 'gateway-2', 'connections 1', 'archive none')
+        row = re.compile(r'^saloon +1 +(\d+\.\d) +1 +(\d+) ')
+        top.wait_for(lambda lines: any(match and float(match[1]) > 1 and int(match[2]) > 10 for match in map(row.match, lines)),
+                     'what is said in the room')
+        top.type('s')
+        top.wait_for_text('>MSG/S', 'saloon')
+        self.assertNotIn('error', top.text())
+
+    @staticmethod
+    def end(process):
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
+        if process.stdout:
+            process.stdout.close()
+
+
+def free_port():
+    """A free port below those that outgoing connections take."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(('127.0.0.1', port))
+                return port
+            except OSError:
+                continue
 
 
 if __name__ == '__main__':
