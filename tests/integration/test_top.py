@@ -46,8 +46,8 @@ class PlayedRouter:
         self.path, self.asked, self.connections = path, [], []
         self.stats = figures()
         self.rooms = [room(f'room-{i:03}', 300 - i, i / 2) for i in range(60)]
-        self.gateways = [{'name': f'gateway-{i}', 'state': state, 'sockets': 100 * i, 'unacknowledged_bytes': 2048 * i, 'version': '9.8.7'}
-                         for i, state in enumerate(('live', 'behind', 'lost'), 1)]
+        self.gateways = [{'name': f'gateway-{i}', 'state': state, 'connections': 100 * i + 5, 'sockets': 100 * i, 'draining': i == 2, 'unacknowledged_bytes': 2048 * i, 'version': '9.8.7'}
+                         for i, state in enumerate(('live', 'live', 'behind'), 1)]
         self.backends = [{'name': 'moderation', 'state': 'live', 'sockets': 7, 'tasks': 3, 'unacknowledged_bytes': 0,
                           'namespaces': ['/', '/admin']}]
         self.instead = {}  # the first word of a question: bytes of the answer
@@ -125,12 +125,12 @@ class Content(Case):
         self.play()
         top = self.top()
         top.wait_for_text('router 9.8.7, up 2 h 3 min', 'connections 12345', 'sockets 4321', 'rooms 345', 'members 988k',
-                          'gateways 3', 'messages in 12.3/s, out 4567.8/s', 'commit 1.2 ms, average 1.0, worst 14.0',
+                          'gateways up 1/3', 'messages in 12.3/s, out 4567.8/s', 'commit 1.2 ms, average 1.0, worst 14.0',
                           'archive following, behind by 42 messages, 0.5 s')
         lines = top.lines()
         self.assertEqual(re.split(r' {2,}|(?<=\S) (?=\S)', lines[next(i for i, line in enumerate(lines) if line.startswith('room-000'))]),
                          ['room-000', '300', '0.0', '2', '1300', '/'])
-        self.assertRegex(top.text(), r'(?m)^gateway-2 +behind +200 +4\.0 KB +9\.8\.7$')
+        self.assertRegex(top.text(), r'(?m)^gateway-2 +draining +205 +200 +4\.0 KB +9\.8\.7$')
         self.assertRegex(top.text(), r'(?m)^moderation +live +7 +3 +0 B +/,/admin$')
         self.assertTrue(lines[-1].startswith('q quit'))
         self.assertEqual(len(lines), 24)
@@ -151,6 +151,17 @@ class Content(Case):
         router = self.play()
         router.instead = {'rooms': b'error unknown command; try help\n\n'}
         self.top(*QUICK).wait_for_text('unknown command; try help', 'gateway-1')
+
+    def test_rows_of_a_strange_kind_do_no_harm(self):
+        router = self.play()
+        router.rooms = [dict(room('fine', 5), namespace=7, seq='many')]
+        router.gateways = [1, None, {'name': 5, 'state': {}, 'connections': 'x'}, {'name': 'last'}]
+        router.backends = [{'name': 'odd', 'namespaces': [1, 'a', None]}, {'namespaces': 'b'}]
+        top = self.top(*QUICK)
+        top.wait_for_text('fine', 'gateways up 0/4', 'last')
+        top.wait_for_text('odd')
+        top.type('q')
+        self.assertEqual(top.wait_for_end(), 0)
 
     def test_names_cannot_break_the_screen(self):
         router = self.play()
