@@ -38,7 +38,9 @@ static void answer(struct gateway *gateway, struct connection *connection, struc
     struct exchange *exchange = connection->exchange;
 
     answer->fields = buffer_bytes(&exchange->fields);
-    answer->keep_alive = answer->keep_alive && exchange->keep_alive && !gateway->draining;
+    answer->keep_alive =
+        answer->keep_alive && exchange->keep_alive &&
+        (!gateway->draining || (!gateway->drain.all_told && exchange->home == gateway->incarnation));
     if (!output)
         answer->content_length = answer->body.length;
     if (exchange->head)

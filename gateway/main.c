@@ -9,8 +9,13 @@
 
 static void on_stop(void *arg, int number)
 {
+    struct gateway *gateway = arg;
+
     (void)number;
-    gateway_drain(arg);
+    if (gateway->drain.ends)
+        drain_at_once(gateway);
+    else
+        drain_begin(gateway, DRAIN_DEFAULT, true);
 }
 
 static void on_reload(void *arg, int number)

@@ -17,6 +17,7 @@ static void fetch_gauges(struct gateway *gateway)
     struct counters *counters = &gateway->counters;
 
     counters->connections = gateway->connections.slots.count;
+    counters->draining = drain_announced(gateway);
     counters->rooms = gateway->fanout.room_count;
     counters->pending_requests = gateway->requests.count;
     counters->pending_bytes = gateway->requests.bytes;
