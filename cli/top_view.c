@@ -195,7 +195,7 @@ static unsigned fitting_columns(const struct table *table, unsigned *first_width
     return count;
 }
 
-static void draw_title(const struct top_state *state, enum top_table which, unsigned at)
+static void draw_title(const struct top_state *state, enum top_table which, unsigned first, unsigned at)
 {
     const struct table *table = &tables[which];
     struct buffer line = {0}, name = {0};
@@ -205,7 +205,7 @@ static void draw_title(const struct top_state *state, enum top_table which, unsi
 
     buffer_append_text(&name, table->columns[0].title);
     if (all > rows->shown && all)
-        buffer_printf(&name, "  %u-%u of %zu", rows->first + 1, rows->first + rows->shown, all);
+        buffer_printf(&name, "  %u-%u of %zu%s", first + 1, first + rows->shown, all, rows->more ? "+" : "");
     screen_text_fit(&line, buffer_bytes(&name), width, SCREEN_LEFT);
     for (unsigned i = 1; i < count; i++) {
         const struct column *column = &table->columns[i];
@@ -242,14 +242,16 @@ static void draw_row(const struct table *table, const json_t *row, unsigned at)
 static void draw_table(struct top_state *state, enum top_table which, unsigned at, unsigned lines)
 {
     struct top_rows *rows = &state->tables[which];
-    unsigned all = (unsigned)json_array_size(rows->rows);
+    unsigned all = (unsigned)json_array_size(rows->rows), first = rows->first;
 
     rows->shown = lines - 1 < all ? lines - 1 : all;
-    if (rows->first > all - rows->shown)
-        rows->first = all - rows->shown;
-    draw_title(state, which, at++);
+    if (first > all - rows->shown)
+        first = all - rows->shown;
+    if (!rows->more)
+        rows->first = first;
+    draw_title(state, which, first, at++);
     for (unsigned i = 0; i < rows->shown; i++)
-        draw_row(&tables[which], json_array_get(rows->rows, rows->first + i), at++);
+        draw_row(&tables[which], json_array_get(rows->rows, first + i), at++);
     if (lines > 1 && *rows->error)
         draw_line(at, bytes_from_text(rows->error), A_BOLD);
     else if (lines > 1 && all == 0 && rows->rows)

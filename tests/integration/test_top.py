@@ -126,7 +126,7 @@ class Content(Case):
         top = self.top()
         top.wait_for_text('router 9.8.7, up 2 h 3 min', 'connections 12345', 'sockets 4321', 'rooms 345', 'members 988k',
                           'gateways up 1/3', 'messages in 12.3/s, out 4567.8/s', 'commit 1.2 ms, average 1.0, worst 14.0',
-                          'archive following, behind by 42 messages, 0.5 s')
+                          'archive following, behind by 42 messages, 0.5 s', 'moderation', 'q quit')
         lines = top.lines()
         self.assertEqual(re.split(r' {2,}|(?<=\S) (?=\S)', lines[next(i for i, line in enumerate(lines) if line.startswith('room-000'))]),
                          ['room-000', '300', '0.0', '2', '1300', '/'])
@@ -228,12 +228,8 @@ class Keys(Case):
         top.wait_for(lambda lines: self.rooms(lines)[:1] == ['room-001'], 'one row back')
         top.type('\x1b[6~')
         top.wait_for(lambda lines: self.rooms(lines)[:1] == [f'room-{1 + page:03}'], 'a page further')
-        first = 1 + page
-        while first < 60 - page:
-            top.type('\x1b[6~')
-            first = min(first + page, 60 - page)
-            top.wait_for(lambda lines, first=first: self.rooms(lines)[:1] == [f'room-{first:03}'], 'the next page')
-        self.assertEqual(self.rooms(top.lines())[-1], 'room-059')
+        top.type('\x1b[6~' * 20)  # faster than rooms come
+        top.wait_for(lambda lines: self.rooms(lines)[-1:] == ['room-059'], 'the last')
         self.assertIn(f'{61 - page}-60 of 60', top.text())
         top.type('\x1b[5~')
         top.wait_for(lambda lines: self.rooms(lines)[:1] == [f'room-{60 - 2 * page:03}'], 'a page back')
