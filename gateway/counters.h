@@ -139,6 +139,12 @@ enum {
     X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit",   \
       "clients send faster than the router commits; see hubbub_commit_seconds")
 
+/* What only this gateway's own /metrics show, since adding it up would mean nothing; absent when it is 0. */
+#define OWN_TABLE(X)                                                                                         \
+    X(certificate_expiry, "hubbub_tls_certificate_expiry_timestamp_seconds",                                 \
+      "when the first of the certificates expires, in seconds since 1970; absent without TLS",               \
+      "its distance from now is what counts: renew the certificate, then SIGHUP; no connection is dropped")
+
 /* Of how long and how much.  X(field, bounds, name, meaning, action). */
 #define HISTOGRAM_TABLE(X)                                                                                   \
     X(publish, histogram_seconds, "hubbub_publish_seconds",                                                  \
