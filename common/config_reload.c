@@ -8,24 +8,49 @@
 #include "common/config_describe.h"
 #include "common/config_value.h"
 #include "common/log.h"
+#include "common/memory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { FIELD_MAX = 16 };
 
+void config_command_init(struct config_command *command, int argc, char **argv)
+{
+    command->argc = argc;
+    command->argv = memory_zero((size_t)argc + 1, sizeof *command->argv);
+    for (int i = 0; i < argc; i++)
+        command->argv[i] = memory_text(argv[i], strlen(argv[i]));
+}
+
+void config_command_done(struct config_command *command)
+{
+    for (int i = 0; i < command->argc; i++) {
+        explicit_bzero(command->argv[i], strlen(command->argv[i]));
+        free(command->argv[i]);
+    }
+    free(command->argv);
+    *command = (struct config_command){0};
+}
+
 int config_reload_read(const struct config_program *program, const struct config_command *command,
                        void *fresh, struct buffer *error)
 {
+    struct config_command copy;
     struct config_result result;
-    int status = config_load(program, command->argc, command->argv, fresh, &result);
-    struct bytes text = buffer_bytes(&result.output);
+    struct bytes text;
+    int status;
 
+    config_command_init(&copy, command->argc, command->argv);
+    status = config_load(program, copy.argc, copy.argv, fresh, &result);
+    text = buffer_bytes(&result.output);
     if (status) {
         while (text.length && text.data[text.length - 1] == '\n')
             text.length--;
         buffer_append_bytes(error, text);
     }
     buffer_done(&result.output);
+    config_command_done(&copy);
     return status > 0 ? ERROR_CONFIG : status;
 }
 

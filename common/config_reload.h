@@ -9,11 +9,15 @@
 
 #include "common/config.h"
 
-/* What the program was started with; borrowed. */
+/* What the program was started with: a copy, because secrets are wiped from the original. */
 struct config_command {
     int argc;
     char **argv;
 };
+
+/* Before config_load(). */
+void config_command_init(struct config_command *command, int argc, char **argv);
+void config_command_done(struct config_command *command);
 
 /* What a reload came to, in numbers of keys. */
 struct config_changes {

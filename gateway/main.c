@@ -23,7 +23,7 @@ static void on_stop(void *arg, int number)
 struct reload {
     struct gateway *gateway;
     struct gateway_settings *settings;
-    struct config_command command;
+    const struct config_command *command;
 };
 
 static void on_reload(void *arg, int number)
@@ -31,13 +31,13 @@ static void on_reload(void *arg, int number)
     const struct reload *reload = arg;
 
     (void)number;
-    gateway_reload(reload->gateway, reload->settings, &reload->command);
+    gateway_reload(reload->gateway, reload->settings, reload->command);
 }
 
-static int run(struct gateway_settings *settings, int argc, char **argv)
+static int run(struct gateway_settings *settings, const struct config_command *command)
 {
     struct gateway gateway;
-    struct reload what = {&gateway, settings, {argc, argv}};
+    struct reload what = {&gateway, settings, command};
     struct loop *loop = loop_new();
     struct loop_signal *terminate = NULL, *interrupt = NULL, *reload = NULL;
     int code = EXIT_RUNTIME;
@@ -90,17 +90,21 @@ static int examine(const struct gateway_settings *settings)
 int main(int argc, char **argv)
 {
     struct gateway_settings settings = {0};
+    struct config_command command;
     struct config_result result;
     int code;
 
+    config_command_init(&command, argc, argv);
     if (config_load(&gateway_config, argc, argv, &settings, &result) != 0) {
+        config_command_done(&command);
         gateway_settings_done(&settings);
         return config_report(&result);
     }
     signal(SIGPIPE, SIG_IGN);
     log_set_program(settings.name);
     log_set_level(settings.log_level);
-    code = settings.examine ? examine(&settings) : run(&settings, argc, argv);
+    code = settings.examine ? examine(&settings) : run(&settings, &command);
+    config_command_done(&command);
     gateway_settings_done(&settings);
     return code;
 }

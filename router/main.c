@@ -21,7 +21,7 @@ static void on_signal(void *arg, int number)
 struct reload {
     struct router *router;
     struct router_settings *settings;
-    struct config_command command;
+    const struct config_command *command;
 };
 
 static void on_reload(void *arg, int number)
@@ -29,16 +29,16 @@ static void on_reload(void *arg, int number)
     const struct reload *reload = arg;
 
     (void)number;
-    router_reload(reload->router, reload->settings, &reload->command);
+    router_reload(reload->router, reload->settings, reload->command);
 }
 
-static int run(struct router_settings *settings, int argc, char **argv)
+static int run(struct router_settings *settings, const struct config_command *command)
 {
     static const int numbers[] = {SIGTERM, SIGINT};
     struct loop_signal *signals[2] = {NULL}, *reload = NULL;
     struct loop *loop = loop_new();
     struct router router;
-    struct reload what = {&router, settings, {argc, argv}};
+    struct reload what = {&router, settings, command};
     int exit_code = EXIT_RUNTIME;
     bool watching = true;
 
@@ -84,17 +84,21 @@ static int examine(const struct router_settings *settings)
 int main(int argc, char **argv)
 {
     struct router_settings settings = {0};
+    struct config_command command;
     struct config_result result;
     int exit_code;
 
     archive_client_hide_counters();
+    config_command_init(&command, argc, argv);
     if (config_load(&router_config, argc, argv, &settings, &result) != 0) {
+        config_command_done(&command);
         router_settings_done(&settings);
         return config_report(&result);
     }
     log_set_program(settings.name);
     log_set_level(settings.log_level);
-    exit_code = settings.examine ? examine(&settings) : run(&settings, argc, argv);
+    exit_code = settings.examine ? examine(&settings) : run(&settings, &command);
+    config_command_done(&command);
     router_settings_done(&settings);
     return exit_code;
 }
