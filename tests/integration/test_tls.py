@@ -307,7 +307,7 @@ class BalancerTest(unittest.TestCase):
     """A balancer in front: PROXY headers, also before TLS."""
 
     def told(self, stack, sid):
-        done = subprocess.run([programs.BUILD / 'cli' / 'hubbub', 'socket', sid, '--data', stack.folder / 'data'],
+        done = subprocess.run([programs.BUILD / 'cli' / 'hubbub', 'session', sid, '--data', stack.folder / 'data'],
                               capture_output=True, text=True, check=True)
         line, = (line for line in done.stdout.splitlines() if line.startswith('handshake'))
         return json.loads(line[line.index('{'):])
