@@ -26,6 +26,7 @@
 enum {
     SOCKET_PATH_MAX = 100, /* the system takes 107 bytes, ZeroMQ a little less */
     ARGUMENTS_MAX = 20,
+    PATIENCE_MS = 10000, /* beyond the drain: for answers, for Close frames, and to end */
 };
 
 static const struct config_program program = {
@@ -236,11 +237,13 @@ static int supervise(struct run *run)
         plan_gateway(run, i);
     plan_router(run, gateways);
 
-    struct supervisor_plan plan = {.router = &run->children[gateways],
-                                   .gateways = run->children,
-                                   .gateway_count = gateways,
-                                   .serving = serving,
-                                   .arg = run};
+    struct supervisor_plan plan = {
+        .router = &run->children[gateways],
+        .gateways = run->children,
+        .gateway_count = gateways,
+        .gateway_patience = (run->settings.drain_delay + run->settings.drain_time + PATIENCE_MS + 999) / 1000,
+        .serving = serving,
+        .arg = run};
 
     return supervisor_run(&plan);
 }

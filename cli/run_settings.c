@@ -6,10 +6,14 @@
 #include "cli/run_settings.h"
 
 #include "common/bearer.h"
+#include "common/config_value.h"
 
 #include <stdlib.h>
 
-enum { GATEWAYS_DEFAULT = 2 };
+enum {
+    GATEWAYS_DEFAULT = 2,
+    DRAIN_TIME_MS = 10000, /* as long as gateways take when the file does not say */
+};
 
 #define KEY(key, kind)                                                                                       \
     .section = "run", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct run_settings, key)
@@ -71,11 +75,25 @@ static int check_keys(const char *path, struct buffer *error)
     return status;
 }
 
+/* What the gateways will read there; wrong values they refuse themselves. */
+static uint32_t gateway_duration(const config_t *file, const char *path, uint32_t fallback)
+{
+    const struct config_key key = {.type = CONFIG_KEY_DURATION, .size = sizeof fallback};
+    const char *text;
+    int number;
+
+    if (config_lookup_string(file, path, &text))
+        return config_value_store(&key, text, &fallback) < 0 ? 0 : fallback;
+    return config_lookup_int(file, path, &number) && number >= 0 ? (uint32_t)number : fallback;
+}
+
 int run_settings_finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct run_settings *run = settings;
     unsigned count;
 
+    run->drain_delay = gateway_duration(file, "gateway.drain_delay", 0);
+    run->drain_time = gateway_duration(file, "gateway.drain_time", DRAIN_TIME_MS);
     run->tls = run->tls_certificate || config_lookup(file, "gateway.tls_certificate") ||
                config_lookup(file, "certificates");
     if (run->publish_key && check_keys(run->publish_key, error))

@@ -23,6 +23,7 @@ struct run_settings {
     char *tls_certificate, *tls_key;
     bool tls;                             /* here, or in the file: made by finish() */
     uint16_t port_list[RUN_GATEWAYS_MAX]; /* of each gateway, made by finish() */
+    uint32_t drain_delay, drain_time;     /* ms: the gateways', as the file has them, by finish() */
 };
 
 extern const struct config_key run_settings_keys[RUN_SETTINGS_KEYS];

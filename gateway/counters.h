@@ -68,6 +68,8 @@ enum {
     X(bytes_in, "hubbub_bytes_in_total", "bytes read from connections", "a figure of load")                  \
     X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections",                                   \
       "near what the network takes: add machines, or turn compression on")                                   \
+    X(draining, "hubbub_draining", "1 from when it drains until it serves again, else 0",                    \
+      "somebody had it drained, or is ending it: resume has it serve again")                                 \
     X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router",               \
       "the router is slow or away: see hubbub_request_seconds, hubbub_commit_seconds and the router's log")  \
     X(pending_bytes, "hubbub_pending_request_bytes", "size of the requests without an answer of the router", \
@@ -126,11 +128,17 @@ enum {
       "router")                                                                                              \
     X(link_versions, "hubbub_link_versions_total",                                                           \
       "links given up because the version of the router's program is too far away",                          \
-      "the log names both versions: upgrade release by release, section 6")                                  \
+      "the log names both versions: upgrade release by release, section 2")                                  \
     X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router",         \
       "programs of different versions, or a damaged network: compare the versions")                          \
     X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit",   \
       "clients send faster than the router commits; see hubbub_commit_seconds")
+
+/* What only this gateway's own /metrics show, since adding it up would mean nothing; absent when it is 0. */
+#define OWN_TABLE(X)                                                                                         \
+    X(certificate_expiry, "hubbub_tls_certificate_expiry_timestamp_seconds",                                 \
+      "when the first of the certificates expires, in seconds since 1970; absent without TLS",               \
+      "its distance from now is what counts: renew the certificate, then SIGHUP; no connection is dropped")
 
 /* Of how long and how much.  X(field, bounds, name, meaning, action). */
 #define HISTOGRAM_TABLE(X)                                                                                   \

@@ -16,11 +16,7 @@
 #include "gateway/upgrade.h"
 #include "proto/deflate.h"
 
-enum {
-    INCARNATION_BITS = 48,
-    DRAIN_MS = 3000, /* for clients to take their Close frames */
-    DRAIN_STEP_MS = 50,
-};
+enum { INCARNATION_BITS = 48 };
 
 void gateway_advance_timers(struct gateway *gateway)
 {
@@ -125,7 +121,7 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
 
 bool gateway_is_healthy(const struct gateway *gateway, const char **why)
 {
-    if (gateway->draining)
+    if (drain_announced(gateway))
         *why = "draining";
     else if (link_away(gateway->link) > gateway->settings->dead)
         *why = "the router is away";
@@ -136,7 +132,7 @@ bool gateway_is_healthy(const struct gateway *gateway, const char **why)
 
 void gateway_done(struct gateway *gateway)
 {
-    loop_timer_stop(&gateway->drain_timer);
+    drain_done(gateway);
     listener_free(gateway->listener);
     admin_close(gateway->admin);
     if (gateway->poller)
@@ -161,43 +157,4 @@ void gateway_done(struct gateway *gateway)
     buffer_done(&gateway->scratch);
     if (gateway->answer_head)
         chunk_release(gateway->answer_head);
-}
-
-/* -- draining -------------------------------------------------------------------------------- */
-
-static void end_connection(struct gateway *gateway, struct connection *connection)
-{
-    if (http_is_spoken(connection) && connection->exchange)
-        return; /* it ends with its answer */
-    if (connection->arrival)
-        arrival_end(gateway, connection, CLOSE_DRAIN);
-    else if (!connection->heartbeat_due) /* still HTTP */
-        connection_end(gateway, connection, CLOSE_DRAIN);
-    else
-        engine_close(gateway, connection, CLOSE_DRAIN);
-}
-
-static void on_drain_step(void *arg)
-{
-    struct gateway *gateway = arg;
-
-    if (gateway->connections.slots.count && loop_now(gateway->loop) < gateway->drain_until)
-        return;
-    link_say_bye(gateway->link);
-    loop_stop(gateway->loop);
-}
-
-void gateway_drain(struct gateway *gateway)
-{
-    if (gateway->draining)
-        return;
-    gateway->draining = true;
-    log_info("draining", "connections=%u", gateway->connections.slots.count);
-    listener_free(gateway->listener);
-    gateway->listener = NULL;
-    relay_release_polls(gateway);
-    connections_each(gateway, end_connection);
-    gateway->drain_until = loop_now(gateway->loop) + DRAIN_MS;
-    loop_timer_init(&gateway->drain_timer, gateway->loop, on_drain_step, gateway);
-    loop_timer_repeat(&gateway->drain_timer, DRAIN_STEP_MS);
 }

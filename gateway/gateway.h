@@ -7,6 +7,7 @@
 #include "common/timer_wheel.h"
 #include "gateway/connection.h"
 #include "gateway/counters.h"
+#include "gateway/drain.h"
 #include "gateway/exceptions.h"
 #include "gateway/namespace.h"
 #include "gateway/publishing.h"
@@ -53,9 +54,8 @@ struct gateway {
     uint64_t incarnation;      /* 48 random bits: this run of the program */
     struct buffer scratch;     /* for texts that are built and sent at once */
     struct chunk *answer_head; /* http_answer.c's; NULL before the first answer */
-    struct loop_timer drain_timer;
-    uint64_t drain_until;
-    bool draining;
+    struct drain drain;
+    bool draining;         /* no new sessions: from drain.state CLOSING on */
     void (*on_live)(void); /* called whenever the link has become live; may be NULL */
 };
 
@@ -70,9 +70,6 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
 
 /* Frees everything; takes a gateway whose start failed. */
 void gateway_done(struct gateway *gateway);
-
-/* Stops accepting, closes every client's transport and says goodbye to the router, then stops the loop. */
-void gateway_drain(struct gateway *gateway);
 
 /* Reads certificates, keys and the keys of tickets anew, for connections to come; those that are there stay.
  * When something is wrong with a file the log says so, and nothing changes. */

@@ -403,6 +403,22 @@ static int on_ask(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
+static int on_drain(struct gateway *gateway, struct wire_reader *reader)
+{
+    enum { SECONDS_MAX = 86400 };
+    struct wire_drain record;
+
+    if (wire_get_drain(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    if (!record.on)
+        drain_resume(gateway);
+    else if (record.seconds)
+        drain_begin(gateway, (record.seconds < SECONDS_MAX ? record.seconds : SECONDS_MAX) * 1000, false);
+    else
+        drain_begin(gateway, DRAIN_DEFAULT, false);
+    return 0;
+}
+
 /* A level of a newer router's is passed over. */
 static int on_level(struct gateway *gateway, struct wire_reader *reader)
 {
@@ -464,6 +480,8 @@ int records_handle(struct gateway *gateway, struct link_progress *progress, stru
         return on_back(gateway, reader);
     case WIRE_TYPE_ASK:
         return on_ask(gateway, reader);
+    case WIRE_TYPE_DRAIN:
+        return on_drain(gateway, reader);
     case WIRE_TYPE_LEVEL:
         return on_level(gateway, reader);
     default:

@@ -126,6 +126,12 @@ static const struct config_key keys[] = {
      .help = "the silence after which the router counts as gone"},
     {KEY(request_timeout, DURATION), .minimum = 100, .maximum = 600000, .fallback = "10 s",
      .help = "how long the router may take to answer a request"},
+    {KEY(drain_delay, DURATION), .maximum = 600000, .fallback = "0",
+     .help =
+         "how long a gateway that is to drain says so on /healthz and still serves, until its balancer has "
+         "noticed"},
+    {KEY(drain_time, DURATION), .maximum = 3600000, .fallback = "10 s",
+     .help = "over how long the clients of a gateway that drains are told to go; at least 100 a second are"},
     {KEY(pending_bytes, SIZE), .minimum = 65536, .maximum = 1ULL << 34, .fallback = "64 MB",
      .help = "how much may wait for the router's answers before requests are refused"},
     {KEY(max_unacknowledged, SIZE), .minimum = 65536, .maximum = 1ULL << 34, .fallback = "16 MB",

@@ -52,11 +52,12 @@ struct gateway_settings {
     uint32_t max_unanswered;
     uint32_t outbound_queue; /* bytes */
     bool compression;
-    uint32_t compression_threshold; /* bytes */
-    uint32_t heartbeat, dead;       /* ms */
-    uint32_t request_timeout;       /* ms */
-    uint64_t pending_bytes;         /* bytes */
-    uint64_t max_unacknowledged;    /* bytes */
+    uint32_t compression_threshold;   /* bytes */
+    uint32_t heartbeat, dead;         /* ms */
+    uint32_t request_timeout;         /* ms */
+    uint32_t drain_delay, drain_time; /* ms */
+    uint64_t pending_bytes;           /* bytes */
+    uint64_t max_unacknowledged;      /* bytes */
     enum log_level log_level;
     char **value_origins; /* of the values, by the rows of the table: config_describe() */
     bool examine; /* an option only: look at what there is, and exit */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 const char *const tls_minimum_names[] = {"1.2", "1.3", NULL};
 
@@ -218,6 +219,25 @@ int tls_store_open(const struct tls_plan *plan, struct tls_store **out, struct b
     else
         *out = store;
     return result;
+}
+
+uint64_t tls_store_expiry(const struct tls_store *store)
+{
+    uint64_t first = UINT64_MAX;
+
+    for (size_t i = 0; i < store->current.count; i++) {
+        const X509 *certificate = SSL_CTX_get0_certificate(store->current.items[i]);
+        struct tm time;
+        int64_t seconds = 0;
+
+        if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &time) == 1)
+            seconds = timegm(&time);
+        if (seconds < 0)
+            seconds = 0;
+        if ((uint64_t)seconds < first)
+            first = (uint64_t)seconds;
+    }
+    return first;
 }
 
 void tls_store_free(struct tls_store *store)

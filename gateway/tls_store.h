@@ -13,6 +13,7 @@
 #include "gateway/tls_files.h"
 
 #include <openssl/ssl.h>
+#include <stdint.h>
 
 enum tls_minimum { TLS_MINIMUM_1_2, TLS_MINIMUM_1_3 };
 
@@ -34,6 +35,9 @@ int tls_store_open(const struct tls_plan *plan, struct tls_store **out, struct b
 
 /* Reads them anew, for connections that begin from now on.  ERROR_CONFIG as above; then nothing has changed. */
 int tls_store_reload(struct tls_store *store, const struct tls_plan *plan, struct buffer *error) MUST_CHECK;
+
+/* When the first of the certificates expires, in seconds since 1970. */
+uint64_t tls_store_expiry(const struct tls_store *store);
 
 /* Takes NULL.  Connections may outlive it if nothing comes in on them any more. */
 void tls_store_free(struct tls_store *store);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -344,10 +345,27 @@ static void ticket_files_are_whole_and_nobody_elses(void **state)
     expect_refused("others have rights to");
 }
 
+static void the_first_to_expire_is_told(void **state)
+{
+    const uint64_t now = (uint64_t)time(NULL);
+    struct buffer error = {0};
+
+    (void)state;
+    assert_in_range(tls_store_expiry(store), now + 86400 - 600, now + 86400);
+    tls_certificate_write_for("soon", "DNS:soon.test", 7200);
+    plan_add("soon", "soon");
+    assert_int_equal(tls_store_reload(store, &plan, &error), 0);
+    assert_in_range(tls_store_expiry(store), now + 7200 - 60, now + 7200 + 600);
+    tls_certificate_write_for("soon", "DNS:soon.test", -1800);
+    assert_int_equal(tls_store_reload(store, &plan, &error), 0);
+    assert_in_range(tls_store_expiry(store), now - 1800 - 60, now - 1800 + 600);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_client_gets_the_certificate_of_its_name, open_store, close_store),
+        cmocka_unit_test_setup_teardown(the_first_to_expire_is_told, open_store, close_store),
         cmocka_unit_test_setup_teardown(the_protocol_is_http_1_1, open_store, close_store),
         cmocka_unit_test_setup_teardown(the_least_version_counts, open_store, close_store),
         cmocka_unit_test_setup_teardown(a_reload_is_for_connections_to_come, open_store, close_store),

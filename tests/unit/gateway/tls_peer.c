@@ -62,6 +62,11 @@ void tls_file_write(const char *name, struct bytes bytes)
 
 void tls_certificate_write(const char *name, const char *names)
 {
+    tls_certificate_write_for(name, names, 86400);
+}
+
+void tls_certificate_write_for(const char *name, const char *names, long seconds)
+{
     EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
     X509 *certificate = X509_new();
     X509_NAME *subject = X509_get_subject_name(certificate);
@@ -72,7 +77,7 @@ void tls_certificate_write(const char *name, const char *names)
     ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
     X509_set_version(certificate, X509_VERSION_3);
     X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 86400);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), seconds);
     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
     X509_set_issuer_name(certificate, subject);
     X509_set_pubkey(certificate, key);

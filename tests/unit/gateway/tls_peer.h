@@ -18,6 +18,9 @@ const char *tls_path(const char *name);
  * NULL; its CN is name. */
 void tls_certificate_write(const char *name, const char *names);
 
+/* The same for one that expires in so many seconds, instead of a day. */
+void tls_certificate_write_for(const char *name, const char *names, long seconds);
+
 /* Writes the file, which nobody else may read. */
 void tls_file_write(const char *name, struct bytes bytes);
 
