@@ -343,6 +343,8 @@ class Gateways(OperatorTest):
         self.assertNotIn("DRAIN", map(kind, gateway.records))
         self.assertEqual(self.say("drain g1"), "ok")
         self.assertEqual(gateway.take("DRAIN")[:], (1, 0))
+        other.send(("STATISTICS", ["hubbub_draining", 1]))  # it stops, by itself
+        self.until(lambda: [each["draining"] for each in self.document("gateways")["gateways"]] == [True, True], "not both drain")
         gateway.send(("BYE", ""))
         self.until(lambda: len(self.document("gateways")["gateways"]) == 1, "not gone")
         self.fails("drain g1", "no such gateway")
