@@ -106,7 +106,7 @@ class Good(Case):
         self.assert_finding(found, 'ok', 'data folder', 'for its owner alone')
         self.assert_finding(found, 'ok', 'versions', 'the router runs with ')
         for gateway in ('gateway-1', 'gateway-2'):
-            self.assert_finding(found, 'ok', 'versions', f'gateway {gateway} runs with ')
+            self.assert_finding(found, 'ok', 'versions', f'gateway {gateway} runs with 0.1.0, link protocol 1.')
         self.assertEqual(set(os.listdir(self.data)) & {'doctor'}, set())
 
     def test_text_says_the_same_as_json(self):

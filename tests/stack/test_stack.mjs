@@ -20,7 +20,7 @@ const ADDED = 60e6; // bytes that the image may add to its base
 const GATEWAYS = 3;
 const MORE_GATEWAYS = 5;
 const LOAD = { clients: 100, rooms: 10, rate: 100 };
-const AFTER_FAULT = 3000; // ms of load after each fault
+const AFTER_FAULT = 2000; // ms of load after each fault
 
 const file = wholeFile(after);
 const project = projectName();
