@@ -45,7 +45,8 @@ static void a_quoted_word_is_a_json_string(void **state)
     (void)state;
     assert_string_equal(parse("room \"two words\" in \"/n\""), "room|<two words>|in|</n>");
     assert_string_equal(parse("room \"\""), "room|<>");
-    assert_string_equal(parse("room \"\\\"\\\\\\u00fc\\ud83d\\ude00\""), "room|<\"\\\xc3\xbc\xf0\x9f\x98\x80>");
+    assert_string_equal(parse("room \"\\\"\\\\\\u00fc\\ud83d\\ude00\""),
+                        "room|<\"\\\xc3\xbc\xf0\x9f\x98\x80>");
     assert_string_equal(parse("room \"a\\u0000b\""), "room|<a>"); /* printed up to there */
     assert_int_equal(command.words[1].text.length, 3);
 }

@@ -92,8 +92,9 @@ static void objects(void **state)
     write_object(false, 2);
     assert_written("sid s\ngateway g 0\ngateway g 1\nroom r\nroom r\ntold {\"a\": 1}\n\n");
     write_object(true, 2);
-    assert_written("{\"sid\":\"s\",\"gateways\":[{\"name\":\"g\",\"members\":0},{\"name\":\"g\",\"members\":1}],"
-                   "\"rooms\":[\"r\",\"r\"],\"told\":{\"a\": 1}}\n\n");
+    assert_written(
+        "{\"sid\":\"s\",\"gateways\":[{\"name\":\"g\",\"members\":0},{\"name\":\"g\",\"members\":1}],"
+        "\"rooms\":[\"r\",\"r\"],\"told\":{\"a\": 1}}\n\n");
     write_object(false, 0);
     assert_written("sid s\ntold {\"a\": 1}\n\n");
     write_object(true, 0);
@@ -131,7 +132,9 @@ static void words_of_text(void **state)
         {"a\\b", "\"a\\\\b\""},
         {"a,b", "\"a,b\""},
         {"\x1b[2J", "\"\\u001b[2J\""},
-        {"a\xe2\x80\xae" "b", "\"a\\u202eb\""},
+        {"a\xe2\x80\xae"
+         "b",
+         "\"a\\u202eb\""},
         {"a\xff", "\"a\\\\xff\""},
     };
 
