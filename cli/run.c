@@ -63,7 +63,7 @@ static const struct config_key keys[] = {
      .help = "the file of the bearer keys for it (goes over gateway.publish_key)"},
 };
 
-static const char *const others[] = {"router", "gateway", "events", "namespaces", NULL};
+static const char *const others[] = {"router", "gateway", "events", "namespaces", "tokens", NULL};
 
 /* Reads "P1,P2,..."; 0, or ERROR_MALFORMED. */
 static int read_ports(const char *text, uint16_t ports[static GATEWAYS_MAX], unsigned *count)

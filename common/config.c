@@ -90,8 +90,8 @@ static const char *setting_text(const config_setting_t *setting, char number[sta
     }
 }
 
-static int load_setting(const struct config_key *key, const config_setting_t *setting, void *settings,
-                        struct buffer *error)
+int config_key_load(const struct config_key *key, const config_setting_t *setting, void *settings,
+                    struct buffer *error)
 {
     char number[24];
     const char *text = setting_text(setting, number);
@@ -158,7 +158,7 @@ static int load_section(const struct config_program *program, const config_setti
         const struct config_key *key = find_key(program, section, config_setting_name(setting));
 
         if (key) {
-            int result = load_setting(key, setting, settings, error);
+            int result = config_key_load(key, setting, settings, error);
 
             if (result)
                 return result;
@@ -215,7 +215,7 @@ static int load_file(const struct config_program *program, const config_t *file,
         int result = 0;
 
         if (key) {
-            result = load_setting(key, setting, settings, error);
+            result = config_key_load(key, setting, settings, error);
         } else if (is_section(program, name)) {
             result = load_section(program, setting, settings, error);
         } else if (!is_other(program, name)) {

@@ -41,6 +41,8 @@ enum {
     X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \
       "sockets that asked for a namespace of a pattern beyond the limit")                                    \
     X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit")          \
+    X(tokens_verified, "hubbub_tokens_verified_total", "tokens of clients that were good")                   \
+    X(tokens_expired, "hubbub_tokens_expired_total", "sockets whose token ended while they were connected")  \
     X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
       "volatile events dropped for a slow reader")                                                           \
     X(answers_unasked, "hubbub_dropped_total{reason=unasked_answer}",                                        \

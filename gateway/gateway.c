@@ -51,6 +51,8 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     *gateway = (struct gateway){.settings = settings, .loop = loop};
     gateway->incarnation = random_u64() >> (64 - INCARNATION_BITS);
     timer_wheel_init(&gateway->timers, loop_now(loop));
+    gateway->tokens = settings->tokens;
+    grant_table_init(&gateway->grants);
     connections_init(&gateway->connections);
     fanout_init(&gateway->fanout);
     if (settings->compression || bytes_from_text(settings->msgpack_path).length)
@@ -95,6 +97,8 @@ void gateway_done(struct gateway *gateway)
     poller_free(gateway->poller);
     namespace_table_done(&gateway->namespaces);
     slot_table_done(&gateway->sockets);
+    authentication_replace_policy(gateway, NULL);
+    grant_table_done(&gateway->grants);
     sessions_done(&gateway->sessions);
     requests_done(&gateway->requests);
     deflate_free(gateway->deflate);

@@ -6,6 +6,7 @@
 #include "common/config.h"
 #include "common/key_file.h"
 #include "common/log.h"
+#include "gateway/token_policy.h"
 #include "proto/rules.h"
 
 struct gateway_settings {
@@ -44,6 +45,7 @@ struct gateway_settings {
     uint64_t max_unacknowledged;    /* bytes */
     enum log_level log_level;
     struct namespace_list namespaces;
+    struct token_policy *tokens;       /* NULL: tokens mean nothing */
     struct bearer_keys publish_keys;   /* what stands in the file */
     struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */
 };

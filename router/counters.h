@@ -37,6 +37,8 @@
     X(recoveries_unknown, "hubbub_recoveries_total{result=unknown}", "pids of no session")                   \
     X(recoveries_expired, "hubbub_recoveries_total{result=expired}", "sessions that came back too late")     \
     X(recoveries_other_user, "hubbub_recoveries_total{result=other_user}", "pids of somebody else")          \
+    X(recoveries_forbidden, "hubbub_recoveries_total{result=forbidden}",                                     \
+      "sessions in a room that the token of now does not allow")                                             \
     X(recoveries_foreign_epoch, "hubbub_recoveries_total{result=foreign_epoch}",                             \
       "offsets of another journal")                                                                          \
     X(recoveries_bad_offset, "hubbub_recoveries_total{result=bad_offset}",                                   \
@@ -54,6 +56,7 @@
     X(joins, "hubbub_joins_total", "rooms joined")                                                           \
     X(joins_skipped, "hubbub_joins_skipped_total", "bad rooms among those to join with a connect")           \
     X(leaves, "hubbub_leaves_total", "rooms left")                                                           \
+    X(tokens_renewed, "hubbub_tokens_renewed_total", "sockets that went on with a newer token")              \
     X(presence, "hubbub_presence_events_total", "hubbub:presence events")                                    \
     X(pages_memory, "hubbub_history_total{from=memory}", "pages of history answered from memory")            \
     X(pages_disk, "hubbub_history_total{from=journal}", "pages of history read from the journal")            \

@@ -101,7 +101,7 @@ static const struct config_key keys[] = {
      .help = "the least grave lines to log"},
 };
 
-static const char *const others[] = {"gateway", "run", "events", "namespaces", NULL};
+static const char *const others[] = {"gateway", "run", "events", "namespaces", "tokens", NULL};
 
 /* Whether only this machine can reach the endpoint. */
 static bool is_local(const char *endpoint)
