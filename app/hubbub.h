@@ -100,7 +100,7 @@ struct hubbub_options {
     const char *name;
 
     /* CURVE, when the router has keys: the files with its public key and with this backend's secret key, both
-     * or neither (`hubbub keys` makes a pair). */
+     * or neither (`hubbub keygen` makes a pair). */
     const char *router_key_file;
     const char *secret_key_file;
 

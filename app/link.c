@@ -91,6 +91,7 @@ static void open_socket(struct hubbub_app *app)
     }
     wire_flow_reset(&link->flow, random_u64());
     wire_batch_clear(&link->batch);
+    link->minor = 0;
     link->received_bytes = 0;
     link->opened = link->last_sent = app->now;
     link->serial++;
@@ -199,7 +200,8 @@ static void say_hello(struct hubbub_app *app)
     wire_put_serve(&link->batch, &(struct wire_serve){.name = bytes_from_text(app->options.name),
                                                       .incarnation = app->incarnation,
                                                       .namespaces = wire_list_finish(&link->list),
-                                                      .program_version = BYTES(HUBBUB_VERSION)});
+                                                      .program_version = BYTES(HUBBUB_VERSION),
+                                                      .minor = WIRE_MINOR});
     while ((socket = table_next(&app->sockets.by_sid, &cursor))) {
         if (socket->state == SOCKET_CONNECTING)
             continue; /* the router will ask for it again */
@@ -217,6 +219,7 @@ void link_live(struct hubbub_app *app, const struct wire_serving *serving)
     struct link *link = &app->link;
 
     set_state(link, LINK_LIVE);
+    link->minor = serving->minor;
     if (serving->heartbeat && serving->heartbeat < INTERVAL_MAX_MS)
         link->heartbeat = serving->heartbeat;
     if (serving->dead && serving->dead <= INTERVAL_MAX_MS)
@@ -269,6 +272,17 @@ static void renew_lease(struct hubbub_app *app, uint64_t before)
     tasks_acknowledged(&app->tasks, acknowledged);
 }
 
+/* The one record of a batch with WIRE_NUMBER_STRANGER tells why. */
+static void log_refusal(struct hubbub_app *app, struct wire_reader *reader)
+{
+    struct wire_resync resync;
+    unsigned type;
+
+    if (wire_reader_next(reader, &type) == 1 && type == WIRE_TYPE_RESYNC &&
+        wire_get_resync(reader, &resync) == 0)
+        app_log(app, HUBBUB_LOG_WARN, "the router refuses the link: %.*s", BYTES_PRINTF(resync.reason));
+}
+
 /* One batch.  Breaks the link when it can't go on. */
 static void read_batch(struct hubbub_app *app, struct bytes bytes)
 {
@@ -279,10 +293,12 @@ static void read_batch(struct hubbub_app *app, struct bytes bytes)
     int result = wire_reader_open(&reader, bytes);
 
     if (result < 0) {
-        link_break(app, "a batch is malformed");
+        link_break(app, result == ERROR_UNSUPPORTED ? "the router speaks another major version"
+                                                    : "a batch is malformed");
         return;
     }
     if (reader.number == WIRE_NUMBER_STRANGER && reader.link == link->flow.link) {
+        log_refusal(app, &reader);
         link_break(app, "the router does not know it");
         return;
     }
@@ -293,12 +309,15 @@ static void read_batch(struct hubbub_app *app, struct bytes bytes)
     link->received_bytes += bytes.length;
     renew_lease(app, before);
     while (!link->broken && !app->doomed && (result = wire_reader_next(&reader, &type)) > 0) {
+        reader.lenient = link->minor < WIRE_MINOR;
         result = records_handle(app, &reader, type);
         if (result < 0)
             break;
     }
     if (result == ERROR_CLOSED)
         link_break(app, "this process stood still for too long");
+    else if (result == ERROR_UNSUPPORTED)
+        link_break(app, "the router's version is too far away from that of this library");
     else if (result < 0)
         link_break(app, "a record is malformed, or out of place");
 }

@@ -39,6 +39,7 @@ struct link {
     uint32_t sent_mask;
     uint64_t lease_from; /* boot clock: when the last acknowledged batch was sent; 0: no lease */
     uint64_t trusted;    /* of sockets: the router must have confirmed them on a link that is not older */
+    uint64_t minor;      /* the version of the router's program: 0 until SERVING */
     uint64_t heartbeat, dead, max_event;
     uint64_t opened, live_since, last_sent, away_since, next_complaint; /* ms of the app's clock */
     uint64_t reopen_delay;

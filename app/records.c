@@ -16,6 +16,8 @@ static int handle_serving(struct hubbub_app *app, const struct wire_serving *ser
 {
     if (app->link.state != LINK_GREETING)
         return ERROR_PROTOCOL;
+    if (!wire_minor_fits(serving->minor))
+        return ERROR_UNSUPPORTED;
     link_live(app, serving);
     return 0;
 }

@@ -17,7 +17,7 @@ int command_socket(int argc, char **argv);
 int command_history(int argc, char **argv);
 int command_export(int argc, char **argv);
 
-/* hubbub keys: makes a pair of keys for the link. */
-int command_keys(int argc, char **argv);
+/* hubbub keygen: makes a pair of keys for the link. */
+int command_keygen(int argc, char **argv);
 
 #endif

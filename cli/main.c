@@ -5,6 +5,7 @@
  */
 #include "cli/commands.h"
 #include "common/exit_code.h"
+#include "common/nearest.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@ static const struct {
      "show one socket of a running router, and what its client told when it connected"},
     {"history", command_history, "show the messages of a room, and follow it"},
     {"export", command_export, "write all messages of a room as JSON lines"},
-    {"keys", command_keys, "make a pair of keys for the link between machines"},
+    {"keygen", command_keygen, "make a pair of keys for the link between machines"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -40,6 +41,20 @@ static int help(void)
     EXIT_CODE_TABLE(X)
 #undef X
     return EXIT_OK;
+}
+
+static int complain(const char *name)
+{
+    struct nearest nearest;
+    const char *meant;
+
+    nearest_init(&nearest, name);
+    for (unsigned i = 0; i < COMMANDS; i++)
+        nearest_offer(&nearest, commands[i].name);
+    meant = nearest_found(&nearest);
+    fprintf(stderr, "hubbub: unknown command '%s'%s%s%s (see hubbub --help)\n", name,
+            meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
+    return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -59,6 +74,5 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].call(argc - 1, argv + 1);
-    fprintf(stderr, "hubbub: unknown command '%s' (see hubbub --help)\n", argv[1]);
-    return EXIT_USAGE;
+    return complain(argv[1]);
 }

@@ -101,9 +101,13 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
     struct run_settings *run = settings;
     unsigned count;
 
-    (void)file;
     if (run->publish_key && check_keys(run->publish_key, error))
         return ERROR_CONFIG;
+    if (run->publish_key && !run->admin_port && !config_lookup(file, "gateway.admin")) {
+        buffer_append_literal(error, "hubbub run: publish_key without admin_port: there is no HTTP API that "
+                                     "would ask for the key; --admin-port opens one");
+        return ERROR_CONFIG;
+    }
     if (!run->ports) {
         if (!run->gateways)
             run->gateways = GATEWAYS_DEFAULT;

@@ -9,6 +9,7 @@
 #include "common/config_file.h"
 #include "common/config_value.h"
 #include "common/exit_code.h"
+#include "common/nearest.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_VALUE_MAX = 64 };
+enum { SHOWN_VALUE_MAX = 64, LISTED_NAMES_MAX = 8 };
 
 static bool same_section(const struct config_key *key, const char *section)
 {
@@ -143,11 +144,54 @@ static bool is_other(const struct config_program *program, const char *name)
     return false;
 }
 
+/* The names of the file that may stand in a section, or at its top for NULL, one after the other: at counts up
+ * from 0, and NULL is the end.  A name may come twice. */
+static const char *next_name(const struct config_program *program, const char *section, size_t *at)
+{
+    while (*at < program->key_count) {
+        const struct config_key *key = &program->keys[(*at)++];
+
+        if (!stands_in_files(key))
+            continue;
+        if (!section)
+            return key->section ? key->section : key->name;
+        if (same_section(key, section))
+            return key->name;
+    }
+    return section || !program->others ? NULL : program->others[(*at)++ - program->key_count];
+}
+
+/* The name that was meant, or all of them when they are few. */
+static void append_known_names(struct buffer *error, const struct config_program *program,
+                               const char *section, const char *wrong)
+{
+    struct buffer list = {0};
+    struct nearest nearest;
+    const char *name, *last = NULL;
+    size_t at = 0;
+    unsigned count = 0;
+
+    nearest_init(&nearest, wrong);
+    while ((name = next_name(program, section, &at))) {
+        nearest_offer(&nearest, name);
+        if (last && strcmp(last, name) == 0)
+            continue;
+        buffer_printf(&list, "%s%s", count++ ? ", " : "", name);
+        last = name;
+    }
+    if (nearest_found(&nearest))
+        buffer_printf(error, "; did you mean %s?", nearest_found(&nearest));
+    else if (count <= LISTED_NAMES_MAX)
+        buffer_printf(error, "; expected one of %.*s", BYTES_PRINTF(buffer_bytes(&list)));
+    else
+        buffer_printf(error, "; %s --help lists those that there are", program->name);
+    buffer_done(&list);
+}
+
 static int load_section(const struct config_program *program, const config_setting_t *group, void *settings,
                         struct buffer *error)
 {
     const char *section = config_setting_name(group);
-    const char *separator = "";
 
     if (!config_setting_is_group(group)) {
         config_complain(error, group, "%s is a section; expected %s = { ... };", section, section);
@@ -155,7 +199,8 @@ static int load_section(const struct config_program *program, const config_setti
     }
     for (unsigned i = 0; i < (unsigned)config_setting_length(group); i++) {
         const config_setting_t *setting = config_setting_get_elem(group, i);
-        const struct config_key *key = find_key(program, section, config_setting_name(setting));
+        const char *name = config_setting_name(setting);
+        const struct config_key *key = find_key(program, section, name);
 
         if (key) {
             int result = config_key_load(key, setting, settings, error);
@@ -164,43 +209,11 @@ static int load_section(const struct config_program *program, const config_setti
                 return result;
             continue;
         }
-        config_complain(error, setting, "unknown key %s.%s; expected one of ", section,
-                        config_setting_name(setting));
-        for (size_t j = 0; j < program->key_count; j++) {
-            if (!same_section(&program->keys[j], section))
-                continue;
-            buffer_printf(error, "%s%s", separator, program->keys[j].name);
-            separator = ", ";
-        }
+        config_complain(error, setting, "unknown key %s.%s", section, name);
+        append_known_names(error, program, section, name);
         return ERROR_CONFIG;
     }
     return 0;
-}
-
-static void complain_top(const struct config_program *program, const config_setting_t *setting,
-                         struct buffer *error)
-{
-    const char *separator = "";
-    const char *last = NULL;
-
-    config_complain(error, setting, "unknown section or key %s; expected one of ",
-                    config_setting_name(setting));
-    for (size_t i = 0; i < program->key_count; i++) {
-        const struct config_key *key = &program->keys[i];
-        const char *name = key->section ? key->section : key->name;
-
-        if (!stands_in_files(key))
-            continue;
-        if (last && strcmp(last, name) == 0)
-            continue;
-        buffer_printf(error, "%s%s", separator, name);
-        separator = ", ";
-        last = name;
-    }
-    for (const char *const *other = program->others; other && *other; other++) {
-        buffer_printf(error, "%s%s", separator, *other);
-        separator = ", ";
-    }
 }
 
 static int load_file(const struct config_program *program, const config_t *file, void *settings,
@@ -219,7 +232,8 @@ static int load_file(const struct config_program *program, const config_t *file,
         } else if (is_section(program, name)) {
             result = load_section(program, setting, settings, error);
         } else if (!is_other(program, name)) {
-            complain_top(program, setting, error);
+            config_complain(error, setting, "unknown section or key %s", name);
+            append_known_names(error, program, NULL, name);
             result = ERROR_CONFIG;
         }
         if (result)
@@ -297,6 +311,30 @@ static const char *option_value(struct arguments *arguments, const struct argume
     return arguments->at < arguments->count ? arguments->values[arguments->at++] : NULL;
 }
 
+/* The option that was meant, if it can be guessed. */
+static void suggest_option(struct buffer *error, const struct config_program *program,
+                           const struct argument *argument)
+{
+    static const char *const common[] = {"help", "version", "config", "check-config"};
+    char name[NEAREST_WORD_MAX + 1];
+    struct nearest nearest;
+
+    if (argument->name == argument->whole || argument->name_length > NEAREST_WORD_MAX)
+        return;
+    memcpy(name, argument->name, argument->name_length);
+    name[argument->name_length] = '\0';
+    nearest_init(&nearest, name);
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
+        nearest_offer(&nearest, common[i]);
+    for (size_t i = 0; i < program->key_count; i++)
+        nearest_offer(&nearest, program->keys[i].name);
+    if (nearest_found(&nearest)) {
+        buffer_append_literal(error, "; did you mean ");
+        append_option(error, nearest_found(&nearest));
+        buffer_append_char(error, '?');
+    }
+}
+
 enum request { REQUEST_RUN, REQUEST_HELP, REQUEST_VERSION, REQUEST_CHECK };
 
 static int read_arguments(const struct config_program *program, struct arguments arguments,
@@ -340,6 +378,7 @@ static int read_arguments(const struct config_program *program, struct arguments
         } else {
             buffer_printf(error, "%s: unknown option ", program->name);
             append_shown(error, argument.whole);
+            suggest_option(error, program, &argument);
             return ERROR_USAGE;
         }
     }

@@ -1,6 +1,6 @@
 /*
  * Reading and writing of key files; see key_file.h.  The programs read them while they load their
- * configuration, and `hubbub keys` writes them.  Its one surprising rule: what was read is wiped before its
+ * configuration, and `hubbub keygen` writes them.  Its one surprising rule: what was read is wiped before its
  * memory is freed, also of public keys, as one reader serves both.
  */
 #include "common/key_file.h"

@@ -35,6 +35,21 @@ void log_set_level(enum log_level level)
     atomic_store_explicit(&threshold, level, memory_order_relaxed);
 }
 
+enum log_level log_get_level(void)
+{
+    return atomic_load_explicit(&threshold, memory_order_relaxed);
+}
+
+int log_level_find(struct bytes text, enum log_level *out)
+{
+    for (unsigned i = 0; log_level_names[i]; i++)
+        if (bytes_equal_text(text, log_level_names[i])) {
+            *out = (enum log_level)i;
+            return 0;
+        }
+    return ERROR_NOT_FOUND;
+}
+
 void log_set_program(const char *name)
 {
     program_name = name;
@@ -42,7 +57,7 @@ void log_set_program(const char *name)
 
 bool log_enabled(enum log_level level)
 {
-    return level <= atomic_load_explicit(&threshold, memory_order_relaxed);
+    return level <= log_get_level();
 }
 
 static bool plain(unsigned char c)

@@ -18,6 +18,7 @@
 #ifndef HUBBUB_COMMON_LOG_H
 #define HUBBUB_COMMON_LOG_H
 
+#include "common/bytes.h"
 #include "common/error.h"
 
 #include <stdbool.h>
@@ -41,8 +42,12 @@ enum log_level {
 /* Texts of the levels in order, NULL at the end: the choices of a configuration key. */
 extern const char *const log_level_names[];
 
-/* Lines graver than or as grave as that are written; info at first. */
+/* Lines graver than or as grave as that are written; info at first.  At any time, from any thread. */
 void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+
+/* The level of that text.  0, or ERROR_NOT_FOUND. */
+int log_level_find(struct bytes text, enum log_level *out) MUST_CHECK;
 
 /* The text is borrowed for good; call before threads start. */
 void log_set_program(const char *name);

@@ -30,6 +30,7 @@ class Record(enum.IntEnum):
     CALL, JUDGE, CUT = 100, 101, 109
 
 
+MAJOR, MINOR = 1, 1  # of the protocol: the router may be one minor version older or newer
 NEW_CLIENT = 0
 PASS, CHANGE, REFUSE = range(3)
 INCARNATION = secrets.randbits(48)  # of this run of the program
@@ -50,13 +51,13 @@ class Link:
         self.sent = self.received = 0
         self.heartbeat, self.dead = 1, 5  # seconds, until the router has said what it wants
         self.heard = time.monotonic()
-        self.send([Record.SERVE, 'moderation', INCARNATION, [options.namespace], '1'],
+        self.send([Record.SERVE, 'moderation', INCARNATION, [options.namespace], '1', MINOR],
                   *([Record.HOLD, sid] for sid in held), [Record.SERVE_END, len(held)])
 
     def send(self, *records):
         self.sent += 1
         self.spoke = time.monotonic()
-        self.socket.send(msgpack.packb([1, self.number, self.sent, self.received, list(records)]))
+        self.socket.send(msgpack.packb([MAJOR, self.number, self.sent, self.received, list(records)]))
 
     def receive(self):
         """The records of the next batch; or none, when it is time to give a sign of life."""
@@ -66,8 +67,12 @@ class Link:
                 raise Lost('the router is silent')
             return []
         version, link, number, _, records = msgpack.unpackb(self.socket.recv())
-        if (version, link, number) != (1, self.number, self.received + 1):
-            raise Lost('the router asks for a new link')
+        if version != MAJOR:
+            raise Lost(f'the router speaks version {version} of the protocol, and this is {MAJOR}.{MINOR}')
+        if number == 0:  # the router does not take this link
+            raise Lost(records[0][1])
+        if (link, number) != (self.number, self.received + 1):
+            raise Lost('a batch is not the next one')
         self.received, self.heard = number, time.monotonic()
         return records
 
@@ -91,7 +96,10 @@ class Moderator:
     def handle(self, link, record):
         """Does what the router wants; the record that answers it, if it wants an answer."""
         match record:
-            case [Record.SERVING, _, heartbeat, dead, *_]:
+            case [Record.SERVING, _, heartbeat, dead, _, *later]:
+                minor = later[0] if later else 0  # the first version did not tell
+                if abs(minor - MINOR) > 1:
+                    raise Lost(f'the router speaks version {MAJOR}.{minor} of the protocol, and this is {MAJOR}.{MINOR}')
                 link.heartbeat, link.dead = heartbeat / 1000, dead / 1000
                 print('serving', flush=True)
             case [Record.CONNECTION, task, kind, _, sid, *_]:

@@ -5,7 +5,6 @@
  */
 #include "gateway/bare_service.h"
 
-#include "common/clock.h"
 #include "common/memory.h"
 #include "gateway/ask.h"
 #include "gateway/authentication.h"
@@ -14,6 +13,7 @@
 #include "gateway/bare_packet.h"
 #include "gateway/bare_resume.h"
 #include "gateway/bare_speech.h"
+#include "gateway/client_source.h"
 #include "gateway/connection.h"
 #include "gateway/gateway.h"
 #include "gateway/handshake.h"
@@ -236,12 +236,11 @@ static void enter_namespace(struct gateway *gateway, struct connection *connecti
 static void open_client(struct gateway *gateway, struct connection *connection,
                         const struct http_request *request, const struct websocket_offer *offer)
 {
-    char peer[HANDSHAKE_ADDRESS_MAX + 1];
     struct address address;
     struct bytes text;
     enum bare_close refused = address_read(request->query, &address, &text);
 
-    connection->handshake = handshake_new(request, connection_address(connection, peer), clock_wall_ms());
+    connection->handshake = client_source_handshake(gateway, connection, request);
     connection->bare_client = client_new(&address);
     websocket_accept(gateway, connection, offer, &bare_websocket, (struct bytes){0});
     connection->encoding = connection->encoding == ENCODING_DEFLATE ? ENCODING_BARE_DEFLATE : ENCODING_BARE;

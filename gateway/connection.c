@@ -7,12 +7,12 @@
 
 #include "common/memory.h"
 #include "common/poller.h"
+#include "gateway/entrance.h"
 #include "gateway/gateway.h"
 #include "gateway/replay.h"
 #include "gateway/room.h"
 #include "gateway/websocket_transport.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -215,6 +215,8 @@ void connection_drop(struct gateway *gateway, struct connection *connection, enu
         unpause(table, connection);
     if (connection->protocol->closed)
         connection->protocol->closed(gateway, connection);
+    entrance_free(connection->entrance);
+    connection->entrance = NULL;
     PUSH(table->closed, table->closed_count, table->closed_capacity, connection);
 }
 
@@ -621,23 +623,14 @@ void connections_each(struct gateway *gateway, void (*callback)(struct gateway *
 
 /* -- the peer -------------------------------------------------------------------------------- */
 
-struct bytes connection_address(const struct connection *connection, char *out)
+struct ip_address connection_address(const struct connection *connection)
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
 
-    out[0] = '\0';
+    if (connection->entrance && ip_address_is_known(&connection->entrance->address))
+        return connection->entrance->address;
     if (getpeername(connection->fd, (struct sockaddr *)&address, &length) < 0)
-        return bytes_from_text(out);
-    if (address.ss_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, out, INET6_ADDRSTRLEN);
-    else if (address.ss_family == AF_INET6) {
-        const struct in6_addr *ip = &((struct sockaddr_in6 *)&address)->sin6_addr;
-
-        if (IN6_IS_ADDR_V4MAPPED(ip))
-            inet_ntop(AF_INET, &ip->s6_addr[12], out, INET6_ADDRSTRLEN);
-        else
-            inet_ntop(AF_INET6, ip, out, INET6_ADDRSTRLEN);
-    }
-    return bytes_from_text(out);
+        return (struct ip_address){0};
+    return ip_address_of((struct sockaddr *)&address);
 }

@@ -22,6 +22,7 @@
 #define HUBBUB_GATEWAY_CONNECTION_H
 
 #include "common/bytes.h"
+#include "common/ip_address.h"
 #include "common/slot_table.h"
 #include "common/timer_wheel.h"
 #include "gateway/close_reason.h"
@@ -36,6 +37,7 @@
 struct arrival;
 struct bare_client;
 struct connection;
+struct entrance;
 struct exchange;
 struct gateway;
 struct handshake;
@@ -86,21 +88,21 @@ struct connection {
     int fd;               /* -1: none, or closed */
     uint8_t state;        /* enum connection_state */
     uint8_t close_reason; /* enum close_reason, once it is not OPEN */
-    bool dirty;           /* in the list of those to write at the end of the turn */
     uint8_t doomed;       /* enum close_reason: is to be dropped at the end of the turn */
-    bool blocked; /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
-    bool corked;  /* blocked until connection_uncork(), whatever the kernel says */
-    bool stopped; /* not read until connection_start_reading() */
-    bool waking;  /* what it holds becomes input before anything else is read */
     uint8_t
         window_bits;  /* permessage-deflate (RFC 7692): of what may be sent, 8 to 15; 0 when not agreed on */
-    bool bare;        /* the diagnostic echo: Engine.IO messages go back as they came */
     uint8_t encoding; /* enum encoding: how messages are written to it */
-    bool paused;      /* not read for want of credit */
-    bool awaiting_pong;   /* the timer is for the pong */
-    bool pong_extended;   /* the pong's deadline was moved once, because something else came */
-    uint16_t room_count;  /* memberships of all its sockets */
-    uint32_t paused_slot; /* in the list of the paused, while it is */
+    bool dirty : 1;   /* in the list of those to write at the end of the turn */
+    bool blocked : 1; /* nothing more can go out now: the kernel takes no more, no poll waits, or corked */
+    bool corked : 1;  /* blocked until connection_uncork(), whatever the kernel says */
+    bool stopped : 1; /* not read until connection_start_reading() */
+    bool waking : 1;  /* what it holds becomes input before anything else is read */
+    bool bare : 1;    /* the diagnostic echo: Engine.IO messages go back as they came */
+    bool paused : 1;  /* not read for want of credit */
+    bool awaiting_pong : 1; /* the timer is for the pong */
+    bool pong_extended : 1; /* the pong's deadline was moved once, because something else came */
+    uint16_t room_count;    /* memberships of all its sockets */
+    uint32_t paused_slot;   /* in the list of the paused, while it is */
     struct output output;
 
     uint64_t number; /* in the table; the poller's data */
@@ -109,9 +111,13 @@ struct connection {
     uint64_t heartbeat_due; /* Engine.IO: the next ping, or the pong's deadline */
     uint64_t connect_due;   /* when a namespace must have been joined; 0: no more */
 
-    struct buffer *held;         /* what came and must wait: the part of a request's head, or of what a paused
+    struct entrance *entrance; /* what is in front of it: a balancer; NULL for nothing */
+    struct buffer *held;       /* what came and must wait: the part of a request's head, or of what a paused
                                     client sent; else NULL */
-    struct exchange *exchange;   /* HTTP: the request that is not answered yet, or NULL */
+    union {                    /* by http_is_spoken() */
+        struct exchange *exchange;         /* HTTP: the request that is not answered yet, or NULL */
+        struct websocket_decoder *decoder; /* a WebSocket's, while a message has come in part; else NULL */
+    };
     struct session *session;     /* Engine.IO: known by its sid, or NULL */
     struct handshake *handshake; /* Engine.IO: what the client told then; NULL before */
     struct arrival *arrival;     /* a WebSocket on its way to a session, or NULL */
@@ -121,7 +127,6 @@ struct connection {
             *pending; /* Socket.IO: a packet whose attachments have not all come; else NULL */
         struct bare_client *bare_client; /* a bare WebSocket's */
     };
-    struct websocket_decoder *decoder; /* a WebSocket's, while a message has come in part; else NULL */
 };
 static_assert(sizeof(struct connection) <= 168, "every idle connection pays for this");
 
@@ -237,9 +242,9 @@ void connections_wake(struct gateway *gateway);
 void connection_hold(struct connection *connection, const char *data, size_t length);
 struct buffer connection_unhold(struct connection *connection);
 
-/* The peer's address as text into out, which has HANDSHAKE_ADDRESS_MAX + 1 bytes; "" when the system does not
- * say. */
-struct bytes connection_address(const struct connection *connection, char *out);
+/* The address of its peer, or of the client for whom a balancer speaks the PROXY protocol; unknown when the
+ * system does not say, as of one that is closed.  client_source.h has a request's. */
+struct ip_address connection_address(const struct connection *connection);
 
 /* The end of a turn: writes what is queued, then frees what is closed. */
 void connections_flush(struct gateway *gateway);

@@ -1,7 +1,8 @@
 /*
- * What a gateway counts: one row gives the field, the name under which the router's stats socket shows
- * the sum over all gateways, and what it means.  Beside it stand what is counted by reason: refused packets
- * and requests, and closed connections.
+ * What a gateway counts: one row gives the field, the name, what it means and what to do about it.  The
+ * gateway's /metrics shows it, the router's stats socket the sum over all gateways, and docs/operations.md
+ * is made from it.  Beside it stand what is counted by reason: refused packets and requests, and closed
+ * connections.
  */
 #ifndef HUBBUB_GATEWAY_COUNTERS_H
 #define HUBBUB_GATEWAY_COUNTERS_H
@@ -19,50 +20,102 @@ enum {
     HTTP_REFUSALS = HTTP_REFUSED_LAST - HTTP_REFUSED_FIRST + 1
 };
 
-/* X(field, name, meaning) */
+/* X(field, name, meaning, action): what it counts, and what to do when it rises.  A name that ends in _total
+   (before its label, if it has one) is a counter, any other a gauge. */
 #define COUNTER_TABLE(X)                                                                                     \
-    X(connections, "hubbub_connections", "open connections (a gauge)")                                       \
-    X(websockets, "hubbub_websockets", "open WebSocket connections (a gauge)")                               \
-    X(polling_sessions, "hubbub_polling_sessions", "sessions on the polling transport (a gauge)")            \
-    X(sockets, "hubbub_sockets", "Socket.IO sockets connected to a namespace (a gauge)")                     \
-    X(rooms, "hubbub_gateway_rooms", "rooms with members here (a gauge)")                                    \
-    X(accepted, "hubbub_accepted_total", "connections accepted")                                             \
-    X(http_requests, "hubbub_http_requests_total", "HTTP requests answered")                                 \
+    X(connections, "hubbub_connections", "open connections",                                                 \
+      "near the limit (max_connections, or process_max_fds): add gateways; one gateway far above the "       \
+      "others: look at the balancer")                                                                        \
+    X(websockets, "hubbub_websockets", "open WebSocket connections", "a figure of load")                     \
+    X(polling_sessions, "hubbub_polling_sessions", "sessions on the polling transport",                      \
+      "costly; many where WebSockets are expected: something between does not pass upgrades on")             \
+    X(sockets, "hubbub_sockets", "Socket.IO sockets connected to a namespace", "a figure of load")           \
+    X(rooms, "hubbub_gateway_rooms", "rooms with members here", "a figure of load")                          \
+    X(accepted, "hubbub_accepted_total", "connections accepted",                                             \
+      "a steep rise with hubbub_connections flat: clients that connect again and again; see "                \
+      "hubbub_closed_total")                                                                                 \
+    X(http_requests, "hubbub_http_requests_total", "HTTP requests answered", "a figure of load")             \
     X(messages_in, "hubbub_messages_in_total",                                                               \
-      "Socket.IO packets, and frames of bare WebSockets, that came in")                                      \
-    X(deliveries, "hubbub_deliveries_total", "events handed to connections")                                 \
-    X(writes, "hubbub_writes_total", "system calls that wrote to connections")                               \
-    X(bytes_in, "hubbub_bytes_in_total", "bytes read from connections")                                      \
-    X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections")                                   \
-    X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router (a gauge)")     \
-    X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit")            \
-    X(connects_refused, "hubbub_connects_refused_total", "sockets that asked for an unknown namespace")      \
-    X(sockets_refused, "hubbub_sockets_refused_total", "sockets beyond the limit of one connection")         \
+      "Socket.IO packets, and frames of bare WebSockets, that came in", "a figure of load")                  \
+    X(deliveries, "hubbub_deliveries_total", "events handed to connections",                                 \
+      "a figure of load: what sizing goes by")                                                               \
+    X(writes, "hubbub_writes_total", "system calls that wrote to connections",                               \
+      "deliveries for each write show how well batching works; it rises under load by itself")               \
+    X(bytes_in, "hubbub_bytes_in_total", "bytes read from connections", "a figure of load")                  \
+    X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections",                                   \
+      "near what the network takes: add machines, or turn compression on")                                   \
+    X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router",               \
+      "the router is slow or away: see hubbub_request_seconds, hubbub_commit_seconds and the router's log")  \
+    X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit",            \
+      "the gateway is full: raise the limit of open files or max_connections, or add gateways")              \
+    X(connects_refused, "hubbub_connects_refused_total", "sockets that asked for an unknown namespace",      \
+      "clients of another version, or somebody who tries names; the configuration lists the namespaces")     \
+    X(sockets_refused, "hubbub_sockets_refused_total", "sockets beyond the limit of one connection",         \
+      "a program that does not end its namespaces; max_namespaces is the limit")                             \
     X(namespaces_refused, "hubbub_namespaces_refused_total",                                                 \
-      "sockets that asked for a namespace of a pattern beyond the limit")                                    \
-    X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit")          \
-    X(tokens_verified, "hubbub_tokens_verified_total", "tokens of clients that were good")                   \
-    X(tokens_expired, "hubbub_tokens_expired_total", "sockets whose token ended while they were connected")  \
+      "sockets that asked for a namespace of a pattern beyond the limit",                                    \
+      "raise max_pattern_namespaces, unless somebody makes up names")                                        \
+    X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit",          \
+      "clients that put too much into auth; max_auth is the limit")                                          \
+    X(tokens_verified, "hubbub_tokens_verified_total", "tokens of clients that were good",                   \
+      "a figure of load: each costs a signature's check")                                                    \
+    X(tokens_expired, "hubbub_tokens_expired_total",                                                         \
+      "sockets whose token ended while they were connected, and were told",                                  \
+      "clients that bring no newer token in time: tokens that live too short, or programs that ignore "      \
+      "hubbub:token")                                                                                        \
     X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
-      "volatile events dropped for a slow reader")                                                           \
+      "volatile events dropped for a slow reader",                                                           \
+      "some are always there; many at once: the uplink is full, or a room is faster than its members can "   \
+      "read")                                                                                                \
     X(answers_unasked, "hubbub_dropped_total{reason=unasked_answer}",                                        \
-      "acknowledgements of clients that nobody had asked for")                                               \
+      "acknowledgements of clients that nobody had asked for",                                               \
+      "a client with an error, or one that forges answers")                                                  \
     X(answers_dropped, "hubbub_dropped_total{reason=answer}",                                                \
-      "acknowledgements of clients that were too large, or too many for the router")                         \
+      "acknowledgements of clients that were too large, or too many for the router",                         \
+      "clients answer with too much, or the router is behind")                                               \
     X(dropped_error_rate, "hubbub_dropped_total{reason=error_rate}",                                         \
-      "hubbub:error events beyond their rate")                                                               \
-    X(upgrades, "hubbub_upgrades_total", "sessions that went over from polling to a WebSocket")              \
-    X(moved_in, "hubbub_sessions_moved_total{direction=in}", "sessions taken over from another gateway")     \
-    X(moved_out, "hubbub_sessions_moved_total{direction=out}", "sessions handed to another gateway")         \
-    X(relayed, "hubbub_relayed_total", "questions to another gateway, whose session a request was for")      \
-    X(api_requests, "hubbub_api_requests_total", "requests on the admin port")                               \
-    X(api_refused, "hubbub_api_refused_total", "those that were refused")                                    \
-    X(link_resets, "hubbub_link_resets_total", "new links to the router")                                    \
-    X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router")         \
-    X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit")
+      "hubbub:error events beyond their rate",                                                               \
+      "clients that go on after refusals; hubbub_refused_total says which")                                  \
+    X(upgrades, "hubbub_upgrades_total", "sessions that went over from polling to a WebSocket",              \
+      "a figure of load")                                                                                    \
+    X(moved_in, "hubbub_sessions_moved_total{direction=in}", "sessions taken over from another gateway",     \
+      "a balancer without stickiness; each costs a round trip to the router")                                \
+    X(moved_out, "hubbub_sessions_moved_total{direction=out}", "sessions handed to another gateway",         \
+      "as for the other direction")                                                                          \
+    X(relayed, "hubbub_relayed_total", "questions to another gateway, whose session a request was for",      \
+      "polling clients behind a balancer without stickiness: make it sticky, or let WebSockets through")     \
+    X(api_requests, "hubbub_api_requests_total", "requests on the admin port", "a figure of load")           \
+    X(api_refused, "hubbub_api_refused_total", "requests on the admin port that were refused",               \
+      "a program with a wrong key or wrong requests; the answer told it why")                                \
+    X(link_resets, "hubbub_link_resets_total", "new links to the router",                                    \
+      "stands still when all is well; the log says why a link began anew: look at the network and the "      \
+      "router")                                                                                              \
+    X(link_versions, "hubbub_link_versions_total",                                                           \
+      "links given up because the version of the router's program is too far away",                          \
+      "the log names both versions: upgrade release by release, section 6")                                  \
+    X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router",         \
+      "programs of different versions, or a damaged network: compare the versions")                          \
+    X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit",   \
+      "clients send faster than the router commits; see hubbub_commit_seconds")
+
+/* X(name, meaning, action): what names with labels have in common. */
+#define FAMILY_TABLE(X)                                                                                      \
+    X("hubbub_dropped_total", "what was dropped on purpose, by reason", "see each reason")                   \
+    X("hubbub_sessions_moved_total", "sessions that went from one gateway to another, by direction",         \
+      "see each direction")                                                                                  \
+    X("hubbub_refused_total", "packets of clients refused, by code",                                         \
+      "section 12 has the codes; rate_limited and forbidden: who is it; storage_full, busy and "             \
+      "unavailable: the router")                                                                             \
+    X("hubbub_engine_refused_total", "requests of Engine.IO refused, by code",                               \
+      "1 after a restart of a gateway is usual; else clients that are none of Socket.IO 4")                  \
+    X("hubbub_http_refused_total", "answers with a status from 400 on, by status",                           \
+      "400 and 404: scanners; 408: slow clients, or attackers; 503: draining, full, or the router is away")  \
+    X("hubbub_closed_total", "connections that ended, by reason",                                            \
+      "section 12 has the reasons; slow_reader, router_silent, not_resumable and ping_timeout are those to " \
+      "look into")
 
 struct counters {
-#define X(field, name, meaning) uint64_t field;
+#define X(field, name, meaning, action) uint64_t field;
     COUNTER_TABLE(X)
 #undef X
     uint64_t refused[REFUSAL_CODES];          /* hubbub_refused_total{code=...} */

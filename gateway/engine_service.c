@@ -5,8 +5,8 @@
  */
 #include "gateway/engine_service.h"
 
-#include "common/clock.h"
 #include "gateway/arrival.h"
+#include "gateway/client_source.h"
 #include "gateway/connection.h"
 #include "gateway/cors.h"
 #include "gateway/engine.h"
@@ -120,13 +120,13 @@ void engine_refuse_upgrade(struct gateway *gateway, struct connection *connectio
 static void open_websocket(struct gateway *gateway, struct connection *connection,
                            const struct http_request *request, struct websocket_offer *offer)
 {
-    char sid[SESSION_SID_LENGTH], address[HANDSHAKE_ADDRESS_MAX + 1];
+    char sid[SESSION_SID_LENGTH];
     struct buffer open = {0};
 
     session_make_sid(gateway, sid);
     engine_append_open(gateway, bytes_make(sid, sizeof sid), false, &open);
     connection->bare = bytes_starts_with(request->path, ENGINEIO_PATH);
-    connection->handshake = handshake_new(request, connection_address(connection, address), clock_wall_ms());
+    connection->handshake = client_source_handshake(gateway, connection, request);
     websocket_accept(gateway, connection, offer, &websocket_session, buffer_bytes(&open));
     connection_set_parser(connection, is_msgpack(gateway, request->path));
     engine_start(gateway, connection);
@@ -197,7 +197,6 @@ static void open_polling(struct gateway *gateway, struct connection *connection,
                          const struct http_request *request)
 {
     struct exchange *exchange = connection->exchange;
-    char address[HANDSHAKE_ADDRESS_MAX + 1];
     struct buffer open = {0};
     struct connection *session;
 
@@ -208,7 +207,7 @@ static void open_polling(struct gateway *gateway, struct connection *connection,
     }
     session = polling_open(gateway, bytes_starts_with(request->path, ENGINEIO_PATH),
                            is_msgpack(gateway, request->path), &open);
-    session->handshake = handshake_new(request, connection_address(connection, address), clock_wall_ms());
+    session->handshake = client_source_handshake(gateway, connection, request);
     if (gateway->settings->cookie[0])
         buffer_printf(&exchange->fields, "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n",
                       gateway->settings->cookie, SESSION_SID_LENGTH, session->session->sid);

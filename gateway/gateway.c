@@ -9,6 +9,7 @@
 #include "gateway/admin.h"
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
+#include "gateway/http_service.h"
 #include "gateway/listener.h"
 #include "gateway/upgrade.h"
 #include "proto/deflate.h"
@@ -117,7 +118,7 @@ void gateway_done(struct gateway *gateway)
 
 static void end_connection(struct gateway *gateway, struct connection *connection)
 {
-    if (connection->exchange)
+    if (http_is_spoken(connection) && connection->exchange)
         return; /* it ends with its answer */
     if (connection->arrival)
         arrival_end(gateway, connection, CLOSE_DRAIN);

@@ -3,7 +3,7 @@
  * records and moves between gateways read it.  Its one surprising rule: the block is the format that travels,
  * so a name's number in the table never changes, and a new kind of block takes a new version.
  *
- *   version, issued (varint), address, target,
+ *   version (1, or 2 of a client that came over TLS), issued (varint), address, target,
  *   then for each field: the name's number, or 0 and the name; the value
  *
  * A text is its length as a varint (seven bits a byte, the lowest first), then its bytes.
@@ -19,6 +19,7 @@
 
 enum {
     VERSION = 1,
+    VERSION_SECURE = 2,
     VARINT_MAX = 10,
     NAME_LITERAL = 0,
 };
@@ -154,12 +155,13 @@ static struct handshake *seal(struct buffer *block)
     return handshake;
 }
 
-struct handshake *handshake_new(const struct http_request *request, struct bytes address, uint64_t wall_ms)
+struct handshake *handshake_new(const struct http_request *request, struct bytes address, bool secure,
+                                uint64_t wall_ms)
 {
     struct buffer block = {0};
 
     assert(address.length <= HANDSHAKE_ADDRESS_MAX);
-    buffer_append_char(&block, VERSION);
+    buffer_append_char(&block, secure ? VERSION_SECURE : VERSION);
     put_varint(&block, wall_ms < ISSUED_MAX ? wall_ms : ISSUED_MAX);
     put_text(&block, address);
     put_text(&block, request->target);
@@ -230,9 +232,12 @@ int handshake_content_read(struct bytes block, struct handshake_content *out)
 {
     struct cursor cursor = {block.data, block.data + block.length};
 
-    if (block.length == 0 || *cursor.at++ != VERSION || get_varint(&cursor, &out->issued) < 0 ||
+    char version = block.length ? *cursor.at++ : 0;
+
+    if ((version != VERSION && version != VERSION_SECURE) || get_varint(&cursor, &out->issued) < 0 ||
         get_text(&cursor, &out->address) < 0 || get_text(&cursor, &out->target) < 0)
         return ERROR_MALFORMED;
+    out->secure = version == VERSION_SECURE;
     for (out->field_count = 0; cursor.at < cursor.end; out->field_count++)
         if (out->field_count == HTTP_FIELDS_MAX || get_field(&cursor, &out->fields[out->field_count]) < 0)
             return ERROR_MALFORMED;

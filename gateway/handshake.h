@@ -21,9 +21,10 @@ enum {
 
 struct handshake;
 
-/* Copies what is needed; the address may be empty, and is at most HANDSHAKE_ADDRESS_MAX bytes. wall_ms:
- * clock_wall_ms(). */
-struct handshake *handshake_new(const struct http_request *request, struct bytes address, uint64_t wall_ms);
+/* Copies what is needed; the address may be empty, and is at most HANDSHAKE_ADDRESS_MAX bytes.  secure: the
+ * client came over TLS.  wall_ms: clock_wall_ms(). */
+struct handshake *handshake_new(const struct http_request *request, struct bytes address, bool secure,
+                                uint64_t wall_ms);
 
 /* Takes NULL. */
 void handshake_free(struct handshake *handshake);
@@ -42,7 +43,7 @@ int handshake_from_bytes(struct bytes bytes, struct handshake **out) MUST_CHECK;
  * Appends it as Socket.IO's socket.handshake, on one line and without control characters:
  *
  *   {"headers":{...},"time":"<ISO 8601>","issued":<ms since 1970>,"address":"..","xdomain":false,
- *    "secure":false,"url":"/socket.io/?..","query":{...},"auth":{...}}
+ *    "secure":..,"url":"/socket.io/?..","query":{...},"auth":{...}}
  *
  * Names of headers are lower-case, their bytes taken as Latin-1, and repeated ones put together, all as node
  * does it: the first of those that stand for one thing (Host, User-Agent, Authorization and so on), Cookie by

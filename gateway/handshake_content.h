@@ -23,6 +23,7 @@ struct handshake_field {
 struct handshake_content {
     uint64_t issued; /* ms since 1970 */
     struct bytes address, target;
+    bool secure;
     size_t field_count;
     struct handshake_field fields[HTTP_FIELDS_MAX];
 };

@@ -315,7 +315,9 @@ void handshake_append_json(const struct handshake *handshake, struct bytes auth,
     append_latin1_string(out, content.address);
     buffer_append_literal(out, ",\"xdomain\":");
     buffer_append_text(out, has_origin(&content) ? "true" : "false");
-    buffer_append_literal(out, ",\"secure\":false,\"url\":"); /* a gateway speaks no TLS */
+    buffer_append_literal(out, ",\"secure\":");
+    buffer_append_text(out, content.secure ? "true" : "false");
+    buffer_append_literal(out, ",\"url\":");
     append_url(out, content.target, hide_token);
     buffer_append_literal(out, ",\"query\":{");
     append_query(out, content.target, hide_token);

@@ -1,5 +1,5 @@
 /*
- * Requests, and the routes of those that are not Engine.IO's; see http_service.h.  Called by the listener
+ * Requests, and the routes of those that are not Engine.IO's; see http_service.h.  Called by the entrance
  * and, as a connection's protocol, by connection.c.  The surprising rule: only Engine.IO takes bodies, so a
  * request to another path that announces one is answered and its connection closed: its bytes are never read
  * as another request.
@@ -203,13 +203,15 @@ static const struct connection_protocol http_protocol = {
     .ending = on_ending,
 };
 
-void http_accept(struct gateway *gateway, int fd)
+void http_begin(struct gateway *gateway, struct connection *connection)
 {
-    struct connection *connection = connection_new(gateway, fd, &http_protocol);
+    connection->protocol = &http_protocol;
+    connection_set_timer(gateway, connection, loop_now(gateway->loop) + gateway->settings->http_head_timeout);
+}
 
-    if (connection)
-        connection_set_timer(gateway, connection,
-                             loop_now(gateway->loop) + gateway->settings->http_head_timeout);
+bool http_is_spoken(const struct connection *connection)
+{
+    return connection->protocol == &http_protocol;
 }
 
 void http_refuse(struct gateway *gateway, int fd)

@@ -7,11 +7,16 @@
 #ifndef HUBBUB_GATEWAY_HTTP_SERVICE_H
 #define HUBBUB_GATEWAY_HTTP_SERVICE_H
 
+#include <stdbool.h>
+
 struct connection;
 struct gateway;
 
-/* Takes over an accepted descriptor. */
-void http_accept(struct gateway *gateway, int fd);
+/* HTTP is spoken on the connection from here on. */
+void http_begin(struct gateway *gateway, struct connection *connection);
+
+/* Whether it is; then the connection may have an exchange. */
+bool http_is_spoken(const struct connection *connection);
 
 /* Answers an accepted descriptor with 503 and closes it: there is no room for another connection. */
 void http_refuse(struct gateway *gateway, int fd);

@@ -5,6 +5,7 @@
 #include "gateway/listener.h"
 
 #include "common/memory.h"
+#include "gateway/entrance.h"
 #include "gateway/gateway.h"
 #include "gateway/http_service.h"
 
@@ -74,7 +75,7 @@ static void on_ready(void *arg, int listening, unsigned ready)
         if (fd >= 0 && listener_is_full(listener))
             http_refuse(gateway, fd);
         else if (fd >= 0)
-            http_accept(gateway, fd);
+            entrance_accept(gateway, fd);
         else if (errno == EMFILE || errno == ENFILE) {
             log_warn("no descriptor left for a client", "connections=%u", gateway->connections.slots.count);
             refuse_with_reserve(listener, listening);

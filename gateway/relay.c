@@ -10,6 +10,7 @@
 #include "gateway/connection.h"
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
+#include "gateway/http_service.h"
 #include "gateway/polling.h"
 #include "gateway/upgrade.h"
 
@@ -197,7 +198,7 @@ static void on_answer(struct gateway *gateway, uint64_t number, enum relay_kind 
         return;
     if (connection->arrival)
         arrival_answered(gateway, connection, kind, body);
-    else if (connection->exchange)
+    else if (http_is_spoken(connection))
         exchange_answer(gateway, connection, kind, body);
 }
 

@@ -117,6 +117,7 @@ static int open_socket(struct router_link *link)
         goto failed;
     wire_flow_reset(&link->flow, random_u64());
     wire_batch_clear(&link->batch);
+    link->progress.minor = 0;
     link->received_bytes = 0;
     link->last_heard = link->last_sent = now(link);
     set_state(link, LINK_CONNECTING);
@@ -268,7 +269,8 @@ static void say_hello(struct router_link *link)
                                         .epoch = bytes_from_text(link->progress.epoch),
                                         .pos = link->progress.position,
                                         .rules_digest = namespaces_digest(&settings->namespaces),
-                                        .program_version = BYTES(HUBBUB_VERSION)});
+                                        .program_version = BYTES(HUBBUB_VERSION),
+                                        .minor = WIRE_MINOR});
     while ((socket = sockets_next(gateway, &cursor))) {
         if (!socket->connected)
             continue; /* its CONNECT will be sent again */
@@ -401,6 +403,17 @@ void link_flush(struct router_link *link)
 
 /* -- receiving ------------------------------------------------------------------------------- */
 
+/* The one record of a batch with WIRE_NUMBER_STRANGER tells why. */
+static void log_refusal(struct wire_reader *reader)
+{
+    struct wire_resync resync;
+    unsigned type;
+
+    if (wire_reader_next(reader, &type) == 1 && type == WIRE_TYPE_RESYNC &&
+        wire_get_resync(reader, &resync) == 0)
+        log_warn("the router refuses this link", "why=%.*s", BYTES_PRINTF(resync.reason));
+}
+
 /* One batch.  0, or a negative error: the link can't go on. */
 static int read_batch(struct router_link *link, struct bytes bytes)
 {
@@ -409,9 +422,13 @@ static int read_batch(struct router_link *link, struct bytes bytes)
     unsigned type;
     int result = wire_reader_open(&reader, bytes);
 
+    if (result == ERROR_UNSUPPORTED)
+        log_error("the router speaks another major version", "protocol=%llu ours=%d.%d",
+                  (unsigned long long)wire_major(bytes), WIRE_MAJOR, WIRE_MINOR);
     if (result < 0)
         return result;
     if (reader.number == WIRE_NUMBER_STRANGER && reader.link == link->flow.link) {
+        log_refusal(&reader);
         link->resync = true; /* the router lost this link, and with it both sides' numbers */
         return 0;
     }
@@ -421,6 +438,7 @@ static int read_batch(struct router_link *link, struct bytes bytes)
     link->received_bytes += bytes.length;
     farewells_confirm(&link->farewells, link->flow.acknowledged);
     while ((result = wire_reader_next(&reader, &type)) > 0) {
+        reader.lenient = link->progress.minor < WIRE_MINOR;
         switch (type) {
         case WIRE_TYPE_LIVE: {
             struct wire_live live;
@@ -465,7 +483,10 @@ static void receive_batches(struct router_link *link)
         zmq_msg_close(&message);
         link->last_heard = now(link);
         if (result < 0) {
-            link->gateway->counters.link_malformed++;
+            if (result == ERROR_UNSUPPORTED)
+                link->gateway->counters.link_versions++;
+            else
+                link->gateway->counters.link_malformed++;
             start_anew(link, error_text(result));
             return;
         }
@@ -544,7 +565,7 @@ static void put_statistics(struct router_link *link)
     counters->rooms = gateway->fanout.room_count;
     counters->pending_requests = gateway->requests.count;
     wire_list_clear(&link->list);
-#define X(field, title, meaning) put_counter(link, title, counters->field);
+#define X(field, title, meaning, action) put_counter(link, title, counters->field);
     COUNTER_TABLE(X)
 #undef X
     put_by_reason(link, counters);

@@ -40,6 +40,13 @@ static int on_welcome(struct gateway *gateway, struct link_progress *progress, s
 
     if (wire_get_welcome(reader, &welcome) < 0 || welcome.epoch.length > LINK_EPOCH_MAX)
         return ERROR_MALFORMED;
+    if (!wire_minor_fits(welcome.minor)) {
+        log_error("the router's version is too far away: upgrade it, or this gateway, first",
+                  "program_version=%.*s protocol=%d.%llu ours=%d.%d", BYTES_PRINTF(welcome.program_version),
+                  WIRE_MAJOR, (unsigned long long)welcome.minor, WIRE_MAJOR, WIRE_MINOR);
+        return ERROR_UNSUPPORTED;
+    }
+    progress->minor = welcome.minor;
     if (welcome.rules_digest != namespaces_digest(&gateway->settings->namespaces))
         log_warn("router and gateway have different event rules", "gateway=%s", gateway->settings->name);
     if (!welcome.resume)
@@ -358,6 +365,23 @@ static int on_ask(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
+/* A level of a newer router's is passed over. */
+static int on_level(struct gateway *gateway, struct wire_reader *reader)
+{
+    struct wire_level record;
+    enum log_level level;
+
+    if (wire_get_level(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    if (log_level_find(record.level, &level) < 0)
+        return 0;
+    if (level > log_get_level())
+        log_set_level(level); /* the more talkative of both levels shows the line */
+    log_warn("log level changed", "gateway=%s level=%s", gateway->settings->name, log_level_names[level]);
+    log_set_level(level);
+    return 0;
+}
+
 int records_handle(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader,
                    unsigned type)
 {
@@ -402,6 +426,8 @@ int records_handle(struct gateway *gateway, struct link_progress *progress, stru
         return on_back(gateway, reader);
     case WIRE_TYPE_ASK:
         return on_ask(gateway, reader);
+    case WIRE_TYPE_LEVEL:
+        return on_level(gateway, reader);
     default:
         return 0;
     }

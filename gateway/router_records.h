@@ -15,12 +15,13 @@ enum { LINK_EPOCH_MAX = 63 };
 struct link_progress {
     char epoch[LINK_EPOCH_MAX + 1]; /* "" before the first WELCOME */
     uint64_t position;
+    uint64_t minor;   /* the version of the router's program: 0 until the link's WELCOME */
     bool acknowledge; /* send a batch though there is nothing to say */
 };
 
 /*
  * Handles the record that the reader has begun.  Unknown types are passed over.  0, or ERROR_MALFORMED: the
- * link can't go on.
+ * link can't go on; ERROR_UNSUPPORTED: the router's program is too old or too new for this one.
  */
 int records_handle(struct gateway *gateway, struct link_progress *progress, struct wire_reader *reader,
                    unsigned type) MUST_CHECK;

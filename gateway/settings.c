@@ -11,6 +11,8 @@
 #define KEY(key, kind)                                                                                       \
     .section = "gateway", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct gateway_settings, key)
 
+static const char *const proxy_protocol_names[] = {"off", "required", NULL};
+
 static const struct config_key keys[] = {
     {KEY(name, STRING), .minimum = 1, .maximum = 64, .fallback = "gateway",
      .help = "the name that the router knows this gateway by; unique among its gateways"},
@@ -18,6 +20,12 @@ static const struct config_key keys[] = {
      .help = "the address to listen on; empty for all, IPv6 and IPv4"},
     {KEY(port, INTEGER), .minimum = 1, .maximum = 65535, .fallback = "3000", .help = "the port to listen on"},
     {KEY(reuse_port, BOOL), .fallback = "false", .help = "share the port with other gateways (SO_REUSEPORT)"},
+    {KEY(proxy_protocol, CHOICE), .choices = proxy_protocol_names, .fallback = "off",
+     .help = "whether every connection begins with a PROXY header (version 1 or 2) of a balancer: off, "
+             "required"},
+    {KEY(trusted_proxies, STRING), .maximum = 4096, .fallback = "",
+     .help = "the addresses of balancers, 192.0.2.1 or 10.0.0.0/8, separated by blanks: what they say of the "
+             "client's address counts (PROXY, X-Forwarded-For, X-Forwarded-Proto); empty for none"},
     {KEY(admin, STRING), .maximum = 255, .fallback = "",
      .help = "the address and port (127.0.0.1:3020) of the HTTP API, for programs of yours; empty for none"},
     {KEY(publish_key, PATH), .minimum = 1,
@@ -159,12 +167,30 @@ static int check_tokens(const struct gateway_settings *gateway, struct buffer *e
     return 0;
 }
 
+/* The balancers; whoever demands their headers must have some. */
+static int check_proxies(struct gateway_settings *gateway, struct buffer *error)
+{
+    struct buffer wrong = {0};
+
+    if (ip_ranges_parse(gateway->trusted_proxies, &gateway->trusted_ranges, &wrong) < 0) {
+        buffer_append_literal(error, "key trusted_proxies: ");
+        buffer_append_bytes(error, buffer_bytes(&wrong));
+        buffer_done(&wrong);
+        return ERROR_CONFIG;
+    }
+    if (gateway->proxy_protocol == PROXY_PROTOCOL_REQUIRED && gateway->trusted_ranges.count == 0) {
+        buffer_append_text(error, "key proxy_protocol is required, and trusted_proxies names nobody");
+        return ERROR_CONFIG;
+    }
+    return 0;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct gateway_settings *gateway = settings;
 
     if (load_keys(gateway, error) < 0 || check_msgpack_path(gateway, error) < 0 ||
-        check_admin(gateway, error) < 0)
+        check_admin(gateway, error) < 0 || check_proxies(gateway, error) < 0)
         return ERROR_CONFIG;
     if (namespaces_load(file, &gateway->namespaces, error) < 0 ||
         token_policy_load(file, &gateway->tokens, error) < 0)
@@ -188,5 +214,6 @@ void gateway_settings_done(struct gateway_settings *settings)
     namespaces_done(&settings->namespaces);
     token_policy_free(settings->tokens);
     settings->tokens = NULL;
+    ip_ranges_done(&settings->trusted_ranges);
     config_settings_done(&gateway_config, settings);
 }

@@ -4,18 +4,23 @@
 
 #include "common/bearer.h"
 #include "common/config.h"
+#include "common/ip_address.h"
 #include "common/key_file.h"
 #include "common/log.h"
 #include "gateway/token_policy.h"
 #include "proto/rules.h"
+
+enum proxy_protocol_use { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_REQUIRED };
 
 struct gateway_settings {
     char *name;
     char *host;
     uint16_t port;
     bool reuse_port;
-    char *admin;       /* "host:port"; "": none */
-    char *publish_key; /* path; NULL: nobody may publish over HTTP */
+    enum proxy_protocol_use proxy_protocol;
+    char *trusted_proxies; /* "": none */
+    char *admin;           /* "host:port"; "": none */
+    char *publish_key;     /* path; NULL: nobody may publish over HTTP */
     char *router;
     char *curve_secret_key, *curve_router_key;             /* paths; NULL: the link is not encrypted */
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
@@ -46,6 +51,7 @@ struct gateway_settings {
     enum log_level log_level;
     struct namespace_list namespaces;
     struct token_policy *tokens;       /* NULL: tokens mean nothing */
+    struct ip_ranges trusted_ranges;   /* what trusted_proxies says */
     struct bearer_keys publish_keys;   /* what stands in the file */
     struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */
 };

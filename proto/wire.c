@@ -123,7 +123,7 @@ struct bytes wire_batch_finish(struct wire_batch *batch, uint64_t link, uint64_t
     char *to = batch->buffer.data;
 
     *to++ = (char)(0x90 | BATCH_PARTS); /* a fixarray */
-    *to++ = WIRE_VERSION;
+    *to++ = WIRE_MAJOR;
     to = put_wide(to, 0xcf, link, 8);
     to = put_wide(to, 0xcf, number, 8);
     to = put_wide(to, 0xcf, acknowledged, 8);
@@ -385,7 +385,7 @@ int wire_reader_open(struct wire_reader *reader, struct bytes batch)
 
     if (take_array(&opened, &parts) < 0 || parts == 0 || take_u64(&opened, &version) < 0)
         return ERROR_MALFORMED;
-    if (version != WIRE_VERSION)
+    if (version != WIRE_MAJOR)
         return ERROR_UNSUPPORTED;
     if (parts < BATCH_PARTS || take_u64(&opened, &opened.link) < 0 || take_u64(&opened, &opened.number) < 0 ||
         take_u64(&opened, &opened.acknowledged) < 0 || take_array(&opened, &opened.records) < 0)
@@ -393,6 +393,16 @@ int wire_reader_open(struct wire_reader *reader, struct bytes batch)
     opened.rest = parts - BATCH_PARTS;
     *reader = opened;
     return 0;
+}
+
+uint64_t wire_major(struct bytes batch)
+{
+    struct wire_reader opened = {.at = (const uint8_t *)batch.data,
+                                 .end = (const uint8_t *)batch.data + batch.length};
+    uint64_t version = 0;
+    uint32_t parts;
+
+    return take_array(&opened, &parts) < 0 || take_u64(&opened, &version) < 0 ? 0 : version;
 }
 
 void wire_reader_open_record(struct wire_reader *reader, struct bytes record)
@@ -437,7 +447,7 @@ int wire_reader_next(struct wire_reader *reader, unsigned *type)
         if (GET_##kind(reader, &record.name) < 0)                                                            \
             return ERROR_MALFORMED;                                                                          \
         reader->fields--;                                                                                    \
-    } else if (!MAY_LACK_##kind)                                                                             \
+    } else if (!MAY_LACK_##kind && !reader->lenient)                                                         \
         return ERROR_MALFORMED;
 #define X(NAME, name, number, FIELDS)                                                                        \
     int wire_get_##name(struct wire_reader *reader, struct wire_##name *out)                                 \

@@ -8,7 +8,7 @@
  *
  * Writing goes through msgpack-c.  Reading does not: a cursor walks the batch in place, without
  * memory of its own, so that a hostile length costs nothing.  Fields beyond those known are
- * skipped, so that a record may grow at its end.
+ * skipped, so that a record may grow at its end; those that an older program does not send read as empty.
  */
 #ifndef HUBBUB_PROTO_WIRE_H
 #define HUBBUB_PROTO_WIRE_H
@@ -22,7 +22,8 @@
 #include <stdint.h>
 
 enum {
-    WIRE_VERSION = 1,
+    WIRE_MAJOR = 1, /* the version of batches: those of another one can't be read */
+    WIRE_MINOR = 1, /* what records there are, and their fields; told by the first record of a link */
     WIRE_BATCH_SPLIT = 1 << 20, /* bytes after which a sender that has more to say starts another batch */
     WIRE_HEADER_SIZE = 34,
     WIRE_NUMBER_STRANGER = 0, /* of a RESYNC from a router that does not know the link; others count from 1 */
@@ -42,7 +43,9 @@ enum {
 /* gateway -> router: a new link begins.  pos and epoch: what the gateway has processed; epoch "" for nothing
  * yet. */
 #define WIRE_HELLO(F)                                                                                        \
-    F(TEXT, name) F(U64, incarnation) F(TEXT, epoch) F(U64, pos) F(U64, rules_digest) F(TEXT, program_version)
+    F(TEXT, name)                                                                                            \
+    F(U64, incarnation)                                                                                      \
+    F(TEXT, epoch) F(U64, pos) F(U64, rules_digest) F(TEXT, program_version) F(U64, minor)
 /* A Socket.IO socket that the gateway holds.  from "" stands for "anon:<sid>". */
 #define WIRE_SOCKET(F)                                                                                       \
     F(U64, socket)                                                                                           \
@@ -102,8 +105,9 @@ enum {
 #define WIRE_TOKEN(F) F(U64, request) F(U64, socket) F(TEXT, grant)
 
 /* router -> gateway.  resume 1: replay follows; 0: the gateway closes the connections that can't go on. */
-#define WIRE_WELCOME(F) F(TEXT, epoch) F(U64, head) F(U64, resume) F(U64, rules_digest)
-#define WIRE_LIVE(F)    F(U64, pos)
+#define WIRE_WELCOME(F)                                                                                      \
+    F(TEXT, epoch) F(U64, head) F(U64, resume) F(U64, rules_digest) F(U64, minor) F(TEXT, program_version)
+#define WIRE_LIVE(F) F(U64, pos)
 /* pid: what the client names to recover, or "" when it can't; recovered 1: the socket goes on as a former
  * one, and the EMITs before this record are what it missed.  grant: of a socket that was another gateway's. */
 #define WIRE_CONNECTED(F)                                                                                    \
@@ -152,6 +156,11 @@ enum {
     F(TEXT, room) F(U64, flags) F(LIST, except) F(U64, ack) F(TEXT, payload) F(BLOBS, attachments)
 /* EMIT with a question. */
 #define WIRE_POSE(F) F(U64, socket) F(U64, flags) F(U64, ack) F(TEXT, payload) F(BLOBS, attachments)
+/* on 1: takes no more connections and closes those that there are, spread over so many seconds (0: the
+   gateway's own setting); 0: serves again. */
+#define WIRE_DRAIN(F) F(U64, on) F(U64, seconds)
+/* The least grave lines that the gateway logs from now on: "debug", "info", "warn" or "error". */
+#define WIRE_LEVEL(F) F(TEXT, level)
 
 /* R(NAME, name, number, FIELDS): numbers never change their meaning. */
 #define WIRE_RECORDS(R)                                                                                      \
@@ -196,6 +205,8 @@ enum {
     R(ASK, ask, 50, WIRE_ASK)                                                                                \
     R(CAST, cast, 51, WIRE_CAST)                                                                             \
     R(POSE, pose, 52, WIRE_POSE)                                                                             \
+    R(DRAIN, drain, 53, WIRE_DRAIN)                                                                          \
+    R(LEVEL, level, 54, WIRE_LEVEL)                                                                          \
     WIRE_BACKEND_RECORDS(R)
 
 enum wire_type {
@@ -306,10 +317,21 @@ struct wire_reader {
     uint32_t records; /* not yet begun */
     uint32_t fields;  /* of the record begun, not yet read */
     uint32_t rest;    /* parts of the batch behind the records */
+    bool lenient; /* set by the caller: whoever wrote it is, or may be, of an older minor version, and fields
+                         that a record lacks at its end read as 0 or empty */
 };
 
-/* 0, ERROR_MALFORMED, or ERROR_UNSUPPORTED for another version, whatever follows it. */
+/* Whether programs of that minor version and of this one understand each other. */
+static inline bool wire_minor_fits(uint64_t minor)
+{
+    return minor <= WIRE_MINOR + 1 && minor + 1 >= WIRE_MINOR;
+}
+
+/* 0, ERROR_MALFORMED, or ERROR_UNSUPPORTED for another major version, whatever follows it. */
 int wire_reader_open(struct wire_reader *reader, struct bytes batch) MUST_CHECK;
+
+/* The major version of a batch that wire_reader_open() finds unsupported. */
+uint64_t wire_major(struct bytes batch);
 
 /* A single encoded record, as it was cut out of a batch. */
 void wire_reader_open_record(struct wire_reader *reader, struct bytes record);

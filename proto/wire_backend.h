@@ -11,7 +11,8 @@
 #define HUBBUB_PROTO_WIRE_BACKEND_H
 
 /* backend -> router: a new link begins.  namespaces: what it serves, names or patterns. */
-#define WIRE_SERVE(F) F(TEXT, name) F(U64, incarnation) F(LIST, namespaces) F(TEXT, program_version)
+#define WIRE_SERVE(F)                                                                                        \
+    F(TEXT, name) F(U64, incarnation) F(LIST, namespaces) F(TEXT, program_version) F(U64, minor)
 /* Within the hello: a socket that it still holds from an earlier link. */
 #define WIRE_HOLD(F)      F(TEXT, sid)
 #define WIRE_SERVE_END(F) F(U64, sockets)
@@ -49,7 +50,8 @@
 #define WIRE_LEAVING(F) F(TEXT, reason)
 
 /* router -> backend.  Answers the hello. */
-#define WIRE_SERVING(F) F(TEXT, epoch) F(U64, heartbeat) F(U64, dead) F(U64, max_event)
+#define WIRE_SERVING(F)                                                                                      \
+    F(TEXT, epoch) F(U64, heartbeat) F(U64, dead) F(U64, max_event) F(U64, minor) F(TEXT, program_version)
 /* A socket is this backend's.  kind: enum wire_connection_kind; handshake: JSON, as Socket.IO's
  * socket.handshake. */
 #define WIRE_CONNECTION(F)                                                                                   \

@@ -192,6 +192,8 @@ static struct peer *on_greet(void *argument, struct bytes routing, struct wire_r
         *refusal = "SERVE wants a name and an incarnation";
         return NULL;
     }
+    if (!peers_version_fits(&router->peers, serve.minor, serve.name, serve.program_version, refusal))
+        return NULL;
     namespaces = read_namespaces(serve.namespaces, &count);
     if (!namespaces) {
         *refusal = "SERVE wants 1 to 64 names or patterns of namespaces";
@@ -216,6 +218,7 @@ static struct peer *on_greet(void *argument, struct bytes routing, struct wire_r
     backend->namespaces = namespaces;
     backend->namespace_count = count;
     snprintf(backend->version, sizeof backend->version, "%.*s", BYTES_PRINTF(serve.program_version));
+    backend->peer.minor = serve.minor;
     backend->state = BACKEND_GREETING;
     backend->slow = false;
     backend->greeted = 0;
@@ -233,7 +236,9 @@ int backend_greeted(struct router *router, struct backend *backend, const struct
                      &(struct wire_serving){.epoch = bytes_from_text(journal_epoch(router->journal)),
                                             .heartbeat = router->settings->heartbeat,
                                             .dead = router->settings->dead,
-                                            .max_event = router->settings->max_event});
+                                            .max_event = router->settings->max_event,
+                                            .minor = WIRE_MINOR,
+                                            .program_version = BYTES(HUBBUB_VERSION)});
     router->counters.backends++;
     log_info("backend is live", "backend=%s incarnation=%llx version=%s held=%llu", backend->name,
              (unsigned long long)backend->incarnation, backend->version,

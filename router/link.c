@@ -190,6 +190,8 @@ static struct peer *on_greet(void *argument, struct bytes routing, struct wire_r
     if (wire_get_hello(reader, &hello) < 0 || !room_name_valid(hello.name) ||
         hello.epoch.length > LINK_EPOCH_MAX)
         return NULL;
+    if (!peers_version_fits(links->peers, hello.minor, hello.name, hello.program_version, refusal))
+        return NULL;
     former = find_name(links, hello.name);
     if (!former && links->count >= links->settings->max_gateways) {
         log_error("too many gateways", "gateway=%.*s limit=%u", BYTES_PRINTF(hello.name),
@@ -207,6 +209,7 @@ static struct peer *on_greet(void *argument, struct bytes routing, struct wire_r
     }
     link = memory_zero(1, sizeof *link);
     peer_init(&link->peer, &gateway_kind, links);
+    link->peer.minor = hello.minor;
     link->name = memory_text(hello.name.data, hello.name.length);
     copy_text(link->version, LINK_VERSION_MAX, hello.program_version);
     copy_text(link->epoch, LINK_EPOCH_MAX, hello.epoch);

@@ -165,6 +165,22 @@ static void rebuff(struct peers *peers, struct bytes routing, uint64_t link, con
     wire_batch_done(&batch);
 }
 
+bool peers_version_fits(struct peers *peers, uint64_t minor, struct bytes name, struct bytes program,
+                        const char **refusal)
+{
+    if (wire_minor_fits(minor))
+        return true;
+    peers->counters->versions++;
+    log_error("refused a program whose version is too far away: upgrade it, or the router, first",
+              "peer=%.*s program_version=%.*s protocol=%d.%llu ours=%d.%d", BYTES_PRINTF(name),
+              BYTES_PRINTF(program), WIRE_MAJOR, (unsigned long long)minor, WIRE_MAJOR, WIRE_MINOR);
+    snprintf(peers->refusal, sizeof peers->refusal,
+             "the router speaks version %d.%d of the protocol, not %d.%llu; its program is " HUBBUB_VERSION,
+             WIRE_MAJOR, WIRE_MINOR, WIRE_MAJOR, (unsigned long long)minor);
+    *refusal = peers->refusal;
+    return false;
+}
+
 static void fault(struct peers *peers, struct peer *peer, enum peer_fault what, const char *text)
 {
     peers->counters->malformed++;
@@ -176,6 +192,7 @@ static struct peer *make_peer(struct peers *peers, struct bytes routing, struct 
 {
     unsigned type;
 
+    reader->lenient = true; /* only the record tells */
     if (reader->number != 1 || wire_reader_next(reader, &type) != 1)
         return NULL;
     for (unsigned i = 0; i < peers->kind_count; i++)
@@ -207,6 +224,7 @@ static void take_records(struct peers *peers, struct peer *peer, struct wire_rea
     unsigned type = 0;
     int result;
 
+    reader->lenient = peer->minor < WIRE_MINOR;
     while ((result = wire_reader_next(reader, &type)) > 0) {
         result = peer->kind->record(peer->argument, peer, reader, type);
         if (result < 0)
@@ -230,7 +248,10 @@ static void take_batch(struct peers *peers, struct bytes routing, struct bytes b
     peers->counters->bytes_in += batch.length;
     if (result == ERROR_UNSUPPORTED) {
         peers->counters->versions++;
-        log_warn("batch of another protocol version", "linked=%d", peer != NULL);
+        log_error("refused a program of another major version", "protocol=%llu ours=%d.%d linked=%d",
+                  (unsigned long long)wire_major(batch), WIRE_MAJOR, WIRE_MINOR, peer != NULL);
+        if (!peer) /* it can't read this but for the version, and can say so to its people */
+            rebuff(peers, routing, 0, "another version of the protocol");
         return;
     }
     if (result < 0) {

@@ -32,7 +32,7 @@ struct peer_kind {
     unsigned first; /* the type of record that a link begins with */
     /*
      * A link begins, and reader stands at its first record, of that type.  Gives a peer that is not open;
-     * NULL with *refusal, a static text that the stranger is told.
+     * NULL with *refusal, a text that the stranger is told.
      */
     struct peer *(*greet)(void *argument, struct bytes routing, struct wire_reader *reader,
                           const char **refusal);
@@ -56,6 +56,7 @@ struct peer {
     uint32_t references; /* see peer_hold() */
     bool removed;        /* freed with the last hold */
     bool open;           /* it has a link */
+    uint64_t minor;      /* the version of its program; greet() sets it */
     struct wire_batch out;
     struct wire_flow flow;
     /* The rest is for peer.c, and for ticks. */
@@ -81,6 +82,7 @@ struct peers {
     struct loop_timer timer;
     uint64_t ticked;    /* ms: the timer's last call */
     uint64_t *rebuffed; /* ms: when a stranger was last told to start anew, by the hash of its routing id */
+    char refusal[96];   /* see peers_version_fits() */
     bool readable;      /* there may be batches to read */
     bool look;          /* something was sent since ZMQ_EVENTS was asked for */
 };
@@ -93,6 +95,13 @@ int peers_open(struct peers *peers, const struct router_settings *settings, stru
                struct counters *counters, char *message, size_t message_size) MUST_CHECK;
 
 void peers_add_kind(struct peers *peers, const struct peer_kind *kind, void *argument);
+
+/*
+ * For greet(): whether a program of that minor version can be talked to.  If not it is logged and counted, and
+ * *refusal is what it is to be told.
+ */
+bool peers_version_fits(struct peers *peers, uint64_t minor, struct bytes name, struct bytes program,
+                        const char **refusal) MUST_CHECK;
 
 /* No more ticks. */
 void peers_stop(struct peers *peers);

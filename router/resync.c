@@ -416,11 +416,13 @@ static void announce_watched(struct router *router, struct gateway_link *link)
 
 static void put_welcome(struct router *router, struct gateway_link *link, bool resume)
 {
-    wire_put_welcome(&link->peer.out, &(struct wire_welcome){
-                                          .epoch = bytes_from_text(journal_epoch(router->journal)),
-                                          .head = router->released,
-                                          .resume = resume,
-                                          .rules_digest = namespaces_digest(&router->settings->namespaces)});
+    wire_put_welcome(&link->peer.out,
+                     &(struct wire_welcome){.epoch = bytes_from_text(journal_epoch(router->journal)),
+                                            .head = router->released,
+                                            .resume = resume,
+                                            .rules_digest = namespaces_digest(&router->settings->namespaces),
+                                            .minor = WIRE_MINOR,
+                                            .program_version = BYTES(HUBBUB_VERSION)});
     link->told = resume ? link->pos : router->released;
 }
 
@@ -446,8 +448,9 @@ static void go_live(struct router *router, struct gateway_link *link, bool resum
     pass_back(router, link);
     backed_link_live(router, link);
     link_split(&router->links, link);
-    log_info("gateway is live", "gateway=%s version=%s sockets=%u pos=%llu resumed=%d", link->name,
-             link->version, link->sessions.by_socket.count, (unsigned long long)router->released, resumed);
+    log_info("gateway is live", "gateway=%s version=%s protocol=%d.%llu sockets=%u pos=%llu resumed=%d",
+             link->name, link->version, WIRE_MAJOR, (unsigned long long)link->peer.minor,
+             link->sessions.by_socket.count, (unsigned long long)router->released, resumed);
 }
 
 static void start_afresh(struct router *router, struct gateway_link *link, const char *why)

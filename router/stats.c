@@ -133,7 +133,7 @@ static void count(const struct stats *stats, struct stats_tree *tree)
     const struct router *router = stats->router;
     char name[STATS_NAME_LENGTH_MAX + 1];
 
-#define X(field, text, meaning) stats_tree_count(tree, text, router->counters.field);
+#define X(field, text, meaning, action) stats_tree_count(tree, text, router->counters.field);
     COUNTER_TABLE(X)
 #undef X
     for (unsigned code = 0; code < REFUSAL_CODES; code++) {

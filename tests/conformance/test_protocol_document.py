@@ -99,9 +99,11 @@ class Records(unittest.TestCase):
         self.assertEqual([row[:2] for row in rows], expected)
 
     def test_the_version(self):
-        version = re.search(r'WIRE_VERSION = (\d+)', source('proto/wire.h'))[1]
+        text = source('proto/wire.h')
+        major, minor = (re.search(rf'WIRE_{name} = (\d+)', text)[1] for name in ('MAJOR', 'MINOR'))
         rows = dict(table(section('### Batches'), 'field', 'meaning'))
-        self.assertTrue(rows['version'].startswith(version + '.'))
+        self.assertTrue(rows['version'].startswith(major + '.'))
+        self.assertIn(f'Today the version is {major}.{minor}.', section('### Versions'))
         self.assertEqual(list(rows), ['version', 'link', 'number', 'acknowledged', 'records'])
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The encrypted link: a real router and real gateways with CURVE over tcp, and `hubbub keys`.
+"""The encrypted link: a real router and real gateways with CURVE over tcp, and `hubbub keygen`.
 
 HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
@@ -94,7 +94,7 @@ class CurveTest(unittest.TestCase):
         return str(path)
 
     def make_keys(self, name):
-        done = subprocess.run([HUBBUB, "keys", self.path(name)], capture_output=True, text=True, check=True)
+        done = subprocess.run([HUBBUB, "keygen", self.path(name)], capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     def router_options(self, curve=True):
@@ -269,14 +269,14 @@ class CurveTest(unittest.TestCase):
                 os.unlink(self.path("one.pub" if obstacle == "one" else "one"))
             left = pathlib.Path(self.path(obstacle)).read_text() if obstacle == "one" else self.keys["one"] + "\n"
             pathlib.Path(self.path(obstacle)).write_text(left)
-            done = subprocess.run([HUBBUB, "keys", self.path("one")], capture_output=True, text=True)
+            done = subprocess.run([HUBBUB, "keygen", self.path("one")], capture_output=True, text=True)
             self.assertEqual((done.returncode, done.stdout), (70, ""))
             self.assertIn("File exists", done.stderr)
             self.assertEqual(pathlib.Path(self.path(obstacle)).read_text(), left)
             self.assertFalse(os.path.exists(self.path("one.pub" if obstacle == "one" else "one")))
-        done = subprocess.run([HUBBUB, "keys"], capture_output=True, text=True)
+        done = subprocess.run([HUBBUB, "keygen"], capture_output=True, text=True)
         self.assertEqual(done.returncode, 64)
-        done = subprocess.run([HUBBUB, "keys", "--help"], capture_output=True, text=True)
+        done = subprocess.run([HUBBUB, "keygen", "--help"], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0)
         self.assertIn("FILE.pub", done.stdout)
 

@@ -60,8 +60,22 @@ def rows_of(path, name):
     return rows
 
 
+METRIC_HEADS = ['metric', 'type', 'what it is', 'when it rises']
+
+
+def metric_row(name, meaning, action):
+    kind = 'counter' if name.split('{')[0].endswith('_total') else 'gauge'
+    return [f'`{name}`', kind, meaning, action]
+
+
 def counters_table(path):
-    return table(['counter', 'counts'], [[f'`{name}`', meaning] for _, name, meaning, _ in rows_of(path, 'COUNTER_TABLE')])
+    return table(METRIC_HEADS, [metric_row(name, meaning, action)
+                                for _, name, meaning, action, _ in rows_of(path, 'COUNTER_TABLE')])
+
+
+def families_table(path):
+    return table(METRIC_HEADS, [metric_row(name + '{}', meaning, action)
+                                for name, meaning, action, _ in rows_of(path, 'FAMILY_TABLE')])
 
 
 def tables():
@@ -72,6 +86,8 @@ def tables():
         **{f'keys of {program}': keys_table(program) for program in PROGRAMS},
         'counters of gateways': counters_table('gateway/counters.h'),
         'counters of the router': counters_table('router/counters.h'),
+        'families of gateways': families_table('gateway/counters.h'),
+        'families of the router': families_table('router/counters.h'),
         'refusals': table(['code', 'usual message'], [[f'`{code}`', message] for _, code, message, _
                                                       in rows_of('proto/refusal.h', 'REFUSAL_TABLE')]),
         'engine errors': table(['code', 'HTTP status', 'message'], [[f'`{code}`', status, message] for _, code, status, message, _

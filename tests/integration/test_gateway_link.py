@@ -13,7 +13,7 @@ import programs  # noqa: E402
 import raw_client  # noqa: E402
 
 HELLO, SOCKET, HELLO_END, CONNECT, DISCONNECT = 1, 2, 4, 5, 6
-WELCOME, LIVE, CONNECTED, RESYNC = 32, 33, 34, 44
+WELCOME, LIVE, CONNECTED, RESYNC, LEVEL = 32, 33, 34, 44, 54
 SID = "s" * 20
 
 
@@ -136,6 +136,24 @@ class GatewayLink(unittest.TestCase):
                 self.send(routing, link ^ link_of, number, 1)
                 self.assertNotEqual(self.hello()[1], link)
                 self.assertNotIn('the router asks for it', self.gateway.log_text())
+
+    def resync(self, routing, link, number, *records):
+        """Sends records and has the gateway make a new link, with a line in the log; gives the new link."""
+        self.send(routing, link, number, 1, *records, [RESYNC, "again"])
+        routing, link = self.hello()
+        self.send(routing, link, 1, 1, [WELCOME, "epoch", 0, 0, 0], [LIVE, 0])
+        return routing, link
+
+    def test_the_router_sets_the_level_of_the_log(self):
+        said = "the router asks for it"
+        routing, link = self.resync(*self.go_live(), 2, [LEVEL, "error"])
+        self.assertIn("level=warn", self.gateway.log_text())
+        self.assertIn('message="log level changed"', self.gateway.log_text())
+        self.assertNotIn(said, self.gateway.log_text())
+        routing, link = self.resync(routing, link, 2, [LEVEL, "of a newer router"])
+        self.assertNotIn(said, self.gateway.log_text())
+        self.resync(routing, link, 2, [LEVEL, "debug"])
+        self.assertIn(said, self.gateway.log_text())
 
 
 if __name__ == "__main__":

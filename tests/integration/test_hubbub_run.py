@@ -499,8 +499,30 @@ class BeforeTheStart(HubbubTest):
             self.assertRegex(err[0], "^keys: .*mode 0644")
         self.assertFalse(self.data.exists())
         keys.chmod(0o600)
-        self.assertEqual(self.finish(self.start_stack("--publish-key", "keys", "--check-config")),
+        self.assertEqual(self.finish(self.start_stack("--publish-key", "keys", "--admin-port", "20", "--check-config")),
                          (0, ["configuration ok"], []))
+
+    def test_a_key_without_a_port_to_use_it_on_is_no_secret(self):
+        keys = self.folder / "keys"
+        keys.write_text("0123456789abcdef\n")
+        keys.chmod(0o600)
+        code, out, err = self.finish(self.start_stack("--publish-key", "keys"))
+        self.assertEqual((code, out), (78, []))
+        self.assertRegex(err[0], "^hubbub run: publish_key without admin_port: .*--admin-port")
+        self.assertFalse(self.data.exists())
+        (self.folder / "main.conf").write_text('gateway = { admin = "127.0.0.1:20"; };')
+        self.assertEqual(self.finish(self.start_stack("--publish-key", "keys", "--config", "main.conf", "--check-config")),
+                         (0, ["configuration ok"], []))
+
+    def test_misspelt_commands_options_and_keys_are_seen_through(self):
+        self.assertEqual(self.command("gateway"), (64, [], [
+            "hubbub: unknown command 'gateway'; did you mean gateways? (see hubbub --help)"]))
+        self.assertEqual(self.command("dance")[2], ["hubbub: unknown command 'dance' (see hubbub --help)"])
+        self.assertEqual(self.command("run", "--gateway=3")[2], [
+            "hubbub run: unknown option '--gateway=3'; did you mean --gateways? (see --help)"])
+        (self.folder / "main.conf").write_text("run = {\n  pots = \"1,2\";\n};")
+        self.assertEqual(self.command("run", "--config", "main.conf")[2],
+                         ["main.conf:2: unknown key run.pots; did you mean ports?"])
 
     def test_its_own_section_is_read_and_checked(self):
         (self.folder / "main.conf").write_text("run = {\n  gateways = 65;\n};")

@@ -34,7 +34,7 @@ class Stack:
     def __init__(self, *arguments, key=KEY, configuration=''):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='hubbub-publish-'))
         self.ports = free_ports(2)
-        self.admin = self.free_pair()
+        self.admin = self.free_pair(set(self.ports))
         key_file = self.folder / 'keys'
         key_file.write_text(f'{key}\n')
         key_file.chmod(0o600)
@@ -55,9 +55,11 @@ class Stack:
         raise AssertionError('no ready:\n' + (self.folder / 'log').read_text())
 
     @staticmethod
-    def free_pair():
+    def free_pair(taken):
         while True:
             port = free_ports(1)[0]
+            if {port, port + 1} & taken:
+                continue
             with socket.socket() as second:
                 try:
                     second.bind(('127.0.0.1', port + 1))

@@ -72,7 +72,7 @@ class Backend(Beating):
     def serve(self, *held, live=True):
         """A new link that names the sids as held, up to SERVING."""
         self.open()
-        self.send(("SERVE", self.name, self.incarnation, self.namespaces, "test"), *(("HOLD", sid) for sid in held),
+        self.send(("SERVE", self.name, self.incarnation, self.namespaces, "test", self.minor), *(("HOLD", sid) for sid in held),
                   ("SERVE_END", len(held)))
         return self.take("SERVING") if live else None
 

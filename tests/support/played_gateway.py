@@ -27,7 +27,7 @@ ROUTER = pathlib.Path(os.environ.get("HUBBUB_BUILD", ROOT / "build")) / "router"
 PATIENCE = 30  # seconds until an awaited event counts as missing
 
 RECORDS = {
-    "HELLO": (1, "name incarnation epoch pos rules_digest program_version"),
+    "HELLO": (1, "name incarnation epoch pos rules_digest program_version minor"),
     "SOCKET": (2, "socket namespace sid sender generation"),
     "MEMBERS": (3, "namespace room members"),
     "HELLO_END": (4, "sockets"),
@@ -46,7 +46,7 @@ RECORDS = {
     "RESPONSE": (17, "request socket ack arguments attachments"),
     "PUBLISH": (18, "request namespace rooms exceptions class_ flags id event arguments attachments"),
     "LOOK": (19, "request namespace room history before has_after after limit"),
-    "WELCOME": (32, "epoch head resume rules_digest"),
+    "WELCOME": (32, "epoch head resume rules_digest minor program_version"),
     "LIVE": (33, "pos"),
     "CONNECTED": (34, "request socket sid sender generation pid recovered"),
     "REFUSED": (35, "request socket error"),
@@ -67,7 +67,9 @@ RECORDS = {
     "ASK": (50, "ask socket"),
     "CAST": (51, "pos namespace room flags exceptions ack payload attachments"),
     "POSE": (52, "socket flags ack payload attachments"),
-    "SERVE": (64, "name incarnation namespaces program_version"),
+    "DRAIN": (53, "on seconds"),
+    "LEVEL": (54, "level"),
+    "SERVE": (64, "name incarnation namespaces program_version minor"),
     "HOLD": (65, "sid"),
     "SERVE_END": (66, "sockets"),
     "ACCEPT": (67, "task data"),
@@ -81,7 +83,7 @@ RECORDS = {
     "STORE": (75, "number sid data"),
     "FIND": (76, "number namespace rooms exceptions"),
     "LEAVING": (77, "reason"),
-    "SERVING": (96, "epoch heartbeat dead max_event"),
+    "SERVING": (96, "epoch heartbeat dead max_event minor program_version"),
     "CONNECTION": (97, "task connection namespace sid sender rooms data handshake"),
     "DISCONNECTION": (98, "sid reason rooms"),
     "TAKEN_AWAY": (99, "sid"),
@@ -99,6 +101,7 @@ RECORDS = {
 TYPES = {number: collections.namedtuple(name, fields, defaults=[[]] if fields.endswith(" attachments") else [])
          for name, (number, fields) in RECORDS.items()}
 NUMBERS = {name: number for name, (number, _) in RECORDS.items()}
+MINOR = 1  # of this table
 ACK = 1
 VOLATILE, REPLAY, NAMESPACE, WATCHERS, META, OFFSET = 1, 2, 4, 8, 16, 32
 
@@ -206,6 +209,8 @@ class Router:
 class Gateway:
     """One side of a link, at the level of records."""
 
+    minor = MINOR  # the version that it says it is
+
     def __init__(self, router, name, incarnation=None):
         self.router, self.name = router, name
         self.incarnation = incarnation or number()
@@ -247,7 +252,7 @@ class Gateway:
         for held in self.held.values():
             for room, (joined_pos, watch) in held.rooms.items():
                 rooms[held.namespace, room] += [held.number, joined_pos, watch]
-        return [("HELLO", self.name, self.incarnation, self.epoch, self.pos, 0, "test"),
+        return [("HELLO", self.name, self.incarnation, self.epoch, self.pos, 0, "test", self.minor),
                 *(("SOCKET", held.number, held.namespace, held.sid, held.sender, held.generation) for held in self.held.values()),
                 *(("MEMBERS", namespace, room, members) for (namespace, room), members in rooms.items()),
                 ("HELLO_END", len(self.held))]

@@ -14,10 +14,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformanc
 import programs  # noqa: E402
 
 HELLO, WELCOME, LIVE = 1, 32, 33
+MINOR = 1
 
 
 class PlayedRouter(unittest.TestCase):
     OPTIONS = {}  # keys of the gateway
+    MINOR = MINOR  # the version that it says it is
     CONFIG = ""  # the configuration of its namespaces
 
     def setUp(self):
@@ -51,7 +53,7 @@ class PlayedRouter(unittest.TestCase):
         self.incarnation = records[0][2]
         self.said = 0
         self.records = []
-        self.send([WELCOME, "epoch", 0, 1, 0], [LIVE, 0])
+        self.send([WELCOME, "epoch", 0, 1, 0, self.MINOR, "test"], [LIVE, 0])
 
     def send(self, *records):
         self.said += 1

@@ -286,14 +286,43 @@ static void bad_values_name_file_line_and_what_was_expected(void **state)
         assert_refused(bad[i][0], bad[i][1]);
 }
 
+static void assert_many_keys_are_not_listed(void)
+{
+    struct config_key many[9];
+    struct config_program crowded = program;
+
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++)
+        many[i] = keys[5]; /* under nine names, all of section other */
+    many[0].name = "one", many[1].name = "two", many[2].name = "three", many[3].name = "four";
+    many[4].name = "five", many[5].name = "six", many[6].name = "seven", many[7].name = "eight";
+    many[8].name = "nine";
+    crowded.keys = many;
+    crowded.key_count = sizeof many / sizeof *many;
+    buffer_done(&result.output);
+    write_file("main.conf", "other = { thousands = 1; };");
+    assert_int_equal(config_load(&crowded, 3, (char *[]){"hubbub-test", "--config", "main.conf", NULL},
+                                 &settings, &result),
+                     ERROR_CONFIG);
+    assert_output(
+        "main.conf:1: unknown key other.thousands; hubbub-test --help lists those that there are\n");
+}
+
 static void unknown_names_say_what_was_expected(void **state)
 {
     (void)state;
     assert_refused("server = {\n\n prot = 80; };",
-                   "main.conf:3: unknown key server.prot; expected one of flag, port, pause, limit");
+                   "main.conf:3: unknown key server.prot; did you mean port?");
+    assert_refused("server = {\n\n surname = 80; };",
+                   "main.conf:3: unknown key server.surname; expected one of flag, port, pause, limit");
     assert_refused("\nsurfer = { port = 80; };",
-                   "main.conf:2: unknown section or key surfer; expected one of server, other, title, rules, "
-                   "neighbour");
+                   "main.conf:2: unknown section or key surfer; did you mean server?");
+    assert_refused("neighbours = 1;",
+                   "main.conf:1: unknown section or key neighbours; did you mean neighbour?");
+    assert_refused(
+        "\nwhatever = { port = 80; };",
+        "main.conf:2: unknown section or key whatever; expected one of server, other, title, rules, "
+        "neighbour");
+    assert_many_keys_are_not_listed();
     assert_refused("server = 1;", "main.conf:1: server is a section; expected server = { ... };");
 }
 
@@ -340,10 +369,16 @@ static void files_that_cannot_be_read(void **state)
 static void bad_options_are_usage_errors(void **state)
 {
     (void)state;
-    assert_usage(LOAD("--prot", "1"), "hubbub-test: unknown option '--prot' (see --help)\n");
-    assert_usage(LOAD("--por=1"), "hubbub-test: unknown option '--por=1' (see --help)\n");
+    assert_usage(LOAD("--prot", "1"),
+                 "hubbub-test: unknown option '--prot'; did you mean --port? (see --help)\n");
+    assert_usage(LOAD("--por=1"),
+                 "hubbub-test: unknown option '--por=1'; did you mean --port? (see --help)\n");
+    assert_usage(LOAD("--check_config"),
+                 "hubbub-test: unknown option '--check_config'; did you mean --check-config? (see --help)\n");
+    assert_usage(LOAD("--nonsense"), "hubbub-test: unknown option '--nonsense' (see --help)\n");
     assert_usage(LOAD("-p"), "hubbub-test: unknown option '-p' (see --help)\n");
-    assert_usage(LOAD("--help=1"), "hubbub-test: unknown option '--help=1' (see --help)\n");
+    assert_usage(LOAD("--help=1"),
+                 "hubbub-test: unknown option '--help=1'; did you mean --help? (see --help)\n");
     assert_usage(LOAD("--port"), "hubbub-test: --port needs a value (see --help)\n");
     assert_usage(LOAD("--config"), "hubbub-test: --config needs a value (see --help)\n");
     assert_usage(LOAD("--loud=true"), "hubbub-test: --loud takes no value (see --help)\n");

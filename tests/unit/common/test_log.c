@@ -170,6 +170,23 @@ static void the_program_has_a_field(void **state)
     log_set_program(NULL);
 }
 
+static void levels_are_found_by_their_text(void **state)
+{
+    enum log_level level = LOG_LEVEL_INFO;
+
+    (void)state;
+    assert_int_equal(log_level_find(BYTES("debug"), &level), 0);
+    assert_int_equal(level, LOG_LEVEL_DEBUG);
+    assert_int_equal(log_level_find(BYTES("error"), &level), 0);
+    assert_int_equal(level, LOG_LEVEL_ERROR);
+    assert_int_equal(log_level_find(BYTES("Debug"), &level), ERROR_NOT_FOUND);
+    assert_int_equal(log_level_find(BYTES(""), &level), ERROR_NOT_FOUND);
+    assert_int_equal(level, LOG_LEVEL_ERROR);
+    log_set_level(LOG_LEVEL_WARN);
+    assert_int_equal(log_get_level(), LOG_LEVEL_WARN);
+    log_set_level(LOG_LEVEL_INFO);
+}
+
 int main(void)
 {
 #define SCENE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -181,6 +198,7 @@ int main(void)
         SCENE(graver_lines_only),
         SCENE(a_flood_is_cut_per_site_and_its_rest_is_counted),
         SCENE(the_program_has_a_field),
+        SCENE(levels_are_found_by_their_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

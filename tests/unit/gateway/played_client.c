@@ -1,7 +1,7 @@
 /* The clients of the tests: sockets whose other ends a gateway has taken in; see played_client.h. */
 #include "tests/unit/gateway/played_client.h"
 
-#include "gateway/http_service.h"
+#include "gateway/entrance.h"
 #include "tests/unit/gateway/played.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ struct client client_open(struct gateway *gateway)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
     client.fd = ends[0];
-    http_accept(gateway, ends[1]);
+    entrance_accept(gateway, ends[1]);
     while ((connection = slot_table_next(&gateway->connections.slots, &cursor)))
         if (connection->fd == ends[1])
             client.number = connection->number;

@@ -26,7 +26,7 @@ static struct handshake *make(struct bytes head)
     length = http_request_parse(head.data, head.length, &limits, &request);
     if (length <= 0)
         fail_msg("%d: %.*s", length, BYTES_PRINTF(head));
-    return handshake_new(&request, BYTES("192.0.2.1"), WALL);
+    return handshake_new(&request, BYTES("192.0.2.1"), false, WALL);
 }
 
 /* The JSON as a text to be freed.  It is one line of valid JSON. */
@@ -36,7 +36,7 @@ static char *json_of(const struct handshake *handshake, struct bytes auth)
     struct json_value value;
     char *text;
 
-    handshake_append_json(handshake, auth, &out);
+    handshake_append_json(handshake, auth, false, &out);
     assert_int_equal(json_scan(buffer_bytes(&out), &value), 0);
     assert_int_equal(value.kind, JSON_OBJECT);
     for (size_t i = 0; i < out.length; i++)
@@ -257,7 +257,7 @@ static void what_is_not_taken(void **state)
     static const struct bytes refused[] = {
         BYTES(""),
         BYTES("\1"),
-        BYTES("\2\0\0\1/"), /* another version */
+        BYTES("\3\0\0\1/"), /* another version */
         BYTES("\1\0\0\0"),  /* no target */
         BYTES("\1\0\0\1 "), /* a blank in it */
         BYTES("\1\0\0\1#"),
@@ -325,6 +325,24 @@ static void a_query_of_nothing_but_names(void **state)
     buffer_done(&block);
 }
 
+static void a_client_over_tls_is_secure_wherever_it_goes(void **state)
+{
+    struct http_limits limits = HTTP_LIMITS_DEFAULT;
+    struct http_request request;
+    struct handshake *handshake, *moved;
+    char *text;
+
+    (void)state;
+    assert_true(http_request_parse(browser, sizeof browser - 1, &limits, &request) > 0);
+    handshake = handshake_new(&request, BYTES("192.0.2.1"), true, WALL);
+    assert_int_equal(handshake_from_bytes(handshake_bytes(handshake), &moved), 0);
+    text = json_of(moved, (struct bytes){0});
+    assert_non_null(strstr(text, "\"address\":\"192.0.2.1\",\"xdomain\":true,\"secure\":true,\"url\":"));
+    free(text);
+    handshake_free(handshake);
+    handshake_free(moved);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +356,7 @@ int main(void)
         cmocka_unit_test(another_gateway_takes_it_as_it_is),
         cmocka_unit_test(what_is_not_taken),
         cmocka_unit_test(a_query_of_nothing_but_names),
+        cmocka_unit_test(a_client_over_tls_is_secure_wherever_it_goes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -306,7 +306,7 @@ static void another_reader_understands_what_is_written(void **state)
     assert_int_equal(offset, bytes.length);
     assert_int_equal(unpacked.data.type, MSGPACK_OBJECT_ARRAY);
     assert_int_equal(unpacked.data.via.array.size, 5);
-    assert_int_equal(number_of(unpacked.data.via.array.ptr[0]), WIRE_VERSION);
+    assert_int_equal(number_of(unpacked.data.via.array.ptr[0]), WIRE_MAJOR);
     assert_int_equal(number_of(unpacked.data.via.array.ptr[1]), 5);
     assert_int_equal(number_of(unpacked.data.via.array.ptr[2]), 6);
     assert_int_equal(number_of(unpacked.data.via.array.ptr[3]), 7);
@@ -423,7 +423,7 @@ static void what_another_writer_packs_is_read(void **state)
         struct foreign foreign;
         unsigned type;
 
-        foreign_begin(&foreign, 5, WIRE_VERSION, SHAPES);
+        foreign_begin(&foreign, 5, WIRE_MAJOR, SHAPES);
         for (size_t i = 0; i < SHAPES; i++)
             pack_record(&foreign.pack, &shapes[i], seed, as_bin);
         assert_int_equal(wire_reader_open(&reader, bytes_make(foreign.buffer.data, foreign.buffer.size)), 0);
@@ -498,7 +498,7 @@ static void fields_of_later_versions_are_passed_over(void **state)
         struct foreign foreign;
         union record record;
 
-        foreign_begin(&foreign, 5, WIRE_VERSION, 2);
+        foreign_begin(&foreign, 5, WIRE_MAJOR, 2);
         fill(&shapes[i], &record, 1);
         msgpack_pack_array(&foreign.pack, 1 + shapes[i].count + EVERY_KIND);
         msgpack_pack_unsigned_int(&foreign.pack, shapes[i].number);
@@ -515,7 +515,7 @@ static void records_of_later_versions_are_passed_over(void **state)
     struct foreign foreign;
 
     (void)state;
-    foreign_begin(&foreign, 6, WIRE_VERSION, 3); /* and a part of the batch that is not known yet */
+    foreign_begin(&foreign, 6, WIRE_MAJOR, 3); /* and a part of the batch that is not known yet */
     msgpack_pack_array(&foreign.pack, 1 + EVERY_KIND);
     msgpack_pack_unsigned_int(&foreign.pack, 200);
     pack_every_kind(&foreign.pack);
@@ -528,14 +528,76 @@ static void records_of_later_versions_are_passed_over(void **state)
     assert_int_equal(foreign_read(&foreign), 3);
 }
 
+static void fields_that_an_older_program_lacks_read_as_empty(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SHAPES; i++) {
+        for (size_t present = 0; present <= shapes[i].count; present++) {
+            bool whole = present == shapes[i].count ||
+                         (present + 1 == shapes[i].count && shapes[i].fields[present].kind == FIELD_BLOBS);
+            struct wire_reader reader;
+            struct foreign foreign;
+            union record sent, got, untouched;
+            unsigned type;
+
+            foreign_begin(&foreign, 5, WIRE_MAJOR, 1);
+            fill(&shapes[i], &sent, 1);
+            msgpack_pack_array(&foreign.pack, 1 + present);
+            msgpack_pack_unsigned_int(&foreign.pack, shapes[i].number);
+            for (size_t f = 0; f < present; f++)
+                pack_field(&foreign.pack, &sent, shapes[i].fields[f], false);
+            assert_int_equal(wire_reader_open(&reader, bytes_make(foreign.buffer.data, foreign.buffer.size)),
+                             0);
+            assert_int_equal(wire_reader_next(&reader, &type), 1);
+            memset(&got, 0x55, sizeof got);
+            untouched = got;
+            assert_int_equal(shapes[i].get(&reader, &got), whole ? 0 : ERROR_MALFORMED);
+            if (!whole)
+                assert_memory_equal(&got, &untouched, sizeof got);
+            assert_int_equal(wire_reader_open(&reader, bytes_make(foreign.buffer.data, foreign.buffer.size)),
+                             0);
+            reader.lenient = true;
+            assert_int_equal(wire_reader_next(&reader, &type), 1);
+            assert_int_equal(shapes[i].get(&reader, &got), 0);
+            for (size_t f = 0; f < shapes[i].count; f++) {
+                struct field field = shapes[i].fields[f];
+
+                if (field.kind == FIELD_U64)
+                    assert_int_equal(*number_in(&got, field), f < present ? *number_in(&sent, field) : 0);
+                else if (f >= present)
+                    assert_int_equal(text_in(&got, field)->length, 0);
+                else
+                    assert_int_not_equal(text_in(&got, field)->length == 0,
+                                         text_in(&sent, field)->length != 0);
+            }
+            assert_int_equal(wire_reader_next(&reader, &type), 0);
+            msgpack_sbuffer_destroy(&foreign.buffer);
+        }
+    }
+}
+
+static void one_minor_version_apart_fits(void **state)
+{
+    (void)state;
+    assert_true(wire_minor_fits(WIRE_MINOR));
+    assert_true(wire_minor_fits(WIRE_MINOR + 1));
+    assert_false(wire_minor_fits(WIRE_MINOR + 2));
+    assert_false(wire_minor_fits(UINT64_MAX));
+    assert_true(WIRE_MINOR == 0 || wire_minor_fits(WIRE_MINOR - 1));
+    assert_true(WIRE_MINOR < 2 || !wire_minor_fits(WIRE_MINOR - 2));
+}
+
 static void another_version_is_told_apart_from_rubbish(void **state)
 {
     struct foreign foreign;
 
     (void)state;
-    foreign_begin(&foreign, 5, WIRE_VERSION + 1, 0);
+    foreign_begin(&foreign, 5, WIRE_MAJOR + 1, 0);
     assert_int_equal(foreign_read(&foreign), ERROR_UNSUPPORTED);
     assert_int_equal(read_exact("\x91\x02", 2), ERROR_UNSUPPORTED); /* whatever shape it takes */
+    assert_int_equal(wire_major(BYTES("\x91\x02")), 2);
+    assert_int_equal(wire_major(BYTES("\x92\xcd\x01\x00\xc0")), 256);
+    assert_int_equal(wire_major(BYTES("\x91")), 0);
     assert_int_equal(read_exact("\x91\x00", 2), ERROR_UNSUPPORTED);
     assert_int_equal(read_exact("\x91\x01", 2), ERROR_MALFORMED);
     assert_int_equal(read_exact("\x90", 1), ERROR_MALFORMED);
@@ -571,7 +633,7 @@ static void bytes_behind_the_batch_are_malformed(void **state)
     struct foreign foreign;
 
     (void)state;
-    foreign_begin(&foreign, 5, WIRE_VERSION, 1);
+    foreign_begin(&foreign, 5, WIRE_MAJOR, 1);
     pack_record(&foreign.pack, &shapes[0], 1, false);
     msgpack_pack_nil(&foreign.pack);
     assert_int_equal(foreign_read(&foreign), ERROR_MALFORMED);
@@ -671,7 +733,7 @@ static void a_field_of_the_wrong_kind_or_absent_is_malformed(void **state)
                 unsigned type;
 
                 fill(&shapes[i], &record, 1);
-                foreign_begin(&foreign, 5, WIRE_VERSION, 1);
+                foreign_begin(&foreign, 5, WIRE_MAJOR, 1);
                 msgpack_pack_array(&foreign.pack, absent ? 1 + wrong : 1 + shapes[i].count);
                 msgpack_pack_unsigned_int(&foreign.pack, shapes[i].number);
                 for (size_t f = 0; f < (absent ? wrong : shapes[i].count); f++)
@@ -722,8 +784,8 @@ static void nesting_has_a_limit(void **state)
         int expected = depth <= ALLOWED ? 1 : ERROR_MALFORMED;
         struct foreign arrays, maps;
 
-        foreign_begin(&arrays, 5, WIRE_VERSION, 1);
-        foreign_begin(&maps, 5, WIRE_VERSION, 1);
+        foreign_begin(&arrays, 5, WIRE_MAJOR, 1);
+        foreign_begin(&maps, 5, WIRE_MAJOR, 1);
         msgpack_pack_array(&arrays.pack, 2);
         msgpack_pack_array(&maps.pack, 2);
         msgpack_pack_unsigned_int(&arrays.pack, 200);
@@ -750,6 +812,8 @@ int main(void)
         cmocka_unit_test(what_another_writer_packs_is_read),
         cmocka_unit_test(fields_of_later_versions_are_passed_over),
         cmocka_unit_test(records_of_later_versions_are_passed_over),
+        cmocka_unit_test(fields_that_an_older_program_lacks_read_as_empty),
+        cmocka_unit_test(one_minor_version_apart_fits),
         cmocka_unit_test(another_version_is_told_apart_from_rubbish),
         cmocka_unit_test(a_batch_cut_anywhere_is_malformed),
         cmocka_unit_test(bytes_behind_the_batch_are_malformed),

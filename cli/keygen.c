@@ -1,5 +1,5 @@
 /*
- * `hubbub keys FILE`: makes a pair of CURVE keys for a router or a gateway.
+ * `hubbub keygen FILE`: makes a pair of CURVE keys for a router or a gateway.
  *
  * The surprise: the public key is written first, so that a FILE.pub that is in the way stops it before there
  * is a secret; the pair is there or neither.
@@ -49,10 +49,10 @@ static int make_keys(const char *path)
     return result ? EXIT_RUNTIME : EXIT_OK;
 }
 
-int command_keys(int argc, char **argv)
+int command_keygen(int argc, char **argv)
 {
     static const struct config_program program = {
-        .name = "hubbub keys",
+        .name = "hubbub keygen",
         .summary =
             "makes a pair of keys: FILE is the secret one, FILE.pub the public one, which is printed too",
         .positional_maximum = 1,
@@ -63,7 +63,7 @@ int command_keys(int argc, char **argv)
     if (config_load(&program, argc, argv, &nothing, &result))
         return config_report(&result);
     if (result.positional_count == 0) {
-        fputs("hubbub keys: which file? (see --help)\n", stderr);
+        fputs("hubbub keygen: which file? (see --help)\n", stderr);
         return EXIT_USAGE;
     }
     return make_keys(result.positional[0]);
