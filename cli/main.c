@@ -26,6 +26,7 @@ static const struct {
     {"history", command_history, "show the messages of a room, and follow it"},
     {"export", command_export, "write all messages of a room as JSON lines"},
     {"keygen", command_keygen, "make a pair of keys for the link between machines"},
+    {"token", command_token, "make a token with which a client may connect"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
