@@ -18,6 +18,7 @@ static const struct {
 } commands[] = {
     {"run", command_run, "start the whole stack on this machine: a router, gateways, the journal"},
     {"stats", command_stats, "show the figures of a running router"},
+    {"top", command_top, "watch what a running stack does, live on the whole screen"},
     {"rooms", command_rooms, "list the rooms of a running router"},
     {"gateways", command_gateways, "list the gateways of a running router"},
     {"backends", command_backends, "list the backends of a running router"},

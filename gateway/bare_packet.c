@@ -27,8 +27,12 @@ struct call {
 static void refuse(const struct call *call, enum refusal_code code, const char *message)
 {
     const struct bare_frame *frame = call->frame;
-    struct bytes name =
-        frame->type == BARE_PUBLISH ? frame->event : bytes_from_text(bare_type_text(frame->type));
+    struct bytes name = {0};
+
+    if (frame->type == BARE_PUBLISH)
+        name = frame->event;
+    else if (frame->type < BARE_TYPES)
+        name = bytes_from_text(bare_type_text(frame->type));
 
     socket_refuse(call->gateway, call->socket, frame->ref, name, code, message);
 }
@@ -197,6 +201,8 @@ void bare_receive(struct gateway *gateway, struct connection *connection, struct
     gateway->counters.messages_in++;
     if (code < 0)
         bare_close(gateway, connection, BARE_CLOSE_BAD_REQUEST, what_is_wrong(code), CLOSE_PARSE_ERROR);
+    else if (!quota_take_event(gateway, connection))
+        refuse(&call, REFUSAL_RATE_LIMITED, NULL);
     else if (frame.type == BARE_PUBLISH)
         publish(&call);
     else if (frame.type == BARE_AUTHENTICATE)
@@ -207,6 +213,5 @@ void bare_receive(struct gateway *gateway, struct connection *connection, struct
         bare_close(gateway, connection, BARE_CLOSE_BAD_REQUEST, BYTES("there is no such type of frame"),
                    CLOSE_PARSE_ERROR);
     else
-        socket_refuse(gateway, call.socket, frame.ref, (struct bytes){0}, REFUSAL_BAD_REQUEST,
-                      "there is no such type of frame");
+        refuse(&call, REFUSAL_BAD_REQUEST, "there is no such type of frame");
 }

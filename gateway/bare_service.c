@@ -261,6 +261,10 @@ void bare_request(struct gateway *gateway, struct connection *connection, const 
         http_fail(gateway, connection, 503, CLOSE_DRAIN);
         return;
     }
+    if (request->upgrade_websocket && !quota_attribute(gateway, connection, request)) {
+        http_answer_status(gateway, connection, request, 429, BYTES("Retry-After: 5\r\n"));
+        return;
+    }
     if (request->upgrade_websocket)
         status = websocket_offer_make(gateway, request, (struct bytes){0}, SUBPROTOCOL, &offer);
     if (status == -426)

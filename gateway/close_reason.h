@@ -31,6 +31,7 @@
     X(UPGRADE_REFUSED, 0, "upgrade_refused") /* a WebSocket for a session that has, or is getting, one */    \
     X(UPGRADE_FAILED, 0, "upgrade_failed") /* a WebSocket for a session that did not become its transport */ \
     X(REFUSED, 0, "refused")               /* a bare WebSocket whose address asks for what it can't have */  \
+    X(RATE_LIMITED, 1013, "rate_limited")  /* too many CONNECT packets, or connections of its address */     \
     X(SLOW_READER, 1013, "slow_reader")    /* its outbound queue is over the limit */                        \
     X(ROUTER_SILENT, 1013, "router_silent") /* a request that was sent got no answer in time */              \
     X(NOT_RESUMABLE, 1012, "not_resumable") /* the router can't replay what this client missed */            \

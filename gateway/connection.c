@@ -73,6 +73,7 @@ struct connection *connection_new(struct gateway *gateway, int fd, const struct 
         free(connection);
         return NULL;
     }
+    quota_begin(gateway, connection, NULL);
     gateway->counters.accepted++;
     return connection;
 }
@@ -85,6 +86,7 @@ struct connection *connection_new_virtual(struct gateway *gateway, const struct 
     connection->blocked = true;
     connection->protocol = protocol;
     connection->number = slot_table_add(&gateway->connections.slots, connection);
+    quota_begin(gateway, connection, NULL);
     return connection;
 }
 
@@ -210,6 +212,7 @@ void connection_drop(struct gateway *gateway, struct connection *connection, enu
         connection->fd = -1;
     }
     output_done(&connection->output);
+    quota_end(gateway, connection);
     slot_table_remove(&table->slots, connection->number);
     if (connection->paused)
         unpause(table, connection);
@@ -389,7 +392,7 @@ static bool may_resume(const struct gateway *gateway, const struct connection *c
     for (const struct socket *socket = connection->sockets; socket; socket = socket->next)
         if (socket->unanswered > gateway->settings->max_unanswered / 2)
             return false;
-    return true;
+    return quota_may_resume(gateway, connection);
 }
 
 static void resume(struct gateway *gateway, struct connection *connection)

@@ -1,6 +1,6 @@
 /*
  * Cross-origin requests to Engine.IO (the Fetch standard, CORS protocol): which origins a browser lets read
- * the answers.  An origin is never a reason to refuse a request.
+ * the answers.  Whether a page may ask at all is origin.h's.
  */
 #ifndef HUBBUB_GATEWAY_CORS_H
 #define HUBBUB_GATEWAY_CORS_H

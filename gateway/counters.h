@@ -48,6 +48,15 @@ enum {
       "the router is slow or away: see hubbub_request_seconds, hubbub_commit_seconds and the router's log")  \
     X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit",            \
       "the gateway is full: raise the limit of open files or max_connections, or add gateways")              \
+    X(address_too_fast, "hubbub_address_refused_total{limit=connects_per_second}",                           \
+      "connections refused since their address made too many in a short time",                               \
+      "somebody floods: hubbub_closed_total and the balancer's log say who; or many clients share an "       \
+      "address and the limit is too low")                                                                    \
+    X(address_too_many, "hubbub_address_refused_total{limit=max_connections_per_address}",                   \
+      "connections refused since their address has too many",                                                \
+      "as for the other limit; a balancer must be in trusted_proxies, or all clients have its address")      \
+    X(origins_refused, "hubbub_origins_refused_total", "requests from pages of foreign origins",             \
+      "somebody's page uses this service; or a page of yours is missing in origins")                         \
     X(connects_refused, "hubbub_connects_refused_total", "sockets that asked for an unknown namespace",      \
       "clients of another version, or somebody who tries names; the configuration lists the namespaces")     \
     X(sockets_refused, "hubbub_sockets_refused_total", "sockets beyond the limit of one connection",         \
@@ -100,6 +109,8 @@ enum {
 
 /* X(name, meaning, action): what names with labels have in common. */
 #define FAMILY_TABLE(X)                                                                                      \
+    X("hubbub_address_refused_total", "connections refused for the sake of their address, by limit",         \
+      "see each limit")                                                                                      \
     X("hubbub_dropped_total", "what was dropped on purpose, by reason", "see each reason")                   \
     X("hubbub_sessions_moved_total", "sessions that went from one gateway to another, by direction",         \
       "see each direction")                                                                                  \

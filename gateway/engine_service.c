@@ -159,6 +159,10 @@ static void request_websocket(struct gateway *gateway, struct connection *connec
         http_fail(gateway, connection, 503, CLOSE_DRAIN);
         return;
     }
+    if (!quota_attribute(gateway, connection, request)) {
+        http_answer_status(gateway, connection, request, 429, BYTES("Retry-After: 5\r\n"));
+        return;
+    }
     status = websocket_offer_make(gateway, request, fields, NULL, &offer);
     if (status == -426)
         http_answer_status(gateway, connection, request, 426, BYTES("Sec-WebSocket-Version: 13\r\n"));
@@ -198,6 +202,7 @@ static void open_polling(struct gateway *gateway, struct connection *connection,
 {
     struct exchange *exchange = connection->exchange;
     struct buffer open = {0};
+    struct client_network *network;
     struct connection *session;
 
     if (gateway->draining || listener_is_full(gateway->listener)) {
@@ -205,8 +210,14 @@ static void open_polling(struct gateway *gateway, struct connection *connection,
         http_fail(gateway, connection, 503, gateway->draining ? CLOSE_DRAIN : CLOSE_HTTP_DONE);
         return;
     }
+    if (!quota_admit(gateway, connection, request, &network)) {
+        exchange_free(connection);
+        http_answer_status(gateway, connection, request, 429, BYTES("Retry-After: 5\r\n"));
+        return;
+    }
     session = polling_open(gateway, bytes_starts_with(request->path, ENGINEIO_PATH),
                            is_msgpack(gateway, request->path), &open);
+    quota_begin(gateway, session, network);
     session->handshake = client_source_handshake(gateway, connection, request);
     if (gateway->settings->cookie[0])
         buffer_printf(&exchange->fields, "Set-Cookie: %s=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n",

@@ -11,10 +11,22 @@
 
 #include <stdlib.h>
 
+/* Its address is known, and may have one more; else it is told so.  What a trusted balancer carries counts
+ * when its requests tell whose it is. */
+static bool admit(struct gateway *gateway, struct connection *connection)
+{
+    if (quota_attribute(gateway, connection, NULL))
+        return true;
+    http_say_refused(gateway, connection->fd, 429);
+    connection_drop(gateway, connection, CLOSE_RATE_LIMITED);
+    return false;
+}
+
 /* Who the client is is known from here on. */
 static void enter(struct gateway *gateway, struct connection *connection)
 {
-    http_begin(gateway, connection);
+    if (admit(gateway, connection))
+        http_begin(gateway, connection);
 }
 
 /* -- the balancer's header -------------------------------------------------------------------- */

@@ -55,6 +55,7 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     gateway->tokens = settings->tokens;
     grant_table_init(&gateway->grants);
     connections_init(&gateway->connections);
+    quotas_init(gateway);
     fanout_init(&gateway->fanout);
     if (settings->compression || bytes_from_text(settings->msgpack_path).length)
         gateway->encoder = encoder_new(settings->compression_threshold);
@@ -93,6 +94,7 @@ void gateway_done(struct gateway *gateway)
     admin_close(gateway->admin);
     if (gateway->poller)
         connections_done(gateway, CLOSE_DRAIN);
+    quotas_done(gateway);
     relays_done(gateway);
     link_free(gateway->link);
     poller_free(gateway->poller);

@@ -10,6 +10,7 @@
 #include "gateway/counters.h"
 #include "gateway/exceptions.h"
 #include "gateway/namespace.h"
+#include "gateway/quota.h"
 #include "gateway/relay.h"
 #include "gateway/router_link.h"
 #include "gateway/session.h"
@@ -29,6 +30,7 @@ struct gateway {
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
+    struct quotas quotas;        /* what clients may use */
     struct slot_table sockets;   /* of struct socket */
     struct token_policy *tokens; /* NULL: tokens mean nothing; of the settings unless it was replaced */
     struct grant_table grants;

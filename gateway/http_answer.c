@@ -43,10 +43,10 @@ static void append_connection(const struct gateway *gateway, bool keep_alive, st
         buffer_append_literal(out, "Connection: keep-alive\r\n\r\n");
 }
 
-static void count_refusal(struct counters *counters, int status)
+void http_count_refusal(struct gateway *gateway, int status)
 {
     if (status >= HTTP_REFUSED_FIRST && status <= HTTP_REFUSED_LAST)
-        counters->http_refused[status - HTTP_REFUSED_FIRST]++;
+        gateway->counters.http_refused[status - HTTP_REFUSED_FIRST]++;
 }
 
 /* A chunk with that text: the last one when it is the same. */
@@ -70,7 +70,7 @@ static struct chunk *make_head(struct gateway *gateway, const struct http_answer
     struct buffer *out = &gateway->scratch;
 
     gateway->counters.http_requests++;
-    count_refusal(&gateway->counters, answer->status);
+    http_count_refusal(gateway, answer->status);
     buffer_clear(out);
     buffer_append_literal(out, "HTTP/1.1 ");
     buffer_append_u64(out, (uint64_t)answer->status);

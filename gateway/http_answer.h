@@ -39,6 +39,9 @@ void http_answer(struct gateway *gateway, struct connection *connection, const s
 void http_answer_status(struct gateway *gateway, struct connection *connection,
                         const struct http_request *request, int status, struct bytes fields);
 
+/* Counts an answer that is sent without the functions above. */
+void http_count_refusal(struct gateway *gateway, int status);
+
 /* Refuses and closes: nothing after it can be trusted to be a request. */
 void http_fail(struct gateway *gateway, struct connection *connection, int status, enum close_reason reason);
 

@@ -13,6 +13,7 @@
 #include "gateway/exchange.h"
 #include "gateway/gateway.h"
 #include "gateway/http_answer.h"
+#include "gateway/origin.h"
 #include "proto/http.h"
 
 #include <sys/socket.h>
@@ -78,6 +79,24 @@ static void answer_asset(struct gateway *gateway, struct connection *connection,
     buffer_done(&fields);
 }
 
+/* A page of another origin; as Engine.IO says it, or not. */
+static void refuse_origin(struct gateway *gateway, struct connection *connection,
+                          const struct http_request *request)
+{
+    struct buffer body = {0};
+
+    gateway->counters.origins_refused++;
+    if (engine_serves(gateway, request->path)) {
+        gateway->counters.engine_refused[ENGINEIO_ERROR_FORBIDDEN]++;
+        engineio_append_error(&body, ENGINEIO_ERROR_FORBIDDEN);
+    } else
+        buffer_append_literal(&body, "{\"message\":\"Forbidden\"}");
+    http_answer(
+        gateway, connection, request,
+        (struct http_answer){.status = 403, .content_type = "application/json", .body = buffer_bytes(&body)});
+    buffer_done(&body);
+}
+
 static void answer_request(struct gateway *gateway, struct connection *connection,
                            const struct http_request *request)
 {
@@ -92,12 +111,14 @@ static void answer_request(struct gateway *gateway, struct connection *connectio
             answer_health(gateway, connection, request);
         else
             answer_asset(gateway, connection, request, asset);
-    } else if (engine_serves(gateway, request->path))
-        engine_request(gateway, connection, request);
+    } else if (!engine_serves(gateway, request->path) && !bare_serves(request->path))
+        http_answer_status(gateway, connection, request, 404, (struct bytes){0});
+    else if (!origin_allowed(gateway->settings->origins, request))
+        refuse_origin(gateway, connection, request);
     else if (bare_serves(request->path))
         bare_request(gateway, connection, request);
     else
-        http_answer_status(gateway, connection, request, 404, (struct bytes){0});
+        engine_request(gateway, connection, request);
 }
 
 /* -- the protocol ---------------------------------------------------------------------------- */
@@ -214,13 +235,32 @@ bool http_is_spoken(const struct connection *connection)
     return connection->protocol == &http_protocol;
 }
 
-void http_refuse(struct gateway *gateway, int fd)
+/* What the client has sent already is taken in: closing on top of unread bytes resets the connection, and the
+ * answer may be lost with it. */
+static void pass_over(int fd)
 {
-    static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n"
-                               "Connection: close\r\n\r\n";
-    ssize_t written = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    char passed[4096];
 
+    for (int i = 0; i < 16 && recv(fd, passed, sizeof passed, MSG_DONTWAIT) > 0; i++)
+        ;
+}
+
+void http_say_refused(struct gateway *gateway, int fd, int status)
+{
+    struct buffer *out = &gateway->scratch;
+    ssize_t written;
+
+    http_count_refusal(gateway, status);
+    buffer_clear(out);
+    buffer_printf(out, "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n",
+                  status, http_reason(status));
+    written = send(fd, out->data, out->length, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)written; /* it may not hear it; it is refused all the same */
-    gateway->counters.refused_too_many++;
+    pass_over(fd);
+}
+
+void http_refuse(struct gateway *gateway, int fd, int status)
+{
+    http_say_refused(gateway, fd, status);
     close(fd);
 }

@@ -18,8 +18,10 @@ void http_begin(struct gateway *gateway, struct connection *connection);
 /* Whether it is; then the connection may have an exchange. */
 bool http_is_spoken(const struct connection *connection);
 
-/* Answers an accepted descriptor with 503 and closes it: there is no room for another connection. */
-void http_refuse(struct gateway *gateway, int fd);
+/* Says on a connection that has not begun that there is no room for it (503), or not for one more from there
+ * (429): in the clear, at once, and not again.  http_refuse() also closes the descriptor. */
+void http_say_refused(struct gateway *gateway, int fd, int status);
+void http_refuse(struct gateway *gateway, int fd, int status);
 
 /* The connection's exchange is over: it waits for the next request, or reads the one that it holds. */
 void http_exchange_done(struct gateway *gateway, struct connection *connection);

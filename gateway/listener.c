@@ -58,8 +58,10 @@ static void refuse_with_reserve(struct listener *listener, int listening)
 
     close(listener->reserve);
     fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0)
-        http_refuse(listener->gateway, fd);
+    if (fd >= 0) {
+        listener->gateway->counters.refused_too_many++;
+        http_refuse(listener->gateway, fd, 503);
+    }
     listener->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -72,9 +74,10 @@ static void on_ready(void *arg, int listening, unsigned ready)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd >= 0 && listener_is_full(listener))
-            http_refuse(gateway, fd);
-        else if (fd >= 0)
+        if (fd >= 0 && listener_is_full(listener)) {
+            gateway->counters.refused_too_many++;
+            http_refuse(gateway, fd, 503);
+        } else if (fd >= 0)
             entrance_accept(gateway, fd);
         else if (errno == EMFILE || errno == ENFILE) {
             log_warn("no descriptor left for a client", "connections=%u", gateway->connections.slots.count);

@@ -120,6 +120,7 @@ static void on_answer(struct gateway *gateway, struct socket *socket, const stru
 
     if (packet->ack == SOCKETIO_NO_ACK || socket->questions == 0) {
         gateway->counters.answers_unasked++;
+        (void)quota_take_event(gateway, socket->connection); /* too many, and it is not read */
         return;
     }
     socket->questions--;
@@ -253,8 +254,12 @@ struct objection {
 static void on_any_event(struct gateway *gateway, struct socket *socket, struct socketio_packet *packet,
                          struct bytes attachments, struct objection objection)
 {
+    bool within_rate = quota_take_event(gateway, socket->connection);
+
     if (!packet->payload.data) /* it says nothing */
         return;
+    if (!within_rate)
+        objection = (struct objection){REFUSAL_RATE_LIMITED, NULL};
     if (objection.code != REFUSAL_CODES)
         refuse(&(struct call){gateway, socket, packet}, objection.code, objection.message);
     else
@@ -268,7 +273,10 @@ static void dispatch(struct gateway *gateway, struct connection *connection, str
     struct socket *socket = find_socket(connection, packet->nsp);
 
     if (packet->type == SOCKETIO_CONNECT && !socket) {
-        on_connect(gateway, connection, packet);
+        if (quota_take_event(gateway, connection))
+            on_connect(gateway, connection, packet);
+        else /* CONNECT_ERROR would be for good */
+            engine_close(gateway, connection, CLOSE_RATE_LIMITED);
         return;
     }
     if (!socket || packet->type == SOCKETIO_CONNECT || packet->type == SOCKETIO_CONNECT_ERROR) {

@@ -53,6 +53,9 @@ static const struct config_key keys[] = {
      .help =
          "the answers to polls that are compressed (gzip) for clients that take it, from that size; 0 for "
          "none"},
+    {KEY(origins, STRING), .maximum = 4096, .fallback = "",
+     .help = "the origins whose pages may connect, separated by blanks; self for the page's own host, "
+             "a star for the first part of a host for any subdomain; empty for any"},
     {KEY(cors_origins, STRING), .maximum = 4096, .fallback = "",
      .help =
          "the origins whose pages may read answers (CORS), separated by blanks; * for all, empty for none"},
@@ -76,6 +79,19 @@ static const struct config_key keys[] = {
      .help = "how many connections at most; 0 for what the file limit allows, less a reserve"},
     {KEY(max_admin_connections, INTEGER), .minimum = 1, .maximum = 100000, .unit = "connections",
      .fallback = "256", .help = "how many connections of programs to the HTTP API; more wait until one ends"},
+    {KEY(events_per_second, INTEGER), .maximum = 1000000, .unit = "events", .fallback = "0",
+     .help = "how many events a second a connection may send on average; 0 for no limit"},
+    {KEY(events_burst, INTEGER), .minimum = 1, .maximum = 1000000, .unit = "events", .fallback = "100",
+     .help = "how many events it may send at once"},
+    {KEY(connects_per_second, INTEGER), .maximum = 1000000, .unit = "connections", .fallback = "0",
+     .help = "how many connections a second one address (of IPv6 a /64) may make on average; 0 for no limit"},
+    {KEY(connects_burst, INTEGER), .minimum = 1, .maximum = 1000000, .unit = "connections", .fallback = "50",
+     .help = "how many it may make at once"},
+    {KEY(max_connections_per_address, INTEGER), .maximum = 10000000, .unit = "connections", .fallback = "0",
+     .help = "how many connections one address may have; 0 for no limit"},
+    {KEY(max_idle_addresses, INTEGER), .minimum = 16, .maximum = 10000000, .unit = "addresses",
+     .fallback = "65536",
+     .help = "how many addresses without connections are remembered for the sake of connects_per_second"},
     {KEY(max_namespaces, INTEGER), .minimum = 1, .maximum = 1024, .fallback = "16",
      .help = "how many namespaces one connection may join"},
     {KEY(max_pattern_namespaces, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "namespaces",

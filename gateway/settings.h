@@ -27,6 +27,7 @@ struct gateway_settings {
     uint32_t upgrade_timeout;                              /* ms */
     uint32_t http_head_timeout, http_body_timeout, http_idle_timeout; /* ms */
     uint32_t http_compression_threshold;                              /* bytes; 0: polls are not compressed */
+    char *origins;                                                    /* "": any */
     char *cors_origins;                                               /* "": CORS is off */
     bool cors_credentials;
     char *cookie; /* its name; "": none */
@@ -38,6 +39,10 @@ struct gateway_settings {
     uint32_t max_auth;        /* bytes */
     uint32_t max_connections; /* 0: what the file limit allows */
     uint32_t max_admin_connections;
+    uint32_t events_per_second, events_burst;     /* of a connection; 0: no limit */
+    uint32_t connects_per_second, connects_burst; /* of an address; 0: no limit */
+    uint32_t max_connections_per_address;         /* 0: no limit */
+    uint32_t max_idle_addresses;
     uint32_t max_namespaces;
     uint32_t max_pattern_namespaces;
     uint32_t max_unanswered;

@@ -190,6 +190,8 @@ static void on_event(struct gateway *gateway, struct connection *connection,
         on_message(gateway, connection, event);
         break;
     case WEBSOCKET_PING:
+        if (!quota_take_event(gateway, connection)) /* only the newest must be answered (RFC 6455 5.5.3) */
+            break;
         send_frame(gateway, connection, WEBSOCKET_FIN | WEBSOCKET_OPCODE_PONG, event->payload);
         break;
     case WEBSOCKET_CLOSE: /* is answered with the same code */
