@@ -16,6 +16,9 @@ int command_socket(int argc, char **argv);
 /* hubbub top: the figures of a running router, live on the whole screen. */
 int command_top(int argc, char **argv);
 
+/* hubbub doctor: what a stack on this machine needs, and what to mend. */
+int command_doctor(int argc, char **argv);
+
 /* hubbub history, export: a room's messages. */
 int command_history(int argc, char **argv);
 int command_export(int argc, char **argv);

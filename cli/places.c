@@ -181,7 +181,7 @@ static int probe_all(uint16_t port)
     return try_to_bind((const struct sockaddr *)&four, sizeof four);
 }
 
-int places_probe_port(const char *host, uint16_t port)
+int places_try_port(const char *host, uint16_t port, struct buffer *error)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
@@ -195,16 +195,30 @@ int places_probe_port(const char *host, uint16_t port)
         int answer = getaddrinfo(host, service, &hints, &found);
 
         if (answer) {
-            fprintf(stderr, "hubbub: cannot find the address %s: %s\n", host, gai_strerror(answer));
+            buffer_printf(error, "cannot find the address %s: %s", host, gai_strerror(answer));
             return ERROR_SYSTEM;
         }
         for (const struct addrinfo *at = found; at && !status; at = at->ai_next)
             status = try_to_bind(at->ai_addr, at->ai_addrlen);
         freeaddrinfo(found);
     }
-    if (status && errno == EADDRINUSE)
-        fprintf(stderr, "hubbub: port %u is in use by another program\n", port);
-    else if (status)
-        fprintf(stderr, "hubbub: cannot listen on port %u: %s\n", port, strerror(errno));
+    if (!status)
+        return 0;
+    if (errno == EADDRINUSE) {
+        buffer_printf(error, "port %u is in use by another program", port);
+        return ERROR_LOCKED;
+    }
+    buffer_printf(error, "cannot listen on port %u: %s", port, strerror(errno));
+    return ERROR_SYSTEM;
+}
+
+int places_probe_port(const char *host, uint16_t port)
+{
+    struct buffer error = {0};
+    int status = places_try_port(host, port, &error);
+
+    if (status)
+        fprintf(stderr, "hubbub: %.*s\n", BYTES_PRINTF(buffer_bytes(&error)));
+    buffer_done(&error);
     return status;
 }

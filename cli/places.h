@@ -7,6 +7,7 @@
 #ifndef HUBBUB_CLI_PLACES_H
 #define HUBBUB_CLI_PLACES_H
 
+#include "common/buffer.h"
 #include "common/error.h"
 
 #include <stdint.h>
@@ -29,8 +30,12 @@ char *places_find_program(const char *part);
 
 /*
  * Binds the port as a gateway will, but without sharing it, and lets it go again.
- * host: an address, or "" for all of IPv6 and IPv4.  0, or ERROR_SYSTEM.
+ * host: an address, or "" for all of IPv6 and IPv4.  0; ERROR_LOCKED when another
+ * program has it; ERROR_SYSTEM.  Says nothing, but appends what is wrong to error.
  */
+int places_try_port(const char *host, uint16_t port, struct buffer *error) MUST_CHECK;
+
+/* The same, said on standard error. */
 int places_probe_port(const char *host, uint16_t port) MUST_CHECK;
 
 #endif

@@ -6,8 +6,8 @@
  */
 #include "cli/commands.h"
 #include "cli/places.h"
+#include "cli/run_settings.h"
 #include "cli/supervisor.h"
-#include "common/bearer.h"
 #include "common/buffer.h"
 #include "common/config.h"
 #include "common/exit_code.h"
@@ -24,12 +24,12 @@
 #include <unistd.h>
 
 enum {
-    GATEWAYS_MAX = 64,
-    GATEWAYS_DEFAULT = 2,
     SOCKET_PATH_MAX = 100, /* the system takes 107 bytes, ZeroMQ a little less */
     ARGUMENTS_MAX = 20,
 };
 
+<<<<<<< HEAD
+=======
 struct run_settings {
     uint16_t port;
     char *ports;
@@ -37,7 +37,8 @@ struct run_settings {
     char *data;
     char *stats;
     char *host;
-    uint16_t admin_port; /* of the first gateway; 0: none */
+    uint16_t admin_port;        /* of the first gateway; 0: none */
+    uint16_t router_admin_port; /* 0: none */
     char *publish_key;
     uint16_t port_list[GATEWAYS_MAX]; /* of each gateway, made by finish() */
 };
@@ -59,6 +60,8 @@ static const struct config_key keys[] = {
      .help = "the address to listen on (goes over gateway.host unless empty)"},
     {KEY(admin_port, INTEGER), .maximum = 65535 - GATEWAYS_MAX, .fallback = "0",
      .help = "the port of the first gateway's HTTP API on 127.0.0.1; the next one has the next; 0 for none"},
+    {KEY(router_admin_port, INTEGER), .maximum = 65535, .fallback = "0",
+     .help = "the port of the router's /metrics and /healthz on 127.0.0.1; 0 for none"},
     {KEY(publish_key, PATH), .minimum = 1,
      .help = "the file of the bearer keys for it (goes over gateway.publish_key)"},
 };
@@ -130,13 +133,14 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
     return 0;
 }
 
+>>>>>>> deployed
 static const struct config_program program = {
     .name = "hubbub run",
     .summary = "starts the whole stack on this machine: a router, gateways, the journal",
-    .keys = keys,
-    .key_count = sizeof keys / sizeof *keys,
-    .others = others,
-    .finish = finish,
+    .keys = run_settings_keys,
+    .key_count = RUN_SETTINGS_KEYS,
+    .others = run_settings_others,
+    .finish = run_settings_finish,
 };
 
 /* An argument vector, or anything else of owned texts; NULL at the end. */
@@ -178,9 +182,9 @@ struct run {
     char *router_program;
     char *gateway_program;
     int lock_fd;
-    struct child children[GATEWAYS_MAX + 1]; /* gateways, then the router */
-    struct texts arguments[GATEWAYS_MAX + 1];
-    struct texts labels[GATEWAYS_MAX + 1]; /* name and info */
+    struct child children[RUN_GATEWAYS_MAX + 1]; /* gateways, then the router */
+    struct texts arguments[RUN_GATEWAYS_MAX + 1];
+    struct texts labels[RUN_GATEWAYS_MAX + 1]; /* name and info */
 };
 
 /* Lets a program read the file; what is wrong it says itself.  Returns its exit code. */
@@ -257,6 +261,8 @@ static int take_places(struct run *run)
             status = places_probe_port(run->settings.host, run->settings.port_list[i]);
     for (unsigned i = 0; i < run->settings.gateways && !status && run->settings.admin_port; i++)
         status = places_probe_port("127.0.0.1", (uint16_t)(run->settings.admin_port + i));
+    if (!status && run->settings.router_admin_port)
+        status = places_probe_port("127.0.0.1", run->settings.router_admin_port);
     return status;
 }
 
@@ -278,6 +284,8 @@ static void plan_router(struct run *run, unsigned i)
     add_text(arguments, format_text("--listen=ipc://%s/router.ipc", run->data));
     add_text(arguments, format_text("--data=%s", run->data));
     add_text(arguments, format_text("--stats=%s", run->stats));
+    if (run->settings.router_admin_port)
+        add_text(arguments, format_text("--admin=127.0.0.1:%u", run->settings.router_admin_port));
     add_text(&run->labels[i], format_text("router"));
     add_text(&run->labels[i], format_text("journal=%s/journal.sqlite", run->data));
     describe(run, i);
@@ -341,7 +349,7 @@ static int supervise(struct run *run)
 
 static void run_done(struct run *run)
 {
-    for (unsigned i = 0; i <= GATEWAYS_MAX; i++) {
+    for (unsigned i = 0; i <= RUN_GATEWAYS_MAX; i++) {
         texts_done(&run->arguments[i]);
         texts_done(&run->labels[i]);
     }

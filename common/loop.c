@@ -8,11 +8,14 @@
 #include "common/loop.h"
 
 #include "common/clock.h"
+#include "common/histogram.h"
 #include "common/memory.h"
 
 #include <assert.h>
 #include <event2/event.h>
 #include <stdlib.h>
+
+enum { PROBE_MS = 250, NANOSECONDS_A_MILLISECOND = 1000000 };
 
 struct hook {
     loop_hook *call;
@@ -23,12 +26,15 @@ struct loop {
     struct event_base *base;
     struct event *alarm;
     struct timer_wheel timers;
-    uint64_t now;
+    uint64_t now, now_ns;
     uint64_t deadline;
     uint64_t alarm_due; /* what the alarm is set to */
     struct hook *hooks;
     unsigned hook_count;
-    bool stale; /* the poll may have slept since now was read */
+    struct histogram *turns, *lags; /* NULL: not measured */
+    struct loop_timer probe;
+    uint64_t probe_due; /* ms */
+    bool stale;         /* the poll may have slept since now was read */
     bool wake;
     bool stopped;
 };
@@ -53,7 +59,8 @@ struct loop_signal {
 static void refresh(struct loop *loop)
 {
     if (loop->stale) {
-        loop->now = clock_monotonic_ms();
+        loop->now_ns = clock_monotonic_ns();
+        loop->now = loop->now_ns / NANOSECONDS_A_MILLISECOND;
         loop->stale = false;
     }
 }
@@ -90,7 +97,8 @@ struct loop *loop_new(void)
     loop->alarm = evtimer_new(loop->base, alarm_rang, loop);
     if (!loop->alarm)
         goto fail;
-    loop->now = clock_monotonic_ms();
+    loop->stale = true;
+    refresh(loop);
     loop->deadline = loop->alarm_due = TIMER_WHEEL_NEVER;
     timer_wheel_init(&loop->timers, loop->now);
     return loop;
@@ -178,6 +186,8 @@ static int turn(struct loop *loop, bool *empty)
     timer_wheel_advance(&loop->timers, loop->now, timer_due, loop);
     for (unsigned i = 0; i < loop->hook_count; i++)
         loop->hooks[i].call(loop->hooks[i].arg);
+    if (loop->turns)
+        histogram_observe(loop->turns, clock_monotonic_ns() - loop->now_ns);
     *empty = !loop->wake && next_due(loop) == TIMER_WHEEL_NEVER &&
              event_base_get_num_events(loop->base, EVENT_BASE_COUNT_ADDED) == 0;
     return 0;
@@ -209,6 +219,33 @@ void loop_stop(struct loop *loop)
 uint64_t loop_now(const struct loop *loop)
 {
     return loop->now;
+}
+
+uint64_t loop_now_ns(const struct loop *loop)
+{
+    return loop->now_ns;
+}
+
+static void start_probe(struct loop *loop)
+{
+    loop_timer_start(&loop->probe, PROBE_MS);
+    loop->probe_due = loop->now + PROBE_MS;
+}
+
+static void on_probe(void *arg)
+{
+    struct loop *loop = arg;
+
+    histogram_observe(loop->lags, clock_monotonic_ns() - loop->probe_due * NANOSECONDS_A_MILLISECOND);
+    start_probe(loop);
+}
+
+void loop_measure(struct loop *loop, struct histogram *turn, struct histogram *lag)
+{
+    loop->turns = turn;
+    loop->lags = lag;
+    loop_timer_init(&loop->probe, loop, on_probe, loop);
+    start_probe(loop);
 }
 
 void loop_wake_now(struct loop *loop)

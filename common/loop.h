@@ -57,6 +57,19 @@ void loop_stop(struct loop *loop);
 /* Monotonic milliseconds, read once a turn when the poll has returned; the same until the next poll. */
 uint64_t loop_now(const struct loop *loop);
 
+/* The same in nanoseconds. */
+uint64_t loop_now_ns(const struct loop *loop);
+
+/*
+ * Has the loop observe itself from now on (both stay the caller's, and must outlive it):
+ *   turn  how long each turn took, from the poll's return to the end of its hooks: whatever became ready
+ *         meanwhile had to wait for that long at most
+ *   lag   four times a second, how late a timer was called: the same seen from outside, and what the process
+ *         had to wait for a processor besides
+ */
+struct histogram;
+void loop_measure(struct loop *loop, struct histogram *turn, struct histogram *lag);
+
 /* The next turn does not sleep. */
 void loop_wake_now(struct loop *loop);
 

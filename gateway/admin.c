@@ -1,14 +1,15 @@
 /*
  * The admin port; see admin.h.  gateway.c opens and closes it, the link brings the router's answers.  Its one
- * surprising rule: evhttp keeps a request whose client has gone until it is answered, so every call is
- * answered, if only into the void.
+ * surprising rule: a request whose client has gone is kept until it is answered, so every call is answered,
+ * if only into the void.
  */
 #include "gateway/admin.h"
 
+#include "common/http_port.h"
 #include "common/memory.h"
 #include "common/table.h"
-#include "gateway/admin_connections.h"
 #include "gateway/gateway.h"
+#include "gateway/metrics.h"
 #include "proto/json_text.h"
 #include "proto/publication.h"
 #include "proto/socketio.h"
@@ -21,20 +22,12 @@
 #include <stdlib.h>
 
 enum {
-    HEAD_MAX = 8192,
-    TIMEOUT_S = 30, /* for a client to send its request, or to read the answer */
-    HOST_MAX = 255,
     HISTORY_DEFAULT = 50,
     HISTORY_MAX = 200,
 };
 
 #define API_ROOMS "/api/rooms/"
 #define HISTORY   "/history"
-
-/* Every method that HTTP knows, so that a wrong one is answered with what would be right. */
-#define METHODS                                                                                              \
-    (EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |               \
-     EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_PATCH)
 
 /* A request that waits for the router. */
 struct call {
@@ -45,8 +38,7 @@ struct call {
 
 struct admin {
     struct gateway *gateway;
-    struct evhttp *http;
-    struct admin_connections *connections;
+    struct http_port *port;
     struct table calls; /* of struct call, by number */
     uint64_t last_call;
 };
@@ -78,38 +70,14 @@ static int status_of(struct bytes code)
     return 500;
 }
 
-/* Those that evhttp has no words for (RFC 9110); NULL for the others. */
-static const char *reason_phrase(int status)
-{
-    switch (status) {
-    case 422:
-        return "Unprocessable Content";
-    case 429:
-        return "Too Many Requests";
-    case 504:
-        return "Gateway Timeout";
-    case 507:
-        return "Insufficient Storage";
-    default:
-        return NULL;
-    }
-}
-
 static void send_json(struct evhttp_request *request, int status, struct bytes body)
 {
-    struct evkeyvalq *fields = evhttp_request_get_output_headers(request);
-    struct evbuffer *out = evhttp_request_get_output_buffer(request);
+    struct buffer line = {0};
 
-    if (fields) {
-        evhttp_add_header(fields, "Content-Type", "application/json");
-        evhttp_add_header(fields, "Cache-Control", "no-store");
-    }
-    /* evhttp would send it behind the head, and the client take it for the next answer. */
-    if (evhttp_request_get_command(request) != EVHTTP_REQ_HEAD) {
-        evbuffer_add(out, body.data, body.length);
-        evbuffer_add(out, "\n", 1);
-    }
-    evhttp_send_reply(request, status, reason_phrase(status), NULL);
+    buffer_append_bytes(&line, body);
+    buffer_append_char(&line, '\n');
+    http_port_answer(request, status, "application/json", buffer_bytes(&line));
+    buffer_done(&line);
 }
 
 static void refuse_with(struct gateway *gateway, struct evhttp_request *request, int status,
@@ -442,10 +410,9 @@ static bool admit(struct admin *admin, struct evhttp_request *request)
     return false;
 }
 
-static void on_request(struct evhttp_request *request, void *argument)
+static void on_request(void *argument, struct evhttp_request *request, const char *path)
 {
     struct admin *admin = argument;
-    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
 
     admin->gateway->counters.api_requests++;
     if (!path || strncmp(path, "/api/", 5) != 0)
@@ -462,54 +429,49 @@ static void on_request(struct evhttp_request *request, void *argument)
         refuse(admin->gateway, request, 404, "not_found", "no such resource");
 }
 
-/* -- life ------------------------------------------------------------------------------------ */
-
-/* Takes "host:port" and "[address]:port" apart.  The setting was checked when it was read. */
-static uint16_t split_listen(const char *listen, char host[HOST_MAX + 1])
+static void expose(void *argument, struct exposition *exposition)
 {
-    const char *colon = strrchr(listen, ':');
-    size_t length = (size_t)(colon - listen);
+    const struct admin *admin = argument;
 
-    if (length >= 2 && listen[0] == '[' && listen[length - 1] == ']') {
-        listen++;
-        length -= 2;
-    }
-    snprintf(host, HOST_MAX + 1, "%.*s", (int)length, listen);
-    return (uint16_t)strtoul(colon + 1, NULL, 10);
+    metrics_expose(admin->gateway, exposition);
 }
+
+static bool is_healthy(void *argument, const char **why)
+{
+    const struct admin *admin = argument;
+
+    return gateway_is_healthy(admin->gateway, why);
+}
+
+/* -- life ------------------------------------------------------------------------------------ */
 
 int admin_open(struct gateway *gateway, struct admin **out)
 {
-    const char *listen = gateway->settings->admin;
-    struct evhttp_bound_socket *bound;
-    char host[HOST_MAX + 1];
+    const struct gateway_settings *settings = gateway->settings;
     struct admin *admin;
-    uint16_t port;
+    int result;
 
     *out = NULL;
-    if (!*listen)
+    if (!*settings->admin)
         return 0;
     admin = memory_zero(1, sizeof *admin);
     admin->gateway = gateway;
     table_init(&admin->calls, call_key);
-    admin->http = evhttp_new(loop_base(gateway->loop));
-    port = split_listen(listen, host);
-    bound = admin->http ? evhttp_bind_socket_with_handle(admin->http, host, port) : NULL;
-    if (!bound) {
-        log_error("can't open the admin port", "listen=%s error=%s", listen, strerror(errno));
+    result = http_port_open(gateway->loop,
+                            &(struct http_port_options){.listen = settings->admin,
+                                                        .max_connections = settings->max_admin_connections,
+                                                        .max_body = settings->max_payload,
+                                                        .expose = expose,
+                                                        .healthy = is_healthy,
+                                                        .request = on_request,
+                                                        .argument = admin},
+                            &admin->port);
+    if (result < 0) {
         admin_close(admin);
-        return ERROR_SYSTEM;
+        return result;
     }
-    admin->connections =
-        admin_connections_new(gateway->loop, admin->http, evhttp_bound_socket_get_listener(bound),
-                              gateway->settings->max_admin_connections);
-    evhttp_set_allowed_methods(admin->http, METHODS);
-    evhttp_set_max_headers_size(admin->http, HEAD_MAX);
-    evhttp_set_max_body_size(admin->http, gateway->settings->max_payload);
-    evhttp_set_timeout(admin->http, TIMEOUT_S);
-    evhttp_set_gencb(admin->http, on_request, admin);
-    log_info("admin port", "listen=%s publish=%s", listen,
-             gateway->settings->publish_keys.count ? "with a key" : "off (no publish_key)");
+    log_info("admin port", "listen=%s publish=%s", settings->admin,
+             settings->publish_keys.count ? "with a key" : "off (no publish_key)");
     *out = admin;
     return 0;
 }
@@ -526,8 +488,6 @@ void admin_close(struct admin *admin)
         free(call);
     }
     table_done(&admin->calls);
-    admin_connections_free(admin->connections);
-    if (admin->http)
-        evhttp_free(admin->http);
+    http_port_close(admin->port);
     free(admin);
 }

@@ -4,9 +4,10 @@
  *   POST /api/publish               publishes to rooms, a socket or a namespace
  *   GET  /api/rooms/R               how many are in a room, and its last number
  *   GET  /api/rooms/R/history       a page of its messages
+ *   GET  /metrics                   for Prometheus
+ *   GET  /healthz                   200 or 503, as on the clients' port
  *
- * All want one of the bearer keys.  docs/openapi.yaml describes them.  The server is libevent's (evhttp): it
- * is off the hot path.  What a request is about is asked of the router, like clients' requests (request.h).
+ * Those under /api/ want one of the bearer keys.  docs/openapi.yaml describes them.  What a request is about is asked of the router, like clients' requests (request.h).
  */
 #ifndef HUBBUB_GATEWAY_ADMIN_H
 #define HUBBUB_GATEWAY_ADMIN_H

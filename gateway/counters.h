@@ -7,6 +7,7 @@
 #ifndef HUBBUB_GATEWAY_COUNTERS_H
 #define HUBBUB_GATEWAY_COUNTERS_H
 
+#include "common/histogram.h"
 #include "gateway/close_reason.h"
 #include "proto/engineio.h"
 #include "proto/refusal.h"
@@ -46,6 +47,13 @@ enum {
       "near what the network takes: add machines, or turn compression on")                                   \
     X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router",               \
       "the router is slow or away: see hubbub_request_seconds, hubbub_commit_seconds and the router's log")  \
+    X(pending_bytes, "hubbub_pending_request_bytes", "size of the requests without an answer of the router", \
+      "as hubbub_pending_requests; from half of pending_bytes on clients that publish are not read")         \
+    X(link_up, "hubbub_link_up", "1 while the link to the router is live, else 0",                           \
+      "0: see the log of the gateway, then whether the router runs and is within reach")                     \
+    X(link_bytes, "hubbub_link_unacknowledged_bytes",                                                        \
+      "bytes sent to the router that it has not acknowledged",                                               \
+      "the router or the network is slow; beyond max_unacknowledged clients that publish are not read")      \
     X(refused_too_many, "hubbub_refused_connections_total", "connections refused over the limit",            \
       "the gateway is full: raise the limit of open files or max_connections, or add gateways")              \
     X(address_too_fast, "hubbub_address_refused_total{limit=connects_per_second}",                           \
@@ -107,6 +115,22 @@ enum {
     X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit",   \
       "clients send faster than the router commits; see hubbub_commit_seconds")
 
+/* Of how long and how much.  X(field, bounds, name, meaning, action). */
+#define HISTOGRAM_TABLE(X)                                                                                   \
+    X(publish, histogram_seconds, "hubbub_publish_seconds",                                                  \
+      "from when a publish of a client here could be read until its event was handed to the kernel for the " \
+      "last of this gateway's own sockets",                                                                  \
+      "what clients feel; compare with hubbub_request_seconds: if that has risen as well, the router is "    \
+      "it, else this gateway")                                                                               \
+    X(request, histogram_seconds, "hubbub_request_seconds",                                                  \
+      "from when a request of a client could be read until the router's answer to it came",                  \
+      "see hubbub_commit_seconds and hubbub_turn_seconds of the router, then the network")                   \
+    X(turn, histogram_seconds, "hubbub_turn_seconds", "how long a turn of the loop took, but for its sleep", \
+      "what is beyond 0.1 is slow: the gateway has more to do than one core takes; add gateways")            \
+    X(lag, histogram_seconds, "hubbub_loop_lag_seconds",                                                     \
+      "how late the loop was to call a timer, measured four times a second",                                 \
+      "beyond hubbub_turn_seconds: the machine has too few processors for what runs there")
+
 /* X(name, meaning, action): what names with labels have in common. */
 #define FAMILY_TABLE(X)                                                                                      \
     X("hubbub_address_refused_total", "connections refused for the sake of their address, by limit",         \
@@ -134,5 +158,18 @@ struct counters {
     uint64_t http_refused[HTTP_REFUSALS];     /* hubbub_http_refused_total{status=...} */
     uint64_t closed[CLOSE_REASONS];           /* hubbub_closed_total{reason=...} */
 };
+
+struct histograms {
+#define X(field, bounds, name, meaning, action) struct histogram field;
+    HISTOGRAM_TABLE(X)
+#undef X
+};
+
+static inline void histograms_init(struct histograms *histograms)
+{
+#define X(field, limits, name, meaning, action) histograms->field = (struct histogram){.bounds = &limits};
+    HISTOGRAM_TABLE(X)
+#undef X
+}
 
 #endif

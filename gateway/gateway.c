@@ -11,6 +11,7 @@
 #include "gateway/engine.h"
 #include "gateway/http_service.h"
 #include "gateway/listener.h"
+#include "gateway/metrics.h"
 #include "gateway/upgrade.h"
 #include "proto/deflate.h"
 
@@ -42,6 +43,7 @@ static void on_turn_end(void *arg)
     upgrade_look(gateway);
     rooms_flush(gateway);
     connections_flush(gateway);
+    publishing_settle(gateway);
     link_flush(gateway->link);
     connections_reap(gateway);
     loop_set_deadline(gateway->loop, timer_wheel_next_due(&gateway->timers));
@@ -50,6 +52,7 @@ static void on_turn_end(void *arg)
 int gateway_prepare(struct gateway *gateway, const struct gateway_settings *settings, struct loop *loop)
 {
     *gateway = (struct gateway){.settings = settings, .loop = loop};
+    histograms_init(&gateway->histograms);
     gateway->incarnation = random_u64() >> (64 - INCARNATION_BITS);
     timer_wheel_init(&gateway->timers, loop_now(loop));
     gateway->tokens = settings->tokens;
@@ -84,7 +87,19 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
     if (result < 0)
         return result;
     loop_on_turn_end(loop, on_turn_end, gateway);
+    loop_measure(loop, &gateway->histograms.turn, &gateway->histograms.lag);
     return 0;
+}
+
+bool gateway_is_healthy(const struct gateway *gateway, const char **why)
+{
+    if (gateway->draining)
+        *why = "draining";
+    else if (link_away(gateway->link) > gateway->settings->dead)
+        *why = "the router is away";
+    else
+        return true;
+    return false;
 }
 
 void gateway_done(struct gateway *gateway)
@@ -104,6 +119,7 @@ void gateway_done(struct gateway *gateway)
     grant_table_done(&gateway->grants);
     sessions_done(&gateway->sessions);
     requests_done(&gateway->requests);
+    publishing_done(&gateway->publishing);
     deflate_free(gateway->deflate);
     buffer_done(&gateway->inflated);
     buffer_done(&gateway->unpacked);

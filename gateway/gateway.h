@@ -10,6 +10,7 @@
 #include "gateway/counters.h"
 #include "gateway/exceptions.h"
 #include "gateway/namespace.h"
+#include "gateway/publishing.h"
 #include "gateway/quota.h"
 #include "gateway/relay.h"
 #include "gateway/router_link.h"
@@ -48,6 +49,8 @@ struct gateway {
     struct wire_list unpacked_attachments;
     struct router_link *link;
     struct counters counters;
+    struct histograms histograms;
+    struct publishing publishing;
     uint64_t incarnation;      /* 48 random bits: this run of the program */
     struct buffer scratch;     /* for texts that are built and sent at once */
     struct chunk *answer_head; /* http_answer.c's; NULL before the first answer */
@@ -71,6 +74,9 @@ void gateway_done(struct gateway *gateway);
 
 /* Stops accepting, closes every client's transport and says goodbye to the router, then stops the loop. */
 void gateway_drain(struct gateway *gateway);
+
+/* Whether new clients should come here; why: for whoever looks, when they should not. */
+bool gateway_is_healthy(const struct gateway *gateway, const char **why);
 
 /* Fires the connections' timers that are due; once for each time the loop shows. */
 void gateway_advance_timers(struct gateway *gateway);

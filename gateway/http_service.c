@@ -30,13 +30,17 @@ enum {
 static void answer_health(struct gateway *gateway, struct connection *connection,
                           const struct http_request *request)
 {
-    bool serving = !gateway->draining && link_away(gateway->link) <= gateway->settings->dead;
+    const char *why = "ok";
+    bool healthy = gateway_is_healthy(gateway, &why);
+    struct buffer body = {0};
 
+    buffer_printf(&body, "%s\n", why);
     http_answer(gateway, connection, request,
-                (struct http_answer){.status = serving ? 200 : 503,
+                (struct http_answer){.status = healthy ? 200 : 503,
                                      .content_type = "text/plain; charset=utf-8",
                                      .fields = BYTES("Cache-Control: no-store\r\n"),
-                                     .body = serving ? BYTES("ok\n") : BYTES("the router is away\n")});
+                                     .body = buffer_bytes(&body)});
+    buffer_done(&body);
 }
 
 static void answer_method_not_allowed(struct gateway *gateway, struct connection *connection,

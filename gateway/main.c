@@ -1,9 +1,11 @@
 /* hubbub-gateway: wiring only. */
 #include "common/exit_code.h"
 #include "common/ready.h"
+#include "gateway/examine.h"
 #include "gateway/gateway.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 static void on_stop(void *arg, int number)
 {
@@ -46,6 +48,18 @@ done:
     return code;
 }
 
+/* An exit code. */
+static int examine(void)
+{
+    struct buffer findings = {0};
+    bool written;
+
+    gateway_examine(&findings);
+    written = fwrite(findings.data, 1, findings.length, stdout) == findings.length && fflush(stdout) == 0;
+    buffer_done(&findings);
+    return written ? EXIT_OK : EXIT_RUNTIME;
+}
+
 int main(int argc, char **argv)
 {
     struct gateway_settings settings = {0};
@@ -59,7 +73,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     log_set_program(settings.name);
     log_set_level(settings.log_level);
-    code = run(&settings);
+    code = settings.examine ? examine() : run(&settings);
     gateway_settings_done(&settings);
     return code;
 }

@@ -13,6 +13,7 @@
 #include "gateway/engine.h"
 #include "gateway/farewell.h"
 #include "gateway/gateway.h"
+#include "gateway/metrics.h"
 #include "gateway/router_records.h"
 #include "proto/wire_flow.h"
 
@@ -78,6 +79,16 @@ bool link_congested(const struct router_link *link)
 
     return gateway->requests.bytes > gateway->settings->pending_bytes / 2 ||
            link->flow.unacknowledged_bytes > gateway->settings->max_unacknowledged;
+}
+
+bool link_is_live(const struct router_link *link)
+{
+    return link->state == LINK_LIVE;
+}
+
+uint64_t link_unacknowledged(const struct router_link *link)
+{
+    return link->flow.unacknowledged_bytes;
 }
 
 uint64_t link_position(const struct router_link *link)
@@ -312,6 +323,7 @@ int link_request(struct router_link *link, enum request_kind kind, unsigned weig
     request = requests_add(requests, kind, socket ? socket->number : 0, ack,
                            bytes_make(batch->buffer.data + mark, batch->buffer.length - mark), now(link));
     request->weight = (uint8_t)weight;
+    request->taken = loop_now_ns(link->gateway->loop);
     if (socket) {
         socket->unanswered += weight;
         socket->calls += kind == REQUEST_CALL;
@@ -532,43 +544,18 @@ void link_look(struct router_link *link)
 
 /* -- time ------------------------------------------------------------------------------------ */
 
-static void put_counter(struct router_link *link, const char *name, uint64_t value)
+static void put_counter(void *argument, const char *name, uint64_t value)
 {
+    struct router_link *link = argument;
+
     wire_list_put_text(&link->list, bytes_from_text(name));
     wire_list_put_u64(&link->list, value);
 }
 
-/* Only what has happened: most never does. */
-static void put_by_reason(struct router_link *link, const struct counters *counters)
-{
-    char name[96];
-
-#define EACH(field, format, label)                                                                           \
-    for (unsigned i = 0; i < sizeof counters->field / sizeof *counters->field; i++) {                        \
-        snprintf(name, sizeof name, format, label);                                                          \
-        if (counters->field[i])                                                                              \
-            put_counter(link, name, counters->field[i]);                                                     \
-    }
-    EACH(refused, "hubbub_refused_total{code=%s}", refusal_text(i))
-    EACH(engine_refused, "hubbub_engine_refused_total{code=%u}", i)
-    EACH(http_refused, "hubbub_http_refused_total{status=%u}", HTTP_REFUSED_FIRST + i)
-    EACH(closed, "hubbub_closed_total{reason=%s}", close_reason_text(i))
-#undef EACH
-}
-
 static void put_statistics(struct router_link *link)
 {
-    struct gateway *gateway = link->gateway;
-    struct counters *counters = &gateway->counters;
-
-    counters->connections = gateway->connections.slots.count;
-    counters->rooms = gateway->fanout.room_count;
-    counters->pending_requests = gateway->requests.count;
     wire_list_clear(&link->list);
-#define X(field, title, meaning, action) put_counter(link, title, counters->field);
-    COUNTER_TABLE(X)
-#undef X
-    put_by_reason(link, counters);
+    metrics_each(link->gateway, put_counter, link);
     wire_put_statistics(&link->batch, &(struct wire_statistics){.counters = wire_list_finish(&link->list)});
     link->last_statistics = now(link);
 }

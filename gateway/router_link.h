@@ -28,6 +28,11 @@ struct socket;
 int link_new(struct gateway *gateway, struct router_link **out) MUST_CHECK;
 void link_free(struct router_link *link);
 
+bool link_is_live(const struct router_link *link);
+
+/* Bytes sent that the router has not acknowledged. */
+uint64_t link_unacknowledged(const struct router_link *link);
+
 /* How long it has not been live, in ms; 0 while it is. */
 uint64_t link_away(const struct router_link *link);
 

@@ -67,8 +67,10 @@ static int on_connected(struct gateway *gateway, struct wire_reader *reader)
     if (wire_get_connected(reader, &record) < 0)
         return ERROR_MALFORMED;
     request = requests_find(&gateway->requests, record.request);
-    if (request)
+    if (request) {
+        publishing_note(gateway, request, (struct bytes){0});
         socket_finish_request(gateway, request);
+    }
     socket = sockets_find(gateway, record.socket);
     if (socket)
         socket_on_connected(gateway, socket, &record);
@@ -84,8 +86,10 @@ static int on_refused(struct gateway *gateway, struct wire_reader *reader)
     if (wire_get_refused(reader, &record) < 0)
         return ERROR_MALFORMED;
     request = requests_find(&gateway->requests, record.request);
-    if (request)
+    if (request) {
+        publishing_note(gateway, request, (struct bytes){0});
         socket_finish_request(gateway, request);
+    }
     socket = sockets_find(gateway, record.socket);
     if (socket && !socket->connected)
         socket_on_refused(gateway, socket, record.error);
@@ -103,6 +107,7 @@ static void answer_request(struct gateway *gateway, uint64_t number, struct byte
 
     if (!request)
         return;
+    publishing_note(gateway, request, answer);
     socket = sockets_find(gateway, request->socket);
     ack = request->ack;
     if (request->kind == REQUEST_LOOK)
@@ -162,6 +167,7 @@ static int on_outcome(struct gateway *gateway, struct wire_reader *reader)
     request = requests_find(&gateway->requests, record.number);
     if (!request || request->kind != REQUEST_PUBLISH)
         return 0;
+    publishing_note(gateway, request, (struct bytes){0});
     admin_outcome(gateway->admin, (uint64_t)request->ack, &record);
     requests_finish(&gateway->requests, request);
     return 0;
@@ -182,8 +188,10 @@ static int on_done(struct gateway *gateway, struct wire_reader *reader)
         if (wire_list_u64(&list, &number) < 0)
             return ERROR_MALFORMED;
         request = requests_find(&gateway->requests, number);
-        if (request)
-            socket_finish_request(gateway, request);
+        if (!request)
+            continue;
+        publishing_note(gateway, request, (struct bytes){0});
+        socket_finish_request(gateway, request);
     }
     return 0;
 }

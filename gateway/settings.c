@@ -4,6 +4,7 @@
  */
 #include "gateway/settings.h"
 
+#include "common/http_port.h"
 #include "proto/wire.h"
 
 #include <string.h>
@@ -27,7 +28,7 @@ static const struct config_key keys[] = {
      .help = "the addresses of balancers, 192.0.2.1 or 10.0.0.0/8, separated by blanks: what they say of the "
              "client's address counts (PROXY, X-Forwarded-For, X-Forwarded-Proto); empty for none"},
     {KEY(admin, STRING), .maximum = 255, .fallback = "",
-     .help = "the address and port (127.0.0.1:3020) of the HTTP API, for programs of yours; empty for none"},
+     .help = "the address and port (127.0.0.1:3020) of /metrics, /healthz and the HTTP API; empty for none"},
     {KEY(publish_key, PATH), .minimum = 1,
      .help = "the file of the bearer keys of those who may use the HTTP API, one a line; none: nobody may"},
     {KEY(router, STRING), .minimum = 1, .maximum = 255, .fallback = "tcp://127.0.0.1:3010",
@@ -117,6 +118,7 @@ static const struct config_key keys[] = {
      .help = "how much the router may be behind before publishing clients are not read"},
     {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
      .help = "the least grave lines to log"},
+    {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
 static const char *const others[] = {"router", "run", "events", "namespaces", "tokens", NULL};
@@ -138,15 +140,8 @@ static int load_keys(struct gateway_settings *gateway, struct buffer *error)
 /* The admin port's address has a host and a port; its keys are read. */
 static int check_admin(struct gateway_settings *gateway, struct buffer *error)
 {
-    const char *colon = strrchr(gateway->admin, ':');
-    unsigned long long port = 0;
-
-    if (*gateway->admin &&
-        (!colon || colon == gateway->admin || bytes_parse_u64(bytes_from_text(colon + 1), &port) < 0 ||
-         port < 1 || port > 65535)) {
-        buffer_printf(error, "key admin: '%.64s' is no address; expected HOST:PORT", gateway->admin);
+    if (*gateway->admin && http_port_check(gateway->admin, "admin", error) < 0)
         return ERROR_CONFIG;
-    }
     return gateway->publish_key ? bearer_keys_load(gateway->publish_key, &gateway->publish_keys, error) : 0;
 }
 

@@ -54,6 +54,7 @@ struct gateway_settings {
     uint64_t pending_bytes;         /* bytes */
     uint64_t max_unacknowledged;    /* bytes */
     enum log_level log_level;
+    bool examine; /* an option only: look at what there is, and exit */
     struct namespace_list namespaces;
     struct token_policy *tokens;       /* NULL: tokens mean nothing */
     struct ip_ranges trusted_ranges;   /* what trusted_proxies says */

@@ -144,7 +144,8 @@ static void count_batch(struct journal_statistics *statistics, const struct jour
         return;
     statistics->storage_full = false;
     statistics->commits++;
-    statistics->commit_ns_total += nanoseconds;
+    histogram_observe(&statistics->commit, nanoseconds);
+    histogram_observe(&statistics->commit_size, outcome->messages + outcome->changes);
     statistics->commit_ns_last = nanoseconds;
     if (nanoseconds > statistics->commit_ns_max)
         statistics->commit_ns_max = nanoseconds;
@@ -258,8 +259,7 @@ static int remove_some(struct journal *journal)
     nanoseconds = clock_monotonic_ns() - started;
     pthread_mutex_lock(&journal->mutex);
     show_floors(journal);
-    journal->statistics.removal_steps++;
-    journal->statistics.removal_ns_total += nanoseconds;
+    histogram_observe(&journal->statistics.removal, nanoseconds);
     if (nanoseconds > journal->statistics.removal_ns_max)
         journal->statistics.removal_ns_max = nanoseconds;
     pthread_mutex_unlock(&journal->mutex);
@@ -460,6 +460,8 @@ int journal_open(const struct journal_options *options,
     int result;
 
     init_locks(journal);
+    journal->statistics.commit.bounds = journal->statistics.removal.bounds = &histogram_seconds;
+    journal->statistics.commit_size.bounds = &histogram_sizes;
     journal->file.lock_fd = journal->file.index_fd = -1;
     list_init(&journal->submitted);
     list_init(&journal->queue);

@@ -19,6 +19,7 @@
 
 #include "common/bytes.h"
 #include "common/error.h"
+#include "common/histogram.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -177,15 +178,17 @@ struct journal_statistics {
     uint64_t changes;             /* of sessions' rows */
     uint64_t duplicates, refused; /* ERROR_EXISTS, ERROR_NO_SPACE */
     uint64_t waiting;             /* entries handed over and not yet back */
-    uint64_t commit_ns_total, commit_ns_max, commit_ns_last;
+    struct histogram commit;      /* ns a commit */
+    struct histogram commit_size; /* messages and changes of sessions' rows in one */
+    uint64_t commit_ns_max, commit_ns_last;
     uint64_t unindexed; /* messages committed and not yet in the room index */
     uint64_t checkpoints, file_bytes, wal_bytes;
     uint64_t rows_read;                    /* rows and index entries that reads have looked at */
     uint64_t logged_floor, archived_floor; /* no such message is left at or below; see journal_tail() */
     uint64_t removed;                      /* archived messages, since the file was made */
-    uint64_t removal_steps;
-    uint64_t removal_ns_total, removal_ns_max; /* what the steps of removal took */
-    bool storage_full;                         /* the last commit failed for want of space */
+    struct histogram removal;              /* ns a step of removal */
+    uint64_t removal_ns_max;
+    bool storage_full; /* the last commit failed for want of space */
 };
 
 /*

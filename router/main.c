@@ -5,9 +5,11 @@
 #include "common/exit_code.h"
 #include "common/ready.h"
 #include "router/archive_client.h"
+#include "router/examine.h"
 #include "router/router.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 static void on_signal(void *arg, int number)
 {
@@ -49,6 +51,18 @@ static int run(const struct router_settings *settings)
     return exit_code;
 }
 
+/* An exit code. */
+static int examine(const struct router_settings *settings)
+{
+    struct buffer findings = {0};
+    bool written;
+
+    router_examine(settings, &findings);
+    written = fwrite(findings.data, 1, findings.length, stdout) == findings.length && fflush(stdout) == 0;
+    buffer_done(&findings);
+    return written ? EXIT_OK : EXIT_RUNTIME;
+}
+
 int main(int argc, char **argv)
 {
     struct router_settings settings = {0};
@@ -62,7 +76,7 @@ int main(int argc, char **argv)
     }
     log_set_program(settings.name);
     log_set_level(settings.log_level);
-    exit_code = run(&settings);
+    exit_code = settings.examine ? examine(&settings) : run(&settings);
     router_settings_done(&settings);
     return exit_code;
 }

@@ -6,6 +6,7 @@
 #include "router/router.h"
 
 #include "common/exit_code.h"
+#include "common/http_port.h"
 #include "common/memory.h"
 #include "router/archive.h"
 #include "router/archive_reader.h"
@@ -17,6 +18,7 @@
 #include "router/emit.h"
 #include "router/judge.h"
 #include "router/look.h"
+#include "router/measures.h"
 #include "router/membership.h"
 #include "router/pass.h"
 #include "router/publish.h"
@@ -38,6 +40,8 @@ enum {
     DRAIN_ARCHIVE_MS = 1000, /* of it for pages from MongoDB: gateways ask the next router again */
     LINGER_MS = 500,
     FAILURE_MAX = 512,
+    ADMIN_CONNECTIONS_MAX = 64, /* others wait */
+    ADMIN_BODY_MAX = 4096,      /* nothing there takes one */
 };
 
 const char *router_epoch_for(const struct router *router, const struct namespace *namespace)
@@ -426,6 +430,36 @@ static int open_stats(struct router *router)
     return result;
 }
 
+static void expose(void *argument, struct exposition *exposition)
+{
+    measures_expose(argument, exposition);
+}
+
+static bool is_healthy(void *argument, const char **why)
+{
+    const struct router *router = argument;
+
+    *why = "draining";
+    return !router->draining;
+}
+
+static int open_admin(struct router *router)
+{
+    const struct router_settings *settings = router->settings;
+
+    if (!*settings->admin)
+        return 0;
+    log_info("admin port", "listen=%s", settings->admin);
+    return http_port_open(router->loop,
+                          &(struct http_port_options){.listen = settings->admin,
+                                                      .max_connections = ADMIN_CONNECTIONS_MAX,
+                                                      .max_body = ADMIN_BODY_MAX,
+                                                      .expose = expose,
+                                                      .healthy = is_healthy,
+                                                      .argument = router},
+                          &router->admin);
+}
+
 static void on_drained_too_slowly(void *arg)
 {
     struct router *router = arg;
@@ -447,6 +481,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
     int result;
 
     *router = (struct router){.settings = settings, .loop = loop, .started = loop_now(loop)};
+    router->turns.bounds = router->lags.bounds = &histogram_seconds;
     namespace_table_init(&router->namespaces, &settings->namespaces, settings->max_pattern_namespaces);
     rooms_init(&router->rooms, &router->namespaces, loop_now(loop));
     sessions_init(&router->sessions, &router->rooms);
@@ -474,9 +509,12 @@ int router_start(struct router *router, const struct router_settings *settings, 
     links_init(&router->links, &router->peers, &link_events, router);
     backends_attach(router);
     result = open_stats(router);
+    if (!result)
+        result = open_admin(router);
     if (result)
         return result;
     loop_on_turn_end(loop, on_turn_end, router);
+    loop_measure(loop, &router->turns, &router->lags);
     log_info("router is ready", "epoch=%s head=%llu listen=%s", journal_epoch(router->journal),
              (unsigned long long)router->released, settings->listen);
     return 0;
@@ -486,6 +524,7 @@ void router_done(struct router *router)
 {
     loop_timer_stop(&router->drain_timer);
     loop_timer_stop(&router->drain_archive_timer);
+    http_port_close(router->admin);
     stats_socket_close(router->stats_socket);
     router->closing = true;
     peers_stop(&router->peers);

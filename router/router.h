@@ -10,6 +10,7 @@
 #ifndef HUBBUB_ROUTER_ROUTER_H
 #define HUBBUB_ROUTER_ROUTER_H
 
+#include "common/histogram.h"
 #include "router/link.h"
 #include "router/recent.h"
 
@@ -17,6 +18,7 @@ struct archive;
 struct archive_reader;
 struct ask;
 struct backends;
+struct http_port;
 struct page;
 struct page_request;
 struct recovery;
@@ -43,6 +45,8 @@ struct router {
     struct counters counters;
     struct stats *stats;
     struct stats_socket *stats_socket;
+    struct http_port *admin;                     /* NULL: there is none */
+    struct histogram turns, lags;                /* ns, of the loop */
     struct buffer scratch;                       /* a payload or an answer that is put at once */
     uint64_t released;                           /* the position up to which everything has been released */
     uint64_t waiting;                            /* tickets with the journal */

@@ -4,6 +4,7 @@
  */
 #include "router/settings.h"
 
+#include "common/http_port.h"
 #include "proto/wire.h"
 #include "router/archive_client.h"
 
@@ -25,6 +26,8 @@ static const struct config_key keys[] = {
     {KEY(data, PATH), .minimum = 1, .fallback = "data",
      .help = "the folder of the journal; made when it is missing"},
     {KEY(stats, PATH), .help = "the stats socket; stats.sock in the data folder when it is not given"},
+    {KEY(admin, STRING), .maximum = 255, .fallback = "",
+     .help = "the address and port (127.0.0.1:3011) of /metrics and /healthz; empty for none"},
     {KEY(heartbeat, DURATION), .minimum = 20, .maximum = 60000, .fallback = "1 s",
      .help = "the time after which a silent link is kept alive"},
     {KEY(dead, DURATION), .minimum = 100, .maximum = 600000, .fallback = "5 s",
@@ -99,6 +102,7 @@ static const struct config_key keys[] = {
      .help = "how many pages of history may wait for MongoDB before others are refused"},
     {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
      .help = "the least grave lines to log"},
+    {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
 static const char *const others[] = {"gateway", "run", "events", "namespaces", "tokens", NULL};
@@ -221,6 +225,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         buffer_append_text(error, "key resync_max must not be larger than max_unacknowledged");
         return ERROR_CONFIG;
     }
+    if (*router->admin && http_port_check(router->admin, "admin", error) < 0)
+        return ERROR_CONFIG;
     if (load_keys(router, error) < 0 || check_archive(file, router, error) < 0 ||
         check_retention(file, router, error) < 0)
         return ERROR_CONFIG;

@@ -16,6 +16,7 @@ struct router_settings {
     char *curve_gateways;     /* a path */
     char *data;               /* a folder */
     char *stats;              /* a path; NULL: stats.sock in the data folder */
+    char *admin;              /* "host:port"; "": none */
     uint32_t heartbeat, dead; /* ms */
     uint32_t max_gateways;
     uint32_t max_backends;
@@ -50,6 +51,7 @@ struct router_settings {
     uint32_t archive_batch_bytes; /* of messages */
     uint32_t archive_pages;       /* that may wait for it */
     enum log_level log_level;
+    bool examine; /* an option only: look at what there is, and exit */
     struct namespace_list namespaces;
     /* What stands in the files of keys. */
     struct key secret_key; /* empty: no CURVE */

@@ -10,6 +10,7 @@
 #include "router/archive.h"
 #include "router/backed.h"
 #include "router/inquiry.h"
+#include "router/measures.h"
 #include "router/stats_source.h"
 #include "router/stats_tree.h"
 #include "router/transcript.h"
@@ -117,14 +118,38 @@ void stats_forget(struct stats *stats, const struct gateway_link *link)
 
 /* -- the document ----------------------------------------------------------------------------- */
 
-/* Sockets that a backend is to have, and none has. */
-static unsigned count_waiting(const struct router *router)
+static void count_one(void *argument, const char *name, uint64_t value)
 {
-    unsigned count = 0;
+    stats_tree_count(argument, name, value);
+}
 
-    for (const struct backed *backed = router->backends->sockets->first; backed; backed = backed->next)
-        count++;
-    return count;
+static void count_measure(struct stats_tree *tree, const char *name, enum measure_unit unit, uint64_t value)
+{
+    if (unit == MEASURE_WHOLE)
+        stats_tree_count(tree, name, value);
+    else
+        stats_tree_measure(tree, name, (double)value / unit);
+}
+
+static void count_histogram(struct stats_tree *tree, const char *name, const char *sum_name,
+                            const struct histogram *histogram)
+{
+    histogram_each(histogram, name, count_one, tree);
+    stats_tree_measure(tree, sum_name, (double)histogram->sum / (double)histogram->bounds->divisor);
+}
+
+/* What is not counted, but looked at now. */
+static void count_measures(const struct router *router, struct stats_tree *tree)
+{
+    struct measures measures;
+
+    measures_take(router, &measures);
+#define X(field, unit, name, meaning, action) count_measure(tree, name, unit, measures.field);
+    MEASURE_TABLE(X)
+#undef X
+#define X(field, limits, name, meaning, action) count_histogram(tree, name, name "_sum", &measures.field);
+    HISTOGRAM_TABLE(X)
+#undef X
 }
 
 /* Every counter under its full name; those of gateways and of the router with one name are added up. */
@@ -142,14 +167,7 @@ static void count(const struct stats *stats, struct stats_tree *tree)
     }
     for (unsigned i = 0; i < stats->gateways.name_count; i++)
         stats_tree_count(tree, stats->gateways.names[i].text, stats_sources_sum(&stats->gateways, i));
-    stats_tree_count(tree, "hubbub_namespaces", router->namespaces.by_name.count);
-    stats_tree_count(tree, "hubbub_rooms", router->rooms.table.count);
-    stats_tree_count(tree, "hubbub_sessions_away", router->sessions.away);
-    stats_tree_count(tree, "hubbub_members", router->rooms.members);
-    stats_tree_count(tree, "hubbub_backends", router->backends->count);
-    stats_tree_count(tree, "hubbub_backend_tasks", router->backends->tasks->by_number.count);
-    stats_tree_count(tree, "hubbub_backend_bytes", router->backends->tasks->bytes);
-    stats_tree_count(tree, "hubbub_backend_waiting", count_waiting(router));
+    count_measures(router, tree);
 }
 
 static void describe_journal(const struct stats *stats, struct stats_tree *tree)
@@ -157,20 +175,6 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     struct journal_statistics journal;
 
     journal_statistics(stats->router->journal, &journal);
-    stats_tree_count(tree, "hubbub_journal_waiting", journal.waiting);
-    stats_tree_count(tree, "hubbub_journal_unindexed", journal.unindexed);
-    stats_tree_count(tree, "hubbub_journal_file_bytes", journal.file_bytes);
-    stats_tree_count(tree, "hubbub_journal_wal_bytes", journal.wal_bytes);
-    stats_tree_count(tree, "hubbub_journal_removed_total", journal.removed);
-    stats_tree_count(tree, "hubbub_removal_seconds_count", journal.removal_steps);
-    stats_tree_measure(tree, "hubbub_removal_seconds_sum", (double)journal.removal_ns_total / 1e9);
-    stats_tree_measure(tree, "hubbub_removal_seconds_max", (double)journal.removal_ns_max / 1e9);
-    stats_tree_count(tree, "hubbub_checkpoints_total", journal.checkpoints);
-    stats_tree_count(tree, "hubbub_session_changes_total", journal.changes);
-    stats_tree_count(tree, "hubbub_journal_rows_read_total", journal.rows_read);
-    stats_tree_count(tree, "hubbub_commit_seconds_count", journal.commits);
-    stats_tree_measure(tree, "hubbub_commit_seconds_sum", (double)journal.commit_ns_total / 1e9);
-    stats_tree_measure(tree, "hubbub_commit_seconds_max", (double)journal.commit_ns_max / 1e9);
     stats_tree_number(tree, "journal.head", stats->router->released);
     stats_tree_number(tree, "journal.tail", journal.logged_floor + 1);
     stats_tree_number(tree, "journal.removed", journal.removed);
@@ -178,7 +182,7 @@ static void describe_journal(const struct stats *stats, struct stats_tree *tree)
     stats_tree_number(tree, "journal.unindexed", journal.unindexed);
     stats_tree_number(tree, "journal.commits", journal.commits);
     stats_tree_real(tree, "journal.commit_ms.average",
-                    journal.commits ? (double)journal.commit_ns_total / (double)journal.commits / 1e6 : 0);
+                    journal.commits ? (double)journal.commit.sum / (double)journal.commits / 1e6 : 0);
     stats_tree_real(tree, "journal.commit_ms.maximum", (double)journal.commit_ns_max / 1e6);
     stats_tree_real(tree, "journal.commit_ms.last", (double)journal.commit_ns_last / 1e6);
     stats_tree_flag(tree, "journal.storage_full", journal.storage_full);
@@ -191,14 +195,6 @@ static void describe_archive(const struct stats *stats, struct stats_tree *tree)
 
     if (router->archive)
         archive_statistics(router->archive, &archive);
-    stats_tree_count(tree, "hubbub_archived_total", archive.archived + archive.known);
-    stats_tree_count(tree, "hubbub_archive_writes_total", archive.writes);
-    stats_tree_count(tree, "hubbub_archive_retries_total", archive.retries);
-    stats_tree_count(tree, "hubbub_archive_known_total", archive.known);
-    stats_tree_count(tree, "hubbub_archive_refused_total", archive.refused);
-    stats_tree_count(tree, "hubbub_archive_lag_messages", archive.lag_messages);
-    stats_tree_measure(tree, "hubbub_archive_lag_seconds", (double)archive.lag_ms / 1e3);
-    stats_tree_count(tree, "hubbub_dead_letters", journal_dead_letters(router->journal));
     stats_tree_text(tree, "archive.state", router->archive ? archive_state_texts[archive.state] : "none");
     stats_tree_number(tree, "archive.archived", archive.archived + archive.known);
     stats_tree_number(tree, "archive.position", archive.position);
@@ -228,7 +224,7 @@ static struct stats_tree *describe(const struct stats *stats)
     stats_tree_number(tree, "backends", router->backends->count);
     stats_tree_number(tree, "backend.tasks", router->backends->tasks->by_number.count);
     stats_tree_number(tree, "backend.bytes", router->backends->tasks->bytes);
-    stats_tree_number(tree, "backend.waiting", count_waiting(router));
+    stats_tree_number(tree, "backend.waiting", stats_tree_metric(tree, "hubbub_backend_waiting"));
     stats_tree_number(tree, "connections", stats_tree_metric(tree, "hubbub_connections"));
     stats_tree_number(tree, "sockets", router->sessions.by_sid.count - router->sessions.away);
     stats_tree_number(tree, "away", router->sessions.away);

@@ -30,17 +30,27 @@ static unsigned find_name(const struct stats_sources *sources, struct bytes name
     return STATS_NAMES_MAX;
 }
 
-static bool has_suffix_total(const char *text)
+static bool ends_in(const char *text, size_t length, const char *suffix)
 {
-    size_t base = strcspn(text, "{");
+    size_t suffix_length = strlen(suffix);
 
-    return base > 6 && memcmp(text + base - 6, "_total", 6) == 0;
+    return length > suffix_length && memcmp(text + length - suffix_length, suffix, suffix_length) == 0;
 }
 
-/* STATS_NAMES_MAX when it can't be added. */
-static unsigned get_name(struct stats_sources *sources, struct bytes name)
+/* Counters, and the counts of histograms. */
+static bool counts_up(const char *text)
 {
-    unsigned at = find_name(sources, name);
+    size_t family = strcspn(text, "{");
+
+    return ends_in(text, family, "_total") || ends_in(text, family, "_bucket") ||
+           ends_in(text, family, "_count");
+}
+
+/* STATS_NAMES_MAX when it can't be added.  guess: where it is likely to be. */
+static unsigned get_name(struct stats_sources *sources, struct bytes name, unsigned guess)
+{
+    bool guessed = guess < sources->name_count && bytes_equal_text(name, sources->names[guess].text);
+    unsigned at = guessed ? guess : find_name(sources, name);
     struct stats_name *added;
 
     if (at < STATS_NAMES_MAX || sources->name_count == STATS_NAMES_MAX ||
@@ -48,7 +58,7 @@ static unsigned get_name(struct stats_sources *sources, struct bytes name)
         return at;
     added = &sources->names[sources->name_count];
     added->text = memory_text(name.data, name.length);
-    added->total = has_suffix_total(added->text);
+    added->total = counts_up(added->text);
     return sources->name_count++;
 }
 
@@ -105,6 +115,7 @@ int stats_sources_take(struct stats_sources *sources, const char *gateway, uint6
     struct stats_source *source = find_source(sources, gateway);
     struct wire_reader list;
     int count = wire_list_open(&list, counters);
+    unsigned guess = 0;
 
     if (count < 0 || count % 2)
         return ERROR_MALFORMED;
@@ -124,7 +135,8 @@ int stats_sources_take(struct stats_sources *sources, const char *gateway, uint6
 
         if (wire_list_text(&list, &name) < 0 || wire_list_u64(&list, &value) < 0)
             return ERROR_MALFORMED;
-        at = get_name(sources, name);
+        at = get_name(sources, name, guess);
+        guess = at + 1; /* names come in the same order each time */
         if (at < STATS_NAMES_MAX)
             source->values[at] = value;
     }

@@ -63,19 +63,17 @@ def rows_of(path, name):
 METRIC_HEADS = ['metric', 'type', 'what it is', 'when it rises']
 
 
-def metric_row(name, meaning, action):
-    kind = 'counter' if name.split('{')[0].endswith('_total') else 'gauge'
-    return [f'`{name}`', kind, meaning, action]
-
-
-def counters_table(path):
-    return table(METRIC_HEADS, [metric_row(name, meaning, action)
-                                for _, name, meaning, action, _ in rows_of(path, 'COUNTER_TABLE')])
-
-
-def families_table(path):
-    return table(METRIC_HEADS, [metric_row(name + '{}', meaning, action)
-                                for name, meaning, action, _ in rows_of(path, 'FAMILY_TABLE')])
+def metric_table(path, name):
+    """A table of metrics; in each row the name is the first text, and meaning and action are the last two."""
+    rows = []
+    for *front, meaning, action, _ in rows_of(path, name):
+        metric = next(one for one in front if '_' in one and re.match('(hubbub|process)_', one))
+        kind = 'histogram' if name == 'HISTOGRAM_TABLE' else \
+            'counter' if metric.split('{')[0].endswith('_total') else 'gauge'
+        if not action:
+            raise AssertionError(f'{path}: {metric} does not say what to do')
+        rows.append([f'`{metric}{"{}" if name == "FAMILY_TABLE" else ""}`', kind, meaning, action])
+    return table(METRIC_HEADS, rows)
 
 
 def tables():
@@ -84,10 +82,14 @@ def tables():
                      if name != 'NONE']
     return {
         **{f'keys of {program}': keys_table(program) for program in PROGRAMS},
-        'counters of gateways': counters_table('gateway/counters.h'),
-        'counters of the router': counters_table('router/counters.h'),
-        'families of gateways': families_table('gateway/counters.h'),
-        'families of the router': families_table('router/counters.h'),
+        'counters of gateways': metric_table('gateway/counters.h', 'COUNTER_TABLE'),
+        'families of gateways': metric_table('gateway/counters.h', 'FAMILY_TABLE'),
+        'histograms of gateways': metric_table('gateway/counters.h', 'HISTOGRAM_TABLE'),
+        'counters of the router': metric_table('router/counters.h', 'COUNTER_TABLE'),
+        'families of the router': metric_table('router/counters.h', 'FAMILY_TABLE'),
+        'measures of the router': metric_table('router/measures.h', 'MEASURE_TABLE'),
+        'histograms of the router': metric_table('router/measures.h', 'HISTOGRAM_TABLE'),
+        'figures of processes': metric_table('common/process.h', 'PROCESS_TABLE'),
         'refusals': table(['code', 'usual message'], [[f'`{code}`', message] for _, code, message, _
                                                       in rows_of('proto/refusal.h', 'REFUSAL_TABLE')]),
         'engine errors': table(['code', 'HTTP status', 'message'], [[f'`{code}`', status, message] for _, code, status, message, _

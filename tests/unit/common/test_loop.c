@@ -2,6 +2,7 @@
 #include "tests/unit/common/test.h"
 
 #include "common/clock.h"
+#include "common/histogram.h"
 #include "common/loop.h"
 
 #include <signal.h>
@@ -328,6 +329,32 @@ static void a_loop_with_only_a_timer_waits_for_it(void **state)
     loop_free(scene.loop);
 }
 
+static void block_once(void *arg)
+{
+    struct scene *scene = arg;
+
+    if (scene->beats++ == 0)
+        usleep(400000);
+}
+
+static void a_loop_measures_its_turns_and_how_late_it_is(void **state)
+{
+    struct scene *scene = *state;
+    struct histogram turns = {.bounds = &histogram_seconds}, lags = {.bounds = &histogram_seconds};
+
+    loop_measure(scene->loop, &turns, &lags);
+    loop_on_turn_end(scene->loop, block_once, scene);
+    loop_wake_now(scene->loop);
+    assert_int_equal(loop_turn(scene->loop), 0);
+    assert_int_equal(histogram_count(&turns), 1);
+    assert_true(turns.sum >= 400000000);
+    assert_int_equal(histogram_count(&lags), 0);
+    while (histogram_count(&lags) < 2)
+        assert_int_equal(loop_turn(scene->loop), 0);
+    assert_true(lags.sum >= 150000000); /* the first was due after 250 ms */
+    assert_true(histogram_count(&turns) >= 3);
+}
+
 int main(void)
 {
 #define SCENE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -343,6 +370,7 @@ int main(void)
         SCENE(a_hang_up_shows_as_what_was_asked_for),
         SCENE(a_signal_is_a_callback_of_a_turn),
         SCENE(now_stands_still_within_a_turn_and_moves_with_the_poll),
+        SCENE(a_loop_measures_its_turns_and_how_late_it_is),
         cmocka_unit_test(a_loop_with_nothing_to_wait_for_returns),
         cmocka_unit_test(a_loop_with_only_a_timer_waits_for_it),
     };

@@ -1,10 +1,10 @@
 /*
- * The count of connections to the admin port; see admin_connections.h.  admin.c makes it, and libevent tells
+ * The count of connections to an HTTP port; see http_port_connections.h.  http_port.c makes it, and libevent tells
  * it of each.  Its one surprising rule: evhttp says when a connection comes, but not when one goes that has
  * asked for nothing.  So a reference to its buffers is held, and when nobody is called back for them any
  * more, evhttp has let go of them.
  */
-#include "gateway/admin_connections.h"
+#include "common/http_port_connections.h"
 
 #include "common/log.h"
 #include "common/loop.h"
@@ -20,7 +20,7 @@
 
 enum { LOOK_MS = 1000 };
 
-struct admin_connections {
+struct http_port_connections {
     struct evconnlistener *listener;
     struct loop_timer look;
     uint32_t limit, count;
@@ -37,7 +37,7 @@ static bool has_gone(struct bufferevent *buffers)
     return !read && !write && !event && !argument;
 }
 
-static void let_go(struct admin_connections *connections)
+static void let_go(struct http_port_connections *connections)
 {
     uint32_t left = 0;
 
@@ -52,7 +52,7 @@ static void let_go(struct admin_connections *connections)
 
 static void on_look(void *argument)
 {
-    struct admin_connections *connections = argument;
+    struct http_port_connections *connections = argument;
 
     let_go(connections);
     if (connections->count < connections->limit)
@@ -62,7 +62,7 @@ static void on_look(void *argument)
 /* The buffers of a connection that has been accepted; evhttp gives them their descriptor and callbacks. */
 static struct bufferevent *on_connection(struct event_base *base, void *argument)
 {
-    struct admin_connections *connections = argument;
+    struct http_port_connections *connections = argument;
     struct bufferevent *buffers;
 
     if (connections->count + 1 >= connections->limit)
@@ -83,14 +83,14 @@ static struct bufferevent *on_connection(struct event_base *base, void *argument
 static void on_failure(struct evconnlistener *listener, void *argument)
 {
     (void)argument;
-    log_warn("accepting failed on the admin port", "error=%s", strerror(errno));
+    log_warn("accepting failed on an HTTP port", "error=%s", strerror(errno));
     evconnlistener_disable(listener);
 }
 
-struct admin_connections *admin_connections_new(struct loop *loop, struct evhttp *http,
-                                                struct evconnlistener *listener, uint32_t limit)
+struct http_port_connections *http_port_connections_new(struct loop *loop, struct evhttp *http,
+                                                        struct evconnlistener *listener, uint32_t limit)
 {
-    struct admin_connections *connections =
+    struct http_port_connections *connections =
         memory_zero(1, sizeof *connections + limit * sizeof(struct bufferevent *));
 
     connections->listener = listener;
@@ -102,7 +102,7 @@ struct admin_connections *admin_connections_new(struct loop *loop, struct evhttp
     return connections;
 }
 
-void admin_connections_free(struct admin_connections *connections)
+void http_port_connections_free(struct http_port_connections *connections)
 {
     if (!connections)
         return;

@@ -2,22 +2,22 @@
  * How many connections the admin port may have, so that whoever reaches it can't use up the descriptors that
  * clients need.  Beyond the limit nothing is accepted until one of them ends: others wait in the backlog.
  */
-#ifndef HUBBUB_GATEWAY_ADMIN_CONNECTIONS_H
-#define HUBBUB_GATEWAY_ADMIN_CONNECTIONS_H
+#ifndef HUBBUB_COMMON_HTTP_PORT_CONNECTIONS_H
+#define HUBBUB_COMMON_HTTP_PORT_CONNECTIONS_H
 
 #include <stdint.h>
 
-struct admin_connections;
+struct http_port_connections;
 struct evconnlistener;
 struct evhttp;
 struct loop;
 
 /* Counts the connections that the server gets through that listener, and accepts more, within a second, when
  * one has ended.  To be freed before any of the three. */
-struct admin_connections *admin_connections_new(struct loop *loop, struct evhttp *http,
-                                                struct evconnlistener *listener, uint32_t limit);
+struct http_port_connections *http_port_connections_new(struct loop *loop, struct evhttp *http,
+                                                        struct evconnlistener *listener, uint32_t limit);
 
 /* Nothing is accepted any more.  Takes NULL. */
-void admin_connections_free(struct admin_connections *connections);
+void http_port_connections_free(struct http_port_connections *connections);
 
 #endif

@@ -1,0 +1,32 @@
+/* What `hubbub run` is told: section `run` of the configuration, and its options; `hubbub doctor` reads them, too. */
+#ifndef HUBBUB_CLI_RUN_SETTINGS_H
+#define HUBBUB_CLI_RUN_SETTINGS_H
+
+#include "common/config.h"
+
+#include <stdint.h>
+
+enum { RUN_GATEWAYS_MAX = 64, RUN_SETTINGS_KEYS = 8 };
+
+/* A command's settings begin with it. */
+struct run_settings {
+    uint16_t port;
+    char *ports;
+    unsigned gateways;
+    char *data;
+    char *stats;
+    char *host;
+    uint16_t admin_port; /* of the first gateway; 0: none */
+    char *publish_key;
+    uint16_t port_list[RUN_GATEWAYS_MAX]; /* of each gateway, made by finish() */
+};
+
+extern const struct config_key run_settings_keys[RUN_SETTINGS_KEYS];
+
+/* A configuration file's sections that are for other programs. */
+extern const char *const run_settings_others[];
+
+/* For config_program.finish: makes port_list and checks what keys alone can't.  0 or ERROR_CONFIG. */
+int run_settings_finish(const config_t *file, void *settings, struct buffer *error) MUST_CHECK;
+
+#endif
