@@ -100,6 +100,8 @@ static void check_ports(struct buffer *out, const struct run_settings *run)
             doctor_check_port(out, run->host, run->port_list[i]);
     for (unsigned i = 0; i < run->gateways && run->admin_port; i++)
         doctor_check_port(out, "127.0.0.1", (uint16_t)(run->admin_port + i));
+    if (run->router_admin_port)
+        doctor_check_port(out, "127.0.0.1", run->router_admin_port);
 }
 
 /* settings: as loaded, or NULL when they can't be. */

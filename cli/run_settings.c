@@ -28,11 +28,13 @@ const struct config_key run_settings_keys[RUN_SETTINGS_KEYS] = {
      .help = "the address to listen on (goes over gateway.host unless empty)"},
     {KEY(admin_port, INTEGER), .maximum = 65535 - RUN_GATEWAYS_MAX, .fallback = "0",
      .help = "the port of the first gateway's HTTP API on 127.0.0.1; the next one has the next; 0 for none"},
+    {KEY(router_admin_port, INTEGER), .maximum = 65535, .fallback = "0",
+     .help = "the port of the router's /metrics and /healthz on 127.0.0.1; 0 for none"},
     {KEY(publish_key, PATH), .minimum = 1,
      .help = "the file of the bearer keys for it (goes over gateway.publish_key)"},
 };
 
-const char *const run_settings_others[] = {"router", "gateway", "events", "namespaces", NULL};
+const char *const run_settings_others[] = {"router", "gateway", "events", "namespaces", "tokens", NULL};
 
 /* Reads "P1,P2,..."; 0, or ERROR_MALFORMED. */
 static int read_ports(const char *text, uint16_t ports[static RUN_GATEWAYS_MAX], unsigned *count)

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-enum { RUN_GATEWAYS_MAX = 64, RUN_SETTINGS_KEYS = 8 };
+enum { RUN_GATEWAYS_MAX = 64, RUN_SETTINGS_KEYS = 9 };
 
 /* A command's settings begin with it. */
 struct run_settings {
@@ -16,7 +16,8 @@ struct run_settings {
     char *data;
     char *stats;
     char *host;
-    uint16_t admin_port; /* of the first gateway; 0: none */
+    uint16_t admin_port;        /* of the first gateway; 0: none */
+    uint16_t router_admin_port; /* 0: none */
     char *publish_key;
     uint16_t port_list[RUN_GATEWAYS_MAX]; /* of each gateway, made by finish() */
 };
