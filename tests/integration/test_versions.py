@@ -183,7 +183,7 @@ class Routers(PlayedRouter):
         client.send_text("40")
         record = self.next(CONNECT)
         sid = "s" * 20
-        self.send([UNKNOWN[1], 1, "x"], [CONNECTED, record[1], record[2], sid, f"anon:{sid}", 1, "", 0, *later])
+        self.send([UNKNOWN[1], 1, "x"], [CONNECTED, record[1], record[2], sid, f"anon:{sid}", 1, "", 0, "", *later])
         self.assertIn(sid, client.packet("40"))
 
     def log_has(self, *texts):
