@@ -6,11 +6,13 @@ GATEWAYS ?=
 DATA ?=
 # Further options of hubbub run, for example: make run OPTIONS='--config my.conf'
 OPTIONS =
-# Further options of tests/run, tests/bench/run, and seconds for each fuzz driver and each fault run.
+# Further options of tests/run, tests/bench/run, and seconds for each fuzz driver, each fault run, and the load of
+# bad clients.
 TEST_OPTIONS =
 BENCH_OPTIONS =
 FUZZ_SECONDS = 300
 FAULT_SECONDS = 60
+LOAD_SECONDS = 60
 
 RUN_OPTIONS = $(if $(PORT),--port $(PORT)) $(if $(GATEWAYS),--gateways $(GATEWAYS)) $(if $(DATA),--data $(DATA))
 
@@ -21,14 +23,20 @@ CLIENT_FOLDER = $(CURDIR)/build/client/node_modules/$(CLIENT)
 # What runs: a third of all there is to compile, most of which are tests.
 PROGRAMS = cli/hubbub gateway/hubbub-gateway router/hubbub-router
 
-.PHONY: help run conformance-server build configured packages client test test-fault test-tools bench fuzz clean
+# Where make install puts everything; DESTDIR goes in front of it.
+PREFIX =
+DESTDIR =
+
+.PHONY: help run conformance-server build install configured packages client test test-fault test-load test-tools bench fuzz clean
 
 help:
 	@echo 'make run     build, then run a router and gateways: PORT=3000 GATEWAYS=2 DATA=./data OPTIONS='
 	@echo 'make conformance-server  build, then run what the conformance suites of Socket.IO expect, on localhost:3000'
 	@echo 'make build   everything in release mode in build/ (installs the packages that are missing)'
+	@echo 'make install  programs, library, man pages and more into PREFIX (/usr/local), below DESTDIR'
 	@echo 'make test    every test, ends with "N passed, N failed"; TEST_OPTIONS="--only unit,integration"'
 	@echo 'make test-fault  every fault under load, for FAULT_SECONDS=$(FAULT_SECONDS) each: about 40 minutes'
+	@echo 'make test-load  good clients beside bad ones for LOAD_SECONDS=$(LOAD_SECONDS), and what the good ones feel of it'
 	@echo 'make bench   the benchmark, prints a table'
 	@echo 'make fuzz    every fuzz driver for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make clean   removes the build folders and the results of tests'
@@ -46,6 +54,10 @@ configured: packages client
 
 build: configured
 	@ninja -C build
+
+install: build
+	@[ -z '$(PREFIX)' ] || meson configure build -Dprefix='$(PREFIX)'
+	@meson install -C build --quiet $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
 
 packages:
 	@deploy/install-packages deploy/packages.txt
@@ -69,6 +81,9 @@ test: test-tools
 
 test-fault: test-tools
 	@tests/run --stage hooks --only fault --fault-seconds $(FAULT_SECONDS) $(TEST_OPTIONS)
+
+test-load: build test-tools
+	@HUBBUB_BUILD=build HUBBUB_LOAD_SECONDS=$(LOAD_SECONDS) build/venv/bin/python -W ignore tests/security/test_load.py
 
 bench: build
 	@tests/bench/run --peer npm $(BENCH_OPTIONS)

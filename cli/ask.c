@@ -10,21 +10,54 @@
 #include "common/memory.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    SID_LENGTH = 20, /* of the ids that routers give */
-    SID_MAX = 64,
-};
+enum { SID_LENGTH = 20 }; /* of the ids that routers give */
 
 struct ask_settings {
     struct stats_place place; /* must stay first */
+    bool json;
 };
 
-static const struct config_key keys[] = {STATS_PLACE_KEYS(struct ask_settings)};
+static const struct config_key keys[] = {
+    STATS_PLACE_KEYS(struct ask_settings),
+    {.name = "json",
+     .type = CONFIG_KEY_SWITCH,
+     CONFIG_FIELD(struct ask_settings, json),
+     .help = "answer as one line of JSON"},
+};
+
+/* The words behind a command are those of the stats socket (docs/protocol.md, section 4). */
+static const struct question {
+    const char *name, *summary, *arguments;
+    unsigned minimum, maximum; /* words */
+    bool about_sid;            /* the first word may be a session's id */
+} questions[] = {
+    {"stats", "shows the figures of a running router", "[json]", 0, 1, false},
+    {"rooms", "lists the largest rooms of a running router",
+     "[PREFIX] [in NAMESPACE] [by members|rate] [LIMIT]", 0, 6, false},
+    {"room", "shows one room: members, seq, rate, gateways, first users", "NAME [in NAMESPACE]", 1, 3, false},
+    {"gateways", "lists the gateways of a running router", NULL, 0, 0, false},
+    {"backends", "lists the backends of a running router", NULL, 0, 0, false},
+    {"user", "shows the sessions of a user, over all gateways, with their rooms", "ID", 1, 1, false},
+    {"session", "shows one session of a running router, and what its client told when it connected", "SID", 1,
+     1, true},
+    {"archive", "shows how far the archive is", NULL, 0, 0, false},
+    {"kick", "disconnects a session, or all of a user's, for good", "SID|user ID [REASON]", 1,
+     CONFIG_POSITIONAL_MAX, true},
+    {"close", "has all members leave a room", "ROOM [in NAMESPACE]", 1, 3, false},
+    {"drain", "has a gateway take no more clients, and send those away that it has", "GATEWAY [SECONDS]", 1, 2,
+     false},
+    {"resume", "has a gateway serve again that was told to drain", "GATEWAY", 1, 1, false},
+    {"loglevel", "says what is logged from now on: error, warn, info or debug", "[router|GATEWAY] LEVEL", 1, 2,
+     false},
+    {"config", "shows the configuration of the running router, or of a gateway, and where each value comes from",
+     "[router|GATEWAY]", 0, 1, false},
+};
 
 /* Prints the answer, or its error on standard error. */
 static int show_answer(struct bytes answer)
@@ -32,8 +65,9 @@ static int show_answer(struct bytes answer)
     static const struct bytes mark = {"error ", 6};
 
     if (bytes_starts_with(answer, mark)) {
-        fprintf(stderr, "hubbub: %.*s", (int)(answer.length - mark.length), answer.data + mark.length);
-        return EXIT_RUNTIME;
+        answer = bytes_make(answer.data + mark.length, answer.length - mark.length);
+        fprintf(stderr, "hubbub: %.*s", BYTES_PRINTF(answer));
+        return bytes_starts_with(answer, BYTES("expected ")) ? EXIT_USAGE : EXIT_RUNTIME;
     }
     fwrite(answer.data, 1, answer.length, stdout);
     return EXIT_OK;
@@ -65,116 +99,101 @@ static int ask(const char *path, const char *question)
     return status ? EXIT_RUNTIME : exit_code;
 }
 
-static int ask_command(const struct config_program *program, int argc, char **argv, const char *question)
+/* Appends a word as the socket wants it.  One that begins with a quote is taken as it is.  False when it can't be
+   said. */
+static bool append_word(struct buffer *out, const char *word)
 {
-    struct ask_settings settings = {0};
-    struct config_result result;
+    json_t *string = json_string(word); /* NULL for what is no UTF-8 */
+    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    bool plain = *word;
+
+    for (const char *at = word; plain && *at; at++)
+        plain = (unsigned char)*at > ' ' && *at != 0x7f;
+    buffer_append_char(out, ' ');
+    if (quoted)
+        buffer_append_text(out, plain ? word : quoted);
+    json_decref(string);
+    free(quoted);
+    return quoted;
+}
+
+static int complain(const struct config_program *program, const char *what)
+{
+    fprintf(stderr, "%s: %s (see --help)\n", program->name, what);
+    return EXIT_USAGE;
+}
+
+static int ask_words(const struct config_program *program, const struct question *question,
+                     const struct ask_settings *settings, const struct config_result *result)
+{
+    struct buffer line = {0};
     int exit_code;
+    bool sayable = true;
 
-    if (config_load(program, argc, argv, &settings, &result))
-        return config_report(&result);
-    if (result.positional_count && strcmp(result.positional[0], "json") != 0) {
-        fprintf(stderr, "%s: unexpected argument '%s'; expected json (see --help)\n", program->name,
-                result.positional[0]);
-        exit_code = EXIT_USAGE;
-    } else {
-        struct buffer text = {0};
-
-        buffer_printf(&text, "%s%s", question, result.positional_count ? " json" : "");
-        buffer_append_char(&text, '\0');
-        exit_code = ask(settings.place.stats, text.data);
-        buffer_done(&text);
-    }
-    config_settings_done(program, &settings);
+    if (result->positional_count < question->minimum)
+        return complain(program, question->about_sid ? "expected a session's id, as its client has it in socket.id"
+                                                     : "something is missing");
+    buffer_append_text(&line, question->name);
+    for (unsigned i = 0; i < result->positional_count; i++)
+        sayable = append_word(&line, result->positional[i]) && sayable;
+    if (settings->json)
+        buffer_append_literal(&line, " json");
+    buffer_append_char(&line, '\0');
+    exit_code =
+        sayable ? ask(settings->place.stats, line.data) : complain(program, "an argument is no UTF-8");
+    buffer_done(&line);
     return exit_code;
 }
 
-#define ASK_PROGRAM(command, text)                                                                           \
-    .name = "hubbub " command, .summary = text, .keys = keys, .key_count = sizeof keys / sizeof *keys,       \
-    .others = stats_place_others, .finish = stats_place_finish
-
-int command_stats(int argc, char **argv)
-{
-    static const struct config_program program = {
-        ASK_PROGRAM("stats", "shows the figures of a running router"), .positional_maximum = 1,
-        .positional_help = "[json]"};
-
-    return ask_command(&program, argc, argv, "stats");
-}
-
-int command_rooms(int argc, char **argv)
-{
-    static const struct config_program program = {
-        ASK_PROGRAM("rooms", "lists the rooms of a running router")};
-
-    return ask_command(&program, argc, argv, "rooms");
-}
-
-int command_gateways(int argc, char **argv)
-{
-    static const struct config_program program = {
-        ASK_PROGRAM("gateways", "lists the gateways of a running router")};
-
-    return ask_command(&program, argc, argv, "gateways");
-}
-
-int command_backends(int argc, char **argv)
-{
-    static const struct config_program program = {
-        ASK_PROGRAM("backends", "lists the backends of a running router")};
-
-    return ask_command(&program, argc, argv, "backends");
-}
-
-/* A socket's id as it stands in the client's socket.id: nothing that could be another line. */
+/* Whether it is an id as a session has it, which one in 64 times begins like an option. */
 static bool is_sid(const char *text)
 {
-    size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
-
-    return length && length <= SID_MAX && text[length] == '\0';
+    return strlen(text) == SID_LENGTH &&
+           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == SID_LENGTH;
 }
 
-static int show_socket(const struct config_program *program, int argc, char **argv)
+static int ask_command(const struct question *question, int argc, char **argv)
 {
+    char name[32];
+    const struct config_program program = {.name = name,
+                                           .summary = question->summary,
+                                           .keys = keys,
+                                           .key_count = sizeof keys / sizeof *keys,
+                                           .others = stats_place_others,
+                                           .finish = stats_place_finish,
+                                           .positional_maximum = question->maximum,
+                                           .positional_help = question->arguments};
     struct ask_settings settings = {0};
     struct config_result result;
     int exit_code;
 
-    if (config_load(program, argc, argv, &settings, &result))
+    snprintf(name, sizeof name, "hubbub %s", question->name);
+    if (config_load(&program, argc, argv, &settings, &result))
         return config_report(&result);
-    if (result.positional_count == 0 || !is_sid(result.positional[0])) {
-        fprintf(stderr, "%s: expected a socket's id, as its client has it in socket.id (see --help)\n",
-                program->name);
-        exit_code = EXIT_USAGE;
-    } else {
-        char question[SID_MAX + sizeof "socket "];
-
-        snprintf(question, sizeof question, "socket %s", result.positional[0]);
-        exit_code = ask(settings.place.stats, question);
-    }
-    config_settings_done(program, &settings);
+    exit_code = ask_words(&program, question, &settings, &result);
+    config_settings_done(&program, &settings);
     return exit_code;
 }
 
-int command_socket(int argc, char **argv)
+int command_ask(int argc, char **argv)
 {
-    static const struct config_program program = {
-        ASK_PROGRAM("socket",
-                    "shows one socket of a running router, and what its client told when it connected"),
-        .positional_maximum = 1, .positional_help = "SID"};
     static char end_of_options[] = "--";
+    const struct question *question = questions;
     char **words = memory_new((size_t)(argc + 2) * sizeof *words);
-    const char *last = argv[argc - 1];
-    int exit_code;
+    int at = 1, exit_code;
 
+    while (strcmp(question->name, argv[0]) != 0)
+        question++; /* main.c has no others */
     memcpy(words, argv, (size_t)(argc + 1) * sizeof *words);
-    if (argc > 1 && last[0] == '-' && strlen(last) == SID_LENGTH && is_sid(last)) {
-        /* One id in 64 begins like an option, and nobody who pastes it should have to know. */
-        words[argc - 1] = end_of_options;
-        words[argc] = argv[argc - 1];
-        words[++argc] = NULL;
+    while (question->about_sid && at < argc && !(argv[at][0] == '-' && is_sid(argv[at])))
+        at++;
+    if (question->about_sid && at < argc) {
+        /* Nobody who pastes it should have to know: what stands behind an id are no options. */
+        words[at] = end_of_options;
+        memcpy(words + at + 1, argv + at, (size_t)(argc - at + 1) * sizeof *words);
+        argc++;
     }
-    exit_code = show_socket(&program, argc, words);
+    exit_code = ask_command(question, argc, words);
     free(words);
     return exit_code;
 }

@@ -6,12 +6,9 @@
 /* hubbub run: the whole stack on one machine. */
 int command_run(int argc, char **argv);
 
-/* hubbub stats, rooms, gateways, socket: one question to the router's stats socket. */
-int command_stats(int argc, char **argv);
-int command_rooms(int argc, char **argv);
-int command_gateways(int argc, char **argv);
-int command_backends(int argc, char **argv);
-int command_socket(int argc, char **argv);
+/* hubbub stats, rooms, room, gateways, backends, user, session, archive, kick, close, drain, resume, loglevel,
+   config: one question to the router's stats socket.  argv[0] says which. */
+int command_ask(int argc, char **argv);
 
 /* hubbub top: the figures of a running router, live on the whole screen. */
 int command_top(int argc, char **argv);

@@ -26,6 +26,7 @@
 enum {
     SOCKET_PATH_MAX = 100, /* the system takes 107 bytes, ZeroMQ a little less */
     ARGUMENTS_MAX = 20,
+    PATIENCE_MS = 10000, /* beyond the drain: for answers, for Close frames, and to end */
 };
 
 static const struct config_program program = {
@@ -203,6 +204,10 @@ static void plan_gateway(struct run *run, unsigned i)
         add_text(arguments, format_text("--admin=127.0.0.1:%u", run->settings.admin_port + i));
     if (run->settings.publish_key)
         add_text(arguments, format_text("--publish-key=%s", run->settings.publish_key));
+    if (run->settings.tls_certificate)
+        add_text(arguments, format_text("--tls-certificate=%s", run->settings.tls_certificate));
+    if (run->settings.tls_key)
+        add_text(arguments, format_text("--tls-key=%s", run->settings.tls_key));
     add_text(&run->labels[i], format_text("gateway-%u", i + 1));
     add_text(&run->labels[i], format_text("port=%u", port));
     describe(run, i);
@@ -217,8 +222,8 @@ static void serving(void *arg)
     puts("ready");
     for (unsigned i = 0; i < run->settings.gateways; i++)
         if (run->settings.ports || i == 0)
-            printf("open http://%s%s%s:%u/\n", bare_ipv6 ? "[" : "", host, bare_ipv6 ? "]" : "",
-                   run->settings.port_list[i]);
+            printf("open %s://%s%s%s:%u/\n", run->settings.tls ? "https" : "http", bare_ipv6 ? "[" : "", host,
+                   bare_ipv6 ? "]" : "", run->settings.port_list[i]);
     if (run->settings.admin_port)
         printf("publish http://127.0.0.1:%u/api/publish\n", run->settings.admin_port);
     printf("stats %s\nstop with Ctrl-C\n", run->stats);
@@ -232,11 +237,13 @@ static int supervise(struct run *run)
         plan_gateway(run, i);
     plan_router(run, gateways);
 
-    struct supervisor_plan plan = {.router = &run->children[gateways],
-                                   .gateways = run->children,
-                                   .gateway_count = gateways,
-                                   .serving = serving,
-                                   .arg = run};
+    struct supervisor_plan plan = {
+        .router = &run->children[gateways],
+        .gateways = run->children,
+        .gateway_count = gateways,
+        .gateway_patience = (run->settings.drain_delay + run->settings.drain_time + PATIENCE_MS + 999) / 1000,
+        .serving = serving,
+        .arg = run};
 
     return supervisor_run(&plan);
 }

@@ -6,10 +6,14 @@
 #include "cli/run_settings.h"
 
 #include "common/bearer.h"
+#include "common/config_value.h"
 
 #include <stdlib.h>
 
-enum { GATEWAYS_DEFAULT = 2 };
+enum {
+    GATEWAYS_DEFAULT = 2,
+    DRAIN_TIME_MS = 10000, /* as long as gateways take when the file does not say */
+};
 
 #define KEY(key, kind)                                                                                       \
     .section = "run", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct run_settings, key)
@@ -32,9 +36,14 @@ const struct config_key run_settings_keys[RUN_SETTINGS_KEYS] = {
      .help = "the port of the router's /metrics and /healthz on 127.0.0.1; 0 for none"},
     {KEY(publish_key, PATH), .minimum = 1,
      .help = "the file of the bearer keys for it (goes over gateway.publish_key)"},
+    {KEY(tls_certificate, PATH), .minimum = 1,
+     .help = "the file of the certificate with which clients are served over TLS (goes over "
+             "gateway.tls_certificate)"},
+    {KEY(tls_key, PATH), .minimum = 1, .help = "the file of its key (goes over gateway.tls_key)"},
 };
 
-const char *const run_settings_others[] = {"router", "gateway", "events", "namespaces", "tokens", NULL};
+const char *const run_settings_others[] = {"router",       "gateway", "events", "namespaces",
+                                           "certificates", "tokens",  NULL};
 
 /* Reads "P1,P2,..."; 0, or ERROR_MALFORMED. */
 static int read_ports(const char *text, uint16_t ports[static RUN_GATEWAYS_MAX], unsigned *count)
@@ -67,11 +76,27 @@ static int check_keys(const char *path, struct buffer *error)
     return status;
 }
 
+/* What the gateways will read there; wrong values they refuse themselves. */
+static uint32_t gateway_duration(const config_t *file, const char *path, uint32_t fallback)
+{
+    const struct config_key key = {.type = CONFIG_KEY_DURATION, .size = sizeof fallback};
+    const char *text;
+    int number;
+
+    if (config_lookup_string(file, path, &text))
+        return config_value_store(&key, text, &fallback) < 0 ? 0 : fallback;
+    return config_lookup_int(file, path, &number) && number >= 0 ? (uint32_t)number : fallback;
+}
+
 int run_settings_finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct run_settings *run = settings;
     unsigned count;
 
+    run->drain_delay = gateway_duration(file, "gateway.drain_delay", 0);
+    run->drain_time = gateway_duration(file, "gateway.drain_time", DRAIN_TIME_MS);
+    run->tls = run->tls_certificate || config_lookup(file, "gateway.tls_certificate") ||
+               config_lookup(file, "certificates");
     if (run->publish_key && check_keys(run->publish_key, error))
         return ERROR_CONFIG;
     if (run->publish_key && !run->admin_port && !config_lookup(file, "gateway.admin")) {

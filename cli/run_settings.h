@@ -4,9 +4,10 @@
 
 #include "common/config.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-enum { RUN_GATEWAYS_MAX = 64, RUN_SETTINGS_KEYS = 9 };
+enum { RUN_GATEWAYS_MAX = 64, RUN_SETTINGS_KEYS = 11 };
 
 /* A command's settings begin with it. */
 struct run_settings {
@@ -19,7 +20,10 @@ struct run_settings {
     uint16_t admin_port;        /* of the first gateway; 0: none */
     uint16_t router_admin_port; /* 0: none */
     char *publish_key;
+    char *tls_certificate, *tls_key;
+    bool tls;                             /* here, or in the file: made by finish() */
     uint16_t port_list[RUN_GATEWAYS_MAX]; /* of each gateway, made by finish() */
+    uint32_t drain_delay, drain_time;     /* ms: the gateways', as the file has them, by finish() */
 };
 
 extern const struct config_key run_settings_keys[RUN_SETTINGS_KEYS];

@@ -18,7 +18,8 @@
 
 enum { ANSWER_SECONDS = 10, BLOCK = 65536 };
 
-const char *const stats_place_others[] = {"run", "router", "gateway", "events", "namespaces", "tokens", NULL};
+const char *const stats_place_others[] = {"run",        "router",       "gateway", "events",
+                                          "namespaces", "certificates", "tokens",  NULL};
 
 int stats_place_finish(const config_t *file, void *settings, struct buffer *error)
 {

@@ -66,7 +66,7 @@ static void stop(struct supervisor *supervisor, int exit_code)
 {
     supervisor->exit_code = exit_code;
     set_phase(supervisor, PHASE_STOP_GATEWAYS);
-    loop_timer_start(&supervisor->patience, SUPERVISOR_STOP_SECONDS * 1000);
+    loop_timer_start(&supervisor->patience, supervisor->plan->gateway_patience * 1000ULL);
     for (unsigned i = 0; i < supervisor->plan->gateway_count; i++)
         child_stop(&supervisor->plan->gateways[i], SIGTERM);
     go_on_stopping(supervisor);
@@ -86,8 +86,10 @@ static void patience_ended(void *arg)
 
         if (child->state != CHILD_STOPPING)
             continue;
-        fprintf(stderr, "hubbub: %s (pid %d) has not ended within %d s; killing it\n", child->name,
-                (int)child->pid, SUPERVISOR_STOP_SECONDS);
+        fprintf(stderr, "hubbub: %s (pid %d) has not ended within %u s; killing it\n", child->name,
+                (int)child->pid,
+                supervisor->phase == PHASE_STOP_GATEWAYS ? supervisor->plan->gateway_patience
+                                                         : SUPERVISOR_STOP_SECONDS);
         child_stop(child, SIGKILL);
     }
 }

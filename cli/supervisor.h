@@ -14,12 +14,13 @@
 
 #include "cli/child.h"
 
-enum { SUPERVISOR_STOP_SECONDS = 10 }; /* for the gateways, then for the router, until they are killed */
+enum { SUPERVISOR_STOP_SECONDS = 10 }; /* for the router until it is killed; gateways have gateway_patience */
 
 struct supervisor_plan {
     struct child *router; /* name, argv and info set, the rest zero; the supervisor's while it runs */
     struct child *gateways;
     unsigned gateway_count;
+    unsigned gateway_patience;  /* seconds for the gateways to drain, until they are killed */
     void (*serving)(void *arg); /* when all are ready for the first time */
     void *arg;
 };

@@ -48,6 +48,15 @@ static inline bool bytes_starts_with(struct bytes a, struct bytes prefix)
            (prefix.length == 0 || memcmp(a.data, prefix.data, prefix.length) == 0);
 }
 
+/* Bytewise order, as memcmp() has it; a prefix comes first. */
+static inline int bytes_compare(struct bytes a, struct bytes b)
+{
+    size_t length = a.length < b.length ? a.length : b.length;
+    int result = length ? memcmp(a.data, b.data, length) : 0;
+
+    return result ? result : (a.length > b.length) - (a.length < b.length);
+}
+
 /* ASCII letters compared without case, as HTTP field names and tokens are. */
 bool bytes_equal_nocase(struct bytes a, struct bytes b);
 

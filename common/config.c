@@ -6,6 +6,7 @@
  */
 #include "common/config.h"
 
+#include "common/config_describe.h"
 #include "common/config_file.h"
 #include "common/config_value.h"
 #include "common/exit_code.h"
@@ -91,6 +92,27 @@ static const char *setting_text(const config_setting_t *setting, char number[sta
     }
 }
 
+static void note_place(const struct config_program *program, const struct config_key *key,
+                       const config_setting_t *setting, void *settings)
+{
+    struct buffer place = {0};
+    const char *file = config_setting_source_file(setting);
+
+    buffer_printf(&place, "%s:%d%c", file ? file : "", config_setting_source_line(setting), '\0');
+    config_origin_note(program, key, settings, place.data);
+    buffer_done(&place);
+}
+
+static void note_option(const struct config_program *program, const struct config_key *key, void *settings)
+{
+    struct buffer option = {0};
+
+    append_option(&option, key->name);
+    buffer_append_char(&option, '\0');
+    config_origin_note(program, key, settings, option.data);
+    buffer_done(&option);
+}
+
 int config_key_load(const struct config_key *key, const config_setting_t *setting, void *settings,
                     struct buffer *error)
 {
@@ -111,6 +133,16 @@ int config_key_load(const struct config_key *key, const config_setting_t *settin
     if (config_value_is_text(key) || key->type == CONFIG_KEY_CHOICE)
         buffer_append_literal(error, " (in quotes)");
     return ERROR_CONFIG;
+}
+
+static int load_setting(const struct config_program *program, const struct config_key *key,
+                        const config_setting_t *setting, void *settings, struct buffer *error)
+{
+    int result = config_key_load(key, setting, settings, error);
+
+    if (!result)
+        note_place(program, key, setting, settings);
+    return result;
 }
 
 static bool stands_in_files(const struct config_key *key)
@@ -203,7 +235,7 @@ static int load_section(const struct config_program *program, const config_setti
         const struct config_key *key = find_key(program, section, name);
 
         if (key) {
-            int result = config_key_load(key, setting, settings, error);
+            int result = load_setting(program, key, setting, settings, error);
 
             if (result)
                 return result;
@@ -228,7 +260,7 @@ static int load_file(const struct config_program *program, const config_t *file,
         int result = 0;
 
         if (key) {
-            result = config_key_load(key, setting, settings, error);
+            result = load_setting(program, key, setting, settings, error);
         } else if (is_section(program, name)) {
             result = load_section(program, setting, settings, error);
         } else if (!is_other(program, name)) {
@@ -399,8 +431,12 @@ static int apply_options(const struct config_program *program, struct arguments 
             continue;
         key = find_option(program, &argument);
         value = option_value(&arguments, &argument, key);
-        if (!key || config_value_store(key, value, settings) == 0)
+        if (!key)
             continue;
+        if (config_value_store(key, value, settings) == 0) {
+            note_option(program, key, settings);
+            continue;
+        }
         buffer_printf(error, "%s: ", program->name);
         append_option(error, key->name);
         buffer_append_literal(error, ": ");
@@ -532,6 +568,7 @@ int config_report(struct config_result *result)
 
 void config_settings_done(const struct config_program *program, void *settings)
 {
+    config_origins_done(program, settings);
     for (size_t i = 0; i < program->key_count; i++) {
         const struct config_key *key = &program->keys[i];
 

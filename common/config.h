@@ -58,6 +58,7 @@ struct config_key {
     const char *const *choices; /* CHOICE: NULL at the end */
     const char *fallback; /* the default as one would write it; NULL: a text that is absent, a 0 or false */
     const char *help;     /* one line, no full stop */
+    bool secret;          /* config_describe() shows no more of it than may be read */
 };
 
 #define CONFIG_FIELD(settings, field)                                                                        \
@@ -68,6 +69,7 @@ struct config_program {
     const char *summary; /* one line for --help */
     const struct config_key *keys;
     size_t key_count;
+    size_t origins; /* offsetof() in the settings of a char **, for config_describe(); 0: it is not kept */
     /* Top-level names of the file that are not in keys but are no mistake: other programs' sections, and
      * what finish() reads.  NULL at the end; NULL for none. */
     const char *const *others;

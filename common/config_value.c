@@ -56,7 +56,9 @@ static uint64_t key_maximum(const struct config_key *key)
     return config_value_is_text(key) ? TEXT_LENGTH_MAX : UINT64_MAX >> (64 - 8 * key->size);
 }
 
-static void append_quantity(struct buffer *out, const struct config_key *key, uint64_t value)
+/* between: what parts a number from its unit. */
+static void append_quantity(struct buffer *out, const struct config_key *key, uint64_t value,
+                            const char *between)
 {
     const struct unit *largest = NULL;
 
@@ -65,7 +67,7 @@ static void append_quantity(struct buffer *out, const struct config_key *key, ui
             largest = unit;
     buffer_append_u64(out, largest ? value / largest->factor : value);
     if (largest)
-        buffer_printf(out, " %s", largest->name);
+        buffer_printf(out, "%s%s", between, largest->name);
 }
 
 void config_value_append_expected(struct buffer *out, const struct config_key *key)
@@ -78,9 +80,9 @@ void config_value_append_expected(struct buffer *out, const struct config_key *k
     case CONFIG_KEY_INTEGER:
     case CONFIG_KEY_DURATION:
     case CONFIG_KEY_SIZE:
-        append_quantity(out, key, key->minimum);
+        append_quantity(out, key, key->minimum, " ");
         buffer_append_literal(out, " to ");
-        append_quantity(out, key, key_maximum(key));
+        append_quantity(out, key, key_maximum(key), " ");
         if (key->unit)
             buffer_printf(out, " %s", key->unit);
         return;
@@ -183,6 +185,49 @@ int config_value_store(const struct config_key *key, const char *text, void *set
     }
     store_number(key, settings, value);
     return 0;
+}
+
+static uint64_t load_number(const struct config_key *key, const void *settings)
+{
+    const char *field = (const char *)settings + key->offset;
+
+    switch (key->size) {
+    case sizeof(uint8_t):
+        return *(const uint8_t *)field;
+    case sizeof(uint16_t):
+        return *(const uint16_t *)field;
+    case sizeof(uint32_t):
+        return *(const uint32_t *)field;
+    default:
+        assert(key->size == sizeof(uint64_t));
+        return *(const uint64_t *)field;
+    }
+}
+
+void config_value_append(struct buffer *out, const struct config_key *key, const void *settings)
+{
+    const char *field = (const char *)settings + key->offset;
+    const char *text;
+
+    switch (key->type) {
+    case CONFIG_KEY_BOOL:
+    case CONFIG_KEY_SWITCH:
+        buffer_append_text(out, *(const bool *)field ? "true" : "false");
+        return;
+    case CONFIG_KEY_INTEGER:
+    case CONFIG_KEY_DURATION:
+    case CONFIG_KEY_SIZE:
+        append_quantity(out, key, load_number(key, settings), "");
+        return;
+    case CONFIG_KEY_STRING:
+    case CONFIG_KEY_PATH:
+        text = *(char *const *)field;
+        buffer_append_text(out, text ? text : "");
+        return;
+    case CONFIG_KEY_CHOICE:
+        buffer_append_text(out, key->choices[load_number(key, settings)]);
+        return;
+    }
 }
 
 const char *config_value_placeholder(const struct config_key *key)

@@ -13,6 +13,9 @@ int config_value_store(const struct config_key *key, const char *text, void *set
 /* Appends what a valid value is: "1 s to 10 min". */
 void config_value_append_expected(struct buffer *out, const struct config_key *key);
 
+/* Appends the field's value as one would write it, with no blank before a unit; nothing for a text that is absent. */
+void config_value_append(struct buffer *out, const struct config_key *key, const void *settings);
+
 /* How --help writes a value of that type. */
 const char *config_value_placeholder(const struct config_key *key);
 

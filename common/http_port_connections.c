@@ -2,7 +2,7 @@
  * The count of connections to an HTTP port; see http_port_connections.h.  http_port.c makes it, and libevent tells
  * it of each.  Its one surprising rule: evhttp says when a connection comes, but not when one goes that has
  * asked for nothing.  So a reference to its buffers is held, and when nobody is called back for them any
- * more, evhttp has let go of them.
+ * more, evhttp has let go of them; it has ended our side by then, and we close the descriptor.
  */
 #include "common/http_port_connections.h"
 
@@ -18,7 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_MS = 1000 };
+enum {
+    LOOK_MS = 1000,
+    READ_AHEAD = 64 << 10, /* more than a head */
+};
 
 struct http_port_connections {
     struct evconnlistener *listener;
@@ -71,9 +74,12 @@ static struct bufferevent *on_connection(struct event_base *base, void *argument
         evconnlistener_disable(connections->listener);
     if (connections->count == connections->limit)
         return NULL; /* the last one that an accept of several brought: evhttp makes its own */
-    buffers = bufferevent_socket_new(base, -1, 0);
+    /* Whoever holds it last closes it: a descriptor whose number others get while the loop still has it for
+       this connection would never wake them. */
+    buffers = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     if (!buffers)
         return NULL;
+    bufferevent_setwatermark(buffers, EV_READ, 0, READ_AHEAD); /* also when evhttp has let go of it */
     bufferevent_incref(buffers);
     connections->held[connections->count++] = buffers;
     return buffers;

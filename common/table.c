@@ -102,3 +102,37 @@ void *table_next(const struct table *table, uint32_t *cursor)
     }
     return NULL;
 }
+
+/*
+ * A step begins and ends behind an empty slot.  Whoever sits behind it then has its home there, so the removal
+ * of others can move it neither into what was visited nor, as the walk goes once around, beyond its end.
+ */
+static bool begin_walk(const struct table *table, struct table_walk *walk)
+{
+    bool again = walk->begun;
+    uint32_t empty = 0;
+
+    while (table->entries[empty]) /* there is one: at most three quarters are full */
+        empty++;
+    *walk = (struct table_walk){
+        .mask = table->mask, .at = (empty + 1) & table->mask, .left = table->mask, .begun = true};
+    return again;
+}
+
+enum table_walked table_walk(const struct table *table, struct table_walk *walk, uint32_t slots,
+                             void (*visit)(void *entry, void *argument), void *argument)
+{
+    void *entry = NULL;
+
+    if (!table->entries)
+        return TABLE_WALK_DONE;
+    if ((!walk->begun || walk->mask != table->mask) && begin_walk(table, walk))
+        return TABLE_WALK_AGAIN;
+    for (; walk->left && (slots || entry); walk->left--, slots -= slots > 0) {
+        entry = table->entries[walk->at];
+        walk->at = (walk->at + 1) & walk->mask;
+        if (entry)
+            visit(entry, argument);
+    }
+    return walk->left ? TABLE_WALK_MORE : TABLE_WALK_DONE;
+}

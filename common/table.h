@@ -11,6 +11,7 @@
 
 #include "common/bytes.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct bytes table_key(const void *entry);
@@ -42,5 +43,24 @@ void table_remove(struct table *table, void *entry);
  * inserted or removed between the first call and the last.
  */
 void *table_next(const struct table *table, uint32_t *cursor);
+
+/*
+ * A walk in steps, between which entries come and go: whoever is in the table from the first step to the last
+ * is visited exactly once, others perhaps.  Zero-initialised is a walk that has not begun.
+ */
+struct table_walk {
+    uint32_t mask, at, left; /* slots to go */
+    bool begun;
+};
+
+enum table_walked {
+    TABLE_WALK_MORE,
+    TABLE_WALK_DONE,
+    TABLE_WALK_AGAIN, /* the table has grown: nothing was visited, and the walk has begun anew */
+};
+
+/* Visits the entries of that many slots, and of few more.  visit changes nothing in the table. */
+enum table_walked table_walk(const struct table *table, struct table_walk *walk, uint32_t slots,
+                             void (*visit)(void *entry, void *argument), void *argument);
 
 #endif

@@ -16,6 +16,7 @@
     X(HTTP_TIMEOUT, 0, "http_timeout")         /* a request's head or body did not come in time */           \
     X(HTTP_BAD_REQUEST, 0, "http_bad_request") /* refused, and what follows it not read */                   \
     X(PROXY_REFUSED, 0, "proxy_refused")       /* no PROXY header of a balancer that is trusted */           \
+    X(TLS_FAILED, 0, "tls_failed")             /* the handshake of TLS came to nothing, or took too long */  \
     X(WEBSOCKET_PROTOCOL, 1002, "websocket_protocol_error")                                                  \
     X(WEBSOCKET_TEXT, 1007, "websocket_invalid_text")                                                        \
     X(WEBSOCKET_TOO_LARGE, 1009, "websocket_message_too_large")                                              \

@@ -11,6 +11,7 @@
 #include "gateway/gateway.h"
 #include "gateway/replay.h"
 #include "gateway/room.h"
+#include "gateway/tls.h"
 #include "gateway/websocket_transport.h"
 
 #include <assert.h>
@@ -218,8 +219,6 @@ void connection_drop(struct gateway *gateway, struct connection *connection, enu
         unpause(table, connection);
     if (connection->protocol->closed)
         connection->protocol->closed(gateway, connection);
-    entrance_free(connection->entrance);
-    connection->entrance = NULL;
     PUSH(table->closed, table->closed_count, table->closed_capacity, connection);
 }
 
@@ -227,8 +226,10 @@ void connections_reap(struct gateway *gateway)
 {
     struct connection_table *table = &gateway->connections;
 
-    for (uint32_t i = 0; i < table->closed_count; i++)
+    for (uint32_t i = 0; i < table->closed_count; i++) {
+        entrance_free(table->closed[i]->entrance);
         free(table->closed[i]);
+    }
     table->closed_count = 0;
 }
 
@@ -261,6 +262,14 @@ static void take_held(struct gateway *gateway, struct connection *connection)
     buffer_done(&held);
 }
 
+void connection_receive(struct gateway *gateway, struct connection *connection, char *data, size_t length)
+{
+    if (connection->secured)
+        entrance_receive(gateway, connection, data, length);
+    else
+        connection->protocol->input(gateway, connection, data, length);
+}
+
 static void read_input(struct gateway *gateway, struct connection *connection)
 {
     char *buffer = gateway->connections.read_buffer;
@@ -276,7 +285,7 @@ static void read_input(struct gateway *gateway, struct connection *connection)
     if (n > 0) {
         gateway->counters.bytes_in += (uint64_t)n;
         if (connection->state == CONNECTION_OPEN)
-            connection->protocol->input(gateway, connection, buffer, (size_t)n);
+            connection_receive(gateway, connection, buffer, (size_t)n);
     } else if (n == 0)
         connection_drop(gateway, connection, CLOSE_PEER_GONE);
     else if (errno != EAGAIN && errno != EINTR)
@@ -473,6 +482,21 @@ static void block(struct gateway *gateway, struct connection *connection)
         doom(gateway, connection, CLOSE_TRANSPORT_ERROR);
 }
 
+/* As output_write(). */
+static int transmit(struct gateway *gateway, struct connection *connection, struct output *output)
+{
+    uint64_t *written = &gateway->counters.bytes_out, *calls = &gateway->counters.writes;
+
+    return connection->secured ? tls_write(connection->entrance->tls, output, connection->fd, written, calls)
+                               : output_write(output, connection->fd, written, calls);
+}
+
+void connection_push(struct gateway *gateway, struct connection *connection)
+{
+    if (connection->state != CONNECTION_CLOSED)
+        mark_dirty(gateway, connection);
+}
+
 void connection_append(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
                        uint32_t offset, uint32_t length)
 {
@@ -489,7 +513,7 @@ void connection_deliver(struct gateway *gateway, struct connection *connection, 
                         uint32_t offset, uint32_t length)
 {
     if (connection->output.first || connection->room_count > 1 || connection->state != CONNECTION_OPEN ||
-        connection->fd < 0 || connection->corked) {
+        connection->fd < 0 || connection->corked || connection->secured) {
         connection_append(gateway, connection, chunk, offset, length);
         return;
     }
@@ -530,7 +554,7 @@ void connection_send_output(struct gateway *gateway, struct connection *connecti
             doom(gateway, connection, CLOSE_SLOW_READER);
         return;
     }
-    result = output_write(output, connection->fd, &gateway->counters.bytes_out, &gateway->counters.writes);
+    result = transmit(gateway, connection, output);
     connection->output = *output;
     *output = (struct output){0};
     if (result == ERROR_AGAIN)
@@ -572,20 +596,27 @@ void connection_uncork(struct gateway *gateway, struct connection *connection, s
         mark_dirty(gateway, connection);
 }
 
+/* What has not gone out, as far as it shows whether the peer takes anything. */
+static size_t waiting(const struct connection *connection)
+{
+    return connection->output.bytes + (connection->secured ? tls_waiting(connection->entrance->tls) : 0);
+}
+
 static void write_output(struct gateway *gateway, struct connection *connection)
 {
-    size_t before = connection->output.bytes;
+    size_t before = waiting(connection);
     int result;
 
     if (connection->fd < 0) {
         connection->protocol->flush(gateway, connection);
         return;
     }
-    result = output_write(&connection->output, connection->fd, &gateway->counters.bytes_out,
-                          &gateway->counters.writes);
-
+    result = transmit(gateway, connection, &connection->output);
+    if (result == 0 && connection->secured && connection->state == CONNECTION_FLUSHING)
+        result = tls_finish(connection->entrance->tls, connection->fd, &gateway->counters.bytes_out,
+                            &gateway->counters.writes);
     if (result == ERROR_AGAIN) {
-        if (connection->state == CONNECTION_FLUSHING && connection->output.bytes < before)
+        if (connection->state == CONNECTION_FLUSHING && waiting(connection) < before)
             connection_set_timer(gateway, connection, loop_now(gateway->loop) + LINGER_MS);
         block(gateway, connection);
     } else if (result < 0)

@@ -100,6 +100,7 @@ struct connection {
     bool bare : 1;    /* the diagnostic echo: Engine.IO messages go back as they came */
     bool paused : 1;  /* not read for want of credit */
     bool awaiting_pong : 1; /* the timer is for the pong */
+    bool secured : 1;       /* TLS: read and written through entrance->tls */
     bool pong_extended : 1; /* the pong's deadline was moved once, because something else came */
     uint16_t room_count;    /* memberships of all its sockets */
     uint32_t paused_slot;   /* in the list of the paused, while it is */
@@ -111,7 +112,7 @@ struct connection {
     uint64_t heartbeat_due; /* Engine.IO: the next ping, or the pong's deadline */
     uint64_t connect_due;   /* when a namespace must have been joined; 0: no more */
 
-    struct entrance *entrance; /* what is in front of it: a balancer; NULL for nothing */
+    struct entrance *entrance; /* what is in front of it, a balancer or TLS; NULL for nothing */
     struct buffer *held;       /* what came and must wait: the part of a request's head, or of what a paused
                                     client sent; else NULL */
     union {                    /* by http_is_spoken() */
@@ -194,6 +195,12 @@ void connection_append(struct gateway *gateway, struct connection *connection, s
                        uint32_t offset, uint32_t length);
 void connection_deliver(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
                         uint32_t offset, uint32_t length);
+
+/* Bytes came from its descriptor, perhaps secured: they become its input. */
+void connection_receive(struct gateway *gateway, struct connection *connection, char *data, size_t length);
+
+/* Something waits to be sent that is not in its output: it is, at the end of the turn. */
+void connection_push(struct gateway *gateway, struct connection *connection);
 
 /* Whoever takes what a connection without a descriptor sends is there, or is not: unblocked, its protocol's
    flush is called at the end of the turn when something waits. */

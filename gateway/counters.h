@@ -35,6 +35,29 @@ enum {
     X(accepted, "hubbub_accepted_total", "connections accepted",                                             \
       "a steep rise with hubbub_connections flat: clients that connect again and again; see "                \
       "hubbub_closed_total")                                                                                 \
+    X(tls_handshakes_1_2, "hubbub_tls_handshakes_total{version=1.2}",                                        \
+      "handshakes of TLS 1.2 that came about", "old clients; when it stands still tls_minimum can be 1.3")   \
+    X(tls_handshakes_1_3, "hubbub_tls_handshakes_total{version=1.3}",                                        \
+      "handshakes of TLS 1.3 that came about", "a figure of load: the dearest part of a connection")         \
+    X(tls_resumed, "hubbub_tls_resumed_total", "handshakes that went on with an earlier session's ticket",   \
+      "few beside many clients that come back: give all gateways the same tls_ticket_key")                   \
+    X(tls_timeouts, "hubbub_tls_failed_total{reason=timeout}", "handshakes that took too long",              \
+      "clients with bad networks, or a slow loris; tls_handshake_timeout is the limit")                      \
+    X(tls_abandoned, "hubbub_tls_failed_total{reason=abandoned}",                                            \
+      "clients that went away in the middle of the handshake",                                               \
+      "checks of balancers that only connect, or scanners")                                                  \
+    X(tls_failed_HTTP, "hubbub_tls_failed_total{reason=http}", "clients that spoke HTTP in the clear",       \
+      "a client with http:// or ws://, or a balancer that does not speak TLS to the gateways")               \
+    X(tls_failed_VERSION, "hubbub_tls_failed_total{reason=version}", "clients without a version in common",  \
+      "old clients, or scanners; see tls_minimum")                                                           \
+    X(tls_failed_AGREEMENT, "hubbub_tls_failed_total{reason=agreement}",                                     \
+      "clients without a cipher, group, signature or application protocol in common",                        \
+      "old clients, or scanners")                                                                            \
+    X(tls_failed_ALERT, "hubbub_tls_failed_total{reason=alert}", "clients that gave up with an alert",       \
+      "mostly a certificate that they do not take: expired, not for this name, or without its chain")        \
+    X(tls_failed_PROTOCOL, "hubbub_tls_failed_total{reason=protocol}",                                       \
+      "what came was not TLS, or broke its rules",                                                           \
+      "scanners; a balancer that sends PROXY headers to gateways without proxy_protocol")                    \
     X(http_requests, "hubbub_http_requests_total", "HTTP requests answered", "a figure of load")             \
     X(messages_in, "hubbub_messages_in_total",                                                               \
       "Socket.IO packets, and frames of bare WebSockets, that came in", "a figure of load")                  \
@@ -45,6 +68,8 @@ enum {
     X(bytes_in, "hubbub_bytes_in_total", "bytes read from connections", "a figure of load")                  \
     X(bytes_out, "hubbub_bytes_out_total", "bytes written to connections",                                   \
       "near what the network takes: add machines, or turn compression on")                                   \
+    X(draining, "hubbub_draining", "1 from when it drains until it serves again, else 0",                    \
+      "somebody had it drained, or is ending it: resume has it serve again")                                 \
     X(pending_requests, "hubbub_pending_requests", "requests without an answer of the router",               \
       "the router is slow or away: see hubbub_request_seconds, hubbub_commit_seconds and the router's log")  \
     X(pending_bytes, "hubbub_pending_request_bytes", "size of the requests without an answer of the router", \
@@ -109,11 +134,17 @@ enum {
       "router")                                                                                              \
     X(link_versions, "hubbub_link_versions_total",                                                           \
       "links given up because the version of the router's program is too far away",                          \
-      "the log names both versions: upgrade release by release, section 6")                                  \
+      "the log names both versions: upgrade release by release, section 2")                                  \
     X(link_malformed, "hubbub_link_malformed_total", "malformed batches or records from the router",         \
       "programs of different versions, or a damaged network: compare the versions")                          \
     X(reading_paused, "hubbub_reading_paused_total", "times a connection was not read for want of credit",   \
       "clients send faster than the router commits; see hubbub_commit_seconds")
+
+/* What only this gateway's own /metrics show, since adding it up would mean nothing; absent when it is 0. */
+#define OWN_TABLE(X)                                                                                         \
+    X(certificate_expiry, "hubbub_tls_certificate_expiry_timestamp_seconds",                                 \
+      "when the first of the certificates expires, in seconds since 1970; absent without TLS",               \
+      "its distance from now is what counts: renew the certificate, then SIGHUP; no connection is dropped")
 
 /* Of how long and how much.  X(field, bounds, name, meaning, action). */
 #define HISTOGRAM_TABLE(X)                                                                                   \
@@ -136,6 +167,8 @@ enum {
     X("hubbub_address_refused_total", "connections refused for the sake of their address, by limit",         \
       "see each limit")                                                                                      \
     X("hubbub_dropped_total", "what was dropped on purpose, by reason", "see each reason")                   \
+    X("hubbub_tls_handshakes_total", "handshakes of TLS that came about, by version", "see each version")    \
+    X("hubbub_tls_failed_total", "handshakes of TLS that came to nothing, by reason", "see each reason")     \
     X("hubbub_sessions_moved_total", "sessions that went from one gateway to another, by direction",         \
       "see each direction")                                                                                  \
     X("hubbub_refused_total", "packets of clients refused, by code",                                         \

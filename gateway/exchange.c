@@ -38,7 +38,9 @@ static void answer(struct gateway *gateway, struct connection *connection, struc
     struct exchange *exchange = connection->exchange;
 
     answer->fields = buffer_bytes(&exchange->fields);
-    answer->keep_alive = answer->keep_alive && exchange->keep_alive && !gateway->draining;
+    answer->keep_alive =
+        answer->keep_alive && exchange->keep_alive &&
+        (!gateway->draining || (!gateway->drain.all_told && exchange->home == gateway->incarnation));
     if (!output)
         answer->content_length = answer->body.length;
     if (exchange->head)
@@ -327,10 +329,24 @@ struct exchange *exchange_new(struct gateway *gateway, struct connection *connec
     if (exchange->reading) {
         connection_set_timer(gateway, connection,
                              loop_now(gateway->loop) + gateway->settings->http_body_timeout);
-        if (request->expect_continue)
+        if (request->expect_continue && request->content_length <= (long long)gateway->settings->max_payload)
             connection_send(gateway, connection, BYTES("HTTP/1.1 100 Continue\r\n\r\n"));
     }
     return exchange;
+}
+
+/* The head tells already that the body will be over its limit: nobody waits for it. */
+static void refuse_if_announced_too_large(struct gateway *gateway, struct connection *connection)
+{
+    struct exchange *exchange = connection->exchange;
+    size_t consumed;
+    int result;
+
+    if (!exchange || exchange->decided || connection->state != CONNECTION_OPEN)
+        return;
+    result = http_body_read(&exchange->body, NULL, 0, &consumed, &exchange->content);
+    if (result < 0)
+        refuse_body(gateway, connection, -result);
 }
 
 /* A second post while this one's body is coming is one too many. */
@@ -344,4 +360,5 @@ void exchange_begin_post(struct gateway *gateway, struct connection *connection)
     else
         exchange->question =
             relay_ask(gateway, exchange->home, RELAY_BEGIN, sid, (struct bytes){0}, connection->number);
+    refuse_if_announced_too_large(gateway, connection);
 }

@@ -12,14 +12,11 @@
 #include "gateway/http_service.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
+#include "gateway/tls_store.h"
 #include "gateway/upgrade.h"
 #include "proto/deflate.h"
 
-enum {
-    INCARNATION_BITS = 48,
-    DRAIN_MS = 3000, /* for clients to take their Close frames */
-    DRAIN_STEP_MS = 50,
-};
+enum { INCARNATION_BITS = 48 };
 
 void gateway_advance_timers(struct gateway *gateway)
 {
@@ -71,10 +68,43 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     return gateway->poller ? 0 : ERROR_SYSTEM;
 }
 
+/* -- TLS -------------------------------------------------------------------------------------- */
+
+/* 0, or ERROR_CONFIG after logging what is wrong. */
+static int open_tls(struct gateway *gateway)
+{
+    const struct tls_plan *plan = &gateway->settings->tls;
+    struct buffer error = {0};
+    int result = plan->files.count ? tls_store_open(plan, &gateway->tls, &error) : 0;
+
+    if (result < 0)
+        log_error("no TLS", "error=%.*s", BYTES_PRINTF(buffer_bytes(&error)));
+    buffer_done(&error);
+    return result;
+}
+
+void gateway_reload_tls(struct gateway *gateway)
+{
+    struct buffer error = {0};
+
+    if (!gateway->tls)
+        return;
+    if (tls_store_reload(gateway->tls, &gateway->settings->tls, &error) < 0)
+        log_error("certificates stay as they were", "error=%.*s", BYTES_PRINTF(buffer_bytes(&error)));
+    else
+        log_info("certificates reloaded", "count=%zu", gateway->settings->tls.files.count);
+    buffer_done(&error);
+}
+
+/* -- start and end ------------------------------------------------------------------------------ */
+
 int gateway_start(struct gateway *gateway, const struct gateway_settings *settings, struct loop *loop)
 {
     int result = gateway_prepare(gateway, settings, loop);
 
+    if (result < 0)
+        return result;
+    result = open_tls(gateway);
     if (result < 0)
         return result;
     result = listener_new(gateway, &gateway->listener);
@@ -93,7 +123,7 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
 
 bool gateway_is_healthy(const struct gateway *gateway, const char **why)
 {
-    if (gateway->draining)
+    if (drain_announced(gateway))
         *why = "draining";
     else if (link_away(gateway->link) > gateway->settings->dead)
         *why = "the router is away";
@@ -104,7 +134,7 @@ bool gateway_is_healthy(const struct gateway *gateway, const char **why)
 
 void gateway_done(struct gateway *gateway)
 {
-    loop_timer_stop(&gateway->drain_timer);
+    drain_done(gateway);
     listener_free(gateway->listener);
     admin_close(gateway->admin);
     if (gateway->poller)
@@ -113,6 +143,7 @@ void gateway_done(struct gateway *gateway)
     relays_done(gateway);
     link_free(gateway->link);
     poller_free(gateway->poller);
+    tls_store_free(gateway->tls);
     namespace_table_done(&gateway->namespaces);
     slot_table_done(&gateway->sockets);
     authentication_replace_policy(gateway, NULL);
@@ -130,43 +161,4 @@ void gateway_done(struct gateway *gateway)
     buffer_done(&gateway->scratch);
     if (gateway->answer_head)
         chunk_release(gateway->answer_head);
-}
-
-/* -- draining -------------------------------------------------------------------------------- */
-
-static void end_connection(struct gateway *gateway, struct connection *connection)
-{
-    if (http_is_spoken(connection) && connection->exchange)
-        return; /* it ends with its answer */
-    if (connection->arrival)
-        arrival_end(gateway, connection, CLOSE_DRAIN);
-    else if (!connection->heartbeat_due) /* still HTTP */
-        connection_end(gateway, connection, CLOSE_DRAIN);
-    else
-        engine_close(gateway, connection, CLOSE_DRAIN);
-}
-
-static void on_drain_step(void *arg)
-{
-    struct gateway *gateway = arg;
-
-    if (gateway->connections.slots.count && loop_now(gateway->loop) < gateway->drain_until)
-        return;
-    link_say_bye(gateway->link);
-    loop_stop(gateway->loop);
-}
-
-void gateway_drain(struct gateway *gateway)
-{
-    if (gateway->draining)
-        return;
-    gateway->draining = true;
-    log_info("draining", "connections=%u", gateway->connections.slots.count);
-    listener_free(gateway->listener);
-    gateway->listener = NULL;
-    relay_release_polls(gateway);
-    connections_each(gateway, end_connection);
-    gateway->drain_until = loop_now(gateway->loop) + DRAIN_MS;
-    loop_timer_init(&gateway->drain_timer, gateway->loop, on_drain_step, gateway);
-    loop_timer_repeat(&gateway->drain_timer, DRAIN_STEP_MS);
 }

@@ -8,6 +8,7 @@
 #include "gateway/authentication.h"
 #include "gateway/connection.h"
 #include "gateway/counters.h"
+#include "gateway/drain.h"
 #include "gateway/exceptions.h"
 #include "gateway/namespace.h"
 #include "gateway/publishing.h"
@@ -21,12 +22,14 @@
 struct admin;
 struct deflate;
 struct listener;
+struct tls_store;
 
 struct gateway {
     const struct gateway_settings *settings;
     struct loop *loop;
     struct poller *poller;
     struct listener *listener;
+    struct tls_store *tls;     /* NULL: clients are served in the clear */
     struct admin *admin;       /* NULL: there is no admin port */
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
@@ -54,9 +57,8 @@ struct gateway {
     uint64_t incarnation;      /* 48 random bits: this run of the program */
     struct buffer scratch;     /* for texts that are built and sent at once */
     struct chunk *answer_head; /* http_answer.c's; NULL before the first answer */
-    struct loop_timer drain_timer;
-    uint64_t drain_until;
-    bool draining;
+    struct drain drain;
+    bool draining;         /* no new sessions: from drain.state CLOSING on */
     void (*on_live)(void); /* called whenever the link has become live; may be NULL */
 };
 
@@ -72,8 +74,9 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
 /* Frees everything; takes a gateway whose start failed. */
 void gateway_done(struct gateway *gateway);
 
-/* Stops accepting, closes every client's transport and says goodbye to the router, then stops the loop. */
-void gateway_drain(struct gateway *gateway);
+/* Reads certificates, keys and the keys of tickets anew, for connections to come; those that are there stay.
+ * When something is wrong with a file the log says so, and nothing changes. */
+void gateway_reload_tls(struct gateway *gateway);
 
 /* Whether new clients should come here; why: for whoever looks, when they should not. */
 bool gateway_is_healthy(const struct gateway *gateway, const char **why);

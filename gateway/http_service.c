@@ -251,13 +251,18 @@ static void pass_over(int fd)
 
 void http_say_refused(struct gateway *gateway, int fd, int status)
 {
+    static const char alert[] = "\x15\x03\x03\0\x02\x02\x50"; /* fatal, internal_error (RFC 8446 6.2) */
     struct buffer *out = &gateway->scratch;
     ssize_t written;
 
     http_count_refusal(gateway, status);
     buffer_clear(out);
-    buffer_printf(out, "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n",
-                  status, http_reason(status));
+    if (gateway->tls)
+        buffer_append(out, alert, sizeof alert - 1);
+    else
+        buffer_printf(out,
+                      "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n",
+                      status, http_reason(status));
     written = send(fd, out->data, out->length, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)written; /* it may not hear it; it is refused all the same */
     pass_over(fd);

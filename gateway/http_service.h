@@ -19,7 +19,7 @@ void http_begin(struct gateway *gateway, struct connection *connection);
 bool http_is_spoken(const struct connection *connection);
 
 /* Says on a connection that has not begun that there is no room for it (503), or not for one more from there
- * (429): in the clear, at once, and not again.  http_refuse() also closes the descriptor. */
+ * (429): at once, and not again; over TLS by an alert, since there is no agreement to say more.  http_refuse() also closes the descriptor. */
 void http_say_refused(struct gateway *gateway, int fd, int status);
 void http_refuse(struct gateway *gateway, int fd, int status);
 

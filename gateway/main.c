@@ -9,15 +9,26 @@
 
 static void on_stop(void *arg, int number)
 {
+    struct gateway *gateway = arg;
+
     (void)number;
-    gateway_drain(arg);
+    if (gateway->drain.ends)
+        drain_at_once(gateway);
+    else
+        drain_begin(gateway, DRAIN_DEFAULT, true);
+}
+
+static void on_reload(void *arg, int number)
+{
+    (void)number;
+    gateway_reload_tls(arg);
 }
 
 static int run(const struct gateway_settings *settings)
 {
     struct gateway gateway;
     struct loop *loop = loop_new();
-    struct loop_signal *terminate = NULL, *interrupt = NULL;
+    struct loop_signal *terminate = NULL, *interrupt = NULL, *reload = NULL;
     int code = EXIT_RUNTIME;
 
     if (!loop) {
@@ -29,7 +40,8 @@ static int run(const struct gateway_settings *settings)
     gateway.on_live = ready_announce;
     terminate = loop_signal_new(loop, SIGTERM, on_stop, &gateway);
     interrupt = loop_signal_new(loop, SIGINT, on_stop, &gateway);
-    if (!terminate || !interrupt) {
+    reload = loop_signal_new(loop, SIGHUP, on_reload, &gateway);
+    if (!terminate || !interrupt || !reload) {
         log_error("can't watch for signals");
         goto done;
     }
@@ -43,6 +55,7 @@ static int run(const struct gateway_settings *settings)
 done:
     loop_signal_free(terminate);
     loop_signal_free(interrupt);
+    loop_signal_free(reload);
     gateway_done(&gateway);
     loop_free(loop);
     return code;

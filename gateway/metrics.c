@@ -7,6 +7,7 @@
 
 #include "common/exposition.h"
 #include "gateway/gateway.h"
+#include "gateway/tls_store.h"
 
 #include <stdio.h>
 
@@ -17,6 +18,7 @@ static void fetch_gauges(struct gateway *gateway)
     struct counters *counters = &gateway->counters;
 
     counters->connections = gateway->connections.slots.count;
+    counters->draining = drain_announced(gateway);
     counters->rooms = gateway->fanout.room_count;
     counters->pending_requests = gateway->requests.count;
     counters->pending_bytes = gateway->requests.bytes;
@@ -62,6 +64,17 @@ static void expose(void *argument, const char *name, uint64_t value)
     exposition_add(argument, name, NULL, value);
 }
 
+static void expose_own(const struct gateway *gateway, struct exposition *exposition)
+{
+    uint64_t certificate_expiry = gateway->tls ? tls_store_expiry(gateway->tls) : 0;
+
+#define X(value, name, meaning, action)                                                                      \
+    if (value)                                                                                               \
+        exposition_add(exposition, name, meaning, value);
+    OWN_TABLE(X)
+#undef X
+}
+
 void metrics_expose(struct gateway *gateway, struct exposition *exposition)
 {
     const struct counters *counters = &gateway->counters;
@@ -74,6 +87,7 @@ void metrics_expose(struct gateway *gateway, struct exposition *exposition)
     COUNTER_TABLE(X)
 #undef X
     each_by_reason(counters, true, expose, exposition);
+    expose_own(gateway, exposition);
 #define X(field, bounds, name, meaning, action)                                                              \
     exposition_add_histogram(exposition, name, meaning, &gateway->histograms.field);
     HISTOGRAM_TABLE(X)

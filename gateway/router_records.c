@@ -4,6 +4,7 @@
  */
 #include "gateway/router_records.h"
 
+#include "common/config_describe.h"
 #include "gateway/admin.h"
 #include "gateway/arrival.h"
 #include "gateway/authentication.h"
@@ -13,6 +14,7 @@
 #include "gateway/handshake.h"
 #include "gateway/replay.h"
 #include "gateway/upgrade.h"
+#include "proto/json_text.h"
 #include "proto/socketio.h"
 
 /* A connection that missed what can't be replayed, or whose publishes have an unknown outcome. */
@@ -355,6 +357,32 @@ static int on_back(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
+static void append_key(void *argument, const char *name, const char *value, const char *origin)
+{
+    struct buffer *out = argument;
+
+    buffer_append_text(out, out->length ? ",[" : "[[");
+    json_append_string(out, bytes_from_text(name));
+    buffer_append_char(out, ',');
+    if (value)
+        json_append_string(out, bytes_from_text(value));
+    else
+        buffer_append_literal(out, "null");
+    buffer_append_char(out, ',');
+    json_append_string(out, bytes_from_text(origin));
+    buffer_append_char(out, ']');
+}
+
+static void tell_configuration(struct gateway *gateway, uint64_t ask)
+{
+    struct buffer text = {0};
+
+    config_describe(&gateway_config, gateway->settings, append_key, &text);
+    buffer_append_char(&text, ']');
+    link_told(gateway->link, ask, buffer_bytes(&text));
+    buffer_done(&text);
+}
+
 /* Whoever asks gets it from here, and it is kept nowhere else. */
 static int on_ask(struct gateway *gateway, struct wire_reader *reader)
 {
@@ -364,12 +392,32 @@ static int on_ask(struct gateway *gateway, struct wire_reader *reader)
 
     if (wire_get_ask(reader, &record) < 0)
         return ERROR_MALFORMED;
+    if (record.socket == 0) {
+        tell_configuration(gateway, record.ask);
+        return 0;
+    }
     socket = sockets_find(gateway, record.socket);
     if (socket && socket->connection->handshake)
         handshake_append_json(socket->connection->handshake, bytes_from_text(socket->auth),
                               authentication_enabled(gateway), &handshake);
     link_told(gateway->link, record.ask, buffer_bytes(&handshake));
     buffer_done(&handshake);
+    return 0;
+}
+
+static int on_drain(struct gateway *gateway, struct wire_reader *reader)
+{
+    enum { SECONDS_MAX = 86400 };
+    struct wire_drain record;
+
+    if (wire_get_drain(reader, &record) < 0)
+        return ERROR_MALFORMED;
+    if (!record.on)
+        drain_resume(gateway);
+    else if (record.seconds)
+        drain_begin(gateway, (record.seconds < SECONDS_MAX ? record.seconds : SECONDS_MAX) * 1000, false);
+    else
+        drain_begin(gateway, DRAIN_DEFAULT, false);
     return 0;
 }
 
@@ -434,6 +482,8 @@ int records_handle(struct gateway *gateway, struct link_progress *progress, stru
         return on_back(gateway, reader);
     case WIRE_TYPE_ASK:
         return on_ask(gateway, reader);
+    case WIRE_TYPE_DRAIN:
+        return on_drain(gateway, reader);
     case WIRE_TYPE_LEVEL:
         return on_level(gateway, reader);
     default:

@@ -21,6 +21,20 @@ static const struct config_key keys[] = {
      .help = "the address to listen on; empty for all, IPv6 and IPv4"},
     {KEY(port, INTEGER), .minimum = 1, .maximum = 65535, .fallback = "3000", .help = "the port to listen on"},
     {KEY(reuse_port, BOOL), .fallback = "false", .help = "share the port with other gateways (SO_REUSEPORT)"},
+    {KEY(tls_certificate, PATH), .minimum = 1,
+     .help =
+         "the file of the certificate (PEM, with those that lead to its root); clients are served over TLS "
+         "then, and in no other way"},
+    {KEY(tls_key, PATH), .minimum = 1,
+     .help = "the file of its key (PEM); none: it stands in the certificate's file"},
+    {KEY(tls_minimum, CHOICE), .choices = tls_minimum_names, .fallback = "1.2",
+     .help = "the least version of TLS that a client may speak"},
+    {KEY(tls_ticket_key, PATH), .minimum = 1,
+     .help =
+         "the file of 1 to 3 keys of session tickets, 80 random bytes each, the newest first, for gateways "
+         "that resume each other's sessions; none: each has a random one"},
+    {KEY(tls_handshake_timeout, DURATION), .minimum = 20, .maximum = 600000, .fallback = "10 s",
+     .help = "how long a client's TLS handshake may take"},
     {KEY(proxy_protocol, CHOICE), .choices = proxy_protocol_names, .fallback = "off",
      .help = "whether every connection begins with a PROXY header (version 1 or 2) of a balancer: off, "
              "required"},
@@ -112,6 +126,12 @@ static const struct config_key keys[] = {
      .help = "the silence after which the router counts as gone"},
     {KEY(request_timeout, DURATION), .minimum = 100, .maximum = 600000, .fallback = "10 s",
      .help = "how long the router may take to answer a request"},
+    {KEY(drain_delay, DURATION), .maximum = 600000, .fallback = "0",
+     .help =
+         "how long a gateway that is to drain says so on /healthz and still serves, until its balancer has "
+         "noticed"},
+    {KEY(drain_time, DURATION), .maximum = 3600000, .fallback = "10 s",
+     .help = "over how long the clients of a gateway that drains are told to go; at least 100 a second are"},
     {KEY(pending_bytes, SIZE), .minimum = 65536, .maximum = 1ULL << 34, .fallback = "64 MB",
      .help = "how much may wait for the router's answers before requests are refused"},
     {KEY(max_unacknowledged, SIZE), .minimum = 65536, .maximum = 1ULL << 34, .fallback = "16 MB",
@@ -121,7 +141,7 @@ static const struct config_key keys[] = {
     {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
-static const char *const others[] = {"router", "run", "events", "namespaces", "tokens", NULL};
+static const char *const others[] = {"router", "run", "events", "namespaces", "certificates", "tokens", NULL};
 
 static int load_keys(struct gateway_settings *gateway, struct buffer *error)
 {
@@ -196,12 +216,28 @@ static int check_proxies(struct gateway_settings *gateway, struct buffer *error)
     return 0;
 }
 
+/* The files can be read, and belong together. */
+static int check_tls(const config_t *file, struct gateway_settings *gateway, struct buffer *error)
+{
+    struct tls_store *store = NULL;
+    int result;
+
+    gateway->tls.minimum = gateway->tls_minimum;
+    gateway->tls.ticket_key = gateway->tls_ticket_key;
+    result = tls_files_load(file, gateway->tls_certificate, gateway->tls_key, &gateway->tls.files, error);
+    if (result == 0 && gateway->tls.files.count)
+        result = tls_store_open(&gateway->tls, &store, error);
+    tls_store_free(store);
+    return result;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct gateway_settings *gateway = settings;
 
     if (load_keys(gateway, error) < 0 || check_msgpack_path(gateway, error) < 0 ||
-        check_admin(gateway, error) < 0 || check_proxies(gateway, error) < 0)
+        check_admin(gateway, error) < 0 || check_proxies(gateway, error) < 0 ||
+        check_tls(file, gateway, error) < 0)
         return ERROR_CONFIG;
     if (namespaces_load(file, &gateway->namespaces, error) < 0 ||
         token_policy_load(file, &gateway->tokens, error) < 0)
@@ -214,6 +250,7 @@ const struct config_program gateway_config = {
     .summary = "holds the clients' connections and forwards what they say to the router",
     .keys = keys,
     .key_count = sizeof keys / sizeof *keys,
+    .origins = offsetof(struct gateway_settings, value_origins),
     .others = others,
     .finish = finish,
 };
@@ -226,5 +263,6 @@ void gateway_settings_done(struct gateway_settings *settings)
     token_policy_free(settings->tokens);
     settings->tokens = NULL;
     ip_ranges_done(&settings->trusted_ranges);
+    tls_files_done(&settings->tls.files);
     config_settings_done(&gateway_config, settings);
 }

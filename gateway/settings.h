@@ -7,6 +7,7 @@
 #include "common/ip_address.h"
 #include "common/key_file.h"
 #include "common/log.h"
+#include "gateway/tls_store.h"
 #include "gateway/token_policy.h"
 #include "proto/rules.h"
 
@@ -19,8 +20,12 @@ struct gateway_settings {
     bool reuse_port;
     enum proxy_protocol_use proxy_protocol;
     char *trusted_proxies; /* "": none */
-    char *admin;           /* "host:port"; "": none */
-    char *publish_key;     /* path; NULL: nobody may publish over HTTP */
+    char *tls_certificate, *tls_key;
+    char *tls_ticket_key;
+    enum tls_minimum tls_minimum;
+    uint32_t tls_handshake_timeout; /* ms */
+    char *admin;                    /* "host:port"; "": none */
+    char *publish_key;              /* path; NULL: nobody may publish over HTTP */
     char *router;
     char *curve_secret_key, *curve_router_key;             /* paths; NULL: the link is not encrypted */
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
@@ -48,15 +53,18 @@ struct gateway_settings {
     uint32_t max_unanswered;
     uint32_t outbound_queue; /* bytes */
     bool compression;
-    uint32_t compression_threshold; /* bytes */
-    uint32_t heartbeat, dead;       /* ms */
-    uint32_t request_timeout;       /* ms */
-    uint64_t pending_bytes;         /* bytes */
-    uint64_t max_unacknowledged;    /* bytes */
+    uint32_t compression_threshold;   /* bytes */
+    uint32_t heartbeat, dead;         /* ms */
+    uint32_t request_timeout;         /* ms */
+    uint32_t drain_delay, drain_time; /* ms */
+    uint64_t pending_bytes;           /* bytes */
+    uint64_t max_unacknowledged;      /* bytes */
     enum log_level log_level;
-    bool examine; /* an option only: look at what there is, and exit */
+    char **value_origins; /* of the values, by the rows of the table: config_describe() */
+    bool examine;         /* an option only: look at what there is, and exit */
     struct namespace_list namespaces;
     struct token_policy *tokens;       /* NULL: tokens mean nothing */
+    struct tls_plan tls;               /* what the keys tls_* say; without files there is no TLS */
     struct ip_ranges trusted_ranges;   /* what trusted_proxies says */
     struct bearer_keys publish_keys;   /* what stands in the file */
     struct key secret_key, router_key; /* what stands in the files; empty: no CURVE */

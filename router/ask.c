@@ -48,17 +48,18 @@ static void on_timeout(void *arg)
     finish(arg, ERROR_AGAIN, (struct bytes){0});
 }
 
-int ask_start(struct router *router, const struct session *session, ask_done *done, void *argument,
-              struct ask **out)
+/* socket: 0 for the gateway itself. */
+static int start(struct router *router, struct gateway_link *link, uint64_t socket, ask_done *done,
+                 void *argument, struct ask **out)
 {
-    struct wire_batch *batch = link_out(session->link);
+    struct wire_batch *batch = link_out(link);
     struct ask *ask;
 
     if (!batch)
         return ERROR_CLOSED;
     ask = memory_zero(1, sizeof *ask);
     ask->router = router;
-    ask->link = session->link;
+    ask->link = link;
     ask->number = ++router->last_ask;
     ask->done = done;
     ask->argument = argument;
@@ -71,9 +72,21 @@ int ask_start(struct router *router, const struct session *session, ask_done *do
     router->newest_ask = ask;
     loop_timer_init(&ask->timer, router->loop, on_timeout, ask);
     loop_timer_start(&ask->timer, router->settings->dead);
-    wire_put_ask(batch, &(struct wire_ask){.ask = ask->number, .socket = session->socket});
+    wire_put_ask(batch, &(struct wire_ask){.ask = ask->number, .socket = socket});
     *out = ask;
     return 0;
+}
+
+int ask_start(struct router *router, const struct session *session, ask_done *done, void *argument,
+              struct ask **out)
+{
+    return start(router, session->link, session->socket, done, argument, out);
+}
+
+int ask_configuration(struct router *router, struct gateway_link *link, ask_done *done, void *argument,
+                      struct ask **out)
+{
+    return start(router, link, 0, done, argument, out);
 }
 
 /* It is shown to people line by line. */

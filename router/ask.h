@@ -1,7 +1,8 @@
 /*
- * Questions to a gateway about what it alone keeps: what the client behind a socket told at its handshake.
+ * Questions to a gateway about what it alone keeps: what the client behind a socket told at its handshake, and
+ * its configuration.
  *
- * For the command `socket` of the stats socket, and for whoever else wants to know.
+ * For the commands `session` and `config` of the stats socket, and for whoever else wants to know.
  */
 #ifndef HUBBUB_ROUTER_ASK_H
 #define HUBBUB_ROUTER_ASK_H
@@ -21,6 +22,11 @@ typedef void ask_done(void *argument, int result, struct bytes handshake);
    gateway's link is not live. */
 int ask_start(struct router *router, const struct session *session, ask_done *done, void *argument,
               struct ask **out) MUST_CHECK;
+
+/* Asks a gateway for its own configuration; the answer is a JSON array, and ERROR_NOT_FOUND says that it is of a
+   version that does not tell. */
+int ask_configuration(struct router *router, struct gateway_link *link, ask_done *done, void *argument,
+                      struct ask **out) MUST_CHECK;
 
 /* done is not called any more. */
 void ask_cancel(struct ask *ask);

@@ -65,16 +65,16 @@ static void link_in(struct router *router, struct backed *backed)
     backed->previous = *last;
     *(*last ? &(*last)->next : first_of(router, backed)) = backed;
     *last = backed;
-    if (backed->backend)
-        backed->backend->sockets++;
+    ++*(backed->backend ? &backed->backend->sockets : &router->backends->sockets->alone);
 }
 
 static void link_out_of(struct router *router, struct backed *backed)
 {
     *(backed->previous ? &backed->previous->next : first_of(router, backed)) = backed->next;
     *(backed->next ? &backed->next->previous : last_of(router, backed)) = backed->previous;
-    if (backed->backend)
-        backed->backend->sockets--;
+    --*(backed->backend ? &backed->backend->sockets : &router->backends->sockets->alone);
+    for (struct task *task = backed->first; task; task = task->next)
+        task_uncount(task); /* what it was asked is another's now */
 }
 
 void backed_assign(struct router *router, struct backed *backed, struct backend *backend)

@@ -47,6 +47,7 @@ struct backed {
 struct backed_sockets {
     struct table by_sid;
     struct backed *first, *last; /* those without a backend */
+    uint32_t alone;              /* so many are there */
     struct table claims;         /* struct claim: held sockets that no gateway has named yet */
     uint32_t asking;             /* asks on their way */
     uint32_t suspended;

@@ -49,6 +49,7 @@ struct backend {
     struct bytes *namespaces; /* names or patterns, owned */
     uint32_t namespace_count;
     uint32_t sockets;                    /* that belong to it */
+    uint32_t tasks;                      /* that it was asked and has not answered */
     struct backed *first, *last;         /* they; see backed.h */
     struct wire_list unwelcome;          /* sids that it holds and has not any more */
     uint64_t greeted;                    /* HOLD records so far */

@@ -34,6 +34,10 @@
       "a figure of load")                                                                                    \
     X(expelled, "hubbub_expelled_total", "sockets that backends disconnected",                               \
       "what the backends do: ask them")                                                                      \
+    X(kicked, "hubbub_kicked_total", "sessions that operators ended (kick)",                                 \
+      "what operators did; the log has who it was")                                                          \
+    X(rooms_closed, "hubbub_rooms_closed_total", "rooms that operators closed (close)",                      \
+      "what operators did; the log has which rooms")                                                         \
     X(finds, "hubbub_finds_total", "searches of backends for sockets",                                       \
       "each looks at all sockets of a namespace: many a second cost the loop")                               \
     X(repeated, "hubbub_repeated_total", "publishes that got the outcome of an earlier one with their id",   \

@@ -172,6 +172,7 @@ void deliver_note(struct router *router, struct message *message)
         router->counters.logged++;
     }
     note_position(room, deliver_sender(router, fields), fields);
+    room_count_message(&router->rooms, room);
 }
 
 void deliver_message(struct router *router, struct message *message, uint64_t flags)
@@ -195,8 +196,9 @@ void deliver_keep(struct router *router, struct message *message)
     recent_add(&router->recent, message);
 }
 
-static void place_unwritten(const struct router *router, struct journal_message *fields)
+static void place_unwritten(const struct router *router, struct room *room, struct journal_message *fields)
 {
+    room_count_message(&router->rooms, room);
     fields->at = clock_wall_ms();
     fields->seq = 0;
     fields->pos = router->released;
@@ -204,7 +206,7 @@ static void place_unwritten(const struct router *router, struct journal_message 
 
 void deliver_unwritten(struct router *router, struct message *message, uint64_t flags)
 {
-    place_unwritten(router, &message->ticket.entry.message);
+    place_unwritten(router, message->ticket.room, &message->ticket.entry.message);
     deliver_message(router, message, flags);
     free(message);
 }
@@ -219,7 +221,7 @@ void deliver_fields(struct router *router, struct journal_message *fields, struc
                                 .sender = sender,
                                 .flags = flags | message_payload_flags(fields, epoch)};
 
-    place_unwritten(router, fields);
+    place_unwritten(router, room, fields);
     buffer_clear(scratch);
     message_append_payload(scratch, fields, epoch);
     delivery.payload = buffer_bytes(scratch);

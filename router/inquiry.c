@@ -1,6 +1,6 @@
 /*
- * One socket, shown; see inquiry.h.  The stats socket owns an inquiry and waits for it.  Its one surprising
- * rule: the socket is looked up again when its gateway has answered, and what is shown is of that moment.
+ * One session, shown; see inquiry.h.  The stats socket calls it.  Its one surprising rule: the session is looked
+ * up again when its gateway has answered, and what is shown is of that moment.
  */
 #include "router/inquiry.h"
 
@@ -12,23 +12,15 @@
 struct inquiry {
     struct router *router;
     struct ask *ask;
-    stats_done *done;
-    void *argument;
+    struct stats_reply reply;
     char sid[SID_LENGTH];
 };
-
-static void append_error(struct buffer *out, const char *text)
-{
-    buffer_append_literal(out, "error ");
-    buffer_append_text(out, text);
-    buffer_append_literal(out, "\n\n");
-}
 
 static const char *reason_for(int result)
 {
     switch (result) {
     case ERROR_NOT_FOUND:
-        return "no such socket";
+        return "no such session";
     case ERROR_CLOSED:
         return "the link to its gateway is down";
     default:
@@ -36,27 +28,44 @@ static const char *reason_for(int result)
     }
 }
 
-static void append_line(struct buffer *out, const char *name, struct bytes value)
+static void name_text(struct report *report, const char *name, struct bytes value)
 {
-    buffer_append_text(out, name);
-    buffer_append_char(out, ' ');
-    buffer_append_bytes(out, value);
-    buffer_append_char(out, '\n');
+    report_name(report, name);
+    report_text(report, value);
 }
 
-static void describe(struct buffer *out, const struct session *session, struct bytes handshake)
+/* handshake: empty for one that is away. */
+static void describe(const struct router *router, struct report *report, const struct session *session,
+                     struct bytes handshake)
 {
     char space[SID_LENGTH + 5];
 
-    append_line(out, "sid", session_sid(session));
-    append_line(out, "namespace", session->namespace->name);
-    append_line(out, "from", session_from(session, space));
-    append_line(out, "gateway", bytes_from_text(session->link->name));
+    report_object_begin(report);
+    name_text(report, "sid", session_sid(session));
+    name_text(report, "namespace", session->namespace->name);
+    name_text(report, "from", session_from(session, space));
+    name_text(report, "state", bytes_from_text(session->link ? "live" : "away"));
+    report_name(report, "away_seconds");
+    report_real(report,
+                session->link ? 0 : (double)(loop_now(router->loop) - session->away_since) / 1e3);
+    report_name(report, "gateway");
+    if (session->link)
+        report_text(report, bytes_from_text(session->link->name));
+    else
+        report_nothing(report);
+    report_rows_begin(report, "rooms", "room", NULL);
     for (uint16_t i = 0; i < session->room_count; i++)
-        if (session->rooms[i].member)
-            append_line(out, "room", room_name(session->rooms[i].room));
-    append_line(out, "handshake", handshake);
-    buffer_append_char(out, '\n');
+        if (session->rooms[i].member) {
+            report_row(report);
+            report_text(report, room_name(session->rooms[i].room));
+        }
+    report_rows_end(report);
+    report_name(report, "handshake");
+    if (handshake.length)
+        report_json(report, handshake);
+    else
+        report_nothing(report);
+    report_object_end(report);
 }
 
 static void on_told(void *argument, int result, struct bytes handshake)
@@ -64,44 +73,50 @@ static void on_told(void *argument, int result, struct bytes handshake)
     struct inquiry *inquiry = argument;
     struct bytes sid = bytes_make(inquiry->sid, SID_LENGTH);
     const struct session *session = sessions_find_sid(&inquiry->router->sessions, sid);
-    struct buffer out = {0};
+    struct report report = report_new(&inquiry->reply.out, inquiry->reply.json);
 
     if (!result && session && session->link)
-        describe(&out, session, handshake);
+        describe(inquiry->router, &report, session, handshake);
     else
-        append_error(&out, reason_for(result ? result : ERROR_NOT_FOUND));
-    inquiry->done(inquiry->argument, buffer_bytes(&out));
-    buffer_done(&out);
+        report_error(&report, reason_for(result ? result : ERROR_NOT_FOUND));
+    stats_reply_send(&inquiry->reply);
+    buffer_done(&inquiry->reply.out);
     free(inquiry);
 }
 
-struct inquiry *inquiry_start(struct router *router, struct bytes sid, stats_done *done, void *argument,
-                              struct buffer *out)
+static void cancel(void *pending)
 {
-    const struct session *session = sessions_find_sid(&router->sessions, sid);
+    struct inquiry *inquiry = pending;
+
+    ask_cancel(inquiry->ask);
+    buffer_done(&inquiry->reply.out);
+    free(inquiry);
+}
+
+enum stats_outcome inquiry_start(struct stats_request *request)
+{
+    struct router *router = request->router;
+    const struct session *session;
     struct inquiry *inquiry;
     int result;
 
-    if (!session || !session->link) {
-        append_error(out, reason_for(ERROR_NOT_FOUND));
-        return NULL;
+    if (request->command->count != 2)
+        return stats_misused(request);
+    session = sessions_find_sid(&router->sessions, stats_word(request, 1));
+    if (!session)
+        return stats_refuse(request, reason_for(ERROR_NOT_FOUND));
+    if (!session->link) {
+        describe(router, &request->report, session, (struct bytes){0});
+        return STATS_ANSWERED;
     }
     inquiry = memory_zero(1, sizeof *inquiry);
     inquiry->router = router;
-    inquiry->done = done;
-    inquiry->argument = argument;
     memcpy(inquiry->sid, session->pid, SID_LENGTH);
     result = ask_start(router, session, on_told, inquiry, &inquiry->ask);
     if (result) {
-        append_error(out, reason_for(result));
         free(inquiry);
-        return NULL;
+        return stats_refuse(request, reason_for(result));
     }
-    return inquiry;
-}
-
-void inquiry_cancel(struct inquiry *inquiry)
-{
-    ask_cancel(inquiry->ask);
-    free(inquiry);
+    stats_reply_later(request, &inquiry->reply, inquiry, cancel);
+    return STATS_LATER;
 }

@@ -1,19 +1,11 @@
-/* The command `socket SID` of the stats socket: what router and gateway know about one socket. */
+/* The command `session` of the stats socket: what router and gateway know about one session. */
 #ifndef HUBBUB_ROUTER_INQUIRY_H
 #define HUBBUB_ROUTER_INQUIRY_H
 
-#include "router/stats.h"
+#include "router/stats_command.h"
 
-struct inquiry;
-
-/*
- * Starts one: done is called once, later.  NULL when there is nothing to wait for: what there is to say (an
- * error) has been appended to out then, and done is not called.
- */
-struct inquiry *inquiry_start(struct router *router, struct bytes sid, stats_done *done, void *argument,
-                              struct buffer *out);
-
-/* done is not called any more. */
-void inquiry_cancel(struct inquiry *inquiry);
+/* session SID.  What its client told when it connected comes from its gateway, so a moment later; of one that is
+   away it is not known any more. */
+enum stats_outcome inquiry_start(struct stats_request *request);
 
 #endif

@@ -174,6 +174,16 @@ int journal_file_number(struct journal_file *file, const char *sql, uint64_t *ou
     return result;
 }
 
+/* Messages are not for everyone who may look into the folder; SQLite gives its other files the same mode. Only
+ * a new file is opened: closing one that SQLite has open would let go of its locks. */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        close(fd);
+}
+
 int journal_file_connect(const char *path, int cache_kib, sqlite3 **out, char *message, size_t message_size)
 {
     char pragmas[256];
@@ -185,6 +195,7 @@ int journal_file_connect(const char *path, int cache_kib, sqlite3 **out, char *m
              "PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF; PRAGMA trusted_schema = OFF;"
              "PRAGMA journal_size_limit = %d",
              cache_kib, WAL_KEPT_BYTES);
+    make_private(path);
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL))
         goto failed;
     sqlite3_extended_result_codes(db, 1);

@@ -9,16 +9,6 @@
 #include "router/backed.h"
 #include "router/router.h"
 
-/* Sockets that a backend is to have, and none has. */
-static unsigned count_waiting(const struct router *router)
-{
-    unsigned count = 0;
-
-    for (const struct backed *backed = router->backends->sockets->first; backed; backed = backed->next)
-        count++;
-    return count;
-}
-
 static void take_links(const struct router *router, struct measures *out)
 {
     const struct links *links = &router->links;
@@ -78,7 +68,7 @@ void measures_take(const struct router *router, struct measures *out)
         .backends = router->backends->count,
         .backend_tasks = router->backends->tasks->by_number.count,
         .backend_bytes = router->backends->tasks->bytes,
-        .backend_waiting = count_waiting(router),
+        .backend_waiting = router->backends->sockets->alone,
         .turn = router->turns,
         .lag = router->lags,
     };

@@ -45,6 +45,7 @@ struct ticket_leave {
     struct ticket ticket; /* must stay first */
     struct journal_change change;
     struct journal_session_room row;
+    bool closed; /* the room is */
 };
 
 /* The rooms of a connect; each is held. */
@@ -546,16 +547,24 @@ void membership_release_join(struct router *router, struct ticket *ticket)
 /* -- leave and presence ----------------------------------------------------------------------- */
 
 static void submit_leave(struct router *router, struct session *session, struct membership *membership,
-                         uint64_t request)
+                         uint64_t request, bool closed)
 {
     struct ticket_leave *leave = memory_zero(1, sizeof *leave);
 
     membership->wanted = false;
     membership->pending++;
     leave->row.room = room_name(membership->room);
+    leave->closed = closed;
     change_room(&leave->ticket, &leave->change, &leave->row, JOURNAL_ROOM_LEAVE, session);
-    router_submit(router, &leave->ticket, TICKET_LEAVE, session->link, membership->room, session->socket,
-                  request);
+    if (session->link) {
+        router_submit(router, &leave->ticket, TICKET_LEAVE, session->link, membership->room, session->socket,
+                      request);
+        return;
+    }
+    leave->ticket.room = membership->room;
+    leave->ticket.session = session_hold(session);
+    leave->ticket.attachment = session->attachment;
+    router_submit_alone(router, &leave->ticket, TICKET_LEAVE);
 }
 
 void membership_exit(struct router *router, struct session *session, struct bytes room)
@@ -563,7 +572,40 @@ void membership_exit(struct router *router, struct session *session, struct byte
     struct membership *membership = session_membership(session, room);
 
     if (membership && membership->wanted)
-        submit_leave(router, session, membership, 0);
+        submit_leave(router, session, membership, 0, false);
+}
+
+void membership_close(struct router *router, struct session *session, struct room *room)
+{
+    struct membership *membership = session_membership(session, room_name(room));
+
+    if (membership && membership->wanted)
+        submit_leave(router, session, membership, 0, true);
+}
+
+/* Behind LEFT. */
+static void tell_closed(struct router *router, const struct session *session, struct bytes room)
+{
+    const char *epoch = router_epoch_for(router, session->namespace);
+    struct buffer *scratch = &router->scratch;
+
+    buffer_clear(scratch);
+    buffer_append_literal(scratch, "[\"hubbub:closed\",{\"room\":");
+    json_append_string(scratch, room);
+    buffer_append_char(scratch, '}');
+    if (epoch)
+        message_append_offset(scratch, epoch, router->released);
+    buffer_append_char(scratch, ']');
+    wire_put_emit(link_out(session->link), &(struct wire_emit){.socket = session->socket,
+                                                               .flags = epoch ? WIRE_DELIVER_OFFSET : 0,
+                                                               .payload = buffer_bytes(scratch)});
+}
+
+/* The session came back while its leave was with the journal: it is still a member, and leaves again. */
+static void close_again(struct router *router, struct ticket *ticket)
+{
+    if (ticket->session && !ticket->session->gone)
+        membership_close(router, ticket->session, ticket->room);
 }
 
 void membership_leave(struct router *router, struct gateway_link *link, const struct wire_leave *record)
@@ -577,7 +619,7 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
     } else if (session && membership_is_undecided(session)) {
         reply_refuse(router, link, record->request, REFUSAL_BUSY, undecided);
     } else if (membership) {
-        submit_leave(router, session, membership, record->request);
+        submit_leave(router, session, membership, record->request, false);
     } else if (!room_name_valid(record->room)) {
         reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
     } else {
@@ -592,9 +634,12 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
 void membership_release_leave(struct router *router, struct ticket *ticket)
 {
     struct session *session = ticket_session(router, ticket);
+    bool closed = ((struct ticket_leave *)ticket)->closed;
     struct buffer *scratch = &router->scratch;
     struct wire_batch *out;
 
+    if (!session && closed)
+        close_again(router, ticket);
     if (session) {
         struct membership *membership = session_membership(session, room_name(ticket->room));
 
@@ -619,6 +664,8 @@ void membership_release_leave(struct router *router, struct ticket *ticket)
                                                .socket = ticket->socket,
                                                .room = room_name(ticket->room),
                                                .answer = buffer_bytes(scratch)});
+        if (closed && session->namespace->config->builtin)
+            tell_closed(router, session, room_name(ticket->room));
         link_split(&router->links, ticket->link);
     }
     free(ticket);

@@ -35,6 +35,12 @@ void membership_presence(struct router *router, struct gateway_link *link,
 int membership_enter(struct router *router, struct session *session, struct bytes room) MUST_CHECK;
 void membership_exit(struct router *router, struct session *session, struct bytes room);
 
+/*
+ * A session, live or away, leaves the room, as the room is being closed, or does nothing when it is not in it.
+ * Where the broker has rooms its client is told, behind the last that it gets from there: hubbub:closed.
+ */
+void membership_close(struct router *router, struct session *session, struct room *room);
+
 /* The journal gave back a ticket of the kind; it is freed, its holds are the caller's. */
 void membership_release_connect(struct router *router, struct ticket *ticket);
 void membership_release_join(struct router *router, struct ticket *ticket);

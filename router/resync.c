@@ -10,6 +10,7 @@
 #include "router/away.h"
 #include "router/backed.h"
 #include "router/except.h"
+#include "router/orders.h"
 #include "router/pass.h"
 #include "router/reply.h"
 #include "router/rows.h"
@@ -444,6 +445,7 @@ static void go_live(struct router *router, struct gateway_link *link, bool resum
     link->told = router->released;
     link_set_state(link, LINK_LIVE);
     close_unwelcome(link);
+    orders_live(router, link);
     announce_watched(router, link);
     pass_back(router, link);
     backed_link_live(router, link);

@@ -209,6 +209,17 @@ void room_announce_again(struct rooms *rooms, struct room *room)
     arm_presence(rooms, room);
 }
 
+double room_rate(const struct rooms *rooms, const struct room *room)
+{
+    const struct room_rate *rate = &room->rate;
+    uint32_t window = (uint32_t)(rooms->now / ROOM_RATE_WINDOW_MS);
+    double passed = (double)(rooms->now % ROOM_RATE_WINDOW_MS) / ROOM_RATE_WINDOW_MS;
+    double count = rate->window == window ? rate->count : 0;
+    double before = rate->window == window ? rate->before : rate->window + 1 == window ? rate->count : 0;
+
+    return (before * (1 - passed) + count) * 1000 / ROOM_RATE_WINDOW_MS;
+}
+
 static void presence_due(struct wheel_timer *timer, void *arg)
 {
     struct announcing *announcing = arg;

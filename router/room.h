@@ -21,6 +21,7 @@ struct message;
 enum {
     ROOM_LINKS_INLINE = 2,
     PRESENCE_INTERVAL_MS = 1000, /* at most one event in that time, for each room */
+    ROOM_RATE_WINDOW_MS = 10000,
 };
 
 /* What one gateway has in a room. */
@@ -36,6 +37,12 @@ struct room_recent {
     uint32_t first, count, mask;
 };
 
+/* How many messages there were lately: in the window of ROOM_RATE_WINDOW_MS that now is in, and the one before it. */
+struct room_rate {
+    uint32_t window; /* its number, from the clock's beginning */
+    uint32_t count, before;
+};
+
 struct room {
     struct namespace *namespace; /* held */
     uint32_t members, watchers;
@@ -44,6 +51,7 @@ struct room {
     uint64_t last_seq; /* the last released number; valid once seq_known */
     uint64_t last_pos; /* of its last message of either class, but for those to their senders alone; a session
                           in it missed nothing beyond that */
+    struct room_rate rate;
     struct room_recent recent;
     struct room_link *links; /* the ones with members; own, or on the heap */
     uint32_t link_count, link_capacity;
@@ -100,6 +108,23 @@ void room_move_member(struct room *room, struct gateway_link *from, struct gatew
 
 /* A member begins or ceases to watch. */
 void room_change_watch(struct room *room, struct gateway_link *link, bool watch);
+
+/* Counts a message, of whatever class, for the room's rate. */
+static inline void room_count_message(const struct rooms *rooms, struct room *room)
+{
+    struct room_rate *rate = &room->rate;
+    uint32_t window = (uint32_t)(rooms->now / ROOM_RATE_WINDOW_MS);
+
+    if (rate->window != window) {
+        rate->before = rate->window + 1 == window ? rate->count : 0;
+        rate->window = window;
+        rate->count = 0;
+    }
+    rate->count++;
+}
+
+/* Messages a second, the average over about the last ROOM_RATE_WINDOW_MS. */
+double room_rate(const struct rooms *rooms, const struct room *room);
 
 /* NULL when that gateway has no member here. */
 const struct room_link *room_find_link(const struct room *room, const struct gateway_link *link);

@@ -20,6 +20,7 @@
 #include "router/look.h"
 #include "router/measures.h"
 #include "router/membership.h"
+#include "router/orders.h"
 #include "router/pass.h"
 #include "router/publish.h"
 #include "router/question.h"
@@ -411,8 +412,10 @@ static void removed(void *argument, struct gateway_link *link, enum link_end end
     resync_forget(router, link, end);
     if (end == LINK_END_GONE)
         stats_forget(router->stats, link);
-    if (end != LINK_END_RENEWED)
+    if (end != LINK_END_RENEWED) {
+        orders_forget(router, link);
         pass_gone(router, link);
+    }
 }
 
 static const struct link_events link_events = {hello, dispatch_record, removed};
@@ -488,6 +491,7 @@ int router_start(struct router *router, const struct router_settings *settings, 
     recent_init(&router->recent, &router->rooms, settings->recent_max);
     loop_timer_init(&router->drain_timer, loop, on_drained_too_slowly, router);
     loop_timer_init(&router->drain_archive_timer, loop, on_archive_too_slow, router);
+    steps_init(&router->steps, loop);
     away_init(router);
     router->questions = questions_new();
     backends_init(router);
@@ -526,6 +530,7 @@ void router_done(struct router *router)
     loop_timer_stop(&router->drain_archive_timer);
     http_port_close(router->admin);
     stats_socket_close(router->stats_socket);
+    steps_done(&router->steps);
     router->closing = true;
     peers_stop(&router->peers);
     links_done(&router->links);
@@ -534,6 +539,7 @@ void router_done(struct router *router)
     peers_done(&router->peers, router->exit_code == EXIT_OK ? LINGER_MS : 0);
     away_done(router);
     rows_done(router);
+    orders_done(router);
     recovery_done(router);
     loop_watch_free(router->archive_reader_watch);
     archive_reader_stop(router->archive_reader);

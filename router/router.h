@@ -13,6 +13,7 @@
 #include "common/histogram.h"
 #include "router/link.h"
 #include "router/recent.h"
+#include "router/steps.h"
 
 struct archive;
 struct archive_reader;
@@ -22,6 +23,7 @@ struct http_port;
 struct page;
 struct page_request;
 struct recovery;
+struct order;
 struct rows_ticket;
 struct stats;
 struct stats_socket;
@@ -45,6 +47,8 @@ struct router {
     struct counters counters;
     struct stats *stats;
     struct stats_socket *stats_socket;
+    struct steps steps;   /* work of the stats socket that takes more than one turn */
+    struct order *orders; /* to gateways; orders.c has them */
     struct http_port *admin;                     /* NULL: there is none */
     struct histogram turns, lags;                /* ns, of the loop */
     struct buffer scratch;                       /* a payload or an answer that is put at once */

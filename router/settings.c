@@ -85,7 +85,7 @@ static const struct config_key keys[] = {
     {KEY(max_away_sessions, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "sessions",
      .fallback = "200000", .help = "how many sessions without a socket are kept; beyond it the oldest go"},
     {KEY(archive, STRING), .fallback = "",
-     .help = "the MongoDB connection string of the archive; empty: there is none"},
+     .help = "the MongoDB connection string of the archive; empty: there is none", .secret = true},
     {KEY(archive_database, STRING), .minimum = 1, .maximum = 63,
      .help = "the archive's database; the connection string's when it is not given, else hubbub"},
     {KEY(archive_collection, STRING), .minimum = 1, .maximum = 200, .fallback = "messages",
@@ -105,7 +105,7 @@ static const struct config_key keys[] = {
     {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
-static const char *const others[] = {"gateway", "run", "events", "namespaces", "tokens", NULL};
+static const char *const others[] = {"gateway", "run", "events", "namespaces", "certificates", "tokens", NULL};
 
 /* Whether only this machine can reach the endpoint. */
 static bool is_local(const char *endpoint)
@@ -238,6 +238,7 @@ const struct config_program router_config = {
     .summary = "owns rooms and their order, and keeps every message in its journal",
     .keys = keys,
     .key_count = sizeof keys / sizeof *keys,
+    .origins = offsetof(struct router_settings, value_origins),
     .others = others,
     .finish = finish,
 };

@@ -51,6 +51,7 @@ struct router_settings {
     uint32_t archive_batch_bytes; /* of messages */
     uint32_t archive_pages;       /* that may wait for it */
     enum log_level log_level;
+    char **value_origins; /* of the values, by the rows of the table: config_describe() */
     bool examine; /* an option only: look at what there is, and exit */
     struct namespace_list namespaces;
     /* What stands in the files of keys. */

@@ -1,5 +1,5 @@
 /*
- * The stats document and the commands that show it; see stats.h.  The stats socket calls it.  Its one
+ * The stats document; see stats.h.  The stats socket shows it.  Its one
  * surprising rule: there is one document only; the text is that document without the metrics, each value on a
  * line under the names that lead to it.
  */
@@ -9,16 +9,12 @@
 #include "common/memory.h"
 #include "router/archive.h"
 #include "router/backed.h"
-#include "router/inquiry.h"
 #include "router/measures.h"
 #include "router/stats_source.h"
 #include "router/stats_tree.h"
-#include "router/transcript.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { ROOMS_SHOWN = 200 };
 
 struct sample {
     uint64_t in, out;
@@ -32,16 +28,6 @@ struct stats {
     struct sample samples[STATS_RATE_SECONDS + 1]; /* a ring, one a second */
     unsigned sampled;                              /* samples ever taken */
 };
-
-static const char help[] = "stats       what this stack does, one value a line\n"
-                           "stats json  the same, and every metric, as one JSON document\n"
-                           "rooms       the largest rooms: namespace, members, gateways, seq, name\n"
-                           "gateways    name, state, sockets, unacknowledged bytes, version\n"
-                           "backends    name, state, sockets, tasks, unacknowledged bytes, namespaces\n"
-                           "socket SID  one socket: namespace, from, gateway, rooms, handshake\n"
-                           "history {\"room\":R}  a page of a room's history, one message a line\n"
-                           "help        this\n"
-                           "quit        hang up\n\n";
 
 /* -- rates ------------------------------------------------------------------------------------ */
 
@@ -247,183 +233,34 @@ static struct stats_tree *describe(const struct stats *stats)
 
 /* -- commands --------------------------------------------------------------------------------- */
 
-static void show_stats(struct stats *stats, struct buffer *out)
+void stats_show(const struct stats *stats, bool json, struct buffer *out)
 {
     struct stats_tree *tree = describe(stats);
 
-    stats_tree_append_lines(out, tree);
-    buffer_append_char(out, '\n');
+    if (json)
+        stats_tree_append_json(out, tree);
+    else
+        stats_tree_append_lines(out, tree);
+    buffer_append_text(out, json ? "\n\n" : "\n");
     stats_tree_free(tree);
 }
 
-static void show_json(struct stats *stats, struct buffer *out)
+void stats_show_archive(const struct stats *stats, bool json, struct buffer *out)
 {
-    struct stats_tree *tree = describe(stats);
+    struct stats_tree *tree = stats_tree_new();
 
-    stats_tree_append_json(out, tree);
-    buffer_append_literal(out, "\n\n");
+    describe_archive(stats, tree);
+    stats_tree_append_part(out, tree, "archive", json);
+    buffer_append_text(out, json ? "\n\n" : "\n");
     stats_tree_free(tree);
 }
 
-/* The rooms with the most members, in descending order; gives how many there are in all. */
-static unsigned largest_rooms(const struct router *router, const struct room *largest[ROOMS_SHOWN],
-                              unsigned *shown)
+struct router *stats_router(const struct stats *stats)
 {
-    const struct room *room;
-    unsigned count = 0, all = 0;
-    uint32_t cursor = 0;
-
-    while ((room = table_next(&router->rooms.table, &cursor))) {
-        unsigned at;
-
-        if (room->members == 0)
-            continue;
-        all++;
-        if (count == ROOMS_SHOWN && largest[count - 1]->members >= room->members)
-            continue;
-        if (count < ROOMS_SHOWN)
-            count++;
-        for (at = count - 1; at > 0 && largest[at - 1]->members < room->members; at--)
-            largest[at] = largest[at - 1];
-        largest[at] = room;
-    }
-    *shown = count;
-    return all;
+    return stats->router;
 }
 
-static void show_rooms(struct stats *stats, struct buffer *out)
+uint64_t stats_of_gateway(const struct stats *stats, const struct gateway_link *link, const char *name)
 {
-    const struct room *largest[ROOMS_SHOWN];
-    unsigned shown, all = largest_rooms(stats->router, largest, &shown);
-
-    for (unsigned i = 0; i < shown; i++) {
-        const struct room *room = largest[i];
-
-        buffer_append_bytes(out, room->namespace->name);
-        buffer_printf(out, " %u %u %llu ", room->members, room->link_count,
-                      (unsigned long long)room->last_seq);
-        buffer_append_bytes(out, room_name(room));
-        buffer_append_char(out, '\n');
-    }
-    if (all > shown)
-        buffer_printf(out, "and %u more\n", all - shown);
-    buffer_append_char(out, '\n');
-}
-
-static void show_gateways(struct stats *stats, struct buffer *out)
-{
-    const struct links *links = &stats->router->links;
-
-    for (uint32_t i = 0; i < links->count; i++) {
-        const struct gateway_link *link = links->all[i];
-
-        buffer_printf(out, "%s %s %u %llu %s\n", link->name, link_state_text(link->state),
-                      link->sessions.by_socket.count,
-                      (unsigned long long)link->peer.flow.unacknowledged_bytes, link->version);
-    }
-    buffer_append_char(out, '\n');
-}
-
-/* What it was asked and has not answered. */
-static unsigned count_tasks(const struct backend *backend)
-{
-    unsigned count = 0;
-
-    for (const struct backed *backed = backend->first; backed; backed = backed->next)
-        for (const struct task *task = backed->first; task; task = task->next)
-            count += task->sent && !task->parked;
-    return count;
-}
-
-static void show_backends(struct stats *stats, struct buffer *out)
-{
-    const struct backends *backends = stats->router->backends;
-
-    for (uint32_t i = 0; i < backends->count; i++) {
-        const struct backend *backend = backends->all[i];
-
-        buffer_printf(out, "%s %s %u %u %llu ", backend->name, backend_state_text(backend->state),
-                      backend->sockets, count_tasks(backend),
-                      (unsigned long long)backend->peer.flow.unacknowledged_bytes);
-        for (uint32_t j = 0; j < backend->namespace_count; j++) {
-            if (j)
-                buffer_append_char(out, ',');
-            buffer_append_bytes(out, backend->namespaces[j]);
-        }
-        buffer_append_char(out, '\n');
-    }
-    buffer_append_char(out, '\n');
-}
-
-static void show_help(struct stats *stats, struct buffer *out)
-{
-    (void)stats;
-    buffer_append_literal(out, help);
-}
-
-static const struct {
-    const char *name;
-    void (*show)(struct stats *stats, struct buffer *out);
-} commands[] = {
-    {"stats", show_stats},       {"stats json", show_json},   {"rooms", show_rooms},
-    {"gateways", show_gateways}, {"backends", show_backends}, {"help", show_help},
-};
-
-static void cancel_inquiry(void *pending)
-{
-    inquiry_cancel(pending);
-}
-
-static void cancel_transcript(void *pending)
-{
-    transcript_cancel(pending);
-}
-
-static enum stats_outcome start_inquiry(struct stats *stats, struct bytes sid, struct stats_waiter *waiter,
-                                        struct buffer *out)
-{
-    waiter->pending = inquiry_start(stats->router, sid, waiter->done, waiter->argument, out);
-    waiter->cancel = cancel_inquiry;
-    return waiter->pending ? STATS_LATER : STATS_ANSWERED;
-}
-
-static enum stats_outcome start_transcript(struct stats *stats, struct bytes question,
-                                           struct stats_waiter *waiter, struct buffer *out)
-{
-    waiter->pending = transcript_start(stats->router, question, waiter->done, waiter->argument, out);
-    waiter->cancel = cancel_transcript;
-    return waiter->pending ? STATS_LATER : STATS_ANSWERED;
-}
-
-/* What stands behind the first word. */
-static const struct {
-    struct bytes word;
-    enum stats_outcome (*start)(struct stats *stats, struct bytes rest, struct stats_waiter *waiter,
-                                struct buffer *out);
-} questions[] = {
-    {{"socket ", 7}, start_inquiry},
-    {{"history ", 8}, start_transcript},
-};
-
-enum stats_outcome stats_command(struct stats *stats, struct bytes line, struct stats_waiter *waiter,
-                                 struct buffer *out)
-{
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (bytes_equal_text(line, commands[i].name)) {
-            commands[i].show(stats, out);
-            return STATS_ANSWERED;
-        }
-    for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
-        struct bytes word = questions[i].word;
-
-        if (bytes_starts_with(line, word))
-            return questions[i].start(stats, bytes_make(line.data + word.length, line.length - word.length),
-                                      waiter, out);
-    }
-    if (bytes_equal_text(line, "quit")) {
-        buffer_append_char(out, '\n');
-        return STATS_HANG_UP;
-    }
-    buffer_append_literal(out, "error unknown command; try help\n\n");
-    return STATS_ANSWERED;
+    return stats_sources_of(&stats->gateways, link->name, name);
 }

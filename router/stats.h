@@ -1,5 +1,6 @@
 /*
- * What the router can tell about itself and its gateways: one document, shown as text or as JSON.
+ * What the router can tell about itself and its gateways: one document, shown as text or as JSON; and what the
+ * commands of the stats socket have in common.
  *
  * Gateways send their counters under names of their own choice; those that count up ("_total") keep what a
  * gateway had counted when it goes.
@@ -47,7 +48,18 @@ struct stats_waiter {
     void (*cancel)(void *pending);
 };
 
-/* Answers one command line: appends lines, ended by an empty one, unless they come later. */
+/* The document, as lines or as JSON, and an empty line. */
+void stats_show(const struct stats *stats, bool json, struct buffer *out);
+
+/* What it says of the archive. */
+void stats_show_archive(const struct stats *stats, bool json, struct buffer *out);
+
+struct router *stats_router(const struct stats *stats);
+
+/* What that gateway last told of a counter of its own; 0 when it has told nothing. */
+uint64_t stats_of_gateway(const struct stats *stats, const struct gateway_link *link, const char *name);
+
+/* (stats_command.c) Answers one command line: appends lines, ended by an empty one, unless they come later. */
 enum stats_outcome stats_command(struct stats *stats, struct bytes line, struct stats_waiter *waiter,
                                  struct buffer *out) MUST_CHECK;
 

@@ -169,6 +169,14 @@ uint64_t stats_sources_sum(const struct stats_sources *sources, unsigned index)
     return sum;
 }
 
+uint64_t stats_sources_of(const struct stats_sources *sources, const char *gateway, const char *name)
+{
+    const struct stats_source *source = find_source(sources, gateway);
+    unsigned at = find_name(sources, bytes_from_text(name));
+
+    return source && at < STATS_NAMES_MAX ? source->values[at] : 0;
+}
+
 uint64_t stats_sources_find(const struct stats_sources *sources, const char *name)
 {
     unsigned at = find_name(sources, bytes_from_text(name));

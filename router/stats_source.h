@@ -45,7 +45,10 @@ void stats_sources_forget(struct stats_sources *sources, const char *gateway);
 /* The sum under the name of that index. */
 uint64_t stats_sources_sum(const struct stats_sources *sources, unsigned index);
 
-/* The same by name; 0 when no gateway has it. */
+/* What that gateway has under the name; 0 when it has told none. */
+uint64_t stats_sources_of(const struct stats_sources *sources, const char *gateway, const char *name);
+
+/* The sum by name; 0 when no gateway has it. */
 uint64_t stats_sources_find(const struct stats_sources *sources, const char *name);
 
 #endif

@@ -163,3 +163,13 @@ void stats_tree_append_lines(struct buffer *out, const struct stats_tree *tree)
 {
     append_lines(out, tree->root, "");
 }
+
+void stats_tree_append_part(struct buffer *out, const struct stats_tree *tree, const char *path, bool json)
+{
+    json_t *object = json_object_get(tree->root, path);
+
+    if (json)
+        append_value(out, object);
+    else
+        append_lines(out, object, "");
+}

@@ -37,6 +37,10 @@ void stats_tree_labels(struct stats_tree *tree, const char *path, const char *fa
 /* Appends the document on one line, without line end. */
 void stats_tree_append_json(struct buffer *out, const struct stats_tree *tree);
 
+/* Appends the object at that path alone, as JSON on one line without line end, or as lines with their names in
+   it. */
+void stats_tree_append_part(struct buffer *out, const struct stats_tree *tree, const char *path, bool json);
+
 /* Appends a line "path value" for each value. */
 void stats_tree_append_lines(struct buffer *out, const struct stats_tree *tree);
 

@@ -180,28 +180,33 @@ static void drop(struct router *router, struct session *session)
     }
 }
 
-/* The socket's DISCONNECT packet, or the end of its connection; and the end of its session. */
-static void expel(struct router *router, struct session *session, void *argument)
+void targets_disconnect(struct router *router, struct session *session, enum wire_close_kind kind)
 {
-    const struct query *query = argument;
     struct gateway_link *link = session->link;
-    struct wire_batch *out = link_out(link);
+    struct wire_batch *out = link ? link_out(link) : NULL;
 
-    router->counters.expelled++;
-    if (query->close == WIRE_EXPEL_DROP) {
-        drop(router, session);
-        return;
-    }
     if (out)
         wire_put_close(out, &(struct wire_close){.socket = session->socket,
                                                  .reason = bytes_from_text(expelled),
-                                                 .final = query->close ? WIRE_CLOSE_ALL : WIRE_CLOSE_FINAL});
-    else if (link->state == LINK_GREETING || link->state == LINK_WAITING)
+                                                 .final = kind});
+    else if (link && (link->state == LINK_GREETING || link->state == LINK_WAITING))
         wire_list_put_u64(&link->unwelcome, session->socket);
     backed_lost(router, session, expelled);
     away_discard(router, session);
     if (out)
         link_split(&router->links, link);
+}
+
+/* The socket's DISCONNECT packet, or the end of its connection; and the end of its session. */
+static void expel(struct router *router, struct session *session, void *argument)
+{
+    const struct query *query = argument;
+
+    router->counters.expelled++;
+    if (query->close == WIRE_EXPEL_DROP)
+        drop(router, session);
+    else
+        targets_disconnect(router, session, query->close ? WIRE_CLOSE_ALL : WIRE_CLOSE_FINAL);
 }
 
 /* The address that its gateway has told; empty when it is not known. */

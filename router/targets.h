@@ -15,6 +15,10 @@ void targets_expel(struct router *router, struct backend *backend, const struct 
 void targets_find(struct router *router, struct backend *backend, const struct wire_find *record);
 void targets_store(struct router *router, struct backend *backend, const struct wire_store *record);
 
+/* Ends a session for good: DISCONNECT to the client, if it has a socket; its backend is told.  kind:
+   WIRE_CLOSE_FINAL or WIRE_CLOSE_ALL.  The session is gone then. */
+void targets_disconnect(struct router *router, struct session *session, enum wire_close_kind kind);
+
 /* The journal gave back a ticket of the kind; it is freed, its holds are the caller's. */
 void targets_release_moved(struct router *router, struct ticket *ticket);
 void targets_release_query(struct router *router, struct ticket *ticket);

@@ -120,16 +120,28 @@ void tasks_add(struct router *router, struct task *task)
     backed_append(task->backed, task);
 }
 
+void task_uncount(struct task *task)
+{
+    if (task->asked)
+        task->asked->tasks--;
+    task->asked = NULL;
+}
+
 void task_sent(struct router *router, struct task *task)
 {
     remove_waiting(router->backends->tasks, task);
+    task_uncount(task);
     task->sent = true;
+    task->asked = task->backed->backend;
+    if (task->asked)
+        task->asked->tasks++;
     router->counters.tasks_again += task->again;
 }
 
 void task_park(struct router *router, struct task *task)
 {
     remove_waiting(router->backends->tasks, task);
+    task_uncount(task);
     task->parked = true;
 }
 
@@ -144,6 +156,7 @@ void task_wait(struct router *router, struct task *task)
 {
     if (task->waiting || task->parked)
         return;
+    task_uncount(task);
     task->again |= task->sent;
     task->sent = false;
     add_waiting(router, task);
@@ -154,6 +167,7 @@ void tasks_remove(struct router *router, struct task *task)
     struct tasks *tasks = router->backends->tasks;
 
     remove_waiting(tasks, task);
+    task_uncount(task);
     table_remove(&tasks->by_number, task);
     tasks->bytes -= task->size;
     backed_take_out(task->backed, task);

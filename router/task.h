@@ -31,6 +31,7 @@ struct task {
     uint64_t number;
     const struct task_kind *kind;
     struct backed *backed;
+    struct backend *asked; /* in whose tasks it counts; NULL: in nobody's */
     struct task *previous, *next; /* of the socket's */
     struct task *earlier, *later; /* of those that wait */
     uint64_t since;               /* ms: when it began to wait */
@@ -60,6 +61,9 @@ void tasks_add(struct router *router, struct task *task);
 
 /* It was put on its backend's link. */
 void task_sent(struct router *router, struct task *task);
+
+/* It counts no more as asked and not answered. */
+void task_uncount(struct task *task);
 
 /* It neither waits nor is sent from now on. */
 void task_park(struct router *router, struct task *task);

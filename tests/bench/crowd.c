@@ -113,6 +113,20 @@ static uint64_t link_data(const struct crowd *crowd, const struct client *client
     return (uint64_t)number_of(crowd, client) * CROWD_LINKS_MAX + link;
 }
 
+/* The system chooses the port once both ends are known. */
+static int take_source(const struct crowd *crowd, const struct client *client, int fd)
+{
+    struct sockaddr_in source = {.sin_family = AF_INET};
+    int yes = 1;
+
+    if (!crowd->plan.sources)
+        return 0;
+    source.sin_addr.s_addr = htonl(0x7f020001U + number_of(crowd, client) % crowd->plan.sources);
+    return setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes) < 0
+               ? -1
+               : bind(fd, (const struct sockaddr *)&source, sizeof source);
+}
+
 void crowd_open_link(struct crowd *crowd, struct client *client, unsigned link)
 {
     struct epoll_event connecting = {.events = EPOLLOUT, .data.u64 = link_data(crowd, client, link)};
@@ -121,6 +135,7 @@ void crowd_open_link(struct crowd *crowd, struct client *client, unsigned link)
     client->links[link].fd = fd;
     client->links[link].connecting = true;
     if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes) ||
+        take_source(crowd, client, fd) ||
         (connect(fd, (const struct sockaddr *)&crowd->address, sizeof crowd->address) &&
          errno != EINPROGRESS) ||
         epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, fd, &connecting))

@@ -41,7 +41,9 @@ struct crowd_plan {
     bool acknowledged;   /* publishers ask for acknowledgements: Socket.IO as text on WebSockets only */
     const char *call;    /* an event that is answered and delivered to nobody, in place of "msg"; or NULL */
     bool ids;            /* the mark is the message's own id */
-    unsigned opening;    /* how many may be on their way to READY at once */
+    unsigned
+        sources; /* addresses of 127.2.0.0/16 that the clients come from in turn; 0: the system's choice */
+    unsigned opening; /* how many may be on their way to READY at once */
     /* Called for a publisher's own message that came back, or was answered; NULL for none. */
     void (*returned)(void *arg, unsigned client);
     void *arg;

@@ -34,7 +34,7 @@ struct load_settings {
     uint16_t port;
     enum crowd_language language;
     enum crowd_transport_kind transport;
-    unsigned rooms, members, publishers, window, rate, text, opening;
+    unsigned rooms, members, publishers, window, rate, text, opening, sources;
     bool acknowledged, ids;
     uint32_t warm_up, measure, idle; /* ms */
     char *call, *servers;
@@ -70,6 +70,8 @@ static const struct config_key keys[] = {
     {KEY(ids, BOOL), .fallback = "false", .help = "each message carries an id of its own"},
     {KEY(opening, INTEGER), .minimum = 1, .maximum = 100000, .fallback = "100",
      .help = "how many connections may be opening at once"},
+    {KEY(sources, INTEGER), .maximum = 60000, .fallback = "0",
+     .help = "addresses of loopback (127.2.0.1 and on) that the clients come from in turn; 0 for one"},
     {KEY(warm_up, DURATION), .maximum = 600000, .fallback = "1 s", .help = "load before the measured time"},
     {KEY(measure, DURATION), .minimum = 1, .maximum = 600000, .fallback = "4 s", .help = "the measured time"},
     {KEY(idle, DURATION), .maximum = 600000, .fallback = "0", .help = "a rest before memory is read"},
@@ -380,6 +382,7 @@ int main(int argc, char **argv)
                               .acknowledged = load.settings.acknowledged,
                               .call = load.settings.call[0] ? load.settings.call : NULL,
                               .ids = load.settings.ids,
+                              .sources = load.settings.sources,
                               .opening = load.settings.opening,
                               .returned = message_returned,
                               .arg = &load};

@@ -1,4 +1,5 @@
 """docs/protocol.md says what the code does: its tables against those of the source, and the stats of a running router."""
+import json
 import pathlib
 import re
 import socket
@@ -178,13 +179,13 @@ class Statistics(unittest.TestCase):
     def test_every_command_and_every_line_of_stats(self):
         text = section('## 4. The stats socket')
         documented = {name for cell, _ in table(text, 'line of `stats`', 'meaning') for name in re.findall(r'`([^`]+)`', cell)}
-        commands = [cell.strip('`') for cell, _ in table(text, 'command', 'answer')]
+        commands = [cell.strip('`').replace('\\|', '|') for cell, _ in table(text, 'command', 'answer')]
         stack = Stack()
         try:
             with Client(stack.port) as client:
                 client.call('nothing')
-                help_text = self.ask(stack.folder / 'data' / 'stats.sock', 'help')
-                listed = {re.split(r' {2,}', line)[0] for line in help_text}
+                help_text = json.loads(self.ask(stack.folder / 'data' / 'stats.sock', 'help json')[0])
+                listed = {f'{row["command"]} {row["arguments"]}'.strip() for row in help_text['commands']}
                 self.assertEqual(listed, set(commands) - {'anything else'})
                 lines = self.ask(stack.folder / 'data' / 'stats.sock', 'stats')
         finally:

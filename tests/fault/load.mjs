@@ -36,8 +36,8 @@ const PAGE = 200;
 const NO_SESSION = 'none'; // what a forgetful client names instead of its pid
 
 export class Load {
-  /** Options: clients, rooms, rate (messages a second), roving (every other client comes back to the next gateway),
-   *  logged (whether there are logged events as well). */
+  /** Options: clients, rooms, rate (messages a second), roving (every other client, or 'all', comes back to
+   *  the next gateway), logged (whether there are logged events as well). */
   constructor(t, stack, { clients = 200, rooms = 20, rate = 200, roving = true, logged = true } = {}) {
     this.stack = stack;
     this.rate = rate;
@@ -49,7 +49,7 @@ export class Load {
       number,
       gateway: Math.floor(number / rooms) % stack.ports.length,
       room: `room ${number % rooms}`,
-      roves: roving && number % 2 === 1,
+      roves: roving === 'all' || (roving && number % 2 === 1),
       forgetful: number % FORGETFUL === FORGETFUL - 1,
       transports: transportsOf(number),
     }));
@@ -60,15 +60,17 @@ export class Load {
     await Promise.all(this.clients.map((client) => client.joinedOnce));
   }
 
-  /** Publishes at the rate for that time. */
-  async run(seconds) {
+  /** Publishes at the rate for that time, and for as long as more() says; gives how many seconds that were. */
+  async run(seconds, more = () => false) {
     const start = performance.now();
     let sent = 0;
-    for (let passed = 0; passed < seconds; passed = (performance.now() - start) / 1000) {
+    let passed = 0;
+    for (; passed < seconds || more(); passed = (performance.now() - start) / 1000) {
       for (const due = Math.floor(passed * this.rate); sent < due; sent++)
         this.clients[sent % this.clients.length].publish(this.intents++);
       await sleep(TICK);
     }
+    return passed;
   }
 
   /** Waits until all that can still be answered is, at most `limit` ms; then every client is up to date. */

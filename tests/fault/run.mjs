@@ -34,27 +34,29 @@ export async function configuration(t, text = '') {
  *   fault    async (stack, load, over): makes faults until over() is true, gives {gateway: connections that end}, or
  *            nothing when any connection may end; without it none is made and none may end
  *   archive  async (stack): the documents of MongoDB, asked for while the stack still runs
+ *   whole    the load lasts until the faults are over, however long they take
  *   window   for how many seconds sessions may come back
  *   load     options of Load
  * Gives {restarts, figures, load}.
  */
-export async function run(t, { stack, options = {}, config, fault, archive, window = WINDOW, load: settings } = {}) {
+export async function run(t, { stack, options = {}, config, fault, archive, whole = false, window = WINDOW, load: settings } = {}) {
   stack ??= await Stack.start(t, { ...options, args: [await configuration(t, config)] });
   const load = new Load(t, stack, settings);
   await load.begin();
   const before = stack.starts.length;
   let over = false;
-  const faults = fault ? fault(stack, load, () => over) : Promise.resolve({});
-  const [losses] = await Promise.all([faults, load.run(SECONDS).then(() => { over = true; })]);
+  let making = whole;
+  const faults = (fault ? fault(stack, load, () => over) : Promise.resolve({})).finally(() => { making = false; });
+  const [losses, seconds] = await Promise.all([faults, load.run(SECONDS, () => making).finally(() => { over = true; })]);
   await load.end();
   const restarts = stack.starts.slice(before).map(({ name }) => name);
   const record = await collect(load, losses ?? null, archive);
   const problems = check(record);
   const numbers = figures(record, window * 1000);
-  t.diagnostic(`${SECONDS} s, restarts: ${restarts.join(' ') || 'none'}`);
+  t.diagnostic(`${Math.round(seconds)} s, restarts: ${restarts.join(' ') || 'none'}`);
   t.diagnostic(Object.entries(numbers).map(([name, figure]) => `${name} ${figure}`).join(', '));
   assert.deepEqual(problems, []);
-  assert.ok(numbers.intents > SECONDS * load.rate * FEWER, `only ${numbers.intents} were to be sent: the test itself is too slow`);
+  assert.ok(numbers.intents > seconds * load.rate * FEWER, `only ${numbers.intents} were to be sent: the test itself is too slow`);
   assert.ok(numbers.part >= (fault ? ACKNOWLEDGED_UNDER_FAULTS : ACKNOWLEDGED),
     `${numbers.acknowledged} of ${numbers.intents} were acknowledged`);
   assert.ok(numbers.recovered >= numbers.returns * RECOVERED, `${numbers.recovered} of ${numbers.returns} were recovered`);

@@ -202,7 +202,7 @@ class Together(BareTest):
 
     def test_operators_see_it(self):
         one = self.bare(0)
-        told = subprocess.run([programs.BUILD / 'cli' / 'hubbub', 'socket', '--data', self.stack.folder / 'data',
+        told = subprocess.run([programs.BUILD / 'cli' / 'hubbub', 'session', '--data', self.stack.folder / 'data',
                                one.opened['sid']], capture_output=True, text=True, check=True).stdout  # last: it may begin with a dash
         self.assertIn(f'"url":"/ws?room={self.id()}"', told)
         self.assertIn(f'room {self.id()}', told)

@@ -84,6 +84,7 @@ def tables():
         **{f'keys of {program}': keys_table(program) for program in PROGRAMS},
         'counters of gateways': metric_table('gateway/counters.h', 'COUNTER_TABLE'),
         'families of gateways': metric_table('gateway/counters.h', 'FAMILY_TABLE'),
+        'figures of one gateway': metric_table('gateway/counters.h', 'OWN_TABLE'),
         'histograms of gateways': metric_table('gateway/counters.h', 'HISTOGRAM_TABLE'),
         'counters of the router': metric_table('router/counters.h', 'COUNTER_TABLE'),
         'families of the router': metric_table('router/counters.h', 'FAMILY_TABLE'),

@@ -7,20 +7,11 @@ import { Stack, hubbub, run } from '../support/stack.mjs';
 
 const FAILURE = 70;
 
-/** What `hubbub socket` says about it: {sid, namespace, from, gateway, rooms, handshake}. */
+/** What `hubbub session` says about it: {sid, namespace, from, gateway, rooms, handshake}. */
 async function show(stack, sid) {
-  const { code, stdout, stderr } = await run(hubbub, ['socket', '--stats', stack.stats, sid]);
+  const { code, stdout, stderr } = await run(hubbub, ['session', '--json', '--stats', stack.stats, sid]);
   assert.deepEqual([code, stderr], [0, '']);
-  const shown = { rooms: [] };
-  for (const line of stdout.trimEnd().split('\n')) {
-    const [, name, value] = /^(\S+) (.*)$/.exec(line);
-    if (name === 'room')
-      shown.rooms.push(value);
-    else
-      shown[name] = value;
-  }
-  shown.handshake = JSON.parse(shown.handshake);
-  return shown;
+  return JSON.parse(stdout);
 }
 
 test('query, auth and headers of a stock client', async (t) => {
@@ -94,9 +85,9 @@ test('sockets that are not there', async (t) => {
   for (const sid of [gone, 'x'.repeat(20)]) {
     let result;
     do { // until the router has heard of the disconnect
-      result = await run(hubbub, ['socket', '--stats', stack.stats, sid]);
+      result = await run(hubbub, ['session', '--stats', stack.stats, sid]);
     } while (result.code === 0);
-    assert.deepEqual(result, { code: FAILURE, stdout: '', stderr: 'hubbub: no such socket\n' });
+    assert.deepEqual(result, { code: FAILURE, stdout: '', stderr: 'hubbub: no such session\n' });
   }
   assert.equal((await show(stack, other.id)).sid, other.id);
 });

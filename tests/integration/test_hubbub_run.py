@@ -217,7 +217,7 @@ class Commands(HubbubTest):
 
     def test_usage_errors_are_one_line_and_64(self):
         for arguments in ([], ["dance"], ["run", "--prot", "1"], ["run", "--port", "x"], ["run", "now"],
-                          ["stats", "xml"], ["rooms", "json"]):
+                          ["gateways", "json"], ["room"]):
             code, out, err = self.command(*arguments)
             self.assertEqual((code, out, len(err)), (64, [], 1), arguments)
 

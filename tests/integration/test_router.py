@@ -854,8 +854,8 @@ class Program(RouterTest):
         self.assertEqual((document["journal"]["head"], document["closed"]), (1, {"slow_reader": 2}))
         self.assertEqual(document["metrics"]["hubbub_connections"], 3)
         self.assertGreater(document["metrics"]["hubbub_commit_seconds_sum"], 0)
-        self.assertEqual(self.router.ask("rooms"), ["/ 1 1 1 R"])
-        self.assertEqual(self.router.ask("gateways")[0].split(" ")[:3], ["g1", "live", "1"])
+        self.assertRegex(self.router.ask("rooms")[0], r"^# namespace members gateways seq rate name\n/ 1 1 1 0\.\d{3} R$")
+        self.assertRegex(self.router.ask("gateways")[0], r"^# name state sockets .*\ng1 live 1 3 0 ")
         gateway.send(("BYE", ""))
         self.until(lambda: self.router.statistics()["gateways"] == 0, "the gateway is still there")
         document = self.router.statistics()
@@ -883,8 +883,8 @@ class Program(RouterTest):
         self.assertEqual(os.stat(self.router.stats).st_mode & 0o777, 0o600)
         self.assertEqual(os.stat(self.router.data).st_mode & 0o777, 0o700)
         answers = self.router.ask("help", "nonsense", "", "rooms", "gateways", "quit", "stats")
-        self.assertIn("stats json", answers[0])
-        self.assertEqual([answer.split(" ")[0] for answer in answers[1:]], ["error", "error", "", "", ""])
+        self.assertIn("kick", answers[0])
+        self.assertEqual([answer.split(" ")[0] for answer in answers[1:]], ["error", "error", "#", "#", ""])
         self.assertEqual(self.router.ask("x" * 5000), ["error the line is too long"])
         with contextlib.ExitStack() as stack:
             clients = []
@@ -900,7 +900,7 @@ class Program(RouterTest):
                     clients[0].send(b"help\n" * 1000)
             clients[1].sendall(b"gate")
             clients[1].sendall(b"ways\r\n")
-            self.assertEqual(clients[1].recv(10), b"\n")
+            self.assertTrue(clients[1].recv(100).startswith(b"# name "))
         self.assertTrue(self.gateway().connect().sid)
 
     def test_a_second_router_is_refused(self):

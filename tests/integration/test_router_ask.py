@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The command `socket SID` of the stats socket, which asks a gateway: the router alone, with gateways that this file plays.
+"""The command `session SID` of the stats socket, which asks a gateway: the router alone, with gateways that this file plays.
 
 HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
@@ -66,26 +66,33 @@ class Ask(RouterTest):
         gateway.connect()
         held = gateway.connect("/orders-17")
         operator = self.operator()
+        shown = ["one", '"two\\u0020\\u0020\\u2028"']  # one word each, and nothing that acts on a terminal
         for rooms in ((), ("one", "two  \u2028")):
             for room in rooms:
                 held.join(room)
-            operator.send(f"socket {held.sid}")
+            operator.send(f"session {held.sid}")
             asked = gateway.take("ASK")
             self.assertEqual(asked.socket, held.number)
             gateway.send(("TOLD", asked.ask, HANDSHAKE))
             self.assertEqual(operator.answer(), "\n".join([
-                f"sid {held.sid}", "namespace /orders-17", f"from anon:{held.sid}", "gateway g1",
-                *(f"room {room}" for room in rooms), f"handshake {HANDSHAKE}"]))
+                f"sid {held.sid}", "namespace /orders-17", f"from anon:{held.sid}", "state live", "away_seconds 0.000",
+                "gateway g1", *(f"room {said}" for said in shown[:len(rooms)]), f"handshake {HANDSHAKE}"]))
+            operator.send(f"session {held.sid} json")
+            gateway.send(("TOLD", gateway.take("ASK").ask, HANDSHAKE))
+            self.assertEqual(json.loads(operator.answer()), {
+                "sid": held.sid, "namespace": "/orders-17", "from": f"anon:{held.sid}", "state": "live", "away_seconds": 0,
+                "gateway": "g1", "rooms": list(rooms), "handshake": json.loads(HANDSHAKE)})
 
     def test_unknown_sockets(self):
         gateway = self.gateway()
         held = gateway.connect()
         operator = self.operator()
-        for sid in ("", "x", "x" * 20, held.sid[:-1], held.sid + "x", held.sid + " "):
-            operator.send(f"socket {sid}")
-            self.assertEqual(operator.answer(), "error no such socket")
-        operator.send("socket")
-        self.assertEqual(operator.answer(), "error unknown command; try help")
+        for sid in ("x", "x" * 20, held.sid[:-1], held.sid + "x", '""', '"\\u0000"'):
+            operator.send(f"session {sid}")
+            self.assertEqual(operator.answer(), "error no such session")
+        for line in ("session", "session ", f"session {held.sid} x", f"session {held.sid} json json"):
+            operator.send(line)
+            self.assertEqual(operator.answer(), "error expected session SID", line)
         gateway.settle()
         self.assertEqual(gateway.records, [])
 
@@ -93,25 +100,25 @@ class Ask(RouterTest):
         gateway = self.gateway()
         held, other = gateway.connect(), gateway.connect()
         operator = self.operator()
-        operator.send(f"socket {held.sid}")
+        operator.send(f"session {held.sid}")
         gateway.send(("TOLD", gateway.take("ASK").ask, ""))
-        self.assertEqual(operator.answer(), "error no such socket")
-        operator.send(f"socket {other.sid}")
-        gateway.send(("DISCONNECT", other.number, "client_close"), ("TOLD", gateway.take("ASK").ask, HANDSHAKE))
-        self.assertEqual(operator.answer(), "error no such socket")
+        self.assertEqual(operator.answer(), "error no such session")
+        operator.send(f"session {other.sid}")
+        gateway.send(("DISCONNECT", other.number, "client_disconnect"), ("TOLD", gateway.take("ASK").ask, HANDSHAKE))
+        self.assertEqual(operator.answer(), "error no such session")
 
     def test_answers_come_in_the_order_of_the_questions(self):
         gateway = self.gateway()
         held = gateway.connect()
         operator = self.operator()
-        operator.send("rooms", f"socket {held.sid}", "gateways", f"socket {held.sid}", "quit", "rooms")
+        operator.send("rooms", f"session {held.sid}", "gateways", f"session {held.sid}", "quit", "rooms")
         operator.socket.shutdown(socket.SHUT_WR)
-        self.assertEqual(operator.answer(), "")
+        self.assertEqual(operator.answer(), "# namespace members gateways seq rate name")
         for _ in range(2):
             gateway.send(("TOLD", gateway.take("ASK").ask, HANDSHAKE))
             self.assertTrue(operator.answer().endswith(HANDSHAKE))
             if _ == 0:
-                self.assertTrue(operator.answer().startswith("g1 live 1 "))
+                self.assertIn("\ng1 live 1 ", operator.answer())
         self.assertEqual(operator.answer(), "")
         self.assertTrue(operator.ended())
 
@@ -120,7 +127,7 @@ class Ask(RouterTest):
         sockets = [gateway.connect() for _ in range(10)]
         operators = [self.operator() for _ in sockets]
         for operator, held in zip(operators, sockets):
-            operator.send(f"socket {held.sid}")
+            operator.send(f"session {held.sid}")
         asked = [gateway.take("ASK") for _ in sockets]
         for record in reversed(asked):
             gateway.send(("TOLD", record.ask, json.dumps({"number": record.socket})))
@@ -134,11 +141,11 @@ class Ask(RouterTest):
         held = gateway.connect()
         for _ in range(40):  # more than there are places
             with Operator(self.router.stats) as operator:
-                operator.send(f"socket {held.sid}")
+                operator.send(f"session {held.sid}")
                 gateway.send(("TOLD", gateway.take("ASK").ask, HANDSHAKE))
         with contextlib.ExitStack() as stack:
             waiting = stack.enter_context(Operator(self.router.stats))
-            waiting.send(f"socket {held.sid}")
+            waiting.send(f"session {held.sid}")
             asked = gateway.take("ASK")
         gateway.send(("TOLD", asked.ask, HANDSHAKE), ("TOLD", asked.ask, HANDSHAKE), ("TOLD", 99999, HANDSHAKE))
         self.assertTrue(held.join("R")["ok"])
@@ -147,7 +154,7 @@ class Ask(RouterTest):
         one, two = self.gateway("g1"), self.gateway("g2")
         held = one.connect()
         operator = self.operator()
-        operator.send(f"socket {held.sid}")
+        operator.send(f"session {held.sid}")
         asked = one.take("ASK")
         two.send(("TOLD", asked.ask, '{"forged":true}'))
         two.settle()
@@ -158,22 +165,23 @@ class Ask(RouterTest):
         gateway = self.gateway()
         held = gateway.connect()
         operator = self.operator()
-        operator.send(f"socket {held.sid}")
+        operator.send(f"session {held.sid}")
         gateway.take("ASK")
         gateway.send(("BYE", ""))
         self.assertEqual(operator.answer(), "error the link to its gateway is down")
-        operator.send(f"socket {held.sid}")
-        self.assertEqual(operator.answer(), "error no such socket")
+        operator.send(f"session {held.sid}")
+        lines = operator.answer().split("\n")  # it may come back
+        self.assertEqual((lines[3], lines[5:]), ("state away", ["gateway -", "handshake -"]))
 
     def test_a_gateway_that_comes_back_with_another_link(self):
         gateway = self.gateway()
         held = gateway.connect()
         operator = self.operator()
-        operator.send(f"socket {held.sid}")
+        operator.send(f"session {held.sid}")
         gateway.take("ASK")
         gateway.go_live()
         self.assertEqual(operator.answer(), "error the link to its gateway is down")
-        operator.send(f"socket {held.sid}")
+        operator.send(f"session {held.sid}")
         gateway.send(("TOLD", gateway.take("ASK").ask, HANDSHAKE))
         self.assertTrue(operator.answer().endswith(HANDSHAKE))
 
@@ -182,7 +190,7 @@ class Ask(RouterTest):
             gateway = self.gateway()
             held = gateway.connect()
             operator = self.operator()
-            operator.send(f"socket {held.sid}")
+            operator.send(f"session {held.sid}")
             gateway.send(("TOLD", gateway.take("ASK").ask, text))
             gateway.take("RESYNC")
             gateway.go_live()
@@ -194,7 +202,7 @@ class Ask(RouterTest):
         held = gateway.connect()
 
         def command(*arguments):
-            return subprocess.Popen([HUBBUB, "socket", "--stats", self.router.stats, *arguments], text=True,
+            return subprocess.Popen([HUBBUB, "session", "--stats", self.router.stats, *arguments], text=True,
                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
         with command(held.sid) as process:
@@ -202,12 +210,13 @@ class Ask(RouterTest):
             out, error = process.communicate(timeout=PATIENCE)
         self.assertEqual((process.returncode, error), (0, ""))
         self.assertEqual(out.split("\n")[-2:], [f"handshake {HANDSHAKE}", ""])
-        for arguments, code, message in (((held.sid[:-1],), 70, "hubbub: no such socket\n"),
-                                         (("-" + "x" * 19,), 70, "hubbub: no such socket\n"),
-                                         (("--" + "x" * 18,), 70, "hubbub: no such socket\n"),
-                                         ((), 64, "expected a socket's id"), (("a b",), 64, "expected a socket's id"),
-                                         (("x\nstats",), 64, "expected a socket's id"),
-                                         (("x" * 65,), 64, "expected a socket's id")):
+        for arguments, code, message in (((held.sid[:-1],), 70, "hubbub: no such session\n"),
+                                         (("-" + "x" * 19,), 70, "hubbub: no such session\n"),
+                                         (("--" + "x" * 18,), 70, "hubbub: no such session\n"),
+                                         ((), 64, "expected a session's id"), (("a b",), 70, "hubbub: no such session\n"),
+                                         (("x\nstats",), 70, "hubbub: no such session\n"),
+                                         ((b"\xff",), 64, "an argument is no UTF-8"),
+                                         (("x", "y"), 64, "unexpected argument 'y'")):
             with command(*arguments) as process:
                 out, error = process.communicate(timeout=PATIENCE)
             self.assertEqual((process.returncode, out), (code, ""), arguments)
@@ -221,7 +230,7 @@ class Silent(RouterTest):
         gateway = self.gateway()
         held = gateway.connect()
         with Operator(self.router.stats) as operator:
-            operator.send(f"socket {held.sid}", "gateways")
+            operator.send(f"session {held.sid}", "gateways")
             asked = gateway.take("ASK")
             operator.socket.settimeout(0.1)
             while True:  # it lives, but it is a version that does not know the question
@@ -233,7 +242,7 @@ class Silent(RouterTest):
                     continue
             self.assertEqual(answer, "error its gateway does not answer")
             operator.socket.settimeout(PATIENCE)
-            self.assertTrue(operator.answer().startswith("g1 live 1 "))
+            self.assertIn("\ng1 live 1 ", operator.answer())
             gateway.send(("TOLD", asked.ask, HANDSHAKE))  # too late
             self.assertTrue(held.join("R")["ok"])
 
@@ -243,7 +252,7 @@ class Silent(RouterTest):
         gateway.send_raw(b"nonsense")
         gateway.take("RESYNC")
         with Operator(self.router.stats) as operator:
-            operator.send(f"socket {held.sid}")
+            operator.send(f"session {held.sid}")
             self.assertEqual(operator.answer(), "error the link to its gateway is down")
 
 

@@ -288,7 +288,7 @@ class Renewals(BackendTest):
         self.until(lambda: " greeting " in self.router.ask("gateways")[0], "no greeting")
         backend.handle(calls[0], "kept")
         backend.done(calls[1])
-        self.until(lambda: self.router.ask("backends")[0].split()[3] == "0", "not taken")
+        self.until(lambda: self.router.ask("backends")[0].splitlines()[1].split()[3] == "0", "not taken")
         gateway.go_live()
         for i, request in enumerate(requests):
             gateway.send(("EVENT", request, held.number, 1, "", "own", str(i), ""))

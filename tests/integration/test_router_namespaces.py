@@ -58,7 +58,9 @@ class Patterns(RouterTest):
                                      "g2": [("/orders-2", "x"), ("/orders-1", "y"), ("/orders-1", "z")]})
         self.assertEqual([(row["namespace"], row["seq"]) for row in self.router.rows()],
                          [("/orders-2", 1), ("/orders-1", 1), ("/orders-1", 2)])
-        self.assertEqual(sorted(self.router.ask("rooms")[0].split("\n")), ["/orders-1 2 2 2 R", "/orders-2 1 1 1 R"])
+        rooms = json.loads(self.router.ask("rooms json")[0])["rooms"]
+        self.assertEqual([(room["namespace"], room["members"], room["gateways"], room["seq"], room["name"]) for room in rooms],
+                         [("/orders-1", 2, 2, 2, "R"), ("/orders-2", 1, 1, 1, "R")])
 
     def test_each_has_the_keys_and_rules_of_its_entry(self):
         gateway = self.gateway()

@@ -235,12 +235,13 @@ class GoingOn(RecoveryTest):
         two.come_back(alice.pid)
         self.assertEqual(bob.answer("PRESENCE", "R")["members"], 2)
         self.assertEqual(self.router.statistics()["away"], 0)
-        self.assertTrue(self.router.ask(f"socket {'x' * 20}")[0].startswith("error"))
+        self.assertTrue(self.router.ask(f"session {'x' * 20}")[0].startswith("error"))
 
-    def test_an_away_session_has_no_socket_to_show(self):
+    def test_an_away_session_is_shown_without_its_handshake(self):
         one, _, alice, _ = self.pair("R")
         one.lose(alice)
-        self.assertEqual(self.router.ask(f"socket {alice.sid}"), ["error no such socket"])
+        lines = self.router.ask(f"session {alice.sid}")[0].split("\n")
+        self.assertEqual((lines[3], lines[5:]), ("state away", ["gateway -", "room R", "handshake -"]))
 
     def test_a_goodbye_leaves_sessions(self):
         one, two, alice, bob = self.pair("R")

@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "tests/support"), str(ROOT / "tests/conformance")]
 import programs  # noqa: E402
 import raw_client  # noqa: E402
 from played_backend import AskedGateway, Backend, BackendTest, Beating  # noqa: E402
-from played_gateway import MINOR, NUMBERS, PATIENCE, RECORDS, RouterTest, kind  # noqa: E402
+from played_gateway import MINOR, NUMBERS, PATIENCE, RECORDS, RouterTest, encoded, kind  # noqa: E402
 from played_router import HELLO, LIVE, WELCOME, PlayedRouter  # noqa: E402
 
 RESYNC, SERVE, SERVING, CONNECT, CONNECTED = (NUMBERS[name] for name in ("RESYNC", "SERVE", "SERVING", "CONNECT", "CONNECTED"))
@@ -38,7 +38,7 @@ class Newer(AskedGateway):
     minor = MINOR + 1
 
     def send(self, *records):
-        records = [[NUMBERS[name], *fields, *([{"later": [1, None]}, 1.5] if "attachments" not in RECORDS[name][1] else [])]
+        records = [[*encoded(name, fields), *([{"later": [1, None]}, 1.5] if "attachments" not in RECORDS[name][1] else [])]
                    for name, *fields in records]
         self.sent += 1
         self.send_raw(msgpack.packb([1, self.link, self.sent, self.received,
@@ -108,7 +108,7 @@ class Gateways(RouterTest):
         self.assertIn(f"peer=far program_version=test protocol=1.{MINOR + 2} ours=1.{MINOR}", self.router.log())
         self.assertIn("level=error", [line for line in self.router.log().splitlines() if "peer=far" in line][0])
         self.assertEqual(self.router.metric("hubbub_router_versions_total"), 1)
-        self.assertEqual(self.router.ask("gateways")[0], "")
+        self.assertEqual(json.loads(self.router.ask("gateways json")[0])["gateways"], [])
         gateway.minor = MINOR  # upgraded, or downgraded
         gateway.go_live()
 
@@ -158,7 +158,7 @@ class Backends(BackendTest):
         backend.serve(live=False)
         self.assertIn(f"not 1.{MINOR + 2}", backend.take("RESYNC").reason)
         self.assertEqual(self.router.metric("hubbub_router_versions_total"), 1)
-        self.assertEqual(self.router.ask("backends")[0], "")
+        self.assertEqual(json.loads(self.router.ask("backends json")[0])["backends"], [])
 
 
 class Routers(PlayedRouter):

@@ -2,6 +2,7 @@
 #include "tests/unit/common/test.h"
 
 #include "common/config.h"
+#include "common/config_describe.h"
 #include "common/exit_code.h"
 
 #include <stdio.h>
@@ -24,6 +25,8 @@ struct settings {
     enum colour colour;
     bool loud;
     long long rules; /* what finish() found */
+    char *place;
+    char **origins;
 };
 
 static const char *const colours[] = {"red", "green", NULL};
@@ -42,6 +45,7 @@ static const struct config_key keys[] = {
     {KEY("other", colour, CHOICE), .choices = colours, .fallback = "red", .help = "a colour"},
     {KEY(NULL, title, STRING), .fallback = "", .help = "a title"},
     {KEY(NULL, loud, SWITCH), .help = "a switch"},
+    {KEY(NULL, place, STRING), .help = "a place with a password in it", .secret = true},
 };
 
 static const char *const others[] = {"rules", "neighbour", NULL};
@@ -65,6 +69,7 @@ static const struct config_program program = {
     .summary = "a program that only a test knows",
     .keys = keys,
     .key_count = sizeof keys / sizeof *keys,
+    .origins = offsetof(struct settings, origins),
     .others = others,
     .positional_maximum = 2,
     .positional_help = "[A [B]]",
@@ -91,6 +96,7 @@ static int tear_down(void **state)
     config_settings_done(&program, &settings);
     buffer_done(&result.output);
     unlink("main.conf");
+    unlink("more.conf");
     unlink("inc/part.conf");
     rmdir("inc");
     assert_int_equal(chdir("/"), 0);
@@ -320,8 +326,8 @@ static void unknown_names_say_what_was_expected(void **state)
                    "main.conf:1: unknown section or key neighbours; did you mean neighbour?");
     assert_refused(
         "\nwhatever = { port = 80; };",
-        "main.conf:2: unknown section or key whatever; expected one of server, other, title, rules, "
-        "neighbour");
+        "main.conf:2: unknown section or key whatever; expected one of server, other, title, place, "
+        "rules, neighbour");
     assert_many_keys_are_not_listed();
     assert_refused("server = 1;", "main.conf:1: server is a section; expected server = { ... };");
 }
@@ -404,7 +410,7 @@ static void a_switch_stands_alone(void **state)
     assert_string_equal(result.positional[0], "one");
     config_settings_done(&program, &settings);
     assert_refused("loud = true;", "main.conf:1: unknown section or key loud; expected one of server, other, "
-                                   "title, rules, neighbour");
+                                   "title, place, rules, neighbour");
 }
 
 static void arguments_that_are_no_options_are_handed_on(void **state)
@@ -432,6 +438,61 @@ static void help_is_made_from_the_table(void **state)
     assert_true(output_has("key other.colour, red or green, default red\n"));
     assert_true(output_has("key title, text of 0 to 4095 bytes, default empty\n"));
     assert_true(output_has("  78\tthe configuration is wrong\n"));
+}
+
+static void append_described(void *argument, const char *name, const char *value, const char *origin)
+{
+    buffer_printf(argument, "%s=%s (%s)\n", name, value ? value : "absent", origin);
+}
+
+static void every_value_is_described_with_its_origin(void **state)
+{
+    struct buffer text = {0};
+
+    (void)state;
+    write_file("main.conf", "server = { port = 4000;\n limit = \"2 KB\"; };\n@include \"more.conf\"\n");
+    write_file("more.conf", "\nother = { colour = \"green\"; big = 7; };\n"
+                            "place = \"mongodb://anna:s@cr3t@host/db?w=majority\";");
+    assert_int_equal(LOAD("--config", "main.conf", "--big=9", "--pause", "1500"), 0);
+    config_describe(&program, &settings, append_described, &text);
+    buffer_append_char(&text, '\0');
+    assert_string_equal(text.data, "server.flag=true (default)\n"
+                                   "server.port=4000 (main.conf:1)\n"
+                                   "server.pause=1500ms (--pause)\n"
+                                   "server.limit=2KB (main.conf:2)\n"
+                                   "other.big=9 (--big)\n"
+                                   "other.name=anna (default)\n"
+                                   "other.file=absent (default)\n"
+                                   "other.colour=green (more.conf:2)\n"
+                                   "title= (default)\n"
+                                   "place=mongodb://anna:***@host/db?w=majority (more.conf:3)\n");
+    buffer_done(&text);
+}
+
+static void secrets_are_masked(void **state)
+{
+    static const char *const masked[][2] = {
+        {"", ""},
+        {"plain", "***"},
+        {"mongodb://host", "mongodb://host"},
+        {"mongodb://anna@host/db", "mongodb://anna@host/db"},
+        {"mongodb://anna:pass@host:27017,other:27018/db", "mongodb://anna:***@host:27017,other:27018/db"},
+        {"mongodb://anna:pa/ss@w@host/db", "mongodb://anna:***@host/db"},
+        {"mongodb+srv://anna:p?w=1@host/?tls=true", "mongodb+srv://anna:***@host/?tls=true"},
+        {"mongodb://h/?tlsCertificateKeyFilePassword=pw&w=1&authMechanismProperties=AWS_SESSION_TOKEN:x",
+         "mongodb://h/?tlsCertificateKeyFilePassword=***&w=1&authMechanismProperties=***"},
+        {"mongodb://h/?&&password", "mongodb://h/?&&password"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof masked / sizeof *masked; i++) {
+        struct buffer text = {0};
+
+        config_append_masked(&text, masked[i][0]);
+        buffer_append_char(&text, '\0');
+        assert_string_equal(text.data, masked[i][1]);
+        buffer_done(&text);
+    }
 }
 
 static void version_and_check(void **state)
@@ -467,6 +528,8 @@ int main(void)
         SCENE(a_switch_stands_alone),
         SCENE(arguments_that_are_no_options_are_handed_on),
         SCENE(help_is_made_from_the_table),
+        SCENE(every_value_is_described_with_its_origin),
+        SCENE(secrets_are_masked),
         SCENE(version_and_check),
     };
 

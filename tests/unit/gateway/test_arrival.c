@@ -345,7 +345,7 @@ static void a_gateway_that_stops_tells_its_arrivals(void **state)
         client = switched_until(steps[i]);
         if (steps[i] == RELAY_HANDOVER)
             played_deliver(other, "room", "[\"e\",2]");
-        gateway_drain(other);
+        drain_begin(other, 0, true);
         played_turn(other);
         assert_string_equal(client_messages(&client), "3probe|close 1001");
         client_close(&client);

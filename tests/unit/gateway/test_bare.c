@@ -556,7 +556,7 @@ static void each_end_has_its_code(void **state)
         else if (i == 3)
             played_welcome(home, false);
         else
-            gateway_drain(home);
+            drain_begin(home, 0, true);
         played_settle();
         assert_string_equal(client_messages(&client), expected[i]);
         bare_leave(&client);

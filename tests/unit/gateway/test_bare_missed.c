@@ -220,7 +220,7 @@ static void nothing_live_leaves_when_the_rest_cannot_come(void **state)
     client = resuming("?room=R&after=7", 7);
     played_deliver(home, "R", "[\"live\"]");
     answer_page(PAGE(MESSAGE(8), "true"));
-    gateway_drain(home);
+    drain_at_once(home);
     played_settle();
     assert_string_equal(client_messages(&client), "close 1001 drain");
     bare_leave(&client);

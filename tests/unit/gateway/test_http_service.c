@@ -391,7 +391,7 @@ static void a_full_gateway_opens_no_session(void **state)
     struct client client = client_open(home);
 
     (void)state;
-    gateway_drain(home); /* refuses in the same way */
+    drain_begin(home, 0, true); /* refuses in the same way */
     client_close(&client);
     client = client_open(home);
     client_write(&client, BYTES("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\n\r\n"));

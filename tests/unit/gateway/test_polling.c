@@ -549,7 +549,7 @@ static void a_gateway_that_stops_ends_its_polls(void **state)
     memcpy(first, sid, sizeof first);
     open_socket_session(home, sid);
     far = polling(other);
-    gateway_drain(other);
+    drain_begin(other, 0, true);
     played_settle();
     expect(&near, 200, "1");
     expect(&far, 200, "6");
@@ -577,7 +577,7 @@ static void a_gateway_that_stops_takes_in_the_post_that_has_begun(void **state)
     client_write(&post, buffer_bytes(&head));
     buffer_done(&head);
     played_settle();
-    gateway_drain(other);
+    drain_begin(other, 0, true);
     played_settle();
     client_write(&post, BYTES("0"));
     played_settle();

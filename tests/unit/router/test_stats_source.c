@@ -81,6 +81,41 @@ static void test_another_process_under_the_name_counts_anew(void **state)
     check(sources, 12, 3);
 }
 
+static void report_two(struct stats_sources *sources, uint64_t incarnation, const char *first, uint64_t value,
+                       const char *second, uint64_t other)
+{
+    struct wire_list list = {0};
+
+    wire_list_put_text(&list, bytes_from_text(first));
+    wire_list_put_u64(&list, value);
+    wire_list_put_text(&list, bytes_from_text(second));
+    wire_list_put_u64(&list, other);
+    assert_int_equal(stats_sources_take(sources, "g1", incarnation, wire_list_finish(&list)), 0);
+    wire_list_done(&list);
+}
+
+static void test_counts_of_histograms_count_up(void **state)
+{
+    struct stats_sources *sources = *state;
+
+    report_two(sources, 1, "a_seconds_bucket{le=0.1}", 3, "a_seconds_count", 4);
+    report_two(sources, 2, "a_seconds_bucket{le=0.1}", 1, "a_seconds_count", 1);
+    assert_int_equal(stats_sources_find(sources, "a_seconds_bucket{le=0.1}"), 4);
+    assert_int_equal(stats_sources_find(sources, "a_seconds_count"), 5);
+}
+
+static void test_names_may_come_in_any_order(void **state)
+{
+    struct stats_sources *sources = *state;
+
+    report_two(sources, 1, "a", 1, "b", 2);
+    report_two(sources, 1, "b", 3, "c", 4);
+    report_two(sources, 1, "c", 5, "a", 6);
+    assert_int_equal(stats_sources_find(sources, "a"), 6);
+    assert_int_equal(stats_sources_find(sources, "b"), 3);
+    assert_int_equal(stats_sources_find(sources, "c"), 5);
+}
+
 static void test_malformed_lists(void **state)
 {
     struct stats_sources *sources = *state;
@@ -141,6 +176,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_equal_names_are_added_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_gateway_that_is_gone_leaves_its_totals, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_process_under_the_name_counts_anew, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_counts_of_histograms_count_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_names_may_come_in_any_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_malformed_lists, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_many_names_are_passed_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_many_gateways, set_up, tear_down),

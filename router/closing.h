@@ -1,0 +1,14 @@
+/* The command `close` of the stats socket: all members leave a room, and may come again. */
+#ifndef HUBBUB_ROUTER_CLOSING_H
+#define HUBBUB_ROUTER_CLOSING_H
+
+#include "router/stats_command.h"
+
+/*
+ * close ROOM [in NAMESPACE].  Members leave as if a backend had said so, those that are away too; where rooms are
+ * the broker's own each live one is told by the event hubbub:closed.  Done when all leaves are on their way to
+ * the journal.  Who joins meanwhile stays.
+ */
+enum stats_outcome closing_start(struct stats_request *request);
+
+#endif

@@ -1,0 +1,187 @@
+"""Clients that take their time: with a head, a frame, a body, and with reading. Each ends, and is counted under its reason.
+
+    slow loris in the head            Slow.test_heads
+    ... in a frame                    Slow.test_frames, .test_frames_of_bare_websockets
+    ... in a post                     Slow.test_posts
+    ... in reading                    Reading.*
+"""
+import json
+import socket
+import threading
+import time
+import unittest
+
+from attack import PATIENCE, Figures, serves
+from programs import Stack
+from raw_client import Client, Connection, Polling, WebSocket, frame, handshake
+
+COUNT = 20
+
+
+def setUpModule():
+    global stack
+    stack = Stack({'http_head_timeout': 700, 'http_body_timeout': 700, 'http_idle_timeout': 700, 'ping_interval': 500, 'ping_timeout': 500,
+                   'outbound_queue': 100000})
+
+
+def tearDownModule():
+    stack.close()
+
+
+def drip(connections, text, end):
+    """Sends a byte to each in turn until all are closed, or have been answered; how many are not."""
+    waiting, at = list(connections), 0
+    while waiting and time.monotonic() < end:
+        for connection in list(waiting):
+            try:
+                connection.send(text[at % len(text)].to_bytes(1, 'big'))
+                connection.socket.setblocking(False)
+                try:
+                    if connection.socket.recv(4096) == b'' or at > 0:
+                        waiting.remove(connection)
+                except BlockingIOError:
+                    pass
+                connection.socket.setblocking(True)
+            except OSError:
+                waiting.remove(connection)
+        at += 1
+        time.sleep(0.05)
+    return len(waiting)
+
+
+class Slow(unittest.TestCase):
+    def all_end(self, connections, text, reason):
+        figures = Figures(stack)
+        self.assertEqual(drip(connections, text, time.monotonic() + PATIENCE), 0)
+        for connection in connections:
+            connection.socket.close()
+        figures.wait_for(f'hubbub_closed_total{{reason={reason}}}', COUNT)
+        serves(stack)
+
+    def test_heads(self):
+        self.all_end([Connection(stack.port) for _ in range(COUNT)], b'GET / HTTP/1.1\r\nHost: h\r\nX-Slow: ' + b'x' * 4000, 'http_timeout')
+
+    def test_silence(self):
+        figures = Figures(stack)
+        connections = [Connection(stack.port) for _ in range(COUNT)]
+        for connection in connections:
+            self.assertTrue(connection.peer_ended())
+            connection.socket.close()
+        figures.wait_for('hubbub_closed_total{reason=http_idle}', COUNT)
+
+    def test_posts(self):
+        sessions = [Polling(stack) for _ in range(COUNT)]
+        self.all_end([session.start('POST', 'Content-Length: 4000') for session in sessions], b'4' + b'x' * 4000, 'http_timeout')
+
+    def test_frames(self):
+        """Between the bytes of a frame no pong can come."""
+        connections = []
+        for _ in range(COUNT):
+            websocket = WebSocket(stack.port)
+            websocket.send_text('40')
+            websocket.read_text()
+            websocket.send(frame(1, 'x' * 4000)[:10])
+            connections.append(websocket)
+        figures = Figures(stack)
+        end = time.monotonic() + PATIENCE
+        for websocket in connections:
+            websocket.socket.setblocking(False)
+        open_ones = set(connections)
+        while open_ones and time.monotonic() < end:
+            for websocket in list(open_ones):
+                try:
+                    websocket.socket.send(b'x')
+                    while True:
+                        if websocket.socket.recv(4096) == b'':
+                            raise ConnectionResetError
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    open_ones.discard(websocket)
+                    websocket.socket.close()
+            time.sleep(0.05)
+        self.assertEqual(open_ones, set())
+        figures.wait_for('hubbub_closed_total{reason=ping_timeout}', COUNT)
+        serves(stack)
+
+    def test_frames_of_bare_websockets(self):
+        figures = Figures(stack)
+        with Connection(stack.port) as websocket:
+            websocket.send(handshake('/ws?room=slow'))
+            websocket.response()
+            websocket.send(frame(1, 'x' * 4000)[:10])
+            end = time.monotonic() + PATIENCE
+            with self.assertRaises(OSError):
+                while time.monotonic() < end:
+                    websocket.send(b'x')
+                    time.sleep(0.1)
+        figures.wait_for('hubbub_closed_total{reason=ping_timeout}')
+
+
+class Reading(unittest.TestCase):
+    SIZE = 8000
+
+    @classmethod
+    def setUpClass(cls):
+        global stack
+        cls.former, stack = stack, Stack({'outbound_queue': 100000, 'http_idle_timeout': 700})
+
+    @classmethod
+    def tearDownClass(cls):
+        global stack
+        stack.close()
+        stack = cls.former
+
+    def fill(self, room, count):
+        """Says so much in a room that nobody can miss it."""
+        with Client(stack.port) as speaker:
+            self.assertTrue(speaker.call('join', room)['ok'])
+            for _ in range(count):
+                speaker.send_text('42["msg",' + json.dumps({'room': room, 'body': 'x' * self.SIZE}) + ']')
+                speaker.event()
+
+    def slow(self, room):
+        client = Client(stack.port, connect=False)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.send_text('40' + json.dumps({'join': [room]}))
+        self.assertTrue(client.packet('40'))
+        return client
+
+    def test_who_does_not_read_is_dropped_and_others_hear_everything(self):
+        figures = Figures(stack)
+        slow = [self.slow('slow') for _ in range(5)]
+        with Client(stack.port) as good:
+            self.assertTrue(good.call('join', 'slow')['ok'])
+            heard = []
+
+            def listen():
+                while len(heard) < 600:
+                    heard.append(good.event()[1]['body'])
+            listener = threading.Thread(target=listen)
+            listener.start()
+            self.fill('slow', 600)
+            listener.join(PATIENCE)
+            self.assertEqual(len(heard), 600)
+        figures.wait_for('hubbub_closed_total{reason=slow_reader}', 5)
+        for client in slow:
+            client.socket.close()
+        self.assertLess(figures.grown(), figures.bound(32))
+
+    def test_files_that_are_asked_for_and_not_read(self):
+        figures = Figures(stack)
+        connections = []
+        for _ in range(COUNT):
+            connection = Connection(stack.port)
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.send('GET /socket.io/socket.io.js.map HTTP/1.1\r\nHost: h\r\n\r\n' * 40)
+            connections.append(connection)
+        stack.wait_for_metric(lambda now: sum(now.get(f'hubbub_closed_total{{reason={reason}}}', 0) - figures.before.get(f'hubbub_closed_total{{reason={reason}}}', 0)
+                                              for reason in ('slow_reader', 'http_idle', 'http_done', 'transport_close')) >= COUNT)
+        stack.wait_for_metric(lambda now: now['hubbub_connections'] == 0)
+        for connection in connections:
+            connection.socket.close()
+        serves(stack)
+
+
+if __name__ == '__main__':
+    unittest.main()
