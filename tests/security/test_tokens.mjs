@@ -415,7 +415,7 @@ test('no token, and no secret, is in a log, in the journal, or told to anybody',
   const shown = note(rights('ann', { join: ['*'] }));
   const ann = await connect(t, stack.url(0), { auth: { token: shown, name: 'kept' }, query: { token: shown, kept: 'yes' },
     extraHeaders: { authorization: `Bearer ${shown}` } });
-  const { stdout } = await run(hubbub, ['socket', '--data', stack.data, ann.id]);
+  const { stdout } = await run(hubbub, ['session', '--data', stack.data, ann.id]);
   assert.match(stdout, /from: ?ann|from ann/);
   assert.match(stdout, /"kept"/);
   assert.match(stdout, /"kept":"yes"/);
