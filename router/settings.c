@@ -115,7 +115,7 @@ static const struct config_key keys[] = {
     {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
-static const char *const others[] = {"gateway", "run", "events", "namespaces", "certificates", NULL};
+static const char *const others[] = {"gateway", "run", "events", "namespaces", "certificates", "tokens", NULL};
 
 static int load_keys(struct router_settings *router, struct buffer *error)
 {
