@@ -99,6 +99,12 @@ enum {
       "raise max_pattern_namespaces, unless somebody makes up names")                                        \
     X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit",          \
       "clients that put too much into auth; max_auth is the limit")                                          \
+    X(tokens_verified, "hubbub_tokens_verified_total", "tokens of clients that were good",                   \
+      "a figure of load: each costs a signature's check")                                                    \
+    X(tokens_expired, "hubbub_tokens_expired_total",                                                         \
+      "sockets whose token ended while they were connected, and were told",                                  \
+      "clients that bring no newer token in time: tokens that live too short, or programs that ignore "      \
+      "hubbub:token")                                                                                        \
     X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
       "volatile events dropped for a slow reader",                                                           \
       "some are always there; many at once: the uplink is full, or a room is faster than its members can "   \
@@ -123,6 +129,11 @@ enum {
     X(api_requests, "hubbub_api_requests_total", "requests on the admin port", "a figure of load")           \
     X(api_refused, "hubbub_api_refused_total", "requests on the admin port that were refused",               \
       "a program with a wrong key or wrong requests; the answer told it why")                                \
+    X(reloads, "hubbub_config_reloads_total{result=ok}", "configurations read again and put in force",       \
+      "somebody sent SIGHUP; the log says what changed, and what takes a restart")                           \
+    X(reloads_failed, "hubbub_config_reloads_total{result=failed}",                                          \
+      "configurations read again and found wrong: nothing has changed",                                      \
+      "the log has the file and the line: mend it before the next start, which would fail")                  \
     X(link_resets, "hubbub_link_resets_total", "new links to the router",                                    \
       "stands still when all is well; the log says why a link began anew: look at the network and the "      \
       "router")                                                                                              \

@@ -52,6 +52,8 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     histograms_init(&gateway->histograms);
     gateway->incarnation = random_u64() >> (64 - INCARNATION_BITS);
     timer_wheel_init(&gateway->timers, loop_now(loop));
+    gateway->tokens = settings->tokens;
+    grant_table_init(&gateway->grants);
     connections_init(&gateway->connections);
     quotas_init(gateway);
     fanout_init(&gateway->fanout);
@@ -79,19 +81,6 @@ static int open_tls(struct gateway *gateway)
         log_error("no TLS", "error=%.*s", BYTES_PRINTF(buffer_bytes(&error)));
     buffer_done(&error);
     return result;
-}
-
-void gateway_reload_tls(struct gateway *gateway)
-{
-    struct buffer error = {0};
-
-    if (!gateway->tls)
-        return;
-    if (tls_store_reload(gateway->tls, &gateway->settings->tls, &error) < 0)
-        log_error("certificates stay as they were", "error=%.*s", BYTES_PRINTF(buffer_bytes(&error)));
-    else
-        log_info("certificates reloaded", "count=%zu", gateway->settings->tls.files.count);
-    buffer_done(&error);
 }
 
 /* -- start and end ------------------------------------------------------------------------------ */
@@ -144,6 +133,8 @@ void gateway_done(struct gateway *gateway)
     tls_store_free(gateway->tls);
     namespace_table_done(&gateway->namespaces);
     slot_table_done(&gateway->sockets);
+    authentication_replace_policy(gateway, NULL);
+    grant_table_done(&gateway->grants);
     sessions_done(&gateway->sessions);
     requests_done(&gateway->requests);
     publishing_done(&gateway->publishing);
