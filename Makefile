@@ -27,7 +27,7 @@ PROGRAMS = cli/hubbub gateway/hubbub-gateway router/hubbub-router
 PREFIX =
 DESTDIR =
 
-.PHONY: help run conformance-server build install configured packages client test test-fault test-load test-tools bench fuzz clean
+.PHONY: help run conformance-server build install configured packages client test test-fault test-stack test-load test-tools bench fuzz clean
 
 help:
 	@echo 'make run     build, then run a router and gateways: PORT=3000 GATEWAYS=2 DATA=./data OPTIONS='
@@ -36,6 +36,7 @@ help:
 	@echo 'make install  programs, library, man pages and more into PREFIX (/usr/local), below DESTDIR'
 	@echo 'make test    every test, ends with "N passed, N failed"; TEST_OPTIONS="--only unit,integration"'
 	@echo 'make test-fault  every fault under load, for FAULT_SECONDS=$(FAULT_SECONDS) each: about 40 minutes'
+	@echo 'make test-stack  deploy/ in containers: docker-compose, HAProxy, faults under load (as root; makes its own dockerd)'
 	@echo 'make test-load  good clients beside bad ones for LOAD_SECONDS=$(LOAD_SECONDS), and what the good ones feel of it'
 	@echo 'make bench   the benchmark, prints a table'
 	@echo 'make fuzz    every fuzz driver for FUZZ_SECONDS=$(FUZZ_SECONDS)'
@@ -75,12 +76,16 @@ test-tools: client
 	@[ -x build/venv/bin/python ] || python3 -m venv build/venv
 	@build/venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@tests/clients/prepare
+	@[ "$$(id -u)" != 0 ] || deploy/install-packages tests/stack/packages.txt || echo 'no docker: tests of the stack are skipped'
 
 test: test-tools
 	@tests/run $(TEST_OPTIONS)
 
 test-fault: test-tools
 	@tests/run --stage hooks --only fault --fault-seconds $(FAULT_SECONDS) $(TEST_OPTIONS)
+
+test-stack: test-tools
+	@tests/run --stage release --only stack $(TEST_OPTIONS)
 
 test-load: build test-tools
 	@HUBBUB_BUILD=build HUBBUB_LOAD_SECONDS=$(LOAD_SECONDS) build/venv/bin/python -W ignore tests/security/test_load.py

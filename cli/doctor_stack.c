@@ -53,16 +53,21 @@ static double number_of(const json_t *stats, const char *object, const char *nam
     return json_number_value(json_object_get(json_object_get(stats, object), name));
 }
 
-/* who: with a blank behind it when a name follows. */
-static void check_version(struct buffer *out, const char *who, const char *name, const char *version)
+/* What who, with a blank behind it when a name follows, runs with.  protocol: that of the link, or "". */
+static void check_version(struct buffer *out, const char *who, const char *name, const char *version,
+                          const char *protocol)
 {
+    const char *link = *protocol ? ", link protocol " : "";
+
     if (strcmp(version, HUBBUB_VERSION) == 0)
-        finding_append(out, FINDING_OK, "versions", NULL, "%s%s runs with %s", who, name, version);
+        finding_append(out, FINDING_OK, "versions", NULL, "%s%s runs with %s%s%s", who, name, version, link,
+                       protocol);
     else
-        finding_append(
-            out, FINDING_WARNING, "versions",
-            "restart it, so that all are of one version (versions next to each other work together)",
-            "%s%s runs with %s, this is %s", who, name, version, HUBBUB_VERSION);
+        finding_append(out, FINDING_WARNING, "versions",
+                       "restart it, so that all are of one version (versions next to each other work "
+                       "together)",
+                       "%s%s runs with %s%s%s, this is %s", who, name, version, link, protocol,
+                       HUBBUB_VERSION);
 }
 
 static void check_router(struct buffer *out, const json_t *stats)
@@ -70,7 +75,7 @@ static void check_router(struct buffer *out, const json_t *stats)
     const json_t *archive = json_object_get(stats, "archive");
     const char *state = text_of(archive, "state");
 
-    check_version(out, "the router", "", text_of(stats, "version"));
+    check_version(out, "the router", "", text_of(stats, "version"), "");
     if (json_is_true(json_object_get(json_object_get(stats, "journal"), "storage_full")))
         finding_append(out, FINDING_ERROR, "router", "make room on the disk of the data folder",
                        "it refuses what is published: the disk is full");
@@ -107,7 +112,7 @@ static void check_gateways(struct buffer *out, const json_t *answer)
         if (strcmp(state, "live") != 0)
             finding_append(out, FINDING_WARNING, "gateways", "look at its log, and at the network between",
                            "%s is %s", name, state);
-        check_version(out, "gateway ", name, text_of(row, "version"));
+        check_version(out, "gateway ", name, text_of(row, "version"), text_of(row, "protocol"));
     }
 }
 

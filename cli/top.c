@@ -60,7 +60,8 @@ struct top {
     struct loop_timer timer;
     struct loop_watch *input;
     struct loop_signal *signals[SIGNALS];
-    unsigned rooms_asked; /* how many at most */
+    unsigned rooms_asked; /* how many at most, in the round that is under way */
+    unsigned rooms_limit; /* the same of what is shown */
     bool ask_again;       /* what was asked is not what shall be shown */
     int exit_code;
 };
@@ -74,9 +75,13 @@ static void ask(struct top *top)
     unsigned limit = rooms->first + 2 * (unsigned)LINES;
     struct buffer lines = {0};
 
+    if (limit > ROOMS_ASKED_MAX)
+        limit = ROOMS_ASKED_MAX;
     buffer_printf(&lines, "stats json\nrooms by %s %u json\ngateways json\nbackends json\n",
-                  top->state.by_rate ? "rate" : "members", limit < ROOMS_ASKED_MAX ? limit : ROOMS_ASKED_MAX);
+                  top->state.by_rate ? "rate" : "members", limit);
     top->ask_again = !top_feed_ask(top->feed, buffer_bytes(&lines));
+    if (!top->ask_again)
+        top->rooms_asked = limit;
     buffer_done(&lines);
 }
 
@@ -89,6 +94,14 @@ static void take_rows(struct top *top, enum top_table table, enum top_question q
     top->state.tables[table].error = top_feed_error(top->feed, question);
 }
 
+/* Whether the router has left out some for which it would be asked. */
+static bool more_rooms(const struct top *top)
+{
+    size_t loaded = json_array_size(top->state.tables[TOP_TABLE_ROOMS].rows);
+
+    return loaded && loaded == top->rooms_limit && loaded < ROOMS_ASKED_MAX;
+}
+
 static void draw(struct top *top)
 {
     top->state.stats = top_feed_answer(top->feed, TOP_STATS);
@@ -96,6 +109,7 @@ static void draw(struct top *top)
     if (!top->state.trouble && *top_feed_error(top->feed, TOP_STATS))
         top->state.trouble = top_feed_error(top->feed, TOP_STATS);
     take_rows(top, TOP_TABLE_ROOMS, TOP_ROOMS, "rooms");
+    top->state.tables[TOP_TABLE_ROOMS].more = more_rooms(top);
     take_rows(top, TOP_TABLE_GATEWAYS, TOP_GATEWAYS, "gateways");
     take_rows(top, TOP_TABLE_BACKENDS, TOP_BACKENDS, "backends");
     top_view_draw(&top->state);
@@ -105,6 +119,8 @@ static void answered(void *arg)
 {
     struct top *top = arg;
 
+    if (!top_feed_trouble(top->feed))
+        top->rooms_limit = top->rooms_asked;
     draw(top);
     if (top->ask_again && !top_feed_trouble(top->feed))
         ask(top);
@@ -129,15 +145,6 @@ static void move_rows(struct top *top, long rows)
     long first = (long)table->first + rows;
 
     table->first = first > 0 ? (unsigned)first : 0;
-}
-
-/* Whether the next page of rooms has not come yet. */
-static bool rooms_run_out(const struct top *top)
-{
-    const struct top_rows *rooms = &top->state.tables[TOP_TABLE_ROOMS];
-    size_t loaded = json_array_size(rooms->rows);
-
-    return loaded == top->rooms_asked && loaded < ROOMS_ASKED_MAX && rooms->first + 2 * rooms->shown > loaded;
 }
 
 static void take_key(struct top *top, int key)
@@ -188,6 +195,14 @@ static void take_key(struct top *top, int key)
     default:
         break;
     }
+}
+
+/* Whether the rows of a next page have not come yet. */
+static bool rooms_run_out(const struct top *top)
+{
+    const struct top_rows *rooms = &top->state.tables[TOP_TABLE_ROOMS];
+
+    return rooms->more && rooms->first + 2 * rooms->shown > json_array_size(rooms->rows);
 }
 
 static void on_input(void *arg, int fd, unsigned ready)

@@ -95,7 +95,18 @@ void top_figures_title(struct buffer *out, const json_t *stats)
     append_duration(out, number(stats, "uptime_seconds"));
 }
 
-void top_figures_clients(struct buffer *out, const json_t *stats)
+/* How many are live and are not being emptied. */
+static size_t count_up(const json_t *gateways)
+{
+    const json_t *row;
+    size_t i, count = 0;
+
+    json_array_foreach(gateways, i, row) count +=
+        strcmp(text(row, "state"), "live") == 0 && !json_is_true(find(row, "draining"));
+    return count;
+}
+
+void top_figures_clients(struct buffer *out, const json_t *stats, const json_t *gateways)
 {
     if (!stats)
         return;
@@ -103,7 +114,10 @@ void top_figures_clients(struct buffer *out, const json_t *stats)
     append_count_of(out, stats, "sockets", "  sockets ");
     append_count_of(out, stats, "rooms", "  rooms ");
     append_count_of(out, stats, "members", "  members ");
-    append_count_of(out, stats, "gateways", "  gateways ");
+    if (gateways)
+        buffer_printf(out, "  gateways up %zu/%zu", count_up(gateways), json_array_size(gateways));
+    else
+        append_count_of(out, stats, "gateways", "  gateways ");
     append_count_of(out, stats, "backends", "  backends ");
 }
 

@@ -12,9 +12,10 @@ void top_figures_count(struct buffer *out, double value);
 /* Bytes with a unit, powers of 1024: 512 B, 1.5 MB. */
 void top_figures_bytes(struct buffer *out, double value);
 
-/* Each appends its line.  stats: the document, or NULL for one that has not come yet. */
+/* Each appends its line.  stats: the document, or NULL for one that has not come yet; gateways: the rows of the
+ * list of gateways, or NULL. */
 void top_figures_title(struct buffer *out, const json_t *stats);
-void top_figures_clients(struct buffer *out, const json_t *stats);
+void top_figures_clients(struct buffer *out, const json_t *stats, const json_t *gateways);
 void top_figures_messages(struct buffer *out, const json_t *stats);
 void top_figures_storage(struct buffer *out, const json_t *stats);
 

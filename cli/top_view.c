@@ -21,7 +21,7 @@ enum {
     REST = 4,        /* gateways and backends take a part in so many of the body each */
 };
 
-enum kind { KIND_TEXT, KIND_COUNT, KIND_BYTES, KIND_RATE, KIND_LIST };
+enum kind { KIND_TEXT, KIND_STATE, KIND_COUNT, KIND_BYTES, KIND_RATE, KIND_LIST };
 
 struct column {
     const char *title;
@@ -42,13 +42,16 @@ static const struct column room_columns[] = {
     {"SEQ", "seq", KIND_COUNT, 9},   {"NAMESPACE", "namespace", KIND_TEXT, 12},
 };
 static const struct column gateway_columns[] = {
-    {"GATEWAY", "name", KIND_TEXT, 0},     {"STATE", "state", KIND_TEXT, 9},
-    {"SOCKETS", "sockets", KIND_COUNT, 8}, {"UNACKED", "unacknowledged_bytes", KIND_BYTES, 9},
+    {"GATEWAY", "name", KIND_TEXT, 0},
+    {"STATE", "state", KIND_STATE, 9},
+    {"CONNS", "connections", KIND_COUNT, 8},
+    {"SOCKETS", "sockets", KIND_COUNT, 8},
+    {"UNACKED", "unacknowledged_bytes", KIND_BYTES, 9},
     {"VERSION", "version", KIND_TEXT, 10},
 };
 static const struct column backend_columns[] = {
     {"BACKEND", "name", KIND_TEXT, 0},
-    {"STATE", "state", KIND_TEXT, 9},
+    {"STATE", "state", KIND_STATE, 9},
     {"SOCKETS", "sockets", KIND_COUNT, 8},
     {"TASKS", "tasks", KIND_COUNT, 8},
     {"UNACKED", "unacknowledged_bytes", KIND_BYTES, 9},
@@ -110,21 +113,22 @@ static void draw_both_ends(unsigned at, struct bytes left, struct bytes right, a
 
 static unsigned draw_head(const struct top_state *state, unsigned lines)
 {
-    struct buffer text = {0};
+    struct buffer title = {0}, texts[3] = {{0}};
     unsigned at = 0;
-    static void (*const parts[])(struct buffer * out, const json_t *stats) = {
-        top_figures_clients, top_figures_messages, top_figures_storage};
 
-    top_figures_title(&text, state->stats);
-    draw_both_ends(at++, buffer_bytes(&text), bytes_from_text(state->paused ? "PAUSED " : ""), A_BOLD);
+    top_figures_title(&title, state->stats);
+    top_figures_clients(&texts[0], state->stats, state->tables[TOP_TABLE_GATEWAYS].rows);
+    top_figures_messages(&texts[1], state->stats);
+    top_figures_storage(&texts[2], state->stats);
+    draw_both_ends(at++, buffer_bytes(&title), bytes_from_text(state->paused ? "PAUSED " : ""), A_BOLD);
     if (state->trouble && at < lines)
         draw_line(at++, bytes_from_text(state->trouble), A_REVERSE | A_BOLD);
-    for (unsigned i = 0; i < sizeof parts / sizeof *parts && at < lines; i++) {
-        buffer_clear(&text);
-        parts[i](&text, state->stats);
-        draw_line(at++, buffer_bytes(&text), A_NORMAL);
+    for (unsigned i = 0; i < 3; i++) {
+        if (at < lines)
+            draw_line(at++, buffer_bytes(&texts[i]), A_NORMAL);
+        buffer_done(&texts[i]);
     }
-    buffer_done(&text);
+    buffer_done(&title);
     return at;
 }
 
@@ -135,7 +139,7 @@ static void append_list(struct buffer *out, const json_t *list)
     for (size_t i = 0; i < json_array_size(list); i++) {
         if (i)
             buffer_append_char(out, ',');
-        buffer_append_text(out, json_string_value(json_array_get(list, i)));
+        buffer_append_bytes(out, bytes_from_text(json_string_value(json_array_get(list, i))));
     }
 }
 
@@ -148,6 +152,13 @@ static void append_cell(struct buffer *out, const struct column *column, const j
     switch (column->kind) {
     case KIND_TEXT:
         buffer_append(&text, json_string_value(value), json_string_length(value));
+        align = SCREEN_LEFT;
+        break;
+    case KIND_STATE:
+        if (json_is_true(json_object_get(row, "draining")))
+            buffer_append_literal(&text, "draining");
+        else
+            buffer_append_bytes(&text, bytes_from_text(json_string_value(value)));
         align = SCREEN_LEFT;
         break;
     case KIND_LIST:
@@ -184,7 +195,7 @@ static unsigned fitting_columns(const struct table *table, unsigned *first_width
     return count;
 }
 
-static void draw_title(const struct top_state *state, enum top_table which, unsigned at)
+static void draw_title(const struct top_state *state, enum top_table which, unsigned first, unsigned at)
 {
     const struct table *table = &tables[which];
     struct buffer line = {0}, name = {0};
@@ -194,11 +205,11 @@ static void draw_title(const struct top_state *state, enum top_table which, unsi
 
     buffer_append_text(&name, table->columns[0].title);
     if (all > rows->shown && all)
-        buffer_printf(&name, "  %u-%u of %zu", rows->first + 1, rows->first + rows->shown, all);
+        buffer_printf(&name, "  %u-%u of %zu%s", first + 1, first + rows->shown, all, rows->more ? "+" : "");
     screen_text_fit(&line, buffer_bytes(&name), width, SCREEN_LEFT);
     for (unsigned i = 1; i < count; i++) {
         const struct column *column = &table->columns[i];
-        bool text = column->kind == KIND_TEXT || column->kind == KIND_LIST;
+        bool text = column->kind == KIND_TEXT || column->kind == KIND_STATE || column->kind == KIND_LIST;
         struct buffer title = {0};
         bool sorted =
             which == TOP_TABLE_ROOMS && strcmp(column->field, state->by_rate ? "rate" : "members") == 0;
@@ -231,14 +242,16 @@ static void draw_row(const struct table *table, const json_t *row, unsigned at)
 static void draw_table(struct top_state *state, enum top_table which, unsigned at, unsigned lines)
 {
     struct top_rows *rows = &state->tables[which];
-    unsigned all = (unsigned)json_array_size(rows->rows);
+    unsigned all = (unsigned)json_array_size(rows->rows), first = rows->first;
 
     rows->shown = lines - 1 < all ? lines - 1 : all;
-    if (rows->first > all - rows->shown)
-        rows->first = all - rows->shown;
-    draw_title(state, which, at++);
+    if (first > all - rows->shown)
+        first = all - rows->shown;
+    if (!rows->more)
+        rows->first = first;
+    draw_title(state, which, first, at++);
     for (unsigned i = 0; i < rows->shown; i++)
-        draw_row(&tables[which], json_array_get(rows->rows, rows->first + i), at++);
+        draw_row(&tables[which], json_array_get(rows->rows, first + i), at++);
     if (lines > 1 && *rows->error)
         draw_line(at, bytes_from_text(rows->error), A_BOLD);
     else if (lines > 1 && all == 0 && rows->rows)

@@ -15,8 +15,9 @@ enum top_table { TOP_TABLE_ROOMS, TOP_TABLE_GATEWAYS, TOP_TABLE_BACKENDS, TOP_TA
 struct top_rows {
     const json_t *rows; /* an array of objects, or NULL */
     const char *error;  /* shown in place of rows when it is not empty */
-    unsigned first;     /* the row at the top, counted from 0; no more than there are: the view corrects it */
-    unsigned shown;     /* set by the view: how many rows had room */
+    bool more;          /* there may be rows behind them that have not come yet */
+    unsigned first; /* the row that shall be at the top, counted from 0; corrected when there is no more */
+    unsigned shown; /* set by the view: how many rows had room */
 };
 
 struct top_state {

@@ -243,12 +243,9 @@ void bare_request(struct gateway *gateway, struct connection *connection, const 
     }
     if (request->upgrade_websocket)
         status = websocket_offer_make(gateway, request, (struct bytes){0}, SUBPROTOCOL, &offer);
-    if (status == -426)
-        http_answer_status(gateway, connection, request, 426,
-                           BYTES("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
-    else if (status < 0)
-        http_fail(gateway, connection, -status, CLOSE_HTTP_BAD_REQUEST);
-    else {
+    if (status < 0) {
+        websocket_refuse(gateway, connection, request, status);
+    } else {
         open_client(gateway, connection, request, &offer);
         websocket_offer_done(&offer);
     }

@@ -164,10 +164,8 @@ static void request_websocket(struct gateway *gateway, struct connection *connec
         return;
     }
     status = websocket_offer_make(gateway, request, fields, NULL, &offer);
-    if (status == -426)
-        http_answer_status(gateway, connection, request, 426, BYTES("Sec-WebSocket-Version: 13\r\n"));
-    else if (status < 0)
-        http_fail(gateway, connection, -status, CLOSE_HTTP_BAD_REQUEST);
+    if (status < 0)
+        websocket_refuse(gateway, connection, request, status);
     else if (sid.length)
         arrival_begin(gateway, connection, &offer, sid, home, query->websocket);
     else
@@ -183,12 +181,9 @@ static void request_echo(struct gateway *gateway, struct connection *connection,
                      ? websocket_offer_make(gateway, request, (struct bytes){0}, NULL, &offer)
                      : -426;
 
-    if (status == -426)
-        http_answer_status(gateway, connection, request, 426,
-                           BYTES("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
-    else if (status < 0)
-        http_fail(gateway, connection, -status, CLOSE_HTTP_BAD_REQUEST);
-    else {
+    if (status < 0) {
+        websocket_refuse(gateway, connection, request, status);
+    } else {
         websocket_accept(gateway, connection, &offer, &websocket_echo, (struct bytes){0});
         websocket_offer_done(&offer);
     }

@@ -62,12 +62,12 @@ done:
 }
 
 /* An exit code. */
-static int examine(void)
+static int examine(const struct gateway_settings *settings)
 {
     struct buffer findings = {0};
     bool written;
 
-    gateway_examine(&findings);
+    gateway_examine(settings, &findings);
     written = fwrite(findings.data, 1, findings.length, stdout) == findings.length && fflush(stdout) == 0;
     buffer_done(&findings);
     return written ? EXIT_OK : EXIT_RUNTIME;
@@ -86,7 +86,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     log_set_program(settings.name);
     log_set_level(settings.log_level);
-    code = settings.examine ? examine() : run(&settings);
+    code = settings.examine ? examine(&settings) : run(&settings);
     gateway_settings_done(&settings);
     return code;
 }

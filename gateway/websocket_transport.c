@@ -10,6 +10,7 @@
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
+#include "gateway/http_answer.h"
 #include "gateway/packet.h"
 #include "gateway/session.h"
 #include "gateway/socket.h"
@@ -63,6 +64,16 @@ int websocket_offer_make(struct gateway *gateway, const struct http_request *req
 void websocket_offer_done(struct websocket_offer *offer)
 {
     buffer_done(&offer->head);
+}
+
+void websocket_refuse(struct gateway *gateway, struct connection *connection,
+                      const struct http_request *request, int status)
+{
+    if (status == -426)
+        http_answer_status(gateway, connection, request, 426,
+                           BYTES("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
+    else
+        http_fail(gateway, connection, -status, CLOSE_HTTP_BAD_REQUEST);
 }
 
 void websocket_accept(struct gateway *gateway, struct connection *connection,

@@ -34,6 +34,10 @@ int websocket_offer_make(struct gateway *gateway, const struct http_request *req
                          const char *only, struct websocket_offer *offer) MUST_CHECK;
 void websocket_offer_done(struct websocket_offer *offer);
 
+/* Answers a handshake that got one of these statuses instead, or, with -426, a request that is no handshake. */
+void websocket_refuse(struct gateway *gateway, struct connection *connection,
+                      const struct http_request *request, int status);
+
 /* Sends 101 and goes over to the protocol.  first: a text message that leaves in the same write; may be
  * empty. */
 void websocket_accept(struct gateway *gateway, struct connection *connection,

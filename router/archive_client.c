@@ -98,6 +98,8 @@ static mongoc_uri_t *parse(const struct archive_place *place, struct buffer *err
         buffer_append_literal(error, "key archive is no MongoDB connection string: ");
         append_redacted(error, place->uri, reason.message);
     }
+    if (uri && place->password)
+        mongoc_uri_set_password(uri, place->password);
     return uri;
 }
 
@@ -160,6 +162,10 @@ int archive_place_check(const struct archive_place *place, struct buffer *error)
     if (!uri)
         return ERROR_CONFIG;
     result = check_names(place, uri, error);
+    if (!result && place->password && !mongoc_uri_get_username(uri)) {
+        buffer_append_literal(error, "key archive_password: key archive names no user whose password it is");
+        result = ERROR_CONFIG;
+    }
     if (!result)
         result = check_files(uri, error);
     if (!result && !is_acknowledged(uri)) {
@@ -238,6 +244,7 @@ struct archive_place archive_place_copy(const struct archive_place *place)
     struct archive_place copy = *place;
 
     copy.uri = copy_text(place->uri);
+    copy.password = copy_text(place->password);
     copy.database = copy_text(place->database);
     copy.collection = copy_text(place->collection);
     return copy;
@@ -245,7 +252,10 @@ struct archive_place archive_place_copy(const struct archive_place *place)
 
 void archive_place_done(struct archive_place *place)
 {
+    if (place->password)
+        explicit_bzero((char *)place->password, strlen(place->password));
     free((char *)place->uri);
+    free((char *)place->password);
     free((char *)place->database);
     free((char *)place->collection);
     *place = (struct archive_place){0};

@@ -16,6 +16,7 @@
 
 struct archive_place {
     const char *uri;        /* a MongoDB connection string */
+    const char *password;   /* of the user that it names; NULL: what it says itself */
     const char *database;   /* NULL: the connection string's, else "hubbub" */
     const char *collection; /* of the messages */
     uint32_t timeout;       /* ms, for a connection and for an answer; the connection string's own win */

@@ -83,7 +83,7 @@ static void expose_measure(struct exposition *exposition, const char *name, cons
     if (unit == MEASURE_WHOLE)
         exposition_add(exposition, name, meaning, value);
     else
-        exposition_add_real(exposition, name, meaning, (double)value / unit);
+        exposition_add_real(exposition, name, meaning, (double)value / (double)unit);
 }
 
 void measures_expose(const struct router *router, struct exposition *exposition)

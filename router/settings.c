@@ -5,6 +5,7 @@
 #include "router/settings.h"
 
 #include "common/http_port.h"
+#include "common/secret_file.h"
 #include "proto/wire.h"
 #include "router/archive_client.h"
 
@@ -86,6 +87,8 @@ static const struct config_key keys[] = {
      .fallback = "200000", .help = "how many sessions without a socket are kept; beyond it the oldest go"},
     {KEY(archive, STRING), .fallback = "",
      .help = "the MongoDB connection string of the archive; empty: there is none", .secret = true},
+    {KEY(archive_password, PATH), .minimum = 1,
+     .help = "the file of the password of the user that archive names, so that the string holds no secret"},
     {KEY(archive_database, STRING), .minimum = 1, .maximum = 63,
      .help = "the archive's database; the connection string's when it is not given, else hubbub"},
     {KEY(archive_collection, STRING), .minimum = 1, .maximum = 200, .fallback = "messages",
@@ -152,6 +155,7 @@ bool router_settings_archive(const struct router_settings *settings, struct arch
     if (!settings->archive || !*settings->archive)
         return false;
     *out = (struct archive_place){.uri = settings->archive,
+                                  .password = settings->password.data,
                                   .database = settings->archive_database,
                                   .collection = settings->archive_collection,
                                   .timeout = settings->archive_timeout};
@@ -165,6 +169,26 @@ static const config_setting_t *find_key(const config_t *file, const char *path, 
     const char *text = setting ? config_setting_get_string(setting) : NULL;
 
     return text && value && strcmp(text, value) == 0 ? setting : NULL;
+}
+
+/* A file of one line, whose end does not belong to it. */
+static int load_password(struct router_settings *router, struct buffer *error)
+{
+    struct buffer *password = &router->password;
+
+    if (!router->archive_password)
+        return 0;
+    if (secret_file_read(router->archive_password, true, "the password", password, error) < 0)
+        return ERROR_CONFIG;
+    while (password->length && strchr("\r\n", password->data[password->length - 1]))
+        password->length--;
+    if (password->length == 0 || memchr(password->data, '\n', password->length) ||
+        memchr(password->data, 0, password->length)) {
+        buffer_printf(error, "%s: expected one line, the password", router->archive_password);
+        return ERROR_CONFIG;
+    }
+    buffer_append_char(password, 0);
+    return 0;
 }
 
 static int check_archive(const config_t *file, const struct router_settings *router, struct buffer *error)
@@ -227,8 +251,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
     }
     if (*router->admin && http_port_check(router->admin, "admin", error) < 0)
         return ERROR_CONFIG;
-    if (load_keys(router, error) < 0 || check_archive(file, router, error) < 0 ||
-        check_retention(file, router, error) < 0)
+    if (load_keys(router, error) < 0 || load_password(router, error) < 0 ||
+        check_archive(file, router, error) < 0 || check_retention(file, router, error) < 0)
         return ERROR_CONFIG;
     return namespaces_load(file, &router->namespaces, error);
 }
@@ -247,6 +271,7 @@ void router_settings_done(struct router_settings *settings)
 {
     explicit_bzero(&settings->secret_key, sizeof settings->secret_key);
     key_list_done(&settings->gateway_keys);
+    secret_file_wipe(&settings->password);
     namespaces_done(&settings->namespaces);
     config_settings_done(&router_config, settings);
 }

@@ -2,6 +2,7 @@
 #ifndef HUBBUB_ROUTER_SETTINGS_H
 #define HUBBUB_ROUTER_SETTINGS_H
 
+#include "common/buffer.h"
 #include "common/config.h"
 #include "common/key_file.h"
 #include "common/log.h"
@@ -43,6 +44,7 @@ struct router_settings {
     uint32_t recovery_max_bytes; /* of messages */
     uint32_t max_away_sessions;
     char *archive;          /* a MongoDB connection string, and so a secret; empty: no archive */
+    char *archive_password; /* a path; NULL: archive has the password, or none is needed */
     char *archive_database; /* NULL: see archive_client.h */
     char *archive_collection;
     uint32_t archive_timeout;     /* ms */
@@ -57,6 +59,7 @@ struct router_settings {
     /* What stands in the files of keys. */
     struct key secret_key; /* empty: no CURVE */
     struct key_list gateway_keys;
+    struct buffer password; /* of archive_password, with its terminator; empty: none */
 };
 
 extern const struct config_program router_config;

@@ -4,13 +4,24 @@
  */
 #include "router/show_links.h"
 
+#include "proto/wire.h"
 #include "router/backend.h"
 #include "router/orders.h"
 
+/* The version of the protocol that it speaks: major.minor. */
+static void report_protocol(struct report *report, const struct peer *peer)
+{
+    char version[32];
+
+    snprintf(version, sizeof version, "%d.%llu", WIRE_MAJOR, (unsigned long long)peer->minor);
+    report_text(report, bytes_from_text(version));
+}
+
 enum stats_outcome show_gateways(struct stats_request *request)
 {
-    static const char *const columns[] = {"name",           "state",    "sockets", "connections", "deliveries",
-                                          "unacknowledged_bytes", "draining", "version", "incarnation", NULL};
+    static const char *const columns[] = {
+        "name",     "state",   "sockets",  "connections", "deliveries", "unacknowledged_bytes",
+        "draining", "version", "protocol", "incarnation", NULL};
     const struct links *links = &request->router->links;
     struct report *report = &request->report;
     char incarnation[17];
@@ -31,6 +42,7 @@ enum stats_outcome show_gateways(struct stats_request *request)
         report_number(report, link->peer.flow.unacknowledged_bytes);
         report_flag(report, orders_draining(request->router, link));
         report_text(report, bytes_from_text(link->version));
+        report_protocol(report, &link->peer);
         report_text(report, bytes_from_text(incarnation));
     }
     report_list_end(report, 0);
@@ -39,8 +51,9 @@ enum stats_outcome show_gateways(struct stats_request *request)
 
 enum stats_outcome show_backends(struct stats_request *request)
 {
-    static const char *const columns[] = {"name",    "state",      "sockets", "tasks", "unacknowledged_bytes",
-                                          "version", "namespaces", NULL};
+    static const char *const columns[] = {
+        "name",    "state",    "sockets",    "tasks", "unacknowledged_bytes",
+        "version", "protocol", "namespaces", NULL};
     const struct backends *backends = request->router->backends;
     struct report *report = &request->report;
 
@@ -57,6 +70,7 @@ enum stats_outcome show_backends(struct stats_request *request)
         report_number(report, backend->tasks);
         report_number(report, backend->peer.flow.unacknowledged_bytes);
         report_text(report, bytes_from_text(backend->version));
+        report_protocol(report, &backend->peer);
         report_texts_begin(report);
         for (uint32_t j = 0; j < backend->namespace_count; j++)
             report_texts_add(report, backend->namespaces[j]);

@@ -114,7 +114,7 @@ static void count_measure(struct stats_tree *tree, const char *name, enum measur
     if (unit == MEASURE_WHOLE)
         stats_tree_count(tree, name, value);
     else
-        stats_tree_measure(tree, name, (double)value / unit);
+        stats_tree_measure(tree, name, (double)value / (double)unit);
 }
 
 static void count_histogram(struct stats_tree *tree, const char *name, const char *sum_name,

@@ -74,7 +74,7 @@ class Handshake(WebSocketTest):
             self.assertEqual((answer.status, answer.fields['connection']), (400, 'close'), text)
         for version in ('8', '0', '14', '013', '13, 8'):
             answer = self.answer(good.replace('Version: 13', f'Version: {version}'))
-            self.assertEqual((answer.status, answer.fields['sec-websocket-version']), (426, '13'))
+            self.assertEqual((answer.status, answer.fields['sec-websocket-version'], answer.fields.get('upgrade')), (426, '13', 'websocket'))
         # Without an upgrade it is a request like any other: Engine.IO refuses it.
         for text in (good.replace('Connection: Upgrade', 'Connection: keep-alive'),
                      good.replace('Upgrade: websocket', 'Upgrade: h2c'), good.replace('HTTP/1.1', 'HTTP/1.0')):

@@ -37,9 +37,10 @@ const NO_SESSION = 'none'; // what a forgetful client names instead of its pid
 
 export class Load {
   /** Options: clients, rooms, rate (messages a second), roving (every other client, or 'all', comes back to
-   *  the next gateway), logged (whether there are logged events as well). */
-  constructor(t, stack, { clients = 200, rooms = 20, rate = 200, roving = true, logged = true } = {}) {
+   *  the next gateway), logged (whether there are logged events as well), connection (further options of the clients). */
+  constructor(t, stack, { clients = 200, rooms = 20, rate = 200, roving = true, logged = true, connection = {} } = {}) {
     this.stack = stack;
+    this.connection = connection;
     this.rate = rate;
     this.logged = logged;
     this.intents = 0;
@@ -105,11 +106,12 @@ class Client {
     this.losses = []; // {gateway: its name, reason, at}
     this.returns = []; // {away: ms, recovered}, only of those that asked for their session
     this.socket = open(t, load.stack.url(gateway), {
+      ...load.connection,
       transports,
       reconnection: true,
       reconnectionDelay: 100,
       reconnectionDelayMax: 500,
-      auth: forgetful ? { pid: NO_SESSION } : undefined,
+      auth: { ...load.connection.auth, ...(forgetful && { pid: NO_SESSION }) },
     });
     this.joinedOnce = new Promise((resolve) => { this.firstJoin = resolve; });
     this.socket.on('connect', () => this.connected());

@@ -3,6 +3,7 @@
 
 HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
+import base64
 import contextlib
 import datetime
 import json
@@ -22,7 +23,7 @@ import bson
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from fault_proxy import FaultProxy  # noqa: E402
 from mongodb import JavaServer, NxServer, PlayedServer  # noqa: E402
-from played_gateway import ACK, EVENTS, PATIENCE, Gateway, Router  # noqa: E402
+from played_gateway import ACK, EVENTS, PATIENCE, ROUTER, Gateway, Router  # noqa: E402
 
 QUICK = ("--archive-retry-max=200", "--archive-timeout=2000")
 
@@ -463,6 +464,38 @@ class Played(ArchiveTest):
             blocked[fields["Name"].strip()] = int(fields["SigBlk"], 16) >> (signal.SIGTERM - 1) & 1
         names = ("hubbub-router", "journal", "journal-copy", "journal-read", "archive", "archive-read")
         self.assertEqual([blocked[name] for name in names], [0, 1, 1, 1, 1, 1])
+
+    def test_the_password_comes_from_a_file_of_its_own(self):
+        payloads = []
+
+        def before_command(name, body):
+            if name == "saslStart":
+                payloads.append(base64.b64decode(body["payload"]))
+                return {"ok": 1, "conversationId": 1, "done": True, "payload": b""}
+            return None
+        self.server.before_command = before_command
+        password = pathlib.Path(self.folder, "password")
+        password.touch(mode=0o600)
+        password.write_text("very: secret/@\n")
+        options = (f"--archive-password={password}", *QUICK)
+        uri = f"mongodb://someone@127.0.0.1:{self.server.port}/?authMechanism=PLAIN&tls=false"
+        member = self.start_router(*options, uri=uri)
+        self.say_many(member, 1)
+        self.until(lambda: len(self.server.messages()) == 1, "nothing is archived")
+        self.assertEqual(set(payloads), {b"\0someone\0very: secret/@"})
+        self.assertNotIn("very: secret", self.router.log())
+        self.router.stop()
+
+        def refusal(text, mode=0o600):
+            password.write_text(text)
+            password.chmod(mode)
+            done = subprocess.run([ROUTER, f"--archive={uri}", options[0], "--check-config"], capture_output=True, text=True,
+                                  check=False)
+            self.assertNotEqual(done.returncode, 0)
+            return done.stderr
+        self.assertIn("expected one line, the password", refusal(""))
+        self.assertIn("expected one line, the password", refusal("two\nlines\n"))
+        self.assertIn("that others have rights to", refusal("fine\n", 0o644))
 
     def test_a_password_is_told_nobody(self):
         self.server.kill()

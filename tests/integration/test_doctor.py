@@ -105,6 +105,8 @@ class Good(Case):
         self.assert_finding(found, 'ok', 'configuration', 'hubbub.conf is right')
         self.assert_finding(found, 'ok', 'data folder', 'for its owner alone')
         self.assert_finding(found, 'ok', 'versions', 'the router runs with ')
+        for gateway in ('gateway-1', 'gateway-2'):
+            self.assert_finding(found, 'ok', 'versions', f'gateway {gateway} runs with 0.1.0, link protocol 1.')
         self.assertEqual(set(os.listdir(self.data)) & {'doctor'}, set())
 
     def test_text_says_the_same_as_json(self):
@@ -155,6 +157,29 @@ class Broken(Case):
         found = self.findings(*options, code=1)
         self.assert_finding(found, 'error', 'configuration', 'mode 0644')
         self.assertNotIn((self.folder / 'router.key').read_text().strip(), str(found))
+
+    def certificate(self, *options):
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-subj', '/CN=chat',
+                        '-keyout', self.folder / 'tls.key', '-out', self.folder / 'tls.pem', *options], check=True, capture_output=True)
+        (self.folder / 'tls.key').chmod(0o600)
+        return self.configure(f'gateway = {{ tls_certificate = "{self.folder}/tls.pem"; tls_key = "{self.folder}/tls.key"; }};')
+
+    def test_certificates_that_end(self):
+        for days, level, words in ((90, 'ok', 'lasts for'), (10, 'warning', 'ends in')):
+            found = self.findings(*self.certificate('-days', str(days)), code=0)
+            (got, text), = self.of(found, 'certificate')
+            self.assertEqual(got, level)
+            self.assertRegex(text, rf'/tls\.pem {words} ({days}|{days - 1}) days$')
+        self.certificate('-days', '1')
+        request = ['openssl', 'req', '-new', '-key', self.folder / 'tls.key', '-subj', '/CN=chat', '-out', self.folder / 'tls.csr']
+        subprocess.run(request, check=True, capture_output=True)
+        (self.folder / 'index.txt').write_text('')
+        (self.folder / 'tls.cnf').write_text('[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\n'
+                                             'default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n')
+        options = self.configure(f'gateway = {{ tls_certificate = "{self.folder}/tls.pem"; tls_key = "{self.folder}/tls.key"; }};')
+        subprocess.run(['openssl', 'ca', '-batch', '-selfsign', '-config', 'tls.cnf', '-keyfile', 'tls.key', '-in', 'tls.csr', '-out', 'tls.pem',
+                        '-notext', '-startdate', '20200101000000Z', '-enddate', '20200201000000Z'], cwd=self.folder, check=True, capture_output=True)
+        self.assert_finding(self.findings(*options, code=1), 'error', 'certificate', 'has ended: clients refuse it', 'SIGHUP')
 
     def test_folders(self):
         self.data.mkdir(mode=0o755)

@@ -855,7 +855,7 @@ class Program(RouterTest):
         self.assertEqual(document["metrics"]["hubbub_connections"], 3)
         self.assertGreater(document["metrics"]["hubbub_commit_seconds_sum"], 0)
         self.assertRegex(self.router.ask("rooms")[0], r"^# namespace members gateways seq rate name\n/ 1 1 1 0\.\d{3} R$")
-        self.assertRegex(self.router.ask("gateways")[0], r"^# name state sockets .*\ng1 live 1 3 0 ")
+        self.assertRegex(self.router.ask("gateways")[0], r"^# name state sockets .* protocol incarnation\ng1 live 1 3 0 \d+ \S+ \S+ 1\.\d+ ")
         gateway.send(("BYE", ""))
         self.until(lambda: self.router.statistics()["gateways"] == 0, "the gateway is still there")
         document = self.router.statistics()

@@ -64,12 +64,16 @@ export class MongoDB {
     }
   }
 
-  /** All messages: [{namespace, room, seq, pos, at, event, id, tag}], by room and seq. */
-  async documents() {
-    const { code, stdout, stderr } = await run(await python(), ['-c', DUMP, `mongodb://127.0.0.1:${this.port}`]);
-    if (code !== 0)
-      throw new Error(`the archive can't be read: ${stderr}`);
-    return stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line))
-      .sort((a, b) => (a.room < b.room ? -1 : a.room > b.room ? 1 : a.seq - b.seq));
+  documents() {
+    return archived(`mongodb://127.0.0.1:${this.port}`);
   }
+}
+
+/** All messages of an archive: [{namespace, room, seq, pos, at, event, id, tag}], by room and seq. */
+export async function archived(uri) {
+  const { code, stdout, stderr } = await run(await python(), ['-c', DUMP, uri]);
+  if (code !== 0)
+    throw new Error(`the archive can't be read: ${stderr}`);
+  return stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line))
+    .sort((a, b) => (a.room < b.room ? -1 : a.room > b.room ? 1 : a.seq - b.seq));
 }

@@ -70,7 +70,7 @@ static void a_document_without_a_value_counts_as_nought(void **state)
     struct buffer out = {0};
 
     (void)state;
-    top_figures_clients(&out, strange);
+    top_figures_clients(&out, strange, NULL);
     assert_text(&out, "connections 0  sockets 0  rooms 0  members 0  gateways 0  backends 0");
     out = (struct buffer){0};
     top_figures_messages(&out, strange);
@@ -80,10 +80,24 @@ static void a_document_without_a_value_counts_as_nought(void **state)
     assert_text(&out, "archive none  journal waiting 0");
     json_decref(strange);
     out = (struct buffer){0};
-    top_figures_clients(&out, NULL);
+    top_figures_clients(&out, NULL, NULL);
     top_figures_messages(&out, NULL);
     top_figures_storage(&out, NULL);
     assert_text(&out, "");
+}
+
+static void only_gateways_that_take_clients_are_up(void **state)
+{
+    json_t *stats = json_object();
+    json_t *gateways = json_pack("[{s:s, s:b}, {s:s, s:b}, {s:s}, {s:i}]", "state", "live", "draining", 0,
+                                 "state", "live", "draining", 1, "state", "behind", "state", 7);
+    struct buffer out = {0};
+
+    (void)state;
+    top_figures_clients(&out, stats, gateways);
+    json_decref(stats);
+    json_decref(gateways);
+    assert_text(&out, "connections 0  sockets 0  rooms 0  members 0  gateways up 1/4  backends 0");
 }
 
 int main(void)
@@ -92,6 +106,7 @@ int main(void)
         cmocka_unit_test(numbers_stay_short),
         cmocka_unit_test(the_time_has_two_units),
         cmocka_unit_test(a_document_without_a_value_counts_as_nought),
+        cmocka_unit_test(only_gateways_that_take_clients_are_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

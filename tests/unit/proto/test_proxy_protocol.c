@@ -109,8 +109,8 @@ static void a_line_that_is_not_exactly_so_is_refused(void **state)
         "GET / HTTP/1.1\r\n",
         "\x16\x03\x01",
         /* 108 bytes */
-        "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 "
-        "65535 \r\n",
+        ("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 "
+         "65535 \r\n"),
     };
 
     (void)state;

@@ -49,6 +49,24 @@ static void bad_connection_strings_are_refused_and_no_secret_is_told(void **stat
     check_uri_refused("mongodb://h:70000/", "Invalid host");
 }
 
+static void a_password_of_its_own_file_goes_with_a_user(void **state)
+{
+    struct archive_place where = place("mongodb://hubbub@h/chat?authSource=admin");
+    struct archive_client client = {0};
+    struct buffer error = {0};
+    bson_error_t reason;
+
+    (void)state;
+    where.password = "secret: /?@%";
+    assert_int_equal(archive_place_check(&where, &error), 0);
+    assert_int_equal(archive_client_open(&client, &where, &reason), 0);
+    assert_string_equal(mongoc_uri_get_username(mongoc_client_get_uri(client.client)), "hubbub");
+    assert_string_equal(mongoc_uri_get_password(mongoc_client_get_uri(client.client)), where.password);
+    archive_client_close(&client);
+    where.uri = "mongodb://h/chat";
+    check_refused(&where, "archive_password: key archive names no user");
+}
+
 static void bad_names_are_refused(void **state)
 {
     struct archive_place where = place("mongodb://h/");
@@ -132,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_connection_strings_are_refused_and_no_secret_is_told),
+        cmocka_unit_test(a_password_of_its_own_file_goes_with_a_user),
         cmocka_unit_test(bad_names_are_refused),
         cmocka_unit_test(what_is_left_open_gets_a_default),
         cmocka_unit_test(what_the_connection_string_says_wins),
