@@ -70,6 +70,7 @@ int main(int argc, char **argv)
     int exit_code;
 
     archive_client_hide_counters();
+    config_hide_secrets(&router_config, argc, argv);
     if (config_load(&router_config, argc, argv, &settings, &result) != 0) {
         router_settings_done(&settings);
         return config_report(&result);
