@@ -12,6 +12,7 @@
 #include "cli/run_settings.h"
 #include "common/exit_code.h"
 #include "common/finding.h"
+#include "common/memory.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -29,6 +30,35 @@ struct doctor_settings {
     bool has_password; /* in the file, made by finish() */
 };
 
+static void take_text(const config_t *file, const char *path, char **field)
+{
+    const char *text = NULL;
+
+    if (!config_lookup_string(file, path, &text))
+        return;
+    free(*field);
+    *field = memory_text(text, strlen(text));
+}
+
+/* A file that has no section `run` is for programs that are started by themselves: what it says to them goes
+ * over the defaults of hubbub run, but not over the options. */
+static void take_from_programs(const config_t *file, struct run_settings *run)
+{
+    int port = 0;
+
+    if (config_lookup(file, "run"))
+        return;
+    if (strcmp(run->data, RUN_DATA_DEFAULT) == 0)
+        take_text(file, "router.data", &run->data);
+    if (!run->stats)
+        take_text(file, "router.stats", &run->stats);
+    if (!*run->host)
+        take_text(file, "gateway.host", &run->host);
+    if (run->port == strtoul(RUN_PORT_DEFAULT, NULL, 10) && config_lookup_int(file, "gateway.port", &port) &&
+        port > 0 && port <= 65535)
+        run->port = (uint16_t)port;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct doctor_settings *doctor = settings;
@@ -36,6 +66,7 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
 
     if (config_lookup_string(file, "router.archive", &archive))
         doctor->has_password = strchr(archive, '@');
+    take_from_programs(file, &doctor->run);
     return run_settings_finish(file, settings, error);
 }
 

@@ -19,13 +19,13 @@ enum {
     .section = "run", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct run_settings, key)
 
 const struct config_key run_settings_keys[RUN_SETTINGS_KEYS] = {
-    {KEY(port, INTEGER), .minimum = 1, .maximum = 65535, .fallback = "3000",
+    {KEY(port, INTEGER), .minimum = 1, .maximum = 65535, .fallback = RUN_PORT_DEFAULT,
      .help = "the port that all gateways share (goes over gateway.port)"},
     {KEY(ports, STRING), .minimum = 1,
      .help = "P1,P2,...: a port of its own for each gateway, instead of --port"},
     {KEY(gateways, INTEGER), .maximum = RUN_GATEWAYS_MAX, .unit = "gateways", .fallback = "0",
      .help = "how many gateways; 0 for 2, or for one on each of --ports"},
-    {KEY(data, PATH), .minimum = 1, .fallback = "./data",
+    {KEY(data, PATH), .minimum = 1, .fallback = RUN_DATA_DEFAULT,
      .help = "the folder of the journal; created if missing"},
     {KEY(stats, PATH), .minimum = 1, .help = "the stats socket; stats.sock in the data folder if not given"},
     {KEY(host, STRING), .maximum = 255, .fallback = "",
@@ -42,7 +42,8 @@ const struct config_key run_settings_keys[RUN_SETTINGS_KEYS] = {
     {KEY(tls_key, PATH), .minimum = 1, .help = "the file of its key (goes over gateway.tls_key)"},
 };
 
-const char *const run_settings_others[] = {"router", "gateway", "events", "namespaces", "certificates", NULL};
+const char *const run_settings_others[] = {"router",       "gateway", "events", "namespaces",
+                                           "certificates", "tokens",  NULL};
 
 /* Reads "P1,P2,..."; 0, or ERROR_MALFORMED. */
 static int read_ports(const char *text, uint16_t ports[static RUN_GATEWAYS_MAX], unsigned *count)

@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define RUN_DATA_DEFAULT "./data"
+#define RUN_PORT_DEFAULT "3000"
+
 enum { RUN_GATEWAYS_MAX = 64, RUN_SETTINGS_KEYS = 11 };
 
 /* A command's settings begin with it. */

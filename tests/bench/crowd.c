@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "proto/socketio_msgpack.h"
+#include "tests/bench/crowd_tls.h"
 #include "tests/bench/crowd_transport.h"
 
 #include <arpa/inet.h>
@@ -52,6 +53,8 @@ static void close_link(struct link *link)
     if (link->fd >= 0)
         close(link->fd);
     link->fd = -1;
+    crowd_tls_close(link->ssl);
+    link->ssl = NULL;
     buffer_done(&link->behind);
 }
 
@@ -85,7 +88,9 @@ static void give_up(struct crowd *crowd, struct client *client, const char *why)
 
 static void send_now(struct crowd *crowd, struct client *client, unsigned link, struct bytes bytes)
 {
-    ssize_t sent = send(client->links[link].fd, bytes.data, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const struct link *to = &client->links[link];
+    ssize_t sent = to->ssl ? crowd_tls_send(to->ssl, bytes.data, bytes.length)
+                           : send(to->fd, bytes.data, bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT);
 
     if (sent != (ssize_t)bytes.length)
         give_up(crowd, client, sent < 0 ? strerror(errno) : "the server does not read");
@@ -142,6 +147,21 @@ void crowd_open_link(struct crowd *crowd, struct client *client, unsigned link)
         give_up(crowd, client, strerror(errno));
 }
 
+static void shake_hands(struct crowd *crowd, struct client *client, unsigned number)
+{
+    struct link *link = &client->links[number];
+    int result = crowd_tls_shake_hands(link->ssl);
+
+    if (result == ERROR_AGAIN)
+        return;
+    if (result < 0) {
+        give_up(crowd, client, "the handshake of TLS failed");
+        return;
+    }
+    link->connecting = false;
+    crowd->transport->connected(crowd, client, number);
+}
+
 static void finish_connecting(struct crowd *crowd, struct client *client, unsigned number)
 {
     struct epoll_event reading = {.events = EPOLLIN, .data.u64 = link_data(crowd, client, number)};
@@ -152,6 +172,14 @@ static void finish_connecting(struct crowd *crowd, struct client *client, unsign
     if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &length) || error ||
         epoll_ctl(crowd->epoll, EPOLL_CTL_MOD, link->fd, &reading)) {
         give_up(crowd, client, error ? strerror(error) : strerror(errno));
+        return;
+    }
+    if (crowd->tls) {
+        link->ssl = crowd_tls_open(crowd->tls, link->fd);
+        if (link->ssl)
+            shake_hands(crowd, client, number);
+        else
+            give_up(crowd, client, "no memory for TLS");
         return;
     }
     link->connecting = false;
@@ -166,7 +194,8 @@ static void receive(struct crowd *crowd, struct client *client, unsigned number)
 
     if (have)
         memcpy(crowd->input, link->behind.data, have);
-    received = recv(link->fd, crowd->input + have, CROWD_READ_SIZE - have, MSG_DONTWAIT);
+    received = link->ssl ? crowd_tls_receive(link->ssl, crowd->input + have, CROWD_READ_SIZE - have)
+                         : recv(link->fd, crowd->input + have, CROWD_READ_SIZE - have, MSG_DONTWAIT);
     if (received < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (received == 0 && crowd->transport->may_end && crowd->transport->may_end(client, number)) {
@@ -477,7 +506,9 @@ void crowd_turn(struct crowd *crowd, int milliseconds)
 
         if (client_is_gone(client) || client->links[link].fd < 0)
             continue;
-        if (client->links[link].connecting)
+        if (client->links[link].connecting && client->links[link].ssl)
+            shake_hands(crowd, client, link);
+        else if (client->links[link].connecting)
             finish_connecting(crowd, client, link);
         else
             receive(crowd, client, link);
@@ -507,6 +538,13 @@ struct crowd *crowd_new(const struct crowd_plan *plan)
         for (unsigned link = 0; link < CROWD_LINKS_MAX; link++)
             crowd->clients[i].links[link].fd = -1;
     }
+    if (plan->tls)
+        crowd->tls = crowd_tls_new();
+    if (plan->tls && !crowd->tls) {
+        crowd_free(crowd);
+        errno = ENOMEM;
+        return NULL;
+    }
     if (inet_pton(AF_INET, plan->host, &crowd->address.sin_addr) != 1) {
         crowd_free(crowd);
         errno = EINVAL;
@@ -527,6 +565,7 @@ void crowd_free(struct crowd *crowd)
         buffer_done(&crowd->clients[i].held);
         free(crowd->clients[i].asked_at);
     }
+    crowd_tls_free(crowd->tls);
     close(crowd->epoll);
     free(crowd->clients);
     free(crowd->ready_members);

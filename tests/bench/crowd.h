@@ -34,6 +34,7 @@ struct crowd_plan {
     uint16_t port;
     enum crowd_language language;
     enum crowd_transport_kind transport;
+    bool tls;
     unsigned rooms;
     unsigned members;    /* of each room */
     unsigned publishers; /* of each room, at most members */

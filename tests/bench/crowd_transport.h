@@ -12,6 +12,7 @@
 #include "tests/bench/crowd.h"
 
 #include <netinet/in.h>
+#include <openssl/types.h>
 
 enum {
     CROWD_READ_SIZE = 256 << 10,
@@ -24,6 +25,7 @@ enum client_state { CONNECTING, UPGRADING, OPENING, ENTERING, JOINING, READY, FA
 struct link {
     int fd; /* -1: none */
     bool connecting;
+    SSL *ssl;             /* NULL: in the clear, or not connected yet */
     struct buffer behind; /* what came of a frame or an answer that is not whole */
 };
 
@@ -61,6 +63,7 @@ struct crowd {
     struct crowd_plan plan;
     const struct crowd_transport *transport;
     struct sockaddr_in address;
+    SSL_CTX *tls; /* NULL: in the clear */
     int epoll;
     struct client *clients;
     unsigned size;

@@ -34,6 +34,7 @@ struct load_settings {
     uint16_t port;
     enum crowd_language language;
     enum crowd_transport_kind transport;
+    bool tls;
     unsigned rooms, members, publishers, window, rate, text, opening, sources;
     bool acknowledged, ids;
     uint32_t warm_up, measure, idle; /* ms */
@@ -54,6 +55,7 @@ static const struct config_key keys[] = {
          "plain: text frames, the room in the URL; msgpack: Socket.IO with the msgpack parser, at /msgpack/"},
     {KEY(transport, CHOICE), .choices = transports, .fallback = "websocket",
      .help = "deflate: WebSockets with compressed messages"},
+    {KEY(tls, BOOL), .fallback = "false", .help = "over TLS"},
     {KEY(rooms, INTEGER), .minimum = 1, .maximum = 1000000, .fallback = "1", .help = "how many rooms"},
     {KEY(members, INTEGER), .minimum = 1, .maximum = 1000000, .fallback = "100",
      .help = "how many connections in each room"},
@@ -375,6 +377,7 @@ int main(int argc, char **argv)
                               .port = load.settings.port,
                               .language = load.settings.language,
                               .transport = load.settings.transport,
+                              .tls = load.settings.tls,
                               .rooms = load.settings.rooms,
                               .members = load.settings.members,
                               .publishers = load.settings.publishers,

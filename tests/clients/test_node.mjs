@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test, after } from 'node:test';
-import { io } from 'socket.io-client';
+import { io } from '../support/client.mjs';
 import { wholeFile } from '../support/stack.mjs';
 import { TRANSPORTS, killGateways, start } from './harness.mjs';
 

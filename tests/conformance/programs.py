@@ -16,15 +16,29 @@ import signal
 import socket
 import subprocess
 import tempfile
+import sys
 import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / 'tests' / 'support'))
+import certificates  # noqa: E402
 BUILD = pathlib.Path(os.environ.get('HUBBUB_BUILD', ROOT / 'build')).resolve()
 REFERENCE = bool(os.environ.get('HUBBUB_REFERENCE'))
 PATIENCE = float(os.environ.get('HUBBUB_PATIENCE', 60))  # seconds until what is awaited counts as missing: a sanitizer's build on a busy machine
 
 _running = set()
+
+
+@functools.cache
+def tls_options():
+    """With HUBBUB_TLS set, gateways serve over TLS; these are the options for a certificate that all of them share."""
+    if not os.environ.get('HUBBUB_TLS'):
+        return []
+    folder = tempfile.mkdtemp(prefix='hubbub-certificate-')
+    atexit.register(shutil.rmtree, folder)
+    certificate, key = certificates.make(folder, 'site', 'DNS:localhost', 'IP:127.0.0.1')
+    return [f'--tls-certificate={certificate}', f'--tls-key={key}']
 
 
 @atexit.register
@@ -121,7 +135,7 @@ class Gateway(_Program):
         self.port = free_port()
         words = [f'--{key.replace("_", "-")}={value}' for key, value in options.items()]
         super().__init__([BUILD / 'gateway' / 'hubbub-gateway', f'--port={self.port}', '--router=ipc://nobody.ipc',
-                          *words])
+                          *tls_options(), *words])
         end = time.monotonic() + PATIENCE
         while True:
             try:
@@ -142,7 +156,7 @@ class Stack(_Program):
         self.pids = {}
         keys = ' '.join(f'{key} = {value};' for key, value in (gateway or {}).items())
         super().__init__([BUILD / 'cli' / 'hubbub', 'run', f'--ports={",".join(map(str, self.ports))}', '--data=data',
-                          '--config=stack.conf'], {'stack.conf': f'gateway = {{ {keys} }};\n{rest}\n'})
+                          '--config=stack.conf', *tls_options()], {'stack.conf': f'gateway = {{ {keys} }};\n{rest}\n'})
         self.wait_for('ready')
 
     def wait_for(self, wanted):

@@ -5,9 +5,11 @@ import itertools
 import json
 import os
 import socket
+import ssl
 import struct
 import time
 
+TLS = bool(os.environ.get('HUBBUB_TLS'))  # clients speak it, and take whatever certificate they find
 PATIENCE = float(os.environ.get('HUBBUB_PATIENCE', 60))  # seconds that anything awaited may take
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -19,12 +21,21 @@ class Closed(Exception):
     """The peer has ended the connection."""
 
 
+def tls_context():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class Connection:
-    """A TCP connection with a buffer."""
+    """A TCP connection with a buffer; over TLS if the tests are."""
 
     def __init__(self, port, host='127.0.0.1'):
         self.socket = socket.create_connection((host, port), PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if TLS:
+            self.socket = tls_context().wrap_socket(self.socket)
         self.buffer = b''
 
     def __enter__(self):

@@ -33,6 +33,7 @@ WELL = {
     **up(GATEWAY, '1x120'), **up(GATEWAY.replace('-1', '-2'), '1x120'), **up(ROUTER, '1x120'),
     f'hubbub_link_up{{{GATEWAY}}}': '1x120',
     f'hubbub_link_resets_total{{{GATEWAY}}}': '2x120',
+    f'hubbub_draining{{{GATEWAY}}}': '0x30 1x10 0x80',  # a rolling restart
     f'process_start_time_seconds{{{GATEWAY}}}': '1000x60 5000x60',  # one restart
     f'process_open_fds{{{GATEWAY}}}': '700x120',
     f'process_max_fds{{{GATEWAY}}}': '1000x120',
@@ -50,6 +51,10 @@ WELL = {
     f'hubbub_closed_total{{{GATEWAY},reason="slow_reader"}}': '0+10x120',
     f'hubbub_closed_total{{{GATEWAY},reason="transport_close"}}': '0+6000x120',
     f'hubbub_tls_certificate_expiry_timestamp_seconds{{{GATEWAY}}}': f'{20 * 86400}x120',  # since the beginning of time
+    f'hubbub_tls_handshakes_total{{{GATEWAY},version="1.3"}}': '0+600x120',
+    f'hubbub_tls_failed_total{{{GATEWAY},reason="alert"}}': '0+60x120',
+    f'hubbub_tls_failed_total{{{GATEWAY},reason="http"}}': '0+6000x120',  # scanners
+    f'hubbub_address_refused_total{{{GATEWAY},limit="connects_per_second"}}': '0+6x120',
     f'hubbub_router_rules_differ_total{{{ROUTER}}}': '1x120',
     f'hubbub_router_versions_total{{{ROUTER}}}': '0x120',
     **histogram('hubbub_publish_seconds', GATEWAY, 10000, 10),
@@ -68,6 +73,7 @@ FAULTS = {
     'HubbubLinkDown': ({f'hubbub_link_up{{{GATEWAY}}}': '1x59 0x60'}, 60, 62),
     'HubbubLinkUnsteady': ({f'hubbub_link_resets_total{{{GATEWAY}}}': '2x59 3+1x60'}, 60, 66),
     'HubbubRestarting': ({f'process_start_time_seconds{{{GATEWAY}}}': '1000x59 5000+60x60'}, 60, 64),
+    'HubbubLeftDrained': ({f'hubbub_draining{{{GATEWAY}}}': '0x59 1x60'}, 88, 91),
     'HubbubBackendMissing': ({f'hubbub_backend_waiting{{{ROUTER}}}': '0x59 12x60'}, 61, 63),
     'HubbubStorageFull': ({f'hubbub_storage_full{{{ROUTER}}}': '0x59 1x60'}, 59, 61),
     'HubbubCommitsSlow': (histogram('hubbub_commit_seconds', ROUTER, 900, 100), 4, 12),
@@ -80,6 +86,9 @@ FAULTS = {
     'HubbubFileDescriptors': ({f'process_open_fds{{{GATEWAY}}}': '700x59 900x60'}, 64, 66),
     'HubbubCertificateExpires': ({f'hubbub_tls_certificate_expiry_timestamp_seconds{{{GATEWAY}}}': f'{14 * 86400 + 3600}x120'},
                                  59, 61),
+    'HubbubHandshakesFail': ({f'hubbub_tls_failed_total{{{GATEWAY},reason="alert"}}': '0+60x59 3600+300x60'}, 62, 70),
+    'HubbubAddressesLimited': ({f'hubbub_address_refused_total{{{GATEWAY},limit="connects_per_second"}}': '0+6x59 360+600x60'},
+                               68, 75),
     'HubbubSlowReaders': ({f'hubbub_closed_total{{{GATEWAY},reason="slow_reader"}}': '0+10x59 600+600x60'}, 64, 72),
     'HubbubPublishesSlow': (histogram('hubbub_publish_seconds', GATEWAY, 9000, 1000), 4, 12),
     'HubbubLoopLag': (histogram('hubbub_loop_lag_seconds', GATEWAY, 200, 40), 4, 12),

@@ -109,6 +109,14 @@ class Good(Case):
             self.assert_finding(found, 'ok', 'versions', f'gateway {gateway} runs with 0.1.0, link protocol 1.')
         self.assertEqual(set(os.listdir(self.data)) & {'doctor'}, set())
 
+    def test_a_file_for_programs_by_themselves(self):
+        text = f'router = {{ data = "{self.folder}/journal"; }}; gateway = {{ port = {self.port}; }};'
+        for more, port, data in ('', self.port, 'journal'), ('run = { };', 3000, 'data'):
+            self.configure(text + more)
+            done = subprocess.run([HUBBUB, 'doctor', '--config', 'hubbub.conf'], cwd=self.folder, capture_output=True, text=True, check=False)
+            self.assertRegex(done.stdout, rf'(?m)^\w+ +port {port} ')
+            self.assertRegex(done.stdout, rf'(?m)^ok +data folder +\S*/{data} is not there yet')
+
     def test_text_says_the_same_as_json(self):
         with contextlib.closing(socket.create_server(('', self.port), reuse_port=False)):
             done = self.doctor()

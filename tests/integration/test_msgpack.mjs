@@ -7,10 +7,9 @@ import { once } from 'node:events';
 import path from 'node:path';
 import test, { after } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { io } from 'socket.io-client';
 import * as msgpack from 'socket.io-msgpack-parser';
 import { haproxy } from '../support/balancer.mjs';
-import { LIMIT, ask, collect, next, plain, settled } from '../support/client.mjs';
+import { LIMIT, ask, collect, io, next, plain, settled } from '../support/client.mjs';
 import { Detour } from '../support/detour.mjs';
 import { Stack, hubbub, run, temporaryFolder, undo, wholeFile, within } from '../support/stack.mjs';
 

@@ -8,8 +8,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { test, after } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { io } from 'socket.io-client';
-import { ask, LIMIT } from '../support/client.mjs';
+import { ask, io, LIMIT } from '../support/client.mjs';
 import { Detour } from '../support/detour.mjs';
 import { Stack, hubbub, run, temporaryFolder, undo, wholeFile, within } from '../support/stack.mjs';
 

@@ -354,7 +354,7 @@ class Ends(Case):
                     top.process.send_signal(end)
                 self.assertEqual(top.wait_for_end(), 0)
                 self.assertTrue(top.is_restored())
-                top.wait_for(lambda _, top=top: b'\x1b[?1049l' in top.raw, 'the former screen')
+                self.assertIn(b'\x1b[?1049l', top.raw, 'the former screen is not there')
                 self.assertIn(b'\x1b[?25h', top.raw[top.raw.rindex(b'\x1b[?1049h'):])
 
     def test_it_can_be_stopped_and_go_on(self):

@@ -3,6 +3,8 @@
 It needs tests/conformance on the path, for programs.py.
 """
 import json
+import os
+import ssl
 import urllib.parse
 
 import programs
@@ -22,8 +24,11 @@ class Bare:
 
     def __init__(self, port, room='R', query='', opens=True, **options):
         quoted = '' if room is None else f'room={urllib.parse.quote(room)}'
-        self.socket = websocket.create_connection(f'ws://127.0.0.1:{port}/ws?{quoted}{query}', timeout=programs.PATIENCE,
-                                                  **options)
+        scheme = 'ws'
+        if os.environ.get('HUBBUB_TLS'):
+            scheme, options['sslopt'] = 'wss', {'cert_reqs': ssl.CERT_NONE}
+        self.socket = websocket.create_connection(f'{scheme}://127.0.0.1:{port}/ws?{quoted}{query}',
+                                                  timeout=programs.PATIENCE, **options)
         self.refs = 0
         self.events = []  # that came while something else was awaited
         if opens:

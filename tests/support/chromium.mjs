@@ -1,6 +1,7 @@
 // Debian's Chromium for tests: without a window, and without what a browser says to the world by itself.
 
 import { chromium } from 'playwright-core';
+import { overTls } from './certificate.mjs';
 import { undo } from './stack.mjs';
 
 const CHROMIUM = process.env.HUBBUB_CHROMIUM || '/usr/bin/chromium';
@@ -10,7 +11,7 @@ export async function startChromium(t) {
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      '--disable-background-networking', ...(overTls ? ['--ignore-certificate-errors'] : []), '--disable-component-update', '--disable-sync'],
   });
   undo(t, () => browser.close());
   return browser;

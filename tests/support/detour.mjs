@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import net from 'node:net';
+import { overTls } from './certificate.mjs';
 import { undo } from './stack.mjs';
 
 export class Detour {
@@ -12,7 +13,7 @@ export class Detour {
     detour.server = net.createServer((client) => detour.accept(client));
     detour.server.listen(0, '127.0.0.1');
     await once(detour.server, 'listening');
-    detour.url = `http://127.0.0.1:${detour.server.address().port}`;
+    detour.url = `${overTls ? 'https' : 'http'}://127.0.0.1:${detour.server.address().port}`;
     undo(t, () => {
       detour.server.close();
       detour.cut();

@@ -10,6 +10,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { certificateOptions, overTls } from './certificate.mjs';
 
 const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
@@ -118,7 +119,8 @@ export class Stack {
     stack.data = options.data || path.join(await temporaryFolder(t), 'data');
     const listen = options.onePort ? ['--port', String(stack.ports[0]), '--gateways', String(gateways)]
       : ['--ports', stack.ports.join(',')];
-    stack.spawnRun([...listen, '--data', stack.data, ...(options.args || [])], options);
+    const secured = certificateOptions(await temporaryFolder(t));
+    stack.spawnRun([...listen, '--data', stack.data, ...secured, ...(options.args || [])], options);
     undo(t, () => stack.end());
     await within(START_LIMIT, 'ready', Promise.race([stack.ready, stack.exited.then(() => {
       throw new Error(`hubbub run ended before it was ready:\n${stack.errors}`);
@@ -179,7 +181,7 @@ export class Stack {
   }
 
   url(gateway) {
-    return `http://127.0.0.1:${this.ports[gateway % this.ports.length]}`;
+    return `${overTls ? 'https' : 'http'}://127.0.0.1:${this.ports[gateway % this.ports.length]}`;
   }
 
   /** Kills a process by its name and comes back when `hubbub run` has started another. */

@@ -38,13 +38,21 @@ class Terminal:
         while not self.closing:
             if not select.select([self.master], [], [], 0.1)[0]:
                 continue
-            try:
-                data = os.read(self.master, 65536)
-            except OSError:
-                return
             with self.lock:
+                try:
+                    data = os.read(self.master, 65536)
+                except OSError:
+                    return
                 self.raw += data
                 self.stream.feed(data)
+
+    def drain(self):
+        """Until all that the program, which has ended, wrote is on the screen."""
+        while True:
+            with self.lock:
+                if not select.select([self.master], [], [], 0)[0]:
+                    return
+            time.sleep(0.005)
 
     def set_size(self, columns, lines):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack('HHHH', lines, columns, 0, 0))
@@ -75,6 +83,7 @@ class Terminal:
             if value:
                 return value
             if time.monotonic() > end or self.process.poll() is not None:
+                self.drain()
                 lines = self.lines()
                 value = condition(lines)
                 if value:
@@ -86,7 +95,10 @@ class Terminal:
         return self.wait_for(lambda lines: all(text in '\n'.join(lines) for text in texts), repr(texts))
 
     def wait_for_end(self):
-        return self.process.wait(PATIENCE)
+        """Its exit code, once all that it wrote is on the screen."""
+        code = self.process.wait(PATIENCE)
+        self.drain()
+        return code
 
     def is_restored(self):
         return termios.tcgetattr(self.slave) == self.modes
