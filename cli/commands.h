@@ -23,4 +23,7 @@ int command_export(int argc, char **argv);
 /* hubbub keygen: makes a pair of keys for the link. */
 int command_keygen(int argc, char **argv);
 
+/* hubbub token: makes a token for a client. */
+int command_token(int argc, char **argv);
+
 #endif

@@ -36,6 +36,7 @@ static const struct {
     {"export", command_export, "write all messages of a room as JSON lines"},
     {"doctor", command_doctor, "look at what a stack on this machine needs, and say what to mend"},
     {"keygen", command_keygen, "make a pair of keys for the link between machines"},
+    {"token", command_token, "make a token with which a client may connect"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

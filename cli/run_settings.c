@@ -42,7 +42,8 @@ const struct config_key run_settings_keys[RUN_SETTINGS_KEYS] = {
     {KEY(tls_key, PATH), .minimum = 1, .help = "the file of its key (goes over gateway.tls_key)"},
 };
 
-const char *const run_settings_others[] = {"router", "gateway", "events", "namespaces", "certificates", NULL};
+const char *const run_settings_others[] = {"router",       "gateway", "events", "namespaces",
+                                           "certificates", "tokens",  NULL};
 
 /* Reads "P1,P2,..."; 0, or ERROR_MALFORMED. */
 static int read_ports(const char *text, uint16_t ports[static RUN_GATEWAYS_MAX], unsigned *count)

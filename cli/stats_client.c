@@ -19,7 +19,7 @@
 enum { ANSWER_SECONDS = 10, BLOCK = 65536 };
 
 const char *const stats_place_others[] = {"run",        "router",       "gateway", "events",
-                                          "namespaces", "certificates", NULL};
+                                          "namespaces", "certificates", "tokens",  NULL};
 
 int stats_place_finish(const config_t *file, void *settings, struct buffer *error)
 {

@@ -113,17 +113,15 @@ static void note_option(const struct config_program *program, const struct confi
     buffer_done(&option);
 }
 
-static int load_setting(const struct config_program *program, const struct config_key *key,
-                        const config_setting_t *setting, void *settings, struct buffer *error)
+int config_key_load(const struct config_key *key, const config_setting_t *setting, void *settings,
+                    struct buffer *error)
 {
     char number[24];
     const char *text = setting_text(setting, number);
     bool right_type = config_value_takes(key, config_setting_type(setting));
 
-    if (right_type && config_value_store(key, text, settings) == 0) {
-        note_place(program, key, setting, settings);
+    if (right_type && config_value_store(key, text, settings) == 0)
         return 0;
-    }
     append_place(error, setting);
     buffer_printf(error, "%s%s%s: ", key->section ? key->section : "", key->section ? "." : "", key->name);
     if (right_type)
@@ -135,6 +133,16 @@ static int load_setting(const struct config_program *program, const struct confi
     if (config_value_is_text(key) || key->type == CONFIG_KEY_CHOICE)
         buffer_append_literal(error, " (in quotes)");
     return ERROR_CONFIG;
+}
+
+static int load_setting(const struct config_program *program, const struct config_key *key,
+                        const config_setting_t *setting, void *settings, struct buffer *error)
+{
+    int result = config_key_load(key, setting, settings, error);
+
+    if (!result)
+        note_place(program, key, setting, settings);
+    return result;
 }
 
 static bool stands_in_files(const struct config_key *key)

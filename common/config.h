@@ -112,6 +112,11 @@ int config_report(struct config_result *result);
 /* Frees the texts that config_load() put there and makes them NULL. */
 void config_settings_done(const struct config_program *program, void *settings);
 
+/* Stores one setting of the file, for the loader of a group of keys that has no section of its own (key.section
+ * is for its errors then). 0, or ERROR_CONFIG with a complaint. */
+int config_key_load(const struct config_key *key, const config_setting_t *setting, void *settings,
+                    struct buffer *error) MUST_CHECK;
+
 /* Appends "FILE:LINE: " of that setting and the text; for finish() and the loaders it calls. */
 void config_complain(struct buffer *error, const config_setting_t *setting, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -27,7 +27,8 @@
     X(USAGE, -16, "bad usage")                                                                               \
     X(CLOSED, -17, "closed")                                                                                 \
     X(SYSTEM, -18, "a system call failed")                                                                   \
-    X(UNSUPPORTED, -19, "not supported")
+    X(UNSUPPORTED, -19, "not supported")                                                                     \
+    X(FORBIDDEN, -20, "not allowed")
 
 enum error {
 #define X(name, number, text) ERROR_##name = number,

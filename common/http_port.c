@@ -15,9 +15,11 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     HEAD_MAX = 8192,
@@ -141,6 +143,16 @@ static uint16_t split(const char *listen, char host[HOST_MAX + 1])
     return (uint16_t)strtoul(colon + 1, NULL, 10);
 }
 
+/* For those that are accepted there as well: answers go out in several writes, and the last must not wait for
+   the client's delayed acknowledgement of the others. */
+static void send_at_once(struct evhttp_bound_socket *bound)
+{
+    int on = 1;
+
+    if (setsockopt(evhttp_bound_socket_get_fd(bound), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+        log_warn("no TCP_NODELAY on the admin port", "error=%s", strerror(errno));
+}
+
 int http_port_open(struct loop *loop, const struct http_port_options *options, struct http_port **out)
 {
     struct http_port *port = memory_zero(1, sizeof *port);
@@ -156,6 +168,7 @@ int http_port_open(struct loop *loop, const struct http_port_options *options, s
         http_port_close(port);
         return ERROR_SYSTEM;
     }
+    send_at_once(bound);
     port->connections = http_port_connections_new(loop, port->http, evhttp_bound_socket_get_listener(bound),
                                                   options->max_connections);
     evhttp_set_allowed_methods(port->http, METHODS);

@@ -43,6 +43,7 @@ DEFINE_REQUEST(history)
 DEFINE_REQUEST(presence)
 DEFINE_REQUEST(event)
 DEFINE_REQUEST(response)
+DEFINE_REQUEST(token)
 
 int ask_connect(struct gateway *gateway, struct socket *socket, struct wire_connect record)
 {
@@ -74,6 +75,11 @@ int ask_event(struct gateway *gateway, struct socket *socket, long long ack, con
 {
     record.flags = ack == SOCKETIO_NO_ACK ? 0 : WIRE_EVENT_ACK;
     return request_event(gateway, socket, rule && !rule->ask ? REQUEST_EVENT : REQUEST_CALL, 1, ack, record);
+}
+
+int ask_token(struct gateway *gateway, struct socket *socket, long long ack, struct wire_token record)
+{
+    return request_token(gateway, socket, REQUEST_TOKEN, 1, ack, record);
 }
 
 int ask_response(struct gateway *gateway, struct socket *socket, struct wire_response record)

@@ -31,6 +31,10 @@ int ask_presence(struct gateway *gateway, struct socket *socket, long long ack,
 int ask_event(struct gateway *gateway, struct socket *socket, long long ack, const struct event_rule *rule,
               struct wire_event record) MUST_CHECK;
 
+/* A client's newer token. */
+int ask_token(struct gateway *gateway, struct socket *socket, long long ack,
+              struct wire_token record) MUST_CHECK;
+
 /* A client's answer to a question; ERROR_BUSY drops it. */
 int ask_response(struct gateway *gateway, struct socket *socket, struct wire_response record) MUST_CHECK;
 

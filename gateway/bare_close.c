@@ -40,13 +40,11 @@ static enum bare_close close_of(struct json_value code)
         enum refusal_code refusal;
         enum bare_close close;
     } table[] = {
-        {REFUSAL_BAD_ROOM, BARE_CLOSE_BAD_ROOM},
-        {REFUSAL_FORBIDDEN, BARE_CLOSE_FORBIDDEN},
-        {REFUSAL_BUSY, BARE_CLOSE_BUSY},
-        {REFUSAL_RATE_LIMITED, BARE_CLOSE_BUSY},
-        {REFUSAL_UNAVAILABLE, BARE_CLOSE_UNAVAILABLE},
-        {REFUSAL_NOT_JOINED, BARE_CLOSE_RECONNECT},
-        {REFUSAL_UNKNOWN_EVENT, BARE_CLOSE_FORBIDDEN},
+        {REFUSAL_BAD_ROOM, BARE_CLOSE_BAD_ROOM},           {REFUSAL_FORBIDDEN, BARE_CLOSE_FORBIDDEN},
+        {REFUSAL_TOKEN_MISSING, BARE_CLOSE_TOKEN_MISSING}, {REFUSAL_TOKEN_INVALID, BARE_CLOSE_TOKEN_INVALID},
+        {REFUSAL_TOKEN_EXPIRED, BARE_CLOSE_TOKEN_EXPIRED}, {REFUSAL_BUSY, BARE_CLOSE_BUSY},
+        {REFUSAL_RATE_LIMITED, BARE_CLOSE_BUSY},           {REFUSAL_UNAVAILABLE, BARE_CLOSE_UNAVAILABLE},
+        {REFUSAL_NOT_JOINED, BARE_CLOSE_RECONNECT},        {REFUSAL_UNKNOWN_EVENT, BARE_CLOSE_FORBIDDEN},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -83,6 +81,9 @@ void bare_close_for(struct gateway *gateway, struct connection *connection, enum
         break;
     case CLOSE_ROUTER_CLOSE:
         bare_close(gateway, connection, BARE_CLOSE_RECONNECT, (struct bytes){0}, reason);
+        break;
+    case CLOSE_TOKEN_EXPIRED:
+        bare_close(gateway, connection, BARE_CLOSE_TOKEN_EXPIRED, (struct bytes){0}, reason);
         break;
     case CLOSE_PING_TIMEOUT:
         bare_close(gateway, connection, BARE_CLOSE_PING_TIMEOUT, (struct bytes){0}, reason);

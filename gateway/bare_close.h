@@ -19,8 +19,11 @@ struct gateway;
 #define BARE_CLOSE_TABLE(X)                                                                                  \
     X(BAD_REQUEST, 4400, "bad_request", "a frame or the address is not what this endpoint takes")            \
     X(FORBIDDEN, 4403, "forbidden", "not allowed")                                                           \
+    X(TOKEN_MISSING, 4401, "token_missing", "a token is required")                                           \
     X(NO_NAMESPACE, 4404, "no_namespace", "there is no such namespace")                                      \
     X(REMOVED, 4410, "removed", "the service has disconnected this client")                                  \
+    X(TOKEN_INVALID, 4411, "token_invalid", "the token is not valid")                                        \
+    X(TOKEN_EXPIRED, 4412, "token_expired", "the token has expired")                                         \
     X(BAD_ROOM, 4422, "bad_room", "a room is a text of 1 to 255 bytes without control characters")           \
     X(UNAVAILABLE, 4450, "unavailable", "the service is away; try again")                                    \
     X(BUSY, 4451, "busy", "too much is asked at the moment; try again")                                      \

@@ -7,6 +7,7 @@
 #include "gateway/bare_packet.h"
 
 #include "gateway/ask.h"
+#include "gateway/authentication.h"
 #include "gateway/bare_client.h"
 #include "gateway/bare_close.h"
 #include "gateway/builtin.h"
@@ -108,8 +109,8 @@ static bool find_id(const struct call *call, const struct event_rule *rule, stru
 static bool is_event(const struct call *call)
 {
     const struct bare_frame *frame = call->frame;
-    bool is_builtin =
-        bare_type_find(frame->event) != BARE_TYPES && bare_type_find(frame->event) != BARE_PUBLISH;
+    enum bare_type type = bare_type_find(frame->event);
+    bool is_builtin = type != BARE_TYPES && type != BARE_PUBLISH && type != BARE_AUTHENTICATE;
 
     if (frame->event_error)
         refuse(call, frame->event_error == ERROR_TOO_LARGE ? REFUSAL_TOO_LARGE : REFUSAL_BAD_REQUEST,
@@ -168,6 +169,15 @@ static void handle_builtin(const struct call *call)
                              frame->whole);
 }
 
+static void authenticate(const struct call *call)
+{
+    if (authentication_enabled(call->gateway))
+        authentication_renew(call->gateway, call->socket, call->frame->ref,
+                             bytes_from_text(bare_type_text(BARE_AUTHENTICATE)), call->frame->whole);
+    else
+        refuse(call, REFUSAL_UNKNOWN_EVENT, NULL);
+}
+
 static struct bytes what_is_wrong(int code)
 {
     switch (code) {
@@ -195,6 +205,8 @@ void bare_receive(struct gateway *gateway, struct connection *connection, struct
         refuse(&call, REFUSAL_RATE_LIMITED, NULL);
     else if (frame.type == BARE_PUBLISH)
         publish(&call);
+    else if (frame.type == BARE_AUTHENTICATE)
+        authenticate(&call);
     else if (frame.type < BARE_TYPES)
         handle_builtin(&call);
     else if (frame.ref == SOCKETIO_NO_ACK)

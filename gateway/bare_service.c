@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "gateway/ask.h"
+#include "gateway/authentication.h"
 #include "gateway/bare_client.h"
 #include "gateway/bare_close.h"
 #include "gateway/bare_packet.h"
@@ -171,16 +172,39 @@ static struct bare_client *client_new(const struct address *address)
 
 /* Asks the router to let it in; its room follows (bare_speech.c).  What the client says meanwhile waits in
  * its connection: a backend may decide about it, and takes its time. */
-static void enter(struct gateway *gateway, struct connection *connection, struct namespace_rooms *namespace)
+static void enter(struct gateway *gateway, struct connection *connection, struct namespace_rooms *namespace,
+                  struct bytes grant)
 {
     struct socket *socket = socket_new(gateway, connection, namespace, (struct bytes){0});
-    struct wire_connect connect = {.namespace = namespace->name,
-                                   .address = handshake_address(connection->handshake)};
+    struct wire_connect connect = {
+        .namespace = namespace->name, .address = handshake_address(connection->handshake), .grant = grant};
 
+    if (authentication_hold(gateway, socket, grant) < 0)
+        abort(); /* it was made here */
     if (ask_connect(gateway, socket, connect) < 0)
         bare_close_for(gateway, connection, CLOSE_ROUTER_SILENT);
     else
         connection_stop_reading(gateway, connection);
+}
+
+/* The token is in the address, or a field of the request. */
+static void authenticate(struct gateway *gateway, struct connection *connection,
+                         struct namespace_rooms *namespace)
+{
+    struct credentials credentials;
+    struct buffer error = {0};
+    enum refusal_code code;
+
+    if (authentication_judge(gateway, connection, namespace->config, (struct bytes){0}, &credentials, &code) <
+        0) {
+        gateway->counters.refused[code]++;
+        refusal_append_error(&error, code, NULL);
+        bare_close_refused(gateway, connection, buffer_bytes(&error));
+        buffer_done(&error);
+    } else {
+        enter(gateway, connection, namespace, buffer_bytes(&credentials.grant));
+    }
+    credentials_done(&credentials);
 }
 
 static void enter_namespace(struct gateway *gateway, struct connection *connection, struct bytes name)
@@ -205,7 +229,7 @@ static void enter_namespace(struct gateway *gateway, struct connection *connecti
         bare_close(gateway, connection, BARE_CLOSE_BAD_ROOM, BYTES("the address names no room"),
                    CLOSE_REFUSED);
     else
-        enter(gateway, connection, namespace);
+        authenticate(gateway, connection, namespace);
     namespace_release(&gateway->namespaces, namespace);
 }
 

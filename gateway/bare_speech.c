@@ -6,6 +6,7 @@
 #include "gateway/bare_speech.h"
 
 #include "gateway/ask.h"
+#include "gateway/authentication.h"
 #include "gateway/bare_client.h"
 #include "gateway/bare_close.h"
 #include "gateway/bare_resume.h"
@@ -29,8 +30,8 @@ void bare_append_open(const struct socket *socket, struct buffer *out)
     buffer_append_literal(out, "{\"type\":\"open\",\"sid\":\"");
     buffer_append(out, socket->sid, socket->sid_length);
     buffer_append_literal(out, "\",\"from\":");
-    if (socket->from) {
-        json_append_string(out, bytes_from_text(socket->from));
+    if (authentication_sub(socket).length) {
+        json_append_string(out, authentication_sub(socket));
     } else {
         buffer_append_literal(out, "\"anon:");
         buffer_append(out, socket->sid, socket->sid_length);

@@ -37,6 +37,7 @@
     X(ROUTER_SILENT, 1013, "router_silent") /* a request that was sent got no answer in time */              \
     X(NOT_RESUMABLE, 1012, "not_resumable") /* the router can't replay what this client missed */            \
     X(ROUTER_CLOSE, 0, "router_close")      /* the router asked for it */                                    \
+    X(TOKEN_EXPIRED, 0, "token_expired")    /* its token ended, and no newer one came within the grace */    \
     X(DRAIN, 1001, "drain")                 /* this gateway stops */
 
 enum close_reason {

@@ -99,6 +99,12 @@ enum {
       "raise max_pattern_namespaces, unless somebody makes up names")                                        \
     X(auths_refused, "hubbub_auths_refused_total", "sockets whose auth payload was over its limit",          \
       "clients that put too much into auth; max_auth is the limit")                                          \
+    X(tokens_verified, "hubbub_tokens_verified_total", "tokens of clients that were good",                   \
+      "a figure of load: each costs a signature's check")                                                    \
+    X(tokens_expired, "hubbub_tokens_expired_total",                                                         \
+      "sockets whose token ended while they were connected, and were told",                                  \
+      "clients that bring no newer token in time: tokens that live too short, or programs that ignore "      \
+      "hubbub:token")                                                                                        \
     X(dropped_slow_reader, "hubbub_dropped_total{reason=slow_reader}",                                       \
       "volatile events dropped for a slow reader",                                                           \
       "some are always there; many at once: the uplink is full, or a room is faster than its members can "   \

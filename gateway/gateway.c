@@ -52,6 +52,8 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     histograms_init(&gateway->histograms);
     gateway->incarnation = random_u64() >> (64 - INCARNATION_BITS);
     timer_wheel_init(&gateway->timers, loop_now(loop));
+    gateway->tokens = settings->tokens;
+    grant_table_init(&gateway->grants);
     connections_init(&gateway->connections);
     quotas_init(gateway);
     fanout_init(&gateway->fanout);
@@ -144,6 +146,8 @@ void gateway_done(struct gateway *gateway)
     tls_store_free(gateway->tls);
     namespace_table_done(&gateway->namespaces);
     slot_table_done(&gateway->sockets);
+    authentication_replace_policy(gateway, NULL);
+    grant_table_done(&gateway->grants);
     sessions_done(&gateway->sessions);
     requests_done(&gateway->requests);
     publishing_done(&gateway->publishing);

@@ -5,6 +5,7 @@
 #include "common/loop.h"
 #include "common/poller.h"
 #include "common/timer_wheel.h"
+#include "gateway/authentication.h"
 #include "gateway/connection.h"
 #include "gateway/counters.h"
 #include "gateway/drain.h"
@@ -33,8 +34,10 @@ struct gateway {
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
-    struct quotas quotas;      /* what clients may use */
-    struct slot_table sockets; /* of struct socket */
+    struct quotas quotas;        /* what clients may use */
+    struct slot_table sockets;   /* of struct socket */
+    struct token_policy *tokens; /* NULL: tokens mean nothing; of the settings unless it was replaced */
+    struct grant_table grants;
     struct namespace_table namespaces;
     struct fanout fanout;
     struct exceptions exceptions; /* of the CAST that is being handled */

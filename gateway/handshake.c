@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <strings.h>
 
 enum {
     VERSION = 1,
@@ -250,6 +251,51 @@ struct bytes handshake_address(const struct handshake *handshake)
     if (!handshake || handshake_content_read(handshake_bytes(handshake), &content) < 0)
         return (struct bytes){"", 0};
     return content.address;
+}
+
+int handshake_query_value(const struct handshake *handshake, struct bytes name, struct buffer *out)
+{
+    struct handshake_content content;
+    const char *mark;
+    struct bytes query, value;
+
+    if (handshake_content_read(handshake_bytes(handshake), &content) < 0)
+        return ERROR_MALFORMED;
+    mark = memchr(content.target.data, '?', content.target.length);
+    if (!mark)
+        return ERROR_NOT_FOUND;
+    query = bytes_make(mark + 1, content.target.length - (size_t)(mark + 1 - content.target.data));
+    http_query_read(query, &name, 1, &value);
+    return value.data ? http_value_decode(value, out) : ERROR_NOT_FOUND;
+}
+
+struct bytes handshake_content_bearer(const struct handshake_content *content)
+{
+    static const char scheme[] = "Bearer ";
+    size_t length = sizeof scheme - 1;
+
+    for (size_t i = 0; i < content->field_count; i++) {
+        struct bytes value = content->fields[i].value;
+
+        if (!bytes_equal_text(content->fields[i].name, "authorization"))
+            continue;
+        if (value.length <= length || strncasecmp(value.data, scheme, length) != 0)
+            break;
+        value = bytes_make(value.data + length, value.length - length);
+        while (value.length && value.data[0] == ' ')
+            value = bytes_make(value.data + 1, value.length - 1);
+        return value;
+    }
+    return (struct bytes){"", 0};
+}
+
+struct bytes handshake_bearer(const struct handshake *handshake)
+{
+    struct handshake_content content;
+
+    if (handshake_content_read(handshake_bytes(handshake), &content) < 0)
+        return (struct bytes){"", 0};
+    return handshake_content_bearer(&content);
 }
 
 /* -- what is taken from others ---------------------------------------------------------------- */

@@ -49,7 +49,19 @@ int handshake_from_bytes(struct bytes bytes, struct handshake **out) MUST_CHECK;
  * does it: the first of those that stand for one thing (Host, User-Agent, Authorization and so on), Cookie by
  * "; ", Set-Cookie as an array, others by ", ".  The query is decoded as URLSearchParams does, and the last
  * of several values counts.  auth is a CONNECT packet's object as JSON text, or empty for none.
+ *
+ * hide_token: what may be a token is left out: the parameter token of the query, in url too, and a field
+ * Authorization with the scheme Bearer.
  */
-void handshake_append_json(const struct handshake *handshake, struct bytes auth, struct buffer *out);
+void handshake_append_json(const struct handshake *handshake, struct bytes auth, bool hide_token,
+                           struct buffer *out);
+
+/* Appends a parameter of the target's query, decoded.  0, ERROR_NOT_FOUND, or ERROR_MALFORMED. */
+int handshake_query_value(const struct handshake *handshake, struct bytes name,
+                          struct buffer *out) MUST_CHECK;
+
+/* What a field Authorization with the scheme Bearer shows (RFC 6750 2.1); empty for none.  The first such
+   field counts.  Valid as long as the handshake. */
+struct bytes handshake_bearer(const struct handshake *handshake);
 
 #endif

@@ -31,4 +31,7 @@ struct handshake_content {
 /* 0, or ERROR_MALFORMED for what is cut short; what the texts hold is not looked at. */
 int handshake_content_read(struct bytes block, struct handshake_content *out) MUST_CHECK;
 
+/* As handshake_bearer(). */
+struct bytes handshake_content_bearer(const struct handshake_content *content);
+
 #endif

@@ -123,12 +123,13 @@ static void append_values(struct buffer *out, const struct handshake_content *co
     buffer_append_text(out, first->joining == HANDSHAKE_JOIN_ARRAY ? "\"]" : "\"");
 }
 
-static void append_headers(struct buffer *out, const struct handshake_content *content)
+static void append_headers(struct buffer *out, const struct handshake_content *content, bool hide_token)
 {
     const char *separator = "";
+    bool hide = hide_token && handshake_content_bearer(content).length;
 
     for (size_t i = 0; i < content->field_count; i++) {
-        if (named_before(content, i))
+        if (named_before(content, i) || (hide && bytes_equal_text(content->fields[i].name, "authorization")))
             continue;
         buffer_append_text(out, separator);
         append_latin1_string(out, content->fields[i].name);
@@ -215,8 +216,45 @@ static bool next_parameter(struct bytes *rest, struct bytes *name, struct bytes 
     return false;
 }
 
+static bool is_token(struct bytes name, struct buffer *decoded, struct buffer *scratch)
+{
+    buffer_clear(decoded);
+    append_decoded(decoded, name, scratch);
+    return bytes_equal_text(buffer_bytes(decoded), "token");
+}
+
+/* The target, with the parameters token of its query cut out. */
+static void append_url(struct buffer *out, struct bytes target, bool hide_token)
+{
+    const char *mark = hide_token ? memchr(target.data, '?', target.length) : NULL;
+    struct buffer url = {0}, decoded = {0}, scratch = {0};
+    struct bytes rest, name, value;
+
+    if (!mark) {
+        append_latin1_string(out, target);
+        return;
+    }
+    buffer_append(&url, target.data, (size_t)(mark + 1 - target.data));
+    rest = bytes_make(mark + 1, target.length - url.length);
+    while (next_parameter(&rest, &name, &value)) {
+        if (is_token(name, &decoded, &scratch))
+            continue;
+        if (url.data[url.length - 1] != '?')
+            buffer_append_char(&url, '&');
+        buffer_append_bytes(&url, name);
+        if (value.data == name.data + name.length + 1) {
+            buffer_append_char(&url, '=');
+            buffer_append_bytes(&url, value);
+        }
+    }
+    append_latin1_string(out, buffer_bytes(&url));
+    buffer_done(&url);
+    buffer_done(&decoded);
+    buffer_done(&scratch);
+}
+
 /* A name stands where it stood first, with its last value, as in an object of JavaScript's. */
-static void append_query(struct buffer *out, struct bytes target)
+static void append_query(struct buffer *out, struct bytes target, bool hide_token)
 {
     const char *mark = memchr(target.data, '?', target.length);
     struct bytes rest =
@@ -226,6 +264,7 @@ static void append_query(struct buffer *out, struct bytes target)
     struct parameter *parameters =
         memory_new((rest.length / 2 + 1) * sizeof *parameters); /* a letter and '&' each */
     struct table by_name;
+    const char *separator = "\"";
     size_t count = 0;
 
     table_init(&by_name, parameter_key);
@@ -244,7 +283,10 @@ static void append_query(struct buffer *out, struct bytes target)
         known->value = value;
     }
     for (size_t i = 0; i < count; i++) {
-        buffer_append_text(out, i ? ",\"" : "\"");
+        if (hide_token && bytes_equal_text(parameters[i].name, "token"))
+            continue;
+        buffer_append_text(out, separator);
+        separator = ",\"";
         buffer_append_bytes(out, parameters[i].name);
         buffer_append_literal(out, "\":\"");
         append_decoded(out, parameters[i].value, &scratch);
@@ -256,14 +298,15 @@ static void append_query(struct buffer *out, struct bytes target)
     buffer_done(&decoded_names);
 }
 
-void handshake_append_json(const struct handshake *handshake, struct bytes auth, struct buffer *out)
+void handshake_append_json(const struct handshake *handshake, struct bytes auth, bool hide_token,
+                           struct buffer *out)
 {
     struct handshake_content content;
 
     if (handshake_content_read(handshake_bytes(handshake), &content) < 0)
         abort(); /* it was made here or checked */
     buffer_append_literal(out, "{\"headers\":{");
-    append_headers(out, &content);
+    append_headers(out, &content, hide_token);
     buffer_append_literal(out, "},\"time\":\"");
     append_time(out, content.issued);
     buffer_append_literal(out, "\",\"issued\":");
@@ -275,9 +318,9 @@ void handshake_append_json(const struct handshake *handshake, struct bytes auth,
     buffer_append_literal(out, ",\"secure\":");
     buffer_append_text(out, content.secure ? "true" : "false");
     buffer_append_literal(out, ",\"url\":");
-    append_latin1_string(out, content.target);
+    append_url(out, content.target, hide_token);
     buffer_append_literal(out, ",\"query\":{");
-    append_query(out, content.target);
+    append_query(out, content.target, hide_token);
     buffer_append_literal(out, "},\"auth\":");
     append_json(out, auth.length ? auth : BYTES("{}"));
     buffer_append_char(out, '}');

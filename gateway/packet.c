@@ -7,6 +7,7 @@
 
 #include "gateway/ask.h"
 #include "gateway/attachments.h"
+#include "gateway/authentication.h"
 #include "gateway/builtin.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
@@ -16,6 +17,8 @@
 #include "proto/placeholder.h"
 #include "proto/socketio.h"
 #include "proto/socketio_msgpack.h"
+
+#include <stdlib.h>
 
 enum { UNPACKED_KEPT = 64 << 10 }; /* what a larger packet of the msgpack parser took is given back */
 
@@ -32,17 +35,33 @@ static void refuse(const struct call *call, enum refusal_code code, const char *
     socket_refuse(call->gateway, call->socket, call->packet->ack, call->packet->name, code, message);
 }
 
-/* Join, leave and so on, where the broker has them. */
-static bool handle_builtin(const struct call *call)
+static struct json_value first_argument(const struct call *call)
 {
-    const struct socketio_packet *packet = call->packet;
-    struct json_cursor cursor = json_list_cursor(packet->event.arguments);
+    struct json_cursor cursor = json_list_cursor(call->packet->event.arguments);
     struct json_value argument = {0};
 
     if (json_cursor_next(&cursor, &argument) < 0)
         argument = (struct json_value){0};
+    return argument;
+}
+
+/* Join, leave and so on, where the broker has them. */
+static bool handle_builtin(const struct call *call)
+{
+    const struct socketio_packet *packet = call->packet;
+
     return builtin_handle(&(struct builtin_call){call->gateway, call->socket, packet->ack, packet->name},
-                          argument);
+                          first_argument(call));
+}
+
+/* A newer token: in every namespace, where tokens mean something. */
+static bool handle_token(const struct call *call)
+{
+    if (!authentication_enabled(call->gateway) || !bytes_equal(call->packet->name, AUTHENTICATE_EVENT))
+        return false;
+    authentication_renew(call->gateway, call->socket, call->packet->ack, call->packet->name,
+                         first_argument(call));
+    return true;
 }
 
 /* -- the application's events ---------------------------------------------------------------- */
@@ -133,7 +152,7 @@ static void on_event(struct gateway *gateway, struct socket *socket, struct sock
     if (packet->name_error)
         refuse(&call, packet->name_error == ERROR_TOO_LARGE ? REFUSAL_TOO_LARGE : REFUSAL_BAD_REQUEST,
                "an event's name is a text of at most 255 bytes");
-    else if (!config->builtin || !handle_builtin(&call))
+    else if (!handle_token(&call) && (!config->builtin || !handle_builtin(&call)))
         publish(&call, rule, values);
 }
 
@@ -153,15 +172,37 @@ static void refuse_connect(struct gateway *gateway, struct connection *connectio
 }
 
 /* Asks the router to let the client into a namespace that is served here. */
+static void connect_as(struct gateway *gateway, struct connection *connection,
+                       struct namespace_rooms *namespace, const struct credentials *credentials)
+{
+    struct bytes auth = credentials->auth, grant = buffer_bytes(&credentials->grant);
+    struct socket *socket = socket_new(gateway, connection, namespace, auth);
+    struct wire_connect connect = {.namespace = namespace->name,
+                                   .auth = auth,
+                                   .address = handshake_address(connection->handshake),
+                                   .grant = grant};
+
+    if (authentication_hold(gateway, socket, grant) < 0)
+        abort(); /* it was made here */
+    if (ask_connect(gateway, socket, connect) < 0)
+        engine_close(gateway, connection, CLOSE_ROUTER_SILENT);
+}
+
 static void connect_to(struct gateway *gateway, struct connection *connection,
                        struct namespace_rooms *namespace, struct bytes auth)
 {
-    struct socket *socket = socket_new(gateway, connection, namespace, auth);
-    struct wire_connect connect = {
-        .namespace = namespace->name, .auth = auth, .address = handshake_address(connection->handshake)};
+    struct credentials credentials;
+    struct buffer error = {0};
+    enum refusal_code code;
 
-    if (ask_connect(gateway, socket, connect) < 0)
-        engine_close(gateway, connection, CLOSE_ROUTER_SILENT);
+    if (authentication_judge(gateway, connection, namespace->config, auth, &credentials, &code) < 0) {
+        authentication_append_error(gateway, code, &error);
+        refuse_connect(gateway, connection, namespace->name, buffer_bytes(&error));
+        buffer_done(&error);
+    } else {
+        connect_as(gateway, connection, namespace, &credentials);
+    }
+    credentials_done(&credentials);
 }
 
 static void on_connect(struct gateway *gateway, struct connection *connection,

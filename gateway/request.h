@@ -25,6 +25,7 @@ enum request_kind {
     REQUEST_EVENT,
     REQUEST_CALL, /* an event that a backend answers, in its own time */
     REQUEST_RESPONSE,
+    REQUEST_TOKEN,
     REQUEST_PUBLISH, /* these two are of no socket: their ack is a call of the admin port */
     REQUEST_LOOK,
 };

@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/random.h"
 #include "gateway/admin.h"
+#include "gateway/authentication.h"
 #include "gateway/engine.h"
 #include "gateway/farewell.h"
 #include "gateway/gateway.h"
@@ -218,11 +219,16 @@ static void put_members(struct router_link *link, const struct room *room)
 
 static void put_socket(struct wire_batch *batch, const struct socket *socket)
 {
+    struct buffer grant = {0};
+
+    authentication_append_grant(socket, &grant);
     wire_put_socket(batch, &(struct wire_socket){.socket = socket->number,
                                                  .namespace = socket->namespace->name,
                                                  .sid = bytes_make(socket->sid, socket->sid_length),
-                                                 .from = bytes_from_text(socket->from),
-                                                 .generation = socket->session_generation});
+                                                 .from = authentication_sub(socket),
+                                                 .generation = socket->session_generation,
+                                                 .grant = buffer_bytes(&grant)});
+    buffer_done(&grant);
 }
 
 static void put_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason)

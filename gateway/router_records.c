@@ -7,6 +7,7 @@
 #include "common/config_describe.h"
 #include "gateway/admin.h"
 #include "gateway/arrival.h"
+#include "gateway/authentication.h"
 #include "gateway/engine.h"
 #include "gateway/exceptions.h"
 #include "gateway/gateway.h"
@@ -397,7 +398,8 @@ static int on_ask(struct gateway *gateway, struct wire_reader *reader)
     }
     socket = sockets_find(gateway, record.socket);
     if (socket && socket->connection->handshake)
-        handshake_append_json(socket->connection->handshake, bytes_from_text(socket->auth), &handshake);
+        handshake_append_json(socket->connection->handshake, bytes_from_text(socket->auth),
+                              authentication_enabled(gateway), &handshake);
     link_told(gateway->link, record.ask, buffer_bytes(&handshake));
     buffer_done(&handshake);
     return 0;

@@ -141,7 +141,7 @@ static const struct config_key keys[] = {
     {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
-static const char *const others[] = {"router", "run", "events", "namespaces", "certificates", NULL};
+static const char *const others[] = {"router", "run", "events", "namespaces", "certificates", "tokens", NULL};
 
 static int load_keys(struct gateway_settings *gateway, struct buffer *error)
 {
@@ -181,6 +181,18 @@ static int check_msgpack_path(const struct gateway_settings *gateway, struct buf
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (bytes_starts_with(path, bytes_from_text(taken[i]))) {
             buffer_printf(error, "key msgpack_path: %s is served already", taken[i]);
+            return ERROR_CONFIG;
+        }
+    return 0;
+}
+
+/* A namespace that wants tokens must not be open because nobody has said which. */
+static int check_tokens(const struct gateway_settings *gateway, struct buffer *error)
+{
+    for (size_t i = 0; !gateway->tokens && i < gateway->namespaces.count; i++)
+        if (gateway->namespaces.namespaces[i].tokens == NAMESPACE_TOKENS_REQUIRED) {
+            buffer_printf(error, "the namespace \"%.*s\" requires tokens; expected a group tokens with keys",
+                          BYTES_PRINTF(gateway->namespaces.namespaces[i].entry));
             return ERROR_CONFIG;
         }
     return 0;
@@ -227,7 +239,10 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         check_admin(gateway, error) < 0 || check_proxies(gateway, error) < 0 ||
         check_tls(file, gateway, error) < 0)
         return ERROR_CONFIG;
-    return namespaces_load(file, &gateway->namespaces, error);
+    if (namespaces_load(file, &gateway->namespaces, error) < 0 ||
+        token_policy_load(file, &gateway->tokens, error) < 0)
+        return ERROR_CONFIG;
+    return check_tokens(gateway, error);
 }
 
 const struct config_program gateway_config = {
@@ -245,6 +260,8 @@ void gateway_settings_done(struct gateway_settings *settings)
     explicit_bzero(&settings->secret_key, sizeof settings->secret_key);
     bearer_keys_done(&settings->publish_keys);
     namespaces_done(&settings->namespaces);
+    token_policy_free(settings->tokens);
+    settings->tokens = NULL;
     ip_ranges_done(&settings->trusted_ranges);
     tls_files_done(&settings->tls.files);
     config_settings_done(&gateway_config, settings);

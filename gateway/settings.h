@@ -8,6 +8,7 @@
 #include "common/key_file.h"
 #include "common/log.h"
 #include "gateway/tls_store.h"
+#include "gateway/token_policy.h"
 #include "proto/rules.h"
 
 enum proxy_protocol_use { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_REQUIRED };
@@ -60,8 +61,9 @@ struct gateway_settings {
     uint64_t max_unacknowledged;      /* bytes */
     enum log_level log_level;
     char **value_origins; /* of the values, by the rows of the table: config_describe() */
-    bool examine; /* an option only: look at what there is, and exit */
+    bool examine;         /* an option only: look at what there is, and exit */
     struct namespace_list namespaces;
+    struct token_policy *tokens;       /* NULL: tokens mean nothing */
     struct tls_plan tls;               /* what the keys tls_* say; without files there is no TLS */
     struct ip_ranges trusted_ranges;   /* what trusted_proxies says */
     struct bearer_keys publish_keys;   /* what stands in the file */

@@ -5,6 +5,7 @@
 #include "gateway/socket.h"
 
 #include "common/memory.h"
+#include "gateway/authentication.h"
 #include "gateway/connection.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
@@ -49,7 +50,7 @@ static void socket_free(struct gateway *gateway, struct socket *socket)
     slot_table_remove(&gateway->sockets, socket->number);
     namespace_release(&gateway->namespaces, socket->namespace);
     free(socket->rooms);
-    free(socket->from);
+    authentication_release(socket);
     free(socket->auth);
     free(socket);
 }
@@ -253,8 +254,11 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
     socket->session_generation = record->generation;
     socket->sid_length = (uint8_t)record->sid.length;
     memcpy(socket->sid, record->sid.data, record->sid.length);
-    if (!bytes_starts_with(record->from, BYTES("anon:")))
-        socket->from = memory_text(record->from.data, record->from.length);
+    if (!socket->token && authentication_hold(gateway, socket, record->grant) < 0)
+        log_warn("the router has sent a grant that is none", "namespace=%.*s",
+                 BYTES_PRINTF(socket->namespace->name));
+    if (!socket->token && !bytes_starts_with(record->from, BYTES("anon:")))
+        authentication_hold_name(gateway, socket, record->from);
     gateway->counters.sockets++;
     engine_namespace_joined(socket->connection);
     if (socket->connection->arrival)

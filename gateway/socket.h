@@ -24,6 +24,7 @@ struct connection;
 struct gateway;
 struct replay;
 struct request;
+struct socket_token;
 
 struct socket {
     struct socket *next; /* of the same connection */
@@ -40,9 +41,9 @@ struct socket {
     uint8_t sid_length;
     struct refusal_budget errors; /* hubbub:error events */
     char sid[SID_LENGTH_MAX];
-    char *from;             /* NULL: "anon:<sid>" */
-    char *auth;             /* the object that came with CONNECT, as its JSON text; NULL: none */
-    uint64_t connected_pos; /* the last position processed when it was connected */
+    struct socket_token *token; /* NULL: there is none, and it is "anon:<sid>" */
+    char *auth;                 /* the object that came with CONNECT, as its JSON text; NULL: none */
+    uint64_t connected_pos;     /* the last position processed when it was connected */
     uint64_t session_generation;
 };
 

@@ -16,13 +16,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What a frame asks for: X(NAME, text).  Beside PUBLISH each is an event of the broker with that name. */
+/* What a frame asks for: X(NAME, text).  Beside PUBLISH and AUTHENTICATE each is an event of the broker with
+   that name. */
 #define BARE_TYPE_TABLE(X)                                                                                   \
     X(PUBLISH, "publish")                                                                                    \
     X(JOIN, "join")                                                                                          \
     X(LEAVE, "leave")                                                                                        \
     X(HISTORY, "history")                                                                                    \
-    X(PRESENCE, "presence")
+    X(PRESENCE, "presence")                                                                                  \
+    X(AUTHENTICATE, "authenticate")
 
 enum bare_type {
 #define X(name, text) BARE_##name,

@@ -23,7 +23,7 @@ static const char *pass_plain(const char *at, const char *end)
     return at;
 }
 
-size_t json_string_length(struct bytes text)
+size_t json_quoted_length(struct bytes text)
 {
     const char *end = text.data + text.length;
     size_t length = text.length + 2;

@@ -12,6 +12,6 @@
 void json_append_string(struct buffer *out, struct bytes text);
 
 /* How many bytes json_append_string() appends. */
-size_t json_string_length(struct bytes text);
+size_t json_quoted_length(struct bytes text);
 
 #endif

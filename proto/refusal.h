@@ -20,6 +20,9 @@
     X(TOO_DEEP, "too_deep", "the arguments are nested deeper than 128 levels")                               \
     X(RATE_LIMITED, "rate_limited", "too many events in a short time")                                       \
     X(FORBIDDEN, "forbidden", "not allowed")                                                                 \
+    X(TOKEN_MISSING, "token_missing", "a token is required")                                                 \
+    X(TOKEN_INVALID, "token_invalid", "the token is not valid")                                              \
+    X(TOKEN_EXPIRED, "token_expired", "the token has expired")                                               \
     X(BUSY, "busy", "too many requests of this kind are waiting; try again")                                 \
     X(UNAVAILABLE, "unavailable", "the service is away; try again")                                          \
     X(STORAGE_FULL, "storage_full", "the message can't be stored for want of space; try again later")

@@ -200,6 +200,7 @@ struct namespace_source {
     bool builtin;
     bool recovery;
     bool backend;
+    bool tokens_required;
     const config_setting_t *events;
 };
 
@@ -209,6 +210,7 @@ static const struct key namespace_keys[] = {
     {"builtin", CONFIG_TYPE_BOOL, offsetof(struct namespace_source, builtin)},
     {"recovery", CONFIG_TYPE_BOOL, offsetof(struct namespace_source, recovery)},
     {"backend", CONFIG_TYPE_BOOL, offsetof(struct namespace_source, backend)},
+    {"tokens_required", CONFIG_TYPE_BOOL, offsetof(struct namespace_source, tokens_required)},
     {"events", CONFIG_TYPE_LIST, offsetof(struct namespace_source, events)},
 };
 
@@ -395,6 +397,9 @@ static int load_namespace(const config_setting_t *group, struct namespace_list *
         load_events(source.events, source.builtin, &rules, error))
         return ERROR_CONFIG;
     add_namespace(list, &source, rules);
+    if (config_setting_get_member(group, "tokens_required"))
+        list->namespaces[list->count - 1].tokens =
+            source.tokens_required ? NAMESPACE_TOKENS_REQUIRED : NAMESPACE_TOKENS_OPTIONAL;
     return 0;
 }
 
@@ -492,6 +497,8 @@ uint64_t namespaces_digest(const struct namespace_list *list)
         digest_text(&text, namespace->entry);
         if (namespace->backend)
             buffer_append_literal(&text, "backend ");
+        if (namespace->tokens != NAMESPACE_TOKENS_DEFAULT)
+            buffer_printf(&text, "tokens %d ", namespace->tokens == NAMESPACE_TOKENS_REQUIRED);
         buffer_printf(&text, "%d%d %zu ", namespace->builtin, namespace->recovery, namespace->rules.count);
         for (size_t r = 0; r < namespace->rules.count; r++) {
             const struct event_rule *rule = &namespace->rules.rules[r];

@@ -90,6 +90,9 @@ int rules_add(struct rule_set *set, const struct event_rule_source *source, stru
 /* NULL when there is no rule of that name. */
 const struct event_rule *rules_find(const struct rule_set *set, struct bytes name);
 
+/* Whether its clients need tokens: as the group `tokens` says, or by its own key tokens_required. */
+enum namespace_tokens { NAMESPACE_TOKENS_DEFAULT, NAMESPACE_TOKENS_OPTIONAL, NAMESPACE_TOKENS_REQUIRED };
+
 struct namespace_config {
     struct bytes
         entry;       /* its name or its pattern, owned by the list; a namespace itself knows its own name */
@@ -98,6 +101,7 @@ struct namespace_config {
     bool recovery;   /* connection state recovery: pid and offsets */
     bool
         backend; /* its clients wait for a backend: the configuration says so, or gives one something to do */
+    enum namespace_tokens tokens;
     struct rule_set rules;
 };
 

@@ -47,12 +47,16 @@ enum {
     F(U64, incarnation)                                                                                      \
     F(TEXT, epoch) F(U64, pos) F(U64, rules_digest) F(TEXT, program_version) F(U64, minor)
 /* A Socket.IO socket that the gateway holds.  from "" stands for "anon:<sid>". */
-#define WIRE_SOCKET(F) F(U64, socket) F(TEXT, namespace) F(TEXT, sid) F(TEXT, from) F(U64, generation)
+#define WIRE_SOCKET(F)                                                                                       \
+    F(U64, socket)                                                                                           \
+    F(TEXT, namespace) F(TEXT, sid) F(TEXT, from) F(U64, generation) F(TEXT, grant)
 /* Who of this gateway is in a room: members = [socket, joined_pos, watch, socket, joined_pos, watch, ...] */
 #define WIRE_MEMBERS(F)   F(TEXT, namespace) F(TEXT, room) F(LIST, members)
 #define WIRE_HELLO_END(F) F(U64, sockets)
-/* auth: the CONNECT packet's object as JSON text, or "" */
-#define WIRE_CONNECT(F)    F(U64, request) F(U64, socket) F(TEXT, namespace) F(TEXT, auth) F(TEXT, address)
+/* auth: the CONNECT packet's object as JSON text, or ""; grant: proto/grant.h, "" for no token */
+#define WIRE_CONNECT(F)                                                                                      \
+    F(U64, request)                                                                                          \
+    F(U64, socket) F(TEXT, namespace) F(TEXT, auth) F(TEXT, address) F(TEXT, grant)
 #define WIRE_DISCONNECT(F) F(U64, socket) F(TEXT, reason)
 /* history: how many messages the answer should carry; watch: wants hubbub:presence events */
 #define WIRE_JOIN(F)  F(U64, request) F(U64, socket) F(TEXT, room) F(U64, history) F(U64, watch)
@@ -97,15 +101,19 @@ enum {
     F(TEXT, namespace)                                                                                       \
     F(TEXT, room) F(U64, history) F(U64, before) F(U64, has_after) F(U64, after) F(U64, limit)
 
+/* A socket's client has a newer token of the same sub */
+#define WIRE_TOKEN(F) F(U64, request) F(U64, socket) F(TEXT, grant)
+
 /* router -> gateway.  resume 1: replay follows; 0: the gateway closes the connections that can't go on. */
 #define WIRE_WELCOME(F)                                                                                      \
     F(TEXT, epoch) F(U64, head) F(U64, resume) F(U64, rules_digest) F(U64, minor) F(TEXT, program_version)
 #define WIRE_LIVE(F) F(U64, pos)
 /* pid: what the client names to recover, or "" when it can't; recovered 1: the socket goes on as a former
- * one, and the EMITs before this record are what it missed. */
+ * one, and the EMITs before this record are what it missed.  grant: of a socket that was another gateway's. */
 #define WIRE_CONNECTED(F)                                                                                    \
     F(U64, request)                                                                                          \
-    F(U64, socket) F(TEXT, sid) F(TEXT, from) F(U64, generation) F(TEXT, pid) F(U64, recovered)
+    F(U64, socket)                                                                                           \
+    F(TEXT, sid) F(TEXT, from) F(U64, generation) F(TEXT, pid) F(U64, recovered) F(TEXT, grant)
 /* error: the JSON object of CONNECT_ERROR */
 #define WIRE_REFUSED(F) F(U64, request) F(U64, socket) F(TEXT, error)
 /* request 0: a join that came with CONNECT; answer: the acknowledgement's one argument as JSON text */
@@ -175,6 +183,7 @@ enum {
     R(RESPONSE, response, 17, WIRE_RESPONSE)                                                                 \
     R(PUBLISH, publish, 18, WIRE_PUBLISH)                                                                    \
     R(LOOK, look, 19, WIRE_LOOK)                                                                             \
+    R(TOKEN, token, 20, WIRE_TOKEN)                                                                          \
     R(WELCOME, welcome, 32, WIRE_WELCOME)                                                                    \
     R(LIVE, live, 33, WIRE_LIVE)                                                                             \
     R(CONNECTED, connected, 34, WIRE_CONNECTED)                                                              \

@@ -61,6 +61,9 @@
       "outages longer than recovery_window: raise it if that is what clients have")                          \
     X(recoveries_other_user, "hubbub_recoveries_total{result=other_user}", "pids of somebody else",          \
       "somebody shows a session of somebody else, or an app keeps its session over a change of user")        \
+    X(recoveries_forbidden, "hubbub_recoveries_total{result=forbidden}",                                     \
+      "sessions in a room that the token of now does not allow",                                             \
+      "whoever makes the tokens has taken rights away")                                                      \
     X(recoveries_foreign_epoch, "hubbub_recoveries_total{result=foreign_epoch}",                             \
       "offsets of another journal",                                                                          \
       "expected once after a change of the journal; later, clients that keep old offsets")                   \
@@ -86,6 +89,8 @@
     X(joins_skipped, "hubbub_joins_skipped_total", "bad rooms among those to join with a connect",           \
       "a client that names rooms that cannot be; the protocol says which")                                   \
     X(leaves, "hubbub_leaves_total", "rooms left", "a figure of load")                                       \
+    X(tokens_renewed, "hubbub_tokens_renewed_total", "sockets that went on with a newer token",              \
+      "a figure of load")                                                                                    \
     X(presence, "hubbub_presence_events_total", "hubbub:presence events", "a figure of load")                \
     X(pages_memory, "hubbub_history_total{from=memory}", "pages of history answered from memory",            \
       "a figure of load")                                                                                    \

@@ -17,6 +17,7 @@
 #include "router/resync.h"
 #include "router/stats.h"
 #include "router/take.h"
+#include "router/token.h"
 
 enum { IN_GREETING = 1 << LINK_GREETING, ONCE_LIVE = 1 << LINK_LIVE | 1 << LINK_BEHIND };
 enum { ONCE_GREETED = 1 << LINK_WAITING | ONCE_LIVE };
@@ -34,6 +35,7 @@ HANDLER(history, (history_request(router, link, &record), 0))
 HANDLER(presence, (membership_presence(router, link, &record), 0))
 HANDLER(event, (publish_event(router, link, &record), 0))
 HANDLER(look, (look_request(router, link, &record), 0))
+HANDLER(token, token_renew(router, link, &record))
 HANDLER(response, (question_response(router, link, &record), 0))
 HANDLER(publish, (emit_publish(router, link, &record), 0))
 HANDLER(told, ask_told(router, link, &record))
@@ -55,6 +57,7 @@ static const struct {
     {WIRE_TYPE_HISTORY, ONCE_LIVE, on_history},
     {WIRE_TYPE_PRESENCE, ONCE_LIVE, on_presence},
     {WIRE_TYPE_RESPONSE, ONCE_LIVE, on_response},
+    {WIRE_TYPE_TOKEN, ONCE_LIVE, on_token},
     {WIRE_TYPE_PUBLISH, ONCE_LIVE, on_publish},
     {WIRE_TYPE_LOOK, ONCE_LIVE, on_look},
     {WIRE_TYPE_TOLD, ONCE_LIVE, on_told},

@@ -271,6 +271,10 @@ void history_request(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
         return;
     }
+    if (session && !session_may(session, RIGHT_READ, record->room)) {
+        reply_refuse(router, link, record->request, REFUSAL_FORBIDDEN, NULL);
+        return;
+    }
     if (!membership || !membership->wanted) {
         reply_refuse(router, link, record->request, REFUSAL_NOT_JOINED, NULL);
         return;

@@ -152,6 +152,10 @@ static void want_on_connect(struct router *router, struct session *session, stru
     struct bytes name = decode_room(value, space, &watch);
     struct membership *membership;
 
+    if (name.length && !session_may(session, RIGHT_JOIN, name)) {
+        router->counters.refused[REFUSAL_FORBIDDEN]++;
+        return;
+    }
     if (name.length == 0 || names_a_socket(router, name) || session_membership(session, name) ||
         !(membership = want(router, session, name))) {
         router->counters.joins_skipped++;
@@ -192,7 +196,10 @@ void membership_put_connected(struct router *router, struct session *session, ui
 {
     struct wire_batch *out = link_out(session->link);
     char space[SID_LENGTH + 5];
+    struct buffer grant = {0};
 
+    if (request == 0) /* the gateway that asked knows it */
+        grant_append_text(session->grant, &grant);
     /* What the namespace gets from here on is beyond what the new socket may see again after a resync. */
     link_settle(session->link);
     link_tell(session->link, router->released);
@@ -204,7 +211,9 @@ void membership_put_connected(struct router *router, struct session *session, ui
                                                      .pid = session_recoverable(session)
                                                                 ? bytes_make(session->pid, PID_LENGTH)
                                                                 : (struct bytes){0},
-                                                     .recovered = recovered});
+                                                     .recovered = recovered,
+                                                     .grant = buffer_bytes(&grant)});
+    buffer_done(&grant);
     session->told = true;
 }
 
@@ -227,25 +236,33 @@ static void finish_connect(struct router *router, struct session *session, uint6
 int membership_connect(struct router *router, struct gateway_link *link, const struct wire_connect *record)
 {
     struct namespace *namespace = NULL;
+    struct grant *grant = NULL;
     struct session *session;
     char sid[SID_LENGTH];
 
+    if (record->grant.length && grant_parse(&router->sessions.grants, record->grant, &grant) < 0)
+        return ERROR_MALFORMED;
     switch (namespace_open(&router->namespaces, record->namespace, &namespace)) {
     case ERROR_NOT_FOUND:
         router->counters.connects_refused++;
         put_refused(link, record->request, record->socket, BYTES("{\"message\":\"Invalid namespace\"}"));
+        grant_free(grant);
         return 0;
     case ERROR_BUSY:
         router->counters.namespaces_refused++;
         put_refused(link, record->request, record->socket, BYTES("{\"message\":\"Too many namespaces\"}"));
+        grant_free(grant);
         return 0;
     }
     random_id(sid, sizeof sid);
     session = session_new(&router->sessions, &link->sessions, link, record->socket, namespace,
                           bytes_make(sid, sizeof sid), (struct bytes){0});
     namespace_release(&router->namespaces, namespace); /* the session holds it */
-    if (!session)
+    if (!session) {
+        grant_free(grant);
         return ERROR_PROTOCOL;
+    }
+    session_set_grant(session, grant);
     session->connecting = true;
     if (!recovery_begin(router, session, record))
         membership_begin(router, session, record->request, record->auth);
@@ -274,7 +291,7 @@ static void change_session(struct ticket_connect *connect, struct session *sessi
     row->sid = session_sid(session);
     row->secret = session_secret(session);
     row->namespace = session->namespace->name;
-    row->from = bytes_from_text(session->from);
+    row->from = grant_sub(session->grant);
     row->generation = session->generation;
     row->connected_pos = JOURNAL_HERE;
     if (session->data.length) {
@@ -417,6 +434,11 @@ void membership_join(struct router *router, struct gateway_link *link, const str
     }
     if (names_a_socket(router, record->room)) {
         reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, private_room);
+        return;
+    }
+    if (!session_may(session, RIGHT_JOIN, record->room) ||
+        (record->history && !session_may(session, RIGHT_READ, record->room))) {
+        reply_refuse(router, link, record->request, REFUSAL_FORBIDDEN, NULL);
         return;
     }
     if (router_busy(router)) {
@@ -669,6 +691,8 @@ void membership_presence(struct router *router, struct gateway_link *link, const
 
     if (session && !room_name_valid(record->room))
         reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+    else if (session && !session_may(session, RIGHT_READ, record->room))
+        reply_refuse(router, link, record->request, REFUSAL_FORBIDDEN, NULL);
     else if (!membership || !membership->wanted)
         reply_refuse(router, link, record->request, REFUSAL_NOT_JOINED, NULL);
     else if (membership->pending && router_busy(router))

@@ -21,8 +21,8 @@ static size_t tail_bound(const struct journal_message *fields)
     size_t bound = sizeof ",{\"room\":,\"seq\":,\"id\":,\"from\":,\"at\":}" + 2 * NUMBER_MAX;
 
     if (fields->meta)
-        bound += json_string_length(fields->room) + json_string_length(fields->publish_id) +
-                 json_string_length(fields->sender_name);
+        bound += json_quoted_length(fields->room) + json_quoted_length(fields->publish_id) +
+                 json_quoted_length(fields->sender_name);
     return bound + sizeof ",\".\"]" + JOURNAL_EPOCH_LENGTH + NUMBER_MAX;
 }
 
@@ -97,7 +97,7 @@ static struct bytes keep(char **at, struct bytes text)
 
 struct message *message_new(const struct journal_message *fields, struct room *room, struct bytes dedup_scope)
 {
-    size_t head = json_string_length(fields->event) + 2;
+    size_t head = json_quoted_length(fields->event) + 2;
     size_t capacity = head + fields->arguments.length + tail_bound(fields);
     size_t size = sizeof(struct message) + fields->publish_id.length + fields->event.length +
                   fields->attachments.length + fields->except.length + fields->sender_sid.length +

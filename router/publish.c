@@ -107,6 +107,10 @@ static int find_room(struct router *router, const struct session *session, const
 {
     const struct membership *membership;
 
+    if (rule->deliver == RULE_DELIVER_NAMESPACE && !session_may(session, RIGHT_PUBLISH, BYTES(""))) {
+        *code = REFUSAL_FORBIDDEN; /* only "*" allows everybody */
+        return ERROR_FORBIDDEN;
+    }
     if (name.length == 0) {
         if (rule->deliver == RULE_DELIVER_ROOM || rule->deliver == RULE_DELIVER_OTHERS ||
             rule->class == RULE_ARCHIVED) {
@@ -119,6 +123,10 @@ static int find_room(struct router *router, const struct session *session, const
     if (!room_name_valid(name)) {
         *code = REFUSAL_BAD_ROOM;
         return ERROR_MALFORMED;
+    }
+    if (!session_may(session, RIGHT_PUBLISH, name)) {
+        *code = REFUSAL_FORBIDDEN;
+        return ERROR_FORBIDDEN;
     }
     membership = session_membership(session, name);
     if (!membership || !membership->wanted) {
@@ -160,9 +168,10 @@ static enum deliver_mode deliver_mode_of(const struct event_rule *rule)
 static struct bytes dedup_scope(const struct session *session, struct bytes room,
                                 char space[SESSION_NAME_MAX + 2])
 {
-    struct bytes scope = session->from ? bytes_from_text(session->from) : room;
+    struct bytes sub = grant_sub(session->grant);
+    struct bytes scope = sub.length ? sub : room;
 
-    space[0] = session->from ? 's' : 'r';
+    space[0] = sub.length ? 's' : 'r';
     space[1] = ':';
     memcpy(space + 2, scope.data, scope.length);
     return bytes_make(space, scope.length + 2);

@@ -15,6 +15,7 @@
 #include "router/membership.h"
 #include "router/resync.h"
 #include "router/rows.h"
+#include "router/token.h"
 
 #include <stdlib.h>
 
@@ -31,6 +32,7 @@ enum outcome {
     UNKNOWN,
     EXPIRED,
     OTHER_USER,
+    FORBIDDEN,
     FOREIGN_EPOCH,
     BAD_OFFSET,
     TOO_MANY,
@@ -50,6 +52,7 @@ static const struct {
     [UNKNOWN] = {"unknown", FIELD(recoveries_unknown), false},
     [EXPIRED] = {"expired", FIELD(recoveries_expired), false},
     [OTHER_USER] = {"other_user", FIELD(recoveries_other_user), false},
+    [FORBIDDEN] = {"forbidden", FIELD(recoveries_forbidden), true},
     [FOREIGN_EPOCH] = {"foreign_epoch", FIELD(recoveries_foreign_epoch), true},
     [BAD_OFFSET] = {"bad_offset", FIELD(recoveries_bad_offset), true},
     [TOO_MANY] = {"too_many", FIELD(recoveries_too_many), true},
@@ -126,7 +129,7 @@ static bool same_secret(struct bytes a, const char *b)
 /* Whether the client that connects is the one that the session belongs to. */
 static bool same_user(const struct session *old, const struct session *fresh)
 {
-    return bytes_equal(bytes_from_text(old->from), bytes_from_text(fresh->from));
+    return bytes_equal(grant_sub(old->grant), grant_sub(fresh->grant));
 }
 
 static enum outcome judge_offset(const struct router *router, const struct claim *claim, uint64_t *pos)
@@ -339,6 +342,8 @@ static void take_over(struct recovery *recovery, struct walk walk)
 
     count(router, RECOVERED);
     link_split(&router->links, link);
+    session_set_grant(old, recovery->fresh->grant);
+    recovery->fresh->grant = NULL;
     session_remove(&router->sessions, &link->sessions, recovery->fresh);
     if (old->link)
         resync_close_older(old);
@@ -365,13 +370,26 @@ static void take_over(struct recovery *recovery, struct walk walk)
         rows_save(router, old);
 }
 
+/* Whether it is in a room that the token with which its client came back does not allow. */
+static bool is_forbidden(const struct recovery *recovery)
+{
+    const struct session *old = recovery->old;
+
+    for (uint16_t i = 0; i < old->room_count; i++)
+        if (token_excludes(recovery->router, old, recovery->fresh->grant, room_name(old->rooms[i].room)))
+            return true;
+    return false;
+}
+
 /* Everything is at hand: what was read (may be NULL), and what memory has beyond `from`. */
 static void finish(struct recovery *recovery, const struct journal_read *read, uint64_t from)
 {
     struct router *router = recovery->router;
     struct walk walk = walk_start(recovery, read, from);
 
-    if (fits(router, walk))
+    if (is_forbidden(recovery))
+        fail(recovery, FORBIDDEN);
+    else if (fits(router, walk))
         take_over(recovery, walk);
     else
         fail(recovery, TOO_MANY);

@@ -79,20 +79,22 @@ static struct session *take_new(struct router *router, struct gateway_link *link
 
 /*
  * A session of that sid is here already: it goes on with this socket, unless the one that it has is as young,
- * or its client has gone on with a younger one.  What else the hello says of it is true.
+ * or its client has gone on with a younger one.  What else the hello says of it is true.  NULL when it was
+ * turned away.
  */
-static void take_known(struct router *router, struct gateway_link *link, const struct wire_socket *record,
-                       struct namespace *namespace, struct bytes from, struct session *session)
+static struct session *take_known(struct router *router, struct gateway_link *link,
+                                  const struct wire_socket *record, struct namespace *namespace,
+                                  struct bytes from, struct session *session)
 {
     if (record->generation > UINT32_MAX || record->generation < session->generation ||
         (session->link && record->generation == session->generation)) {
         turn_away(router, link, record->socket);
-        return;
+        return NULL;
     }
     if (session->link)
         resync_close_older(session);
     if (!session_recoverable(session) || !session->told || session->namespace != namespace ||
-        !bytes_equal(bytes_from_text(session->from), from)) {
+        !bytes_equal(grant_sub(session->grant), from)) {
         away_discard(router, session);
         session = take_new(router, link, record, namespace, from);
     } else {
@@ -103,36 +105,62 @@ static void take_known(struct router *router, struct gateway_link *link, const s
             session->rooms[i].unconfirmed = true;
     }
     session->generation = (uint32_t)record->generation;
+    return session;
 }
 
-int resync_socket(struct router *router, struct gateway_link *link, const struct wire_socket *record)
+/* Who it is: as its grant says, if it has one. */
+static struct bytes user_of(const struct wire_socket *record, const struct grant *grant)
 {
-    struct bytes from = record->from;
+    if (grant)
+        return grant_sub(grant);
+    return is_anonymous(record) ? (struct bytes){0} : record->from;
+}
+
+static int take_socket(struct router *router, struct gateway_link *link, const struct wire_socket *record,
+                       struct grant *grant)
+{
+    struct bytes from = user_of(record, grant);
     struct namespace *namespace;
     struct session *session;
 
     if (record->sid.length != SID_LENGTH || !room_name_valid(record->sid) || record->socket == 0 ||
         (record->from.length && !room_name_valid(record->from)))
         return ERROR_PROTOCOL;
-    if (is_anonymous(record))
-        from = (struct bytes){0};
     link->greeted++;
     if (session_find(&link->sessions, record->socket))
         return ERROR_PROTOCOL;
     if (namespace_open(&router->namespaces, record->namespace, &namespace) < 0) {
         turn_away(router, link, record->socket);
+        grant_free(grant);
         return 0;
     }
     session = sessions_find_sid(&router->sessions, record->sid);
     if (session) {
-        take_known(router, link, record, namespace, from, session);
+        session = take_known(router, link, record, namespace, from, session);
     } else {
         session = take_new(router, link, record, namespace, from);
         if (record->generation <= UINT32_MAX)
             session->generation = (uint32_t)record->generation;
     }
+    if (session)
+        session_set_grant(session, grant);
+    else
+        grant_free(grant);
     namespace_release(&router->namespaces, namespace); /* the session holds it */
     return 0;
+}
+
+int resync_socket(struct router *router, struct gateway_link *link, const struct wire_socket *record)
+{
+    struct grant *grant = NULL;
+    int result;
+
+    if (record->grant.length && grant_parse(&router->sessions.grants, record->grant, &grant) < 0)
+        return ERROR_MALFORMED;
+    result = take_socket(router, link, record, grant);
+    if (result < 0)
+        grant_free(grant);
+    return result;
 }
 
 /* What was joined under an earlier, higher limit stays, or that gateway's hello could never pass. */

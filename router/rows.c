@@ -89,7 +89,7 @@ void rows_save(struct router *router, struct session *session)
     rows->change.session.sid = session_sid(session);
     rows->change.session.secret = session_secret(session);
     rows->change.session.namespace = session->namespace->name;
-    rows->change.session.from = bytes_from_text(session->from);
+    rows->change.session.from = grant_sub(session->grant);
     rows->change.session.generation = session->generation;
     rows->change.session.connected_pos = session->connected_pos;
     names = (char *)(rows->rooms + session->room_count);

@@ -26,6 +26,7 @@ static struct bytes socket_key(const void *entry)
 void sessions_init(struct sessions *sessions, struct rooms *rooms)
 {
     *sessions = (struct sessions){.rooms = rooms};
+    grant_table_init(&sessions->grants);
     table_init(&sessions->by_sid, sid_key);
 }
 
@@ -35,6 +36,7 @@ void sessions_done(struct sessions *sessions)
         session_remove(sessions, NULL, sessions->first_away);
     assert(sessions->by_sid.count == 0);
     table_done(&sessions->by_sid);
+    grant_table_done(&sessions->grants);
 }
 
 void session_set_init(struct session_set *set)
@@ -74,7 +76,7 @@ static struct session *make(struct sessions *sessions, struct namespace *namespa
 
     assert(sid.length == SID_LENGTH);
     session->namespace = namespace_hold(namespace);
-    session->from = from.length ? memory_text(from.data, from.length) : NULL;
+    session->grant = from.length ? grant_new(from) : NULL;
     session->rooms = session->own;
     session->room_capacity = SESSION_ROOMS_INLINE;
     session->generation = 1;
@@ -112,6 +114,15 @@ struct session *session_new(struct sessions *sessions, struct session_set *set, 
     session->serial = ++sessions->last_serial;
     place(sessions, set, link, socket, session);
     return session;
+}
+
+void session_set_grant(struct session *session, struct grant *grant)
+{
+    if (!session->grant) {
+        session->grant = grant;
+        return;
+    }
+    grant_replace(session->grant, grant ? grant : grant_new(grant_sub(session->grant)));
 }
 
 void session_make_recoverable(struct session *session)
@@ -266,7 +277,7 @@ void session_release(struct session *session)
     assert(session->references > 0);
     if (--session->references || !session->gone)
         return;
-    free(session->from);
+    grant_free(session->grant);
     free((char *)session->data.data);
     free(session);
 }
@@ -281,8 +292,8 @@ void session_store(struct session *session, struct bytes data)
 
 struct bytes session_from(const struct session *session, char space[SID_LENGTH + 5])
 {
-    if (session->from)
-        return bytes_from_text(session->from);
+    if (grant_sub(session->grant).length)
+        return grant_sub(session->grant);
     memcpy(space, "anon:", 5);
     memcpy(space + 5, session->pid, SID_LENGTH);
     return bytes_make(space, SID_LENGTH + 5);

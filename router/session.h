@@ -16,6 +16,7 @@
 #ifndef HUBBUB_ROUTER_SESSION_H
 #define HUBBUB_ROUTER_SESSION_H
 
+#include "proto/grant.h"
 #include "proto/refusal.h"
 #include "router/room.h"
 
@@ -58,7 +59,7 @@ struct session {
     uint64_t away_since;         /* ms */
     uint64_t serial;             /* from 1; no two sessions of a router have the same; its row's id */
     struct namespace *namespace; /* held */
-    char *from;                  /* NULL: anonymous */
+    struct grant *grant;         /* NULL: anonymous, and may do everything */
     struct backed *backed;       /* what it is to its backend; NULL: nothing */
     struct bytes data;           /* what its backend stored, JSON text; owned */
     struct membership *rooms;
@@ -86,6 +87,7 @@ struct sessions {
     struct table by_sid;
     uint64_t last_serial;
     struct rooms *rooms;
+    struct grant_table grants;
     struct session *first_away, *last_away; /* by away_since */
     uint32_t away;
 };
@@ -130,6 +132,9 @@ struct session *sessions_find_sid(const struct sessions *sessions, struct bytes 
 struct session *session_new(struct sessions *sessions, struct session_set *set, struct gateway_link *link,
                             uint64_t socket, struct namespace *namespace, struct bytes sid,
                             struct bytes from) MUST_CHECK;
+
+/* Takes over the grant, of the same sub; NULL for none.  Whoever has the sub in its hands keeps it. */
+void session_set_grant(struct session *session, struct grant *grant);
 
 /* Makes up the secret of a new session, so that it can be recovered. */
 void session_make_recoverable(struct session *session);
@@ -186,6 +191,11 @@ void session_store(struct session *session, struct bytes data);
 
 /* The name that messages carry: "anon:<sid>" is written into space. */
 struct bytes session_from(const struct session *session, char space[SID_LENGTH + 5]);
+
+static inline bool session_may(const struct session *session, enum right right, struct bytes room)
+{
+    return grant_allows(session->grant, right, room);
+}
 
 /* NULL when it is not in the room and has not asked to be. Valid until memberships are added or removed. */
 struct membership *session_membership(const struct session *session, struct bytes room);

@@ -108,7 +108,7 @@ static const struct config_key keys[] = {
     {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
-static const char *const others[] = {"gateway", "run", "events", "namespaces", "certificates", NULL};
+static const char *const others[] = {"gateway", "run", "events", "namespaces", "certificates", "tokens", NULL};
 
 /* Whether only this machine can reach the endpoint. */
 static bool is_local(const char *endpoint)

@@ -13,17 +13,25 @@ static void require(bool holds)
         abort();
 }
 
-static void check(const struct handshake *handshake)
+static void check_json(const struct handshake *handshake, bool hide_token)
 {
     struct buffer json = {0};
-    struct json_value value;
+    struct json_value value, query;
 
-    handshake_append_json(handshake, (struct bytes){0}, &json);
+    handshake_append_json(handshake, (struct bytes){0}, hide_token, &json);
     require(json_scan(buffer_bytes(&json), &value) == 0 && value.kind == JSON_OBJECT);
     for (size_t i = 0; i < json.length; i++)
         require((unsigned char)json.data[i] >= ' ' && json.data[i] != 0x7f);
     require(handshake_address(handshake).length <= HANDSHAKE_ADDRESS_MAX);
+    if (hide_token && json_object_find(value, "query", &query) == 0)
+        require(json_object_find(query, "token", &query) == ERROR_NOT_FOUND);
     buffer_done(&json);
+}
+
+static void check(const struct handshake *handshake)
+{
+    check_json(handshake, false);
+    check_json(handshake, true);
 }
 
 static void as_block(struct bytes input)

@@ -32,9 +32,9 @@ class GatewayBackend(PlayedRouter):
         head = "" if namespace == "/" else namespace + ","
         send = client.send_text if isinstance(client, WebSocket) else client.send
         send(f"40{head}{auth}")
-        _, request, socket, asked, _, _ = self.next(CONNECT)
+        _, request, socket, asked, *_ = self.next(CONNECT)
         self.assertEqual(asked, namespace)
-        self.send([CONNECTED, request, socket, sid, "anon:" + sid, 1, "", 0])
+        self.send([CONNECTED, request, socket, sid, "anon:" + sid, 1, "", 0, ""])
         self.assertEqual(client.read_packets(1), [f'40{head}{{"sid":"{sid}"}}'])
         return socket
 
@@ -149,7 +149,7 @@ class Patience(GatewayBackend):
         client.send_text("40/app,")
         _, request, socket, *_ = self.next(CONNECT)
         time.sleep(0.5)
-        self.send([CONNECTED, request, socket, "T", "anon:T", 1, "", 0])
+        self.send([CONNECTED, request, socket, "T", "anon:T", 1, "", 0, ""])
         self.assertEqual(client.read_packets(1), ['40/app,{"sid":"T"}'])
 
     def test_but_not_for_ever(self):

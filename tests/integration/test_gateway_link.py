@@ -65,14 +65,14 @@ class GatewayLink(unittest.TestCase):
         self.addCleanup(client.__exit__)
         client.send_text("40")
         record, _ = self.take(CONNECT)
-        self.send(routing, link, 2, 1, [CONNECTED, record[1], record[2], SID, f"anon:{SID}", 7, SID + "p" * 22, 0])
+        self.send(routing, link, 2, 1, [CONNECTED, record[1], record[2], SID, f"anon:{SID}", 7, SID + "p" * 22, 0, ""])
         client.packet("40")
         return client, record[2]
 
     def assert_farewell(self, records, number):
         """The hello names the socket, which is gone behind it."""
         self.assertEqual([record[0] for record in records], [HELLO, SOCKET, HELLO_END, DISCONNECT])
-        self.assertEqual(records[1][1:], [number, "/", SID, "", 7])
+        self.assertEqual(records[1][1:], [number, "/", SID, "", 7, ""])
         self.assertEqual((records[2][1], records[3][1:]), (1, [number, "client_disconnect"]))
 
     def test_who_leaves_while_no_router_is_there_is_named_when_there_is_one(self):

@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "tests/support"), str(ROOT / "tests/conformance")]
 import programs  # noqa: E402
 import raw_client  # noqa: E402
 from played_backend import AskedGateway, Backend, BackendTest, Beating  # noqa: E402
-from played_gateway import MINOR, NUMBERS, PATIENCE, RECORDS, RouterTest, kind  # noqa: E402
+from played_gateway import MINOR, NUMBERS, PATIENCE, RECORDS, RouterTest, encoded, kind  # noqa: E402
 from played_router import HELLO, LIVE, WELCOME, PlayedRouter  # noqa: E402
 
 RESYNC, SERVE, SERVING, CONNECT, CONNECTED = (NUMBERS[name] for name in ("RESYNC", "SERVE", "SERVING", "CONNECT", "CONNECTED"))
@@ -38,7 +38,7 @@ class Newer(AskedGateway):
     minor = MINOR + 1
 
     def send(self, *records):
-        records = [[NUMBERS[name], *fields, *([{"later": [1, None]}, 1.5] if "attachments" not in RECORDS[name][1] else [])]
+        records = [[*encoded(name, fields), *([{"later": [1, None]}, 1.5] if "attachments" not in RECORDS[name][1] else [])]
                    for name, *fields in records]
         self.sent += 1
         self.send_raw(msgpack.packb([1, self.link, self.sent, self.received,
@@ -183,7 +183,7 @@ class Routers(PlayedRouter):
         client.send_text("40")
         record = self.next(CONNECT)
         sid = "s" * 20
-        self.send([UNKNOWN[1], 1, "x"], [CONNECTED, record[1], record[2], sid, f"anon:{sid}", 1, "", 0, *later])
+        self.send([UNKNOWN[1], 1, "x"], [CONNECTED, record[1], record[2], sid, f"anon:{sid}", 1, "", 0, "", *later])
         self.assertIn(sid, client.packet("40"))
 
     def log_has(self, *texts):

@@ -28,10 +28,10 @@ PATIENCE = 30  # seconds until an awaited event counts as missing
 
 RECORDS = {
     "HELLO": (1, "name incarnation epoch pos rules_digest program_version minor"),
-    "SOCKET": (2, "socket namespace sid sender generation"),
+    "SOCKET": (2, "socket namespace sid sender generation grant"),
     "MEMBERS": (3, "namespace room members"),
     "HELLO_END": (4, "sockets"),
-    "CONNECT": (5, "request socket namespace auth address"),
+    "CONNECT": (5, "request socket namespace auth address grant"),
     "DISCONNECT": (6, "socket reason"),
     "JOIN": (7, "request socket room history watch"),
     "LEAVE": (8, "request socket room"),
@@ -46,9 +46,10 @@ RECORDS = {
     "RESPONSE": (17, "request socket ack arguments attachments"),
     "PUBLISH": (18, "request namespace rooms exceptions class_ flags id event arguments attachments"),
     "LOOK": (19, "request namespace room history before has_after after limit"),
+    "TOKEN": (20, "request socket grant"),
     "WELCOME": (32, "epoch head resume rules_digest minor program_version"),
     "LIVE": (33, "pos"),
-    "CONNECTED": (34, "request socket sid sender generation pid recovered"),
+    "CONNECTED": (34, "request socket sid sender generation pid recovered grant"),
     "REFUSED": (35, "request socket error"),
     "JOINED": (36, "request socket room joined_pos watch answer attachments"),
     "LEFT": (37, "request socket room answer"),
@@ -101,6 +102,14 @@ RECORDS = {
 TYPES = {number: collections.namedtuple(name, fields, defaults=[[]] if fields.endswith(" attachments") else [])
          for name, (number, fields) in RECORDS.items()}
 NUMBERS = {name: number for name, (number, _) in RECORDS.items()}
+
+
+def encoded(kind, fields):
+    """A record; who has no token need not say so."""
+    number, names = RECORDS[kind]
+    return [number, *fields, *([""] if names.split()[len(fields):] == ["grant"] else [])]
+
+
 MINOR = 1  # of this table
 ACK = 1
 VOLATILE, REPLAY, NAMESPACE, WATCHERS, META, OFFSET = 1, 2, 4, 8, 16, 32
@@ -242,7 +251,7 @@ class Gateway:
     def send(self, *records):
         self.sent += 1
         self.send_raw(msgpack.packb([1, self.link, self.sent, self.received if self.acknowledging else 0,
-                                     [[NUMBERS[kind], *fields] for kind, *fields in records]]))
+                                     [encoded(kind, fields) for kind, *fields in records]]))
 
     def send_raw(self, data):
         self.dealer.send(data)

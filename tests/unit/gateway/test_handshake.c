@@ -36,7 +36,7 @@ static char *json_of(const struct handshake *handshake, struct bytes auth)
     struct json_value value;
     char *text;
 
-    handshake_append_json(handshake, auth, &out);
+    handshake_append_json(handshake, auth, false, &out);
     assert_int_equal(json_scan(buffer_bytes(&out), &value), 0);
     assert_int_equal(value.kind, JSON_OBJECT);
     for (size_t i = 0; i < out.length; i++)

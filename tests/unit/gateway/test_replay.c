@@ -66,7 +66,7 @@ static void a_recovered_socket_is_told_to_a_new_link_as_what_it_was(void **state
     played_answer(home, socket, "S", "P", true);
     assert_int_equal(socket->session_generation, 2);
     assert_memory_equal(socket->sid, "S", socket->sid_length);
-    assert_null(socket->from); /* anonymous, under its own sid */
+    assert_null(socket->token); /* anonymous, under its own sid */
     client_close(&client);
 }
 

@@ -1,0 +1,194 @@
+/*
+ * `hubbub token`: makes a token for a client, as the group `tokens` of a gateway takes it.
+ *
+ * The surprise: the key is a file and never an option, because everybody on the machine sees options; and
+ * what it makes is for tests and for operators. An application makes its users' tokens itself.
+ */
+#include "cli/commands.h"
+#include "common/clock.h"
+#include "common/config.h"
+#include "common/exit_code.h"
+#include "common/secret_file.h"
+
+#include <jansson.h>
+#include <jwt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { SECRET_MIN = 32 }; /* as the gateway wants it */
+
+static const char *const algorithm_texts[] = {"HS256", "RS256", "ES256", NULL};
+static const jwt_alg_t algorithms[] = {JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256};
+
+struct token_settings {
+    char *key, *kid, *sub, *issuer, *audience;
+    char *join, *publish, *read;
+    unsigned algorithm;
+    uint64_t expires, not_before; /* ms from now */
+};
+
+#define KEY(key_, kind) .name = #key_, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct token_settings, key_)
+
+static const struct config_key keys[] = {
+    {KEY(key, PATH), .minimum = 1,
+     .help = "the file of the secret (HS256), or of the private key as PEM; required"},
+    {KEY(algorithm, CHOICE), .choices = algorithm_texts, .fallback = "HS256", .help = "how it is signed"},
+    {KEY(kid, STRING), .minimum = 1, .maximum = 64, .help = "the id of the key in the configuration"},
+    {KEY(sub, STRING), .minimum = 1, .maximum = 255, .help = "who it is for: what from shows; required"},
+    {KEY(expires, DURATION), .minimum = 1000, .maximum = 3650ULL * 86400000, .fallback = "1 h",
+     .help = "how long it holds"},
+    {KEY(not_before, DURATION), .maximum = 3650ULL * 86400000, .fallback = "0", .help = "when it begins to"},
+    {KEY(issuer, STRING), .minimum = 1, .maximum = 1024, .help = "its iss"},
+    {KEY(audience, STRING), .minimum = 1, .maximum = 1024, .help = "its aud"},
+    {KEY(join, STRING), .maximum = 4095,
+     .help = "rooms that may be joined, commas between; a * at the end of one stands for any rest"},
+    {KEY(publish, STRING), .maximum = 4095,
+     .help = "rooms that may be published to; those of --join if absent"},
+    {KEY(read, STRING), .maximum = 4095,
+     .help = "rooms whose history may be read; those of --join if absent"},
+};
+
+static json_t *list_of(const char *text)
+{
+    json_t *list = json_array();
+
+    while (*text) {
+        size_t length = strcspn(text, ",");
+
+        if (length)
+            json_array_append_new(list, json_stringn(text, length));
+        text += length + (text[length] == ',');
+    }
+    return list;
+}
+
+/* NULL when there is nothing to say. */
+static json_t *rights_of(const struct token_settings *settings)
+{
+    json_t *rights;
+
+    if (!settings->join && !settings->publish && !settings->read)
+        return NULL;
+    rights = json_object();
+    json_object_set_new(rights, "join", list_of(settings->join ? settings->join : ""));
+    if (settings->publish)
+        json_object_set_new(rights, "publish", list_of(settings->publish));
+    if (settings->read)
+        json_object_set_new(rights, "read", list_of(settings->read));
+    return rights;
+}
+
+static void set_text(json_t *claims, const char *name, const char *text)
+{
+    if (text)
+        json_object_set_new(claims, name, json_string(text));
+}
+
+static char *claims_of(const struct token_settings *settings)
+{
+    uint64_t now = clock_wall_ms();
+    json_t *claims = json_object(), *rights = rights_of(settings);
+    char *text;
+
+    set_text(claims, "sub", settings->sub);
+    set_text(claims, "iss", settings->issuer);
+    set_text(claims, "aud", settings->audience);
+    json_object_set_new(claims, "iat", json_integer((json_int_t)(now / 1000)));
+    json_object_set_new(claims, "exp", json_integer((json_int_t)((now + settings->expires) / 1000)));
+    if (settings->not_before)
+        json_object_set_new(claims, "nbf", json_integer((json_int_t)((now + settings->not_before) / 1000)));
+    if (rights)
+        json_object_set_new(claims, "hubbub", rights);
+    text = json_dumps(claims, JSON_COMPACT);
+    json_decref(claims);
+    return text;
+}
+
+/* NULL when the library takes none of it. */
+static char *sign(const struct token_settings *settings, struct bytes key)
+{
+    char *claims = claims_of(settings), *token = NULL;
+    jwt_t *jwt = NULL;
+
+    if (claims && jwt_new(&jwt) == 0 && jwt_add_grants_json(jwt, claims) == 0 &&
+        jwt_set_alg(jwt, algorithms[settings->algorithm], (const unsigned char *)key.data, (int)key.length) ==
+            0 &&
+        (!settings->kid || jwt_add_header(jwt, "kid", settings->kid) == 0))
+        token = jwt_encode_str(jwt);
+    jwt_free(jwt);
+    free(claims);
+    return token;
+}
+
+/* The secret without the line break at its end, as the gateway reads it; PEM as it is. */
+static struct bytes key_bytes(const struct token_settings *settings, const struct buffer *file)
+{
+    struct bytes key = buffer_bytes(file);
+
+    if (algorithms[settings->algorithm] != JWT_ALG_HS256)
+        return key;
+    if (key.length && key.data[key.length - 1] == '\n')
+        key.length--;
+    if (key.length && key.data[key.length - 1] == '\r')
+        key.length--;
+    return key;
+}
+
+static int make_token(const struct token_settings *settings)
+{
+    struct buffer file = {0}, error = {0};
+    struct bytes key;
+    char *token = NULL;
+    int exit_code = EXIT_RUNTIME;
+
+    if (secret_file_read(settings->key, true, "the key", &file, &error)) {
+        fprintf(stderr, "hubbub token: %.*s\n", (int)error.length, error.data);
+        goto out;
+    }
+    key = key_bytes(settings, &file);
+    if (algorithms[settings->algorithm] == JWT_ALG_HS256 &&
+        (key.length < SECRET_MIN || memmem(key.data, key.length, "-----BEGIN", 10))) {
+        fprintf(stderr, "hubbub token: %s: expected a secret of at least %d bytes for HS256\n", settings->key,
+                SECRET_MIN);
+        goto out;
+    }
+    token = sign(settings, key);
+    if (token) {
+        puts(token);
+        exit_code = EXIT_OK;
+    } else {
+        fprintf(stderr, "hubbub token: %s: cannot sign with it; expected a private key as PEM for %s\n",
+                settings->key, algorithm_texts[settings->algorithm]);
+    }
+out:
+    free(token);
+    secret_file_wipe(&file);
+    buffer_done(&error);
+    return exit_code;
+}
+
+int command_token(int argc, char **argv)
+{
+    static const struct config_program program = {
+        .name = "hubbub token",
+        .summary = "makes a token with which a client may connect, and prints it",
+        .keys = keys,
+        .key_count = sizeof keys / sizeof *keys};
+    struct token_settings settings = {0};
+    struct config_result result;
+    int exit_code = EXIT_USAGE;
+
+    if (config_load(&program, argc, argv, &settings, &result))
+        return config_report(&result);
+    if (!settings.key || !settings.sub)
+        fprintf(stderr, "hubbub token: %s (see --help)\n",
+                settings.key ? "for whom? expected --sub" : "which key? expected --key");
+    else if (strncmp(settings.sub, "anon:", 5) == 0)
+        fputs("hubbub token: names that begin with anon: are those of clients without a token\n", stderr);
+    else
+        exit_code = make_token(&settings);
+    config_settings_done(&program, &settings);
+    return exit_code;
+}
