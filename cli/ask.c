@@ -50,12 +50,13 @@ static const struct question {
     {"kick", "disconnects a session, or all of a user's, for good", "SID|user ID [REASON]", 1,
      CONFIG_POSITIONAL_MAX, true},
     {"close", "has all members leave a room", "ROOM [in NAMESPACE]", 1, 3, false},
-    {"drain", "has a gateway take no more clients, and send those away that it has", "GATEWAY [SECONDS]", 1, 2,
-     false},
+    {"drain", "has a gateway take no more clients, and send those away that it has", "GATEWAY [SECONDS]", 1,
+     2, false},
     {"resume", "has a gateway serve again that was told to drain", "GATEWAY", 1, 1, false},
-    {"loglevel", "says what is logged from now on: error, warn, info or debug", "[router|GATEWAY] LEVEL", 1, 2,
-     false},
-    {"config", "shows the configuration of the running router, or of a gateway, and where each value comes from",
+    {"loglevel", "says what is logged from now on: error, warn, info or debug", "[router|GATEWAY] LEVEL", 1,
+     2, false},
+    {"config",
+     "shows the configuration of the running router, or of a gateway, and where each value comes from",
      "[router|GATEWAY]", 0, 1, false},
 };
 
@@ -131,8 +132,9 @@ static int ask_words(const struct config_program *program, const struct question
     bool sayable = true;
 
     if (result->positional_count < question->minimum)
-        return complain(program, question->about_sid ? "expected a session's id, as its client has it in socket.id"
-                                                     : "something is missing");
+        return complain(program, question->about_sid
+                                     ? "expected a session's id, as its client has it in socket.id"
+                                     : "something is missing");
     buffer_append_text(&line, question->name);
     for (unsigned i = 0; i < result->positional_count; i++)
         sayable = append_word(&line, result->positional[i]) && sayable;

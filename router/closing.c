@@ -94,8 +94,7 @@ static bool step(struct step_job *job)
 
     if (router_busy(closing->router))
         return true;
-    walked =
-        table_walk(&closing->router->sessions.by_sid, &closing->walk, STEP_SLOTS, look_at, closing);
+    walked = table_walk(&closing->router->sessions.by_sid, &closing->walk, STEP_SLOTS, look_at, closing);
     take_found(closing);
     if (walked != TABLE_WALK_DONE)
         return true;

@@ -46,8 +46,7 @@ static void describe(const struct router *router, struct report *report, const s
     name_text(report, "from", session_from(session, space));
     name_text(report, "state", bytes_from_text(session->link ? "live" : "away"));
     report_name(report, "away_seconds");
-    report_real(report,
-                session->link ? 0 : (double)(loop_now(router->loop) - session->away_since) / 1e3);
+    report_real(report, session->link ? 0 : (double)(loop_now(router->loop) - session->away_since) / 1e3);
     report_name(report, "gateway");
     if (session->link)
         report_text(report, bytes_from_text(session->link->name));

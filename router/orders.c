@@ -76,7 +76,7 @@ static uint64_t seconds_left(const struct router *router, const struct order *or
 
     if (order->seconds == 0)
         return 0;
-    return order->until > now + 1000 ? (order->until - now) / 1000 : 1;
+    return order->until > now ? (order->until - now + 999) / 1000 : 1;
 }
 
 static void put_drain(struct order *order, struct wire_batch *out)

@@ -40,7 +40,8 @@ enum stats_outcome show_gateways(struct stats_request *request)
         report_number(report, stats_of_gateway(request->stats, link, "hubbub_connections"));
         report_number(report, stats_of_gateway(request->stats, link, "hubbub_deliveries_total"));
         report_number(report, link->peer.flow.unacknowledged_bytes);
-        report_flag(report, orders_draining(request->router, link));
+        report_flag(report, orders_draining(request->router, link) ||
+                                stats_of_gateway(request->stats, link, "hubbub_draining") > 0);
         report_text(report, bytes_from_text(link->version));
         report_protocol(report, &link->peer);
         report_text(report, bytes_from_text(incarnation));

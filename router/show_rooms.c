@@ -116,8 +116,8 @@ static void look_at(void *entry, void *argument)
 static int compare_names(const struct shown_room *a, const struct shown_room *b)
 {
     struct bytes names[] = {bytes_make(a->namespace, a->namespace_length),
-                            bytes_make(b->namespace, b->namespace_length), bytes_make(a->name, a->name_length),
-                            bytes_make(b->name, b->name_length)};
+                            bytes_make(b->namespace, b->namespace_length),
+                            bytes_make(a->name, a->name_length), bytes_make(b->name, b->name_length)};
     int result = bytes_compare(names[0], names[1]);
 
     return result ? result : bytes_compare(names[2], names[3]);

@@ -41,8 +41,8 @@ static enum stats_outcome show_history(struct stats_request *request)
 {
     struct stats_waiter *waiter = request->waiter;
 
-    waiter->pending = transcript_start(request->router, request->rest, waiter->done, waiter->argument,
-                                       request->report.out);
+    waiter->pending =
+        transcript_start(request->router, request->rest, waiter->done, waiter->argument, request->report.out);
     waiter->cancel = cancel_transcript;
     return waiter->pending ? STATS_LATER : STATS_ANSWERED;
 }
@@ -71,7 +71,8 @@ static const struct {
     {"history", "{\"room\":R}", "a page of a room's messages, one a line", show_history},
     {"kick", "SID|user ID [REASON]", "disconnect for good, as disconnect() does", kick},
     {"close", "ROOM [in NAMESPACE]", "all members leave the room", closing_start},
-    {"drain", "GATEWAY [SECONDS]", "a gateway takes no more clients, and sends those it has away", orders_drain},
+    {"drain", "GATEWAY [SECONDS]", "a gateway takes no more clients, and sends those it has away",
+     orders_drain},
     {"resume", "GATEWAY", "a gateway serves again", orders_resume},
     {"loglevel", "[router|GATEWAY] LEVEL", "what is logged: error, warn, info or debug", orders_loglevel},
     {"config", "[router|GATEWAY]", "effective values, and where each comes from", show_config},
@@ -141,8 +142,8 @@ enum stats_outcome stats_misused(struct stats_request *request)
 
     while (!bytes_equal_text(request->command->words[0].text, rows[i].name))
         i++;
-    buffer_printf(request->report.out, "error expected %s%s%s\n\n", rows[i].name, *rows[i].arguments ? " " : "",
-                  rows[i].arguments);
+    buffer_printf(request->report.out, "error expected %s%s%s\n\n", rows[i].name,
+                  *rows[i].arguments ? " " : "", rows[i].arguments);
     return STATS_ANSWERED;
 }
 
@@ -179,8 +180,8 @@ static enum stats_outcome unknown(struct stats_request *request, struct bytes na
     for (unsigned i = 0; i < ROWS; i++)
         nearest_offer(&nearest, rows[i].name);
     meant = nearest_found(&nearest);
-    buffer_printf(request->report.out, "error unknown command; %s%s%s\n\n", meant ? "did you mean " : "try help",
-                  meant ? meant : "", meant ? "?" : "");
+    buffer_printf(request->report.out, "error unknown command; %s%s%s\n\n",
+                  meant ? "did you mean " : "try help", meant ? meant : "", meant ? "?" : "");
     return STATS_ANSWERED;
 }
 

@@ -230,7 +230,7 @@ test('hubbub stats and socat read the stats socket', async (t) => {
     { input: 'help\nstats json\nnonsense\nquit\n' });
   assert.equal(socat.code, 0, socat.stderr);
   const [help, document, error] = socat.stdout.split('\n\n');
-  assert.match(help, /stats json/);
+  assert.match(help, /kick +SID/);
   assert.equal(JSON.parse(document).members, 3);
   assert.ok(error.trim().length > 0 && !error.trim().includes('\n'), `an error line, not: ${error}`);
 

@@ -135,8 +135,7 @@ static void a_walk_in_steps_misses_none_that_stays(void **state)
 
         table_init(&table, entry_key);
         for (unsigned i = 0; i < ENTRIES; i++) {
-            entries[i].length =
-                (size_t)snprintf(entries[i].name, sizeof entries[i].name, "%u-%u", round, i);
+            entries[i].length = (size_t)snprintf(entries[i].name, sizeof entries[i].name, "%u-%u", round, i);
             entries[i].seen = false;
             entries[i].in = i < FIXED;
             if (entries[i].in)

@@ -228,6 +228,35 @@ static void test_a_move_is_not_announced(void **state)
     assert_int_equal(room_find_link(room, &fixture->links[0])->watchers, 1);
 }
 
+static void test_the_rate_is_that_of_the_last_seconds(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rooms *rooms = &fixture->rooms;
+    struct room *room = rooms_get(rooms, fixture->namespaces[0], BYTES("a"));
+
+    room_hold(room);
+    rooms->now = 100 * ROOM_RATE_WINDOW_MS;
+    assert_true(room_rate(rooms, room) == 0);
+    for (unsigned i = 0; i < 50; i++)
+        room_count_message(rooms, room);
+    assert_true(room_rate(rooms, room) == 5);
+    rooms->now += ROOM_RATE_WINDOW_MS / 2; /* the half of the window before counts less and less */
+    assert_true(room_rate(rooms, room) == 5);
+    rooms->now += ROOM_RATE_WINDOW_MS;
+    assert_true(room_rate(rooms, room) == 2.5);
+    for (unsigned i = 0; i < 10; i++)
+        room_count_message(rooms, room);
+    assert_true(room_rate(rooms, room) == 3.5);
+    rooms->now += ROOM_RATE_WINDOW_MS;
+    assert_true(room_rate(rooms, room) == 0.5);
+    rooms->now += ROOM_RATE_WINDOW_MS;
+    assert_true(room_rate(rooms, room) == 0);
+    rooms->now += 7 * ROOM_RATE_WINDOW_MS;
+    room_count_message(rooms, room);
+    assert_true(room_rate(rooms, room) == 0.1);
+    room_release(rooms, room);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +271,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_presence_ends_with_the_last_watcher, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_room_that_waits_to_be_announced_may_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_move_is_not_announced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_rate_is_that_of_the_last_seconds, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
