@@ -8,6 +8,7 @@
 
 #include "app/target.h"
 #include "common/clock.h"
+#include "common/endpoint.h"
 #include "common/memory.h"
 #include "common/random.h"
 #include "proto/json_scan.h"
@@ -161,8 +162,13 @@ static int read_keys(struct hubbub_app *app)
 
     if (!app->options.secret_key_file != !app->options.router_key_file)
         return HUBBUB_ERROR_ARGUMENT;
-    if (!app->options.secret_key_file)
+    if (!app->options.secret_key_file) {
+        if (!endpoint_is_local(app->options.router))
+            app_log(app, HUBBUB_LOG_WARN,
+                    "the link to %s is not encrypted: whoever is between can read and do everything",
+                    app->options.router);
         return 0;
+    }
     if (key_file_read_secret(app->options.secret_key_file, &app->secret_key, &error) < 0 ||
         key_file_read_public(app->options.router_key_file, &app->router_key, &error) < 0) {
         app_log(app, HUBBUB_LOG_ERROR, "%.*s", BYTES_PRINTF(buffer_bytes(&error)));

@@ -202,6 +202,12 @@ void child_ended(struct child *child)
     set_state(child, CHILD_IDLE);
 }
 
+void child_reload(struct child *child)
+{
+    if (child->state == CHILD_READY)
+        kill(child->pid, SIGHUP);
+}
+
 void child_stop(struct child *child, int signal_number)
 {
     switch (child->state) {

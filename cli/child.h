@@ -70,6 +70,9 @@ void child_ended(struct child *child);
  */
 void child_stop(struct child *child, int signal_number);
 
+/* Has a process that is ready read its configuration again: one that starts reads it anyway. */
+void child_reload(struct child *child);
+
 /* Writes how a process ended to out: "exited with code 70", "was killed by signal 9 (Killed)". */
 void child_describe_end(int wait_status, char out[static 64]);
 

@@ -9,9 +9,11 @@
 #include "common/exit_code.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum phase { PHASE_ROUTER, PHASE_GATEWAYS, PHASE_SERVING, PHASE_STOP_GATEWAYS, PHASE_STOP_ROUTER };
 
@@ -21,6 +23,7 @@ struct supervisor {
     const struct supervisor_plan *plan;
     struct loop *loop;
     struct loop_signal *signals[SIGNALS];
+    bool had_terminal;          /* at the start */
     struct loop_timer patience; /* how long those who are told to end may take */
     enum phase phase;
     bool has_served;
@@ -184,6 +187,30 @@ static void children_changed(void *arg, int number)
                 child_is_gone(supervisor, child_at(supervisor, i), wait_status);
 }
 
+/* Whether there is a terminal that this process belongs to; one that was closed is none any more. */
+static bool has_terminal(void)
+{
+    int terminal = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+    if (terminal < 0)
+        return false;
+    close(terminal);
+    return true;
+}
+
+/* The terminal was closed, or somebody asks for the configuration to be read again. */
+static void hung_up(void *arg, int number)
+{
+    struct supervisor *supervisor = arg;
+
+    if (supervisor->had_terminal && !has_terminal()) {
+        asked_to_stop(arg, number);
+        return;
+    }
+    for (unsigned i = 0; i < child_count(supervisor); i++)
+        child_reload(child_at(supervisor, i));
+}
+
 /* As nohup leaves SIGHUP, for what shall outlive its terminal. */
 static bool ignored(int number)
 {
@@ -197,10 +224,8 @@ static int take_signals(struct supervisor *supervisor)
     static const struct {
         int number;
         loop_signal_callback *callback;
-    } wanted[SIGNALS] = {{SIGCHLD, children_changed},
-                         {SIGINT, asked_to_stop},
-                         {SIGTERM, asked_to_stop},
-                         {SIGHUP, asked_to_stop}};
+    } wanted[SIGNALS] = {
+        {SIGCHLD, children_changed}, {SIGINT, asked_to_stop}, {SIGTERM, asked_to_stop}, {SIGHUP, hung_up}};
 
     for (unsigned i = 0; i < SIGNALS; i++) {
         if (wanted[i].number == SIGHUP && ignored(SIGHUP))
@@ -215,7 +240,8 @@ static int take_signals(struct supervisor *supervisor)
 
 int supervisor_run(const struct supervisor_plan *plan)
 {
-    struct supervisor supervisor = {.plan = plan, .loop = loop_new(), .exit_code = EXIT_RUNTIME};
+    struct supervisor supervisor = {
+        .plan = plan, .loop = loop_new(), .exit_code = EXIT_RUNTIME, .had_terminal = has_terminal()};
 
     if (!supervisor.loop || take_signals(&supervisor)) {
         perror("hubbub: cannot watch for signals");

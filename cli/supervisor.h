@@ -27,7 +27,8 @@ struct supervisor_plan {
 
 /*
  * Runs until a signal asks it to stop: SIGINT or SIGTERM ends gateways, then the
- * router; a second one kills them.  Returns the exit code.
+ * router; a second one kills them.  SIGHUP does the same when the terminal was closed; else the processes read
+ * their configuration again.  Returns the exit code.
  */
 int supervisor_run(const struct supervisor_plan *plan);
 

@@ -57,6 +57,7 @@ struct config_key {
     const char *unit;           /* integers: "connections", or NULL */
     const char *const *choices; /* CHOICE: NULL at the end */
     const char *fallback; /* the default as one would write it; NULL: a text that is absent, a 0 or false */
+    bool reloadable;      /* a new value takes effect while the program runs: config_reload.h */
     const char *help;     /* one line, no full stop */
     bool secret;          /* config_describe() shows no more of it than may be read */
 };

@@ -36,6 +36,28 @@ void config_origin_note(const struct config_program *program, const struct confi
     *origin = text ? memory_text(text, strlen(text)) : NULL;
 }
 
+void config_origins_exchange(const struct config_program *program, const struct config_key *key, void *one,
+                             void *other)
+{
+    size_t at = (size_t)(key - program->keys);
+    char ***a, ***b;
+    char *kept;
+
+    if (!program->origins)
+        return;
+    a = origins_of(program, one);
+    b = origins_of(program, other);
+    if (!*a && !*b)
+        return;
+    if (!*a)
+        *a = memory_zero(program->key_count, sizeof **a);
+    if (!*b)
+        *b = memory_zero(program->key_count, sizeof **b);
+    kept = (*a)[at];
+    (*a)[at] = (*b)[at];
+    (*b)[at] = kept;
+}
+
 void config_origins_done(const struct config_program *program, void *settings)
 {
     char ***origins;

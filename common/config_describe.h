@@ -21,6 +21,10 @@ void config_describe(const struct config_program *program, const void *settings,
 void config_origin_note(const struct config_program *program, const struct config_key *key, void *settings,
                         const char *text);
 
+/* For config_reload.c: the origins of a key's value in two settings change places. */
+void config_origins_exchange(const struct config_program *program, const struct config_key *key, void *one,
+                             void *other);
+
 /* For config.c: frees what was noted. */
 void config_origins_done(const struct config_program *program, void *settings);
 

@@ -129,6 +129,11 @@ enum {
     X(api_requests, "hubbub_api_requests_total", "requests on the admin port", "a figure of load")           \
     X(api_refused, "hubbub_api_refused_total", "requests on the admin port that were refused",               \
       "a program with a wrong key or wrong requests; the answer told it why")                                \
+    X(reloads, "hubbub_config_reloads_total{result=ok}", "configurations read again and put in force",       \
+      "somebody sent SIGHUP; the log says what changed, and what takes a restart")                           \
+    X(reloads_failed, "hubbub_config_reloads_total{result=failed}",                                          \
+      "configurations read again and found wrong: nothing has changed",                                      \
+      "the log has the file and the line: mend it before the next start, which would fail")                  \
     X(link_resets, "hubbub_link_resets_total", "new links to the router",                                    \
       "stands still when all is well; the log says why a link began anew: look at the network and the "      \
       "router")                                                                                              \

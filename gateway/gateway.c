@@ -83,19 +83,6 @@ static int open_tls(struct gateway *gateway)
     return result;
 }
 
-void gateway_reload_tls(struct gateway *gateway)
-{
-    struct buffer error = {0};
-
-    if (!gateway->tls)
-        return;
-    if (tls_store_reload(gateway->tls, &gateway->settings->tls, &error) < 0)
-        log_error("certificates stay as they were", "error=%.*s", BYTES_PRINTF(buffer_bytes(&error)));
-    else
-        log_info("certificates reloaded", "count=%zu", gateway->settings->tls.files.count);
-    buffer_done(&error);
-}
-
 /* -- start and end ------------------------------------------------------------------------------ */
 
 int gateway_start(struct gateway *gateway, const struct gateway_settings *settings, struct loop *loop)

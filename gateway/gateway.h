@@ -74,10 +74,6 @@ int gateway_start(struct gateway *gateway, const struct gateway_settings *settin
 /* Frees everything; takes a gateway whose start failed. */
 void gateway_done(struct gateway *gateway);
 
-/* Reads certificates, keys and the keys of tickets anew, for connections to come; those that are there stay.
- * When something is wrong with a file the log says so, and nothing changes. */
-void gateway_reload_tls(struct gateway *gateway);
-
 /* Whether new clients should come here; why: for whoever looks, when they should not. */
 bool gateway_is_healthy(const struct gateway *gateway, const char **why);
 

@@ -197,6 +197,12 @@ bool listener_is_full(const struct listener *listener)
     return listener && listener->gateway->connections.slots.count >= listener->limit;
 }
 
+void listener_limit_again(struct listener *listener)
+{
+    if (listener)
+        listener->limit = connection_limit(listener->gateway->settings);
+}
+
 void listener_free(struct listener *listener)
 {
     if (!listener)

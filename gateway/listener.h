@@ -18,6 +18,9 @@ int listener_new(struct gateway *gateway, struct listener **out) MUST_CHECK;
 /* Whether this gateway has as many clients as it may.  Takes NULL. */
 bool listener_is_full(const struct listener *listener);
 
+/* The limit of clients from the settings, which have changed.  Takes NULL. */
+void listener_limit_again(struct listener *listener);
+
 /* Stops listening.  Takes NULL. */
 void listener_free(struct listener *listener);
 

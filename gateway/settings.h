@@ -28,6 +28,7 @@ struct gateway_settings {
     char *publish_key;              /* path; NULL: nobody may publish over HTTP */
     char *router;
     char *curve_secret_key, *curve_router_key;             /* paths; NULL: the link is not encrypted */
+    bool allow_plain;                                      /* also to another machine */
     uint32_t ping_interval, ping_timeout, connect_timeout; /* ms */
     uint32_t upgrade_timeout;                              /* ms */
     uint32_t http_head_timeout, http_body_timeout, http_idle_timeout; /* ms */

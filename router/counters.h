@@ -160,6 +160,12 @@
       "near what the network takes: fewer gateways get fewer copies")                                        \
     X(malformed, "hubbub_router_malformed_total", "batches that broke the protocol",                         \
       "programs of different versions, a damaged network, or a stranger on the port: the log has the name")  \
+    X(reloads, "hubbub_router_config_reloads_total{result=ok}",                                              \
+      "configurations read again and put in force",                                                          \
+      "somebody sent SIGHUP; the log says what changed, and what takes a restart")                           \
+    X(reloads_failed, "hubbub_router_config_reloads_total{result=failed}",                                   \
+      "configurations read again and found wrong: nothing has changed",                                      \
+      "the log has the file and the line: mend it before the next start, which would fail")                  \
     X(versions, "hubbub_router_versions_total", "batches of another version of the protocol",                \
       "a gateway or backend of another version: the log has its name; bring all to one")                     \
     X(strangers, "hubbub_router_strangers_total", "batches of a link that the router does not know",         \

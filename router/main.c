@@ -6,6 +6,7 @@
 #include "common/ready.h"
 #include "router/archive_client.h"
 #include "router/examine.h"
+#include "router/reload.h"
 #include "router/router.h"
 
 #include <signal.h>
@@ -17,12 +18,27 @@ static void on_signal(void *arg, int number)
     router_drain(arg);
 }
 
-static int run(const struct router_settings *settings)
+struct reload {
+    struct router *router;
+    struct router_settings *settings;
+    const struct config_command *command;
+};
+
+static void on_reload(void *arg, int number)
+{
+    const struct reload *reload = arg;
+
+    (void)number;
+    router_reload(reload->router, reload->settings, reload->command);
+}
+
+static int run(struct router_settings *settings, const struct config_command *command)
 {
     static const int numbers[] = {SIGTERM, SIGINT};
-    struct loop_signal *signals[2] = {NULL};
+    struct loop_signal *signals[2] = {NULL}, *reload = NULL;
     struct loop *loop = loop_new();
     struct router router;
+    struct reload what = {&router, settings, command};
     int exit_code = EXIT_RUNTIME;
     bool watching = true;
 
@@ -37,7 +53,8 @@ static int run(const struct router_settings *settings)
             signals[i] = loop_signal_new(loop, numbers[i], on_signal, &router);
             watching = watching && signals[i];
         }
-        if (!watching) {
+        reload = loop_signal_new(loop, SIGHUP, on_reload, &what);
+        if (!watching || !reload) {
             log_error("can't watch for signals");
         } else {
             ready_announce();
@@ -47,6 +64,7 @@ static int run(const struct router_settings *settings)
     router_done(&router);
     loop_signal_free(signals[0]);
     loop_signal_free(signals[1]);
+    loop_signal_free(reload);
     loop_free(loop);
     return exit_code;
 }
@@ -66,17 +84,21 @@ static int examine(const struct router_settings *settings)
 int main(int argc, char **argv)
 {
     struct router_settings settings = {0};
+    struct config_command command;
     struct config_result result;
     int exit_code;
 
     archive_client_hide_counters();
+    config_command_init(&command, argc, argv);
     if (config_load(&router_config, argc, argv, &settings, &result) != 0) {
+        config_command_done(&command);
         router_settings_done(&settings);
         return config_report(&result);
     }
     log_set_program(settings.name);
     log_set_level(settings.log_level);
-    exit_code = settings.examine ? examine(&settings) : run(&settings);
+    exit_code = settings.examine ? examine(&settings) : run(&settings, &command);
+    config_command_done(&command);
     router_settings_done(&settings);
     return exit_code;
 }

@@ -5,6 +5,7 @@
  */
 #include "router/router.h"
 
+#include "common/endpoint.h"
 #include "common/exit_code.h"
 #include "common/http_port.h"
 #include "common/memory.h"
@@ -519,6 +520,9 @@ int router_start(struct router *router, const struct router_settings *settings, 
         return result;
     loop_on_turn_end(loop, on_turn_end, router);
     loop_measure(loop, &router->turns, &router->lags);
+    if (settings->allow_plain && !settings->curve_secret_key && !endpoint_is_local(settings->listen))
+        log_warn("links are not encrypted (allow_plain): whoever reaches the port can read and do everything",
+                 "listen=%s", settings->listen);
     log_info("router is ready", "epoch=%s head=%llu listen=%s", journal_epoch(router->journal),
              (unsigned long long)router->released, settings->listen);
     return 0;

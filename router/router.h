@@ -77,6 +77,7 @@ struct router {
     bool archive_pages_ready;
     bool draining;
     bool archive_left; /* the drain waits for it no longer */
+    char reloaded[96]; /* of the configuration: when, and what came of it; "": never */
     int exit_code;
 };
 

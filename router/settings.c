@@ -4,13 +4,12 @@
  */
 #include "router/settings.h"
 
+#include "common/endpoint.h"
 #include "common/http_port.h"
 #include "common/secret_file.h"
 #include "proto/wire.h"
 #include "router/archive_client.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #define KEY(key, kind)                                                                                       \
@@ -22,8 +21,10 @@ static const struct config_key keys[] = {
      .help = "the ZeroMQ endpoint that gateways connect to"},
     {KEY(curve_secret_key, PATH), .minimum = 1,
      .help = "the file of the router's secret key; with it gateways must encrypt (CURVE)"},
-    {KEY(curve_gateways, PATH), .minimum = 1,
+    {KEY(curve_gateways, PATH), .reloadable = true, .minimum = 1,
      .help = "the file with the public keys of the gateways that may connect, one a line"},
+    {KEY(allow_plain, BOOL), .fallback = "false",
+     .help = "listen for other machines without CURVE: whoever reaches the port can read and do everything"},
     {KEY(data, PATH), .minimum = 1, .fallback = "data",
      .help = "the folder of the journal; made when it is missing"},
     {KEY(stats, PATH), .help = "the stats socket; stats.sock in the data folder when it is not given"},
@@ -33,33 +34,34 @@ static const struct config_key keys[] = {
      .help = "the time after which a silent link is kept alive"},
     {KEY(dead, DURATION), .minimum = 100, .maximum = 600000, .fallback = "5 s",
      .help = "the silence after which a gateway counts as gone"},
-    {KEY(max_gateways, INTEGER), .minimum = 1, .maximum = 4096, .unit = "gateways", .fallback = "256",
-     .help = "how many gateways may be linked"},
-    {KEY(max_backends, INTEGER), .minimum = 1, .maximum = 1024, .unit = "backends", .fallback = "64",
-     .help = "how many backends may be linked"},
-    {KEY(backend_wait, DURATION), .minimum = 1, .maximum = 3600000, .fallback = "10 s",
+    {KEY(max_gateways, INTEGER), .reloadable = true, .minimum = 1, .maximum = 4096, .unit = "gateways",
+     .fallback = "256", .help = "how many gateways may be linked"},
+    {KEY(max_backends, INTEGER), .reloadable = true, .minimum = 1, .maximum = 1024, .unit = "backends",
+     .fallback = "64", .help = "how many backends may be linked"},
+    {KEY(backend_wait, DURATION), .reloadable = true, .minimum = 1, .maximum = 3600000, .fallback = "10 s",
      .help = "how long clients and their events wait for a backend when there is none"},
-    {KEY(max_backend_tasks, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "tasks",
+    {KEY(max_backend_tasks, INTEGER), .reloadable = true, .minimum = 1, .maximum = 10000000, .unit = "tasks",
      .fallback = "100000", .help = "how many events and connects may wait for backends' answers"},
-    {KEY(max_backend_bytes, SIZE), .minimum = 1024, .maximum = 1ULL << 34, .fallback = "128 MB",
-     .help = "how large they may be together"},
-    {KEY(max_rooms_per_connection, INTEGER), .minimum = 1, .maximum = ROOMS_PER_CONNECTION_MAX,
-     .unit = "rooms", .fallback = "128", .help = "how many rooms one socket may be in"},
+    {KEY(max_backend_bytes, SIZE), .reloadable = true, .minimum = 1024, .maximum = 1ULL << 34,
+     .fallback = "128 MB", .help = "how large they may be together"},
+    {KEY(max_rooms_per_connection, INTEGER), .reloadable = true, .minimum = 1,
+     .maximum = ROOMS_PER_CONNECTION_MAX, .unit = "rooms", .fallback = "128",
+     .help = "how many rooms one socket may be in"},
     {KEY(max_pattern_namespaces, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "namespaces",
      .fallback = "10000", .help = "how many namespaces of patterns may have sockets"},
-    {KEY(max_history, INTEGER), .minimum = 1, .maximum = 200, .unit = "messages", .fallback = "200",
-     .help = "how many messages one answer may carry"},
-    {KEY(max_history_bytes, SIZE), .minimum = 1024, .maximum = 64 << 20, .fallback = "512 KB",
-     .help = "how large the messages of one answer may be"},
-    {KEY(max_event, SIZE), .minimum = 128, .maximum = 64 << 20, .fallback = "1 MB",
+    {KEY(max_history, INTEGER), .reloadable = true, .minimum = 1, .maximum = 200, .unit = "messages",
+     .fallback = "200", .help = "how many messages one answer may carry"},
+    {KEY(max_history_bytes, SIZE), .reloadable = true, .minimum = 1024, .maximum = 64 << 20,
+     .fallback = "512 KB", .help = "how large the messages of one answer may be"},
+    {KEY(max_event, SIZE), .reloadable = true, .minimum = 128, .maximum = 64 << 20, .fallback = "1 MB",
      .help = "how large an event may be, its arguments and attachments together"},
     {KEY(max_batch, SIZE), .minimum = WIRE_BATCH_LIMIT, .maximum = 256 << 20, .fallback = "16 MB",
      .help = "the largest batch that a gateway may send"},
-    {KEY(max_unacknowledged, SIZE), .minimum = 65536, .maximum = 1ULL << 34, .fallback = "64 MB",
-     .help = "how much a gateway may be behind before it is resynced"},
-    {KEY(max_waiting, SIZE), .minimum = 1, .maximum = 1ULL << 34, .fallback = "256 MB",
+    {KEY(max_unacknowledged, SIZE), .reloadable = true, .minimum = 65536, .maximum = 1ULL << 34,
+     .fallback = "64 MB", .help = "how much a gateway may be behind before it is resynced"},
+    {KEY(max_waiting, SIZE), .reloadable = true, .minimum = 1, .maximum = 1ULL << 34, .fallback = "256 MB",
      .help = "how much may wait for the journal before publishing is refused"},
-    {KEY(resync_max, SIZE), .minimum = 1024, .maximum = 1ULL << 30, .fallback = "16 MB",
+    {KEY(resync_max, SIZE), .reloadable = true, .minimum = 1024, .maximum = 1ULL << 30, .fallback = "16 MB",
      .help = "how much is replayed to a gateway; beyond it clients recover by themselves"},
     {KEY(recent_max, SIZE), .minimum = 0, .maximum = 1ULL << 34, .fallback = "4 MB",
      .help = "how much of the newest messages is kept in memory"},
@@ -79,12 +81,13 @@ static const struct config_key keys[] = {
      .help =
          "how much longer logged messages stay: a loss is noticed only after the gateways' ping_interval and "
          "ping_timeout"},
-    {KEY(recovery_max_messages, INTEGER), .minimum = 0, .maximum = 1000000, .unit = "messages",
-     .fallback = "1000", .help = "how many missed messages a session may come back to"},
-    {KEY(recovery_max_bytes, SIZE), .minimum = 1024, .maximum = 8 << 20, .fallback = "4 MB",
-     .help = "how large they may be together"},
-    {KEY(max_away_sessions, INTEGER), .minimum = 1, .maximum = 10000000, .unit = "sessions",
-     .fallback = "200000", .help = "how many sessions without a socket are kept; beyond it the oldest go"},
+    {KEY(recovery_max_messages, INTEGER), .reloadable = true, .minimum = 0, .maximum = 1000000,
+     .unit = "messages", .fallback = "1000", .help = "how many missed messages a session may come back to"},
+    {KEY(recovery_max_bytes, SIZE), .reloadable = true, .minimum = 1024, .maximum = 8 << 20,
+     .fallback = "4 MB", .help = "how large they may be together"},
+    {KEY(max_away_sessions, INTEGER), .reloadable = true, .minimum = 1, .maximum = 10000000,
+     .unit = "sessions", .fallback = "200000",
+     .help = "how many sessions without a socket are kept; beyond it the oldest go"},
     {KEY(archive, STRING), .fallback = "",
      .help = "the MongoDB connection string of the archive; empty: there is none", .secret = true},
     {KEY(archive_password, PATH), .minimum = 1,
@@ -103,33 +106,12 @@ static const struct config_key keys[] = {
      .help = "how large the messages of one write to MongoDB may be, but for a single one"},
     {KEY(archive_pages, INTEGER), .minimum = 1, .maximum = 10000, .unit = "pages", .fallback = "64",
      .help = "how many pages of history may wait for MongoDB before others are refused"},
-    {KEY(log_level, CHOICE), .choices = log_level_names, .fallback = "info",
+    {KEY(log_level, CHOICE), .reloadable = true, .choices = log_level_names, .fallback = "info",
      .help = "the least grave lines to log"},
     {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
 static const char *const others[] = {"gateway", "run", "events", "namespaces", "certificates", "tokens", NULL};
-
-/* Whether only this machine can reach the endpoint. */
-static bool is_local(const char *endpoint)
-{
-    char host[16] = "";
-    const char *end;
-    struct in_addr address;
-    size_t length;
-
-    if (strncmp(endpoint, "tcp://", 6) != 0)
-        return strncmp(endpoint, "ipc://", 6) == 0;
-    endpoint += 6;
-    end = strrchr(endpoint, ':');
-    length = end ? (size_t)(end - endpoint) : strlen(endpoint);
-    if (length >= sizeof host)
-        return false;
-    memcpy(host, endpoint, length);
-    if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
-        return true;
-    return inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
-}
 
 static int load_keys(struct router_settings *router, struct buffer *error)
 {
@@ -139,9 +121,12 @@ static int load_keys(struct router_settings *router, struct buffer *error)
         buffer_append_text(error, "keys curve_secret_key and curve_gateways belong together");
         return ERROR_CONFIG;
     }
-    if (!router->curve_secret_key && !is_local(router->listen)) {
-        buffer_printf(error, "key listen: other machines can reach %s, which takes curve_secret_key",
-                      router->listen);
+    if (!router->curve_secret_key && !router->allow_plain && !endpoint_is_local(router->listen)) {
+        buffer_printf(
+            error,
+            "key listen: other machines can reach %s, which takes curve_secret_key (or allow_plain, "
+            "where whoever can reach it may do everything)",
+            router->listen);
         return ERROR_CONFIG;
     }
     if (!router->curve_secret_key)

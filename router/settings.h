@@ -15,6 +15,7 @@ struct router_settings {
     char *listen;
     char *curve_secret_key;   /* a path; NULL: the link is not encrypted */
     char *curve_gateways;     /* a path */
+    bool allow_plain;         /* other machines may come without CURVE */
     char *data;               /* a folder */
     char *stats;              /* a path; NULL: stats.sock in the data folder */
     char *admin;              /* "host:port"; "": none */
@@ -54,7 +55,7 @@ struct router_settings {
     uint32_t archive_pages;       /* that may wait for it */
     enum log_level log_level;
     char **value_origins; /* of the values, by the rows of the table: config_describe() */
-    bool examine; /* an option only: look at what there is, and exit */
+    bool examine;         /* an option only: look at what there is, and exit */
     struct namespace_list namespaces;
     /* What stands in the files of keys. */
     struct key secret_key; /* empty: no CURVE */

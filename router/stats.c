@@ -204,6 +204,7 @@ static struct stats_tree *describe(const struct stats *stats)
     rates(stats, &in, &out);
     count(stats, tree);
     stats_tree_text(tree, "version", HUBBUB_VERSION);
+    stats_tree_text(tree, "reloaded", *router->reloaded ? router->reloaded : "never");
     stats_tree_text(tree, "epoch", journal_epoch(router->journal));
     stats_tree_real(tree, "uptime_seconds", (double)(loop_now(router->loop) - router->started) / 1e3);
     stats_tree_number(tree, "gateways", router->links.count);

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -252,10 +253,37 @@ class CurveTest(unittest.TestCase):
                          "tcp://[::]:3010", "tcp://127.0.0.1.example:3010", "tcp://localhost.example:3010"):
             with self.subTest(endpoint):
                 self.check_refused(ROUTER, [f"--listen={endpoint}"], "curve_secret_key")
+                subprocess.run([ROUTER, f"--listen={endpoint}", "--allow-plain=true", "--check-config"], check=True,
+                               capture_output=True)
+                self.check_refused(GATEWAY, [f"--router={endpoint}"], "another machine")
+                subprocess.run([GATEWAY, f"--router={endpoint}", "--allow-plain=true", "--check-config"], check=True,
+                               capture_output=True)
         for endpoint in ("tcp://127.0.0.2:3010", "tcp://localhost:3010", "tcp://[::1]:3010", "ipc://link"):
             subprocess.run([ROUTER, f"--listen={endpoint}", "--check-config"], check=True, capture_output=True)
+            subprocess.run([GATEWAY, f"--router={endpoint}", "--check-config"], check=True, capture_output=True)
         subprocess.run([ROUTER, *self.router_options(), "--listen=tcp://*:3010", "--check-config"], check=True,
                        capture_output=True)
+
+    def test_an_open_port_is_complained_of(self):
+        port = free_port()
+        process, ready = self.start("router", ROUTER, [f"--listen=tcp://0.0.0.0:{port}", f"--data={self.path('data')}",
+                                                       "--allow-plain=true"])
+        self.assertEqual(ready.readline(), "ready\n", self.log("router"))
+        self.assertIn("level=warn", [line for line in self.log("router").splitlines() if "allow_plain" in line][0])
+        self.check_refused(GATEWAY, [f"--router=tcp://0.0.0.0:{port}"], "curve_router_key")
+
+    def test_a_reload_reads_the_list_again(self):
+        router = self.start_router()
+        port = free_port()
+        _, ready = self.start("other", GATEWAY, self.gateway_options("other", port))
+        wait_for(self.refused, "the refusal")
+        self.write("listed", f"{self.keys['one']}\nnonsense\n")
+        router.send_signal(signal.SIGHUP)
+        wait_for(lambda: "listed:2: not a key" in self.log("router"), "the error")
+        self.write("listed", f"{self.keys['one']}\n{self.keys['other']}\n")
+        router.send_signal(signal.SIGHUP)
+        self.assertEqual(ready.readline(), "ready\n", self.log("other"))
+        self.check_publishing(port)
 
     def test_hubbub_keys(self):
         secret = pathlib.Path(self.path("one"))

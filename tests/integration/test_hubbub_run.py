@@ -6,6 +6,7 @@ HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import queue
@@ -14,6 +15,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -55,6 +57,7 @@ def on_signal(number, frame):
 
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, on_signal)
+signal.signal(signal.SIGHUP, lambda number, frame: log("reload"))
 log("start %d group %d args %s" % (os.getpid(), os.getpgid(0), " ".join(sys.argv[1:])))
 if setting("fail"):
     sys.exit(int(setting("fail")))
@@ -341,7 +344,29 @@ class Run(HubbubTest):
         self.stop_and_check_order(signal.SIGINT, True)
 
     def test_a_closed_terminal_ends_it(self):
-        self.stop_and_check_order(signal.SIGHUP, False)
+        master, slave = os.openpty()
+        process = subprocess.Popen(
+            [self.hubbub, "run", "--port", str(self.port), "--data", "data"], cwd=self.folder, stdin=slave,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, FAKE_CONTROL=str(self.control)),
+            start_new_session=True, preexec_fn=lambda: (fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+                                                        signal.signal(signal.SIGHUP, signal.SIG_DFL)))
+        os.close(slave)
+        process.out, process.err = Stream(process.stdout), Stream(process.stderr)
+        self.started.append(process)
+        process.out.await_line(lambda line: line == "ready")
+        process.send_signal(signal.SIGHUP)  # while the terminal is there: a reload
+        wait_for(lambda: sorted(line for line in self.log() if "reload" in line) ==
+                 ["gateway-1 reload", "gateway-2 reload", "router reload"], "the reload")
+        os.close(master)
+        self.assertEqual(self.finish(process)[0], 0)
+        self.assertEqual(len([line for line in self.log() if " signal 15" in line]), 3)
+
+    def test_sighup_has_all_read_their_configuration_again(self):
+        process = self.ready_stack()
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: len([line for line in self.log() if "reload" in line]) == 3, "the reload")
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(process)[0], 0)
 
     def test_nohup_lets_it_outlive_its_terminal(self):
         process = self.start_stack(hangup=signal.SIG_IGN)

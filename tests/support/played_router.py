@@ -30,7 +30,7 @@ class PlayedRouter(unittest.TestCase):
         self.router = context.socket(zmq.ROUTER)
         endpoint = f"ipc://{folder.name}/link"
         self.router.bind(endpoint)
-        config = pathlib.Path(folder.name, "hubbub.conf")
+        self.config = config = pathlib.Path(folder.name, "hubbub.conf")
         config.write_text(self.CONFIG)
         self.gateway = programs.Gateway(router=endpoint, config=config, **self.OPTIONS)
         self.addCleanup(self.gateway.close, check=False)

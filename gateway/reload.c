@@ -1,0 +1,72 @@
+/*
+ * SIGHUP; see reload.h.  main.c calls it.  Its one surprising rule: what was read with a key (certificates,
+ * ranges of addresses, keys) changes places together with the key, because it may point into its text.
+ */
+#include "gateway/reload.h"
+
+#include "gateway/gateway.h"
+#include "gateway/listener.h"
+#include "gateway/tls_store.h"
+
+#define EXCHANGE(one, other)                                                                                 \
+    do {                                                                                                     \
+        __typeof__(one) kept = (one);                                                                        \
+                                                                                                             \
+        (one) = (other);                                                                                     \
+        (other) = kept;                                                                                      \
+    } while (0)
+
+static int reload_tls(struct gateway *gateway, const struct gateway_settings *fresh, struct buffer *error)
+{
+    if (!gateway->tls != !fresh->tls.files.count) {
+        buffer_append_literal(error, "to turn TLS on or off takes a restart");
+        return ERROR_CONFIG;
+    }
+    return gateway->tls ? tls_store_reload(gateway->tls, &fresh->tls, error) : 0;
+}
+
+/* What does not stand in the table. */
+static unsigned take_rest(struct gateway_settings *settings, struct gateway_settings *fresh)
+{
+    EXCHANGE(settings->tls, fresh->tls);
+    EXCHANGE(settings->trusted_ranges, fresh->trusted_ranges);
+    EXCHANGE(settings->publish_keys, fresh->publish_keys);
+    EXCHANGE(settings->secret_key, fresh->secret_key);
+    EXCHANGE(settings->router_key, fresh->router_key);
+    if (namespaces_digest(&settings->namespaces) == namespaces_digest(&fresh->namespaces))
+        return 0;
+    log_warn("changed namespaces and events take a restart", "gateway=%s", settings->name);
+    return 1;
+}
+
+static void take(struct gateway *gateway, struct gateway_settings *settings, struct gateway_settings *fresh)
+{
+    enum log_level level = settings->log_level;
+    struct config_changes changes;
+
+    changes = config_reload_take(&gateway_config, settings, fresh, config_reload_log);
+    changes.waiting += take_rest(settings, fresh);
+    if (settings->log_level != level) /* else an operator's word holds */
+        log_set_level(settings->log_level);
+    listener_limit_again(gateway->listener);
+    gateway->counters.reloads++;
+    log_info("configuration reloaded", "changed=%u wait_for_restart=%u certificates=%zu", changes.taken,
+             changes.waiting, settings->tls.files.count);
+}
+
+void gateway_reload(struct gateway *gateway, struct gateway_settings *settings,
+                    const struct config_command *command)
+{
+    struct gateway_settings fresh = {0};
+    struct buffer error = {0};
+
+    if (config_reload_read(&gateway_config, command, &fresh, &error) < 0 ||
+        reload_tls(gateway, &fresh, &error) < 0) {
+        gateway->counters.reloads_failed++;
+        log_error("configuration not reloaded, nothing has changed", "error=%.*s",
+                  BYTES_PRINTF(buffer_bytes(&error)));
+    } else
+        take(gateway, settings, &fresh);
+    gateway_settings_done(&fresh);
+    buffer_done(&error);
+}

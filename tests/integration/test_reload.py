@@ -1,0 +1,152 @@
+"""SIGHUP: the configuration is read again, all of it or nothing."""
+import json
+import pathlib
+import signal
+import sys
+import time
+import unittest
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("support", "conformance")]
+import programs  # noqa: E402
+from played_gateway import EVENTS, NUMBERS, RouterTest  # noqa: E402
+from played_router import PlayedRouter  # noqa: E402
+from raw_client import Client, request  # noqa: E402
+
+CONNECT, CONNECTED, STATISTICS = (NUMBERS[name] for name in ("CONNECT", "CONNECTED", "STATISTICS"))
+RULES = 'events = ( { name = "msg"; room = "$.room"; deliver = "room"; } );\n'
+KEYS = "first-key-of-somebody", "second-key-of-somebody"
+
+
+def section(name, **keys):
+    return f"{name} = {{\n" + "".join(f"  {key} = {json.dumps(value)};\n" for key, value in keys.items()) + "};\n"
+
+
+class Gateway(PlayedRouter):
+    OPTIONS = dict(dead="60s", max_auth="300")
+    CONFIG = RULES + section("gateway", cors_origins="https://one.example", max_http_head=1000)
+
+    def setUp(self):
+        self.OPTIONS = dict(self.OPTIONS, admin=f"127.0.0.1:{programs.free_port()}")
+        super().setUp()
+
+    def hang_up(self, text, *awaited):
+        before = len(self.gateway.log_text())
+        self.config.write_text(text)
+        self.gateway.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + programs.PATIENCE
+        while not any(all(part in line for part in awaited) for line in self.gateway.log_text()[before:].splitlines()):
+            self.assertLess(time.monotonic(), end, self.gateway.log_text())
+            time.sleep(0.01)
+        return self.gateway.log_text()[before:]
+
+    def allowed(self, origin):
+        answer = request(self.gateway.port, f"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: h\r\nOrigin: {origin}\r\n"
+                                            "Connection: close\r\n\r\n")
+        self.assertEqual(answer.status, 200)
+        return answer.fields.get("access-control-allow-origin") == origin
+
+    def head_status(self, length):
+        return request(self.gateway.port, f"GET /healthz HTTP/1.1\r\nHost: h\r\nX: {'x' * length}\r\nConnection: close\r\n\r\n").status
+
+    def reloads(self, result):
+        while True:
+            counters = self.next(STATISTICS)[1]
+            value = dict(zip(counters[::2], counters[1::2])).get(f"hubbub_config_reloads_total{{result={result}}}", 0)
+            if value:
+                return value
+
+    def test_what_may_change_takes_effect_and_the_rest_is_named(self):
+        client = Client(self.gateway.port, connect=False)
+        self.addCleanup(client.__exit__)
+        client.send_text("40")
+        record = self.next(CONNECT)
+        self.send([CONNECTED, record[1], record[2], "s" * 20, "anon:" + "s" * 20, 1, "", 0])
+        client.packet("40")
+        self.assertEqual((self.allowed("https://one.example"), self.allowed("https://two.example")), (True, False))
+        self.assertEqual(self.head_status(1500), 431)
+        log = self.hang_up(RULES.replace("msg", "other") +
+                           section("gateway", cors_origins="https://two.example", max_http_head=4000, ping_interval="9 s", max_auth=128),
+                           "configuration reloaded", "changed=2", "wait_for_restart=2")
+        self.assertIn("takes a restart\" key=gateway.ping_interval", log)
+        self.assertIn("changed namespaces and events take a restart", log)
+        self.assertNotIn("max_auth", log)  # the option goes over the file, now as then
+        self.assertEqual((self.allowed("https://one.example"), self.allowed("https://two.example")), (False, True))
+        self.assertEqual(self.head_status(1500), 200)
+        self.assertEqual(self.reloads("ok"), 1)
+        client.send_text('421["msg",{"room":"R"}]')  # nobody was disconnected, and its rule is still there
+        self.assertEqual(self.next(NUMBERS["EVENT"])[5], "msg")
+        # And back again: what was taken over is what is compared.
+        log = self.hang_up(self.CONFIG, "configuration reloaded", "changed=2", "wait_for_restart=0")
+        self.assertEqual((self.allowed("https://one.example"), self.allowed("https://two.example")), (True, False))
+
+    def test_a_broken_file_changes_nothing(self):
+        self.hang_up(RULES + section("gateway", cors_origins="https://two.example", max_http_head="many"),
+                     "level=error", "nothing has changed", "hubbub.conf:4")
+        self.assertEqual((self.allowed("https://one.example"), self.head_status(1500)), (True, 431))
+        self.hang_up("gateway = {", "nothing has changed", "hubbub.conf:")
+        self.config.unlink()
+        self.gateway.process.send_signal(signal.SIGHUP)
+        while self.reloads("failed") < 3:
+            pass
+        self.assertTrue(self.allowed("https://one.example"))
+        self.hang_up(self.CONFIG, "configuration reloaded", "changed=0", "wait_for_restart=0")
+
+    def test_log_level_and_publish_keys(self):
+        keys = pathlib.Path(self.config.parent, "keys")
+
+        def write(key):
+            keys.write_text(key + "\n")
+            keys.chmod(0o600)
+
+        def status(key):
+            return request(int(self.OPTIONS["admin"].split(":")[1]), "GET /api/rooms/R%00 HTTP/1.1\r\nHost: h\r\n"
+                           f"Authorization: Bearer {key}\r\nConnection: close\r\n\r\n").status
+        write(KEYS[0])
+        self.assertEqual(status(KEYS[0]), 403)
+        self.hang_up(self.CONFIG.replace("};", f' publish_key = "{keys}"; log_level = "warn"; }};').replace("warn", "info"),
+                     "configuration reloaded")
+        self.assertNotIn(status(KEYS[0]), (401, 403))
+        self.assertEqual(status(KEYS[1]), 401)
+        write(KEYS[1])
+        self.hang_up(self.config.read_text(), "configuration reloaded")
+        self.assertEqual(status(KEYS[0]), 401)
+        self.assertNotIn(status(KEYS[1]), (401, 403))
+        keys.chmod(0o644)
+        self.hang_up(self.config.read_text(), "nothing has changed", "mode 0644")
+        self.assertNotIn(status(KEYS[1]), (401, 403))
+
+
+class OfARouter(RouterTest):
+    configuration = EVENTS + section("router", max_rooms_per_connection=1)
+
+    def hang_up(self, text, awaited):
+        before = len(self.router.log())
+        pathlib.Path(self.folder, "conf").write_text(text)
+        self.router.process.send_signal(signal.SIGHUP)
+        self.until(lambda: awaited in self.router.log()[before:], awaited)
+        return self.router.log()[before:]
+
+    def test_limits_change_and_the_rest_is_named(self):
+        alice = self.gateway().connect()
+        alice.join("one")
+        self.refused(alice.answer("JOIN", "two", 0, 0), "bad_request")
+        self.assertEqual(self.router.statistics()["reloaded"], "never")
+        log = self.hang_up(EVENTS + section("router", max_rooms_per_connection=2, dead="7 s"), "changed=1 wait_for_restart=1")
+        self.assertIn("takes a restart\" key=router.dead", log)
+        alice.join("two")
+        self.refused(alice.answer("JOIN", "three", 0, 0), "bad_request")
+        self.assertRegex(self.router.statistics()["reloaded"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ok changed=1 wait_for_restart=1$")
+        self.assertEqual(self.router.metric("hubbub_router_config_reloads_total{result=ok}"), 1)
+
+    def test_a_broken_file_changes_nothing(self):
+        alice = self.gateway().connect()
+        alice.join("one")
+        log = self.hang_up(EVENTS + section("router", max_rooms_per_connection=2, max_history=1000), "nothing has changed")
+        self.assertRegex(log, r"conf:\d+: .*max_history")
+        self.refused(alice.answer("JOIN", "two", 0, 0), "bad_request")
+        self.assertIn(" failed ", self.router.statistics()["reloaded"])
+        self.assertEqual(self.router.metric("hubbub_router_config_reloads_total{result=failed}"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
