@@ -160,7 +160,12 @@ test('rooms, gateways and configuration of a real stack', async (t) => {
   assert.equal(values.find((each) => each.key === 'gateway.ping_interval').value, '25s');
   assert.match(await operate(stack, 'config'), /^# key value origin\n/);
   assert.equal(await operate(stack, 'loglevel', 'gateway-1', 'debug'), 'ok');
+  const level = async (...of) => (await document(stack, 'config', ...of)).config.find((each) => each.key.endsWith('.log_level'));
+  assert.deepEqual(await level('gateway-1'), { key: 'gateway.log_level', value: 'debug', origin: 'loglevel' });
+  assert.equal(await operate(stack, 'loglevel', 'router', 'warn'), 'ok');
+  assert.deepEqual(await level(), { key: 'router.log_level', value: 'warn', origin: 'loglevel' });
   assert.equal(await operate(stack, 'loglevel', 'info'), 'ok');
+  assert.equal((await level('gateway-1')).origin, 'default');
   await stack.stop();
   assert.match(stack.errors, /program=gateway-1 message="log level changed" gateway=gateway-1 level=debug/);
   assert.match(stack.errors, /program=gateway-2 message="log level changed" gateway=gateway-2 level=info/);
