@@ -320,7 +320,15 @@
     showTypists();
   }
 
-  function onTyping(said, meta) {
+  // What the router says of a message stands behind all that its sender gave, before the offset: counted from the
+  // front it could be the sender's own invention.
+  function takeApart(args) {
+    const meta = typeof args.at(-1) === 'string' ? args.at(-2) : args.at(-1);
+    return { said: args[0], meta: args.length > 1 ? meta : null };
+  }
+
+  function onTyping(...args) {
+    const { said, meta } = takeApart(args);
     if (!room || !meta || meta.room !== room.name)
       return;
     const open = room;
@@ -333,7 +341,8 @@
     showTypists();
   }
 
-  function onMessage(said, meta) {
+  function onMessage(...args) {
+    const { said, meta } = takeApart(args);
     if (!room || !meta || meta.room !== room.name)
       return;
     stopTypist(String(meta.from));
