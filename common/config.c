@@ -10,6 +10,7 @@
 #include "common/config_file.h"
 #include "common/config_value.h"
 #include "common/exit_code.h"
+#include "common/memory.h"
 #include "common/nearest.h"
 
 #include <assert.h>
@@ -46,6 +47,14 @@ static void append_shown(struct buffer *out, const char *text)
     for (size_t i = 0; i < length && i < SHOWN_VALUE_MAX; i++)
         buffer_append_char(out, (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i]);
     buffer_append_text(out, length > SHOWN_VALUE_MAX ? "...'" : "'");
+}
+
+static void append_value(struct buffer *out, const struct config_key *key, const char *text)
+{
+    if (key->secret)
+        buffer_append_literal(out, "what it is set to");
+    else
+        append_shown(out, text);
 }
 
 static void append_option(struct buffer *out, const char *name)
@@ -125,7 +134,7 @@ int config_key_load(const struct config_key *key, const config_setting_t *settin
     append_place(error, setting);
     buffer_printf(error, "%s%s%s: ", key->section ? key->section : "", key->section ? "." : "", key->name);
     if (right_type)
-        append_shown(error, text);
+        append_value(error, key, text);
     else
         buffer_append_literal(error, "a value of this type");
     buffer_append_literal(error, " is not valid; expected ");
@@ -417,6 +426,35 @@ static int read_arguments(const struct config_program *program, struct arguments
     return 0;
 }
 
+/* Keeps a text that the program goes on using, and blots out what the system shows of it. */
+static void hide(char **argument, size_t from)
+{
+    char *shown = *argument;
+
+    *argument = memory_text(shown, strlen(shown));
+    for (char *at = shown + from; *at; at++)
+        *at = 'x';
+}
+
+void config_hide_secrets(const struct config_program *program, int argc, char **argv)
+{
+    struct arguments arguments = {.count = argc, .values = argv, .at = 1};
+    struct argument argument;
+
+    while (next_argument(&arguments, &argument)) {
+        int own = arguments.at - 1;
+        const struct config_key *key = argument.name ? find_option(program, &argument) : NULL;
+        const char *value = argument.name ? option_value(&arguments, &argument, key) : NULL;
+
+        if (!key || !key->secret || !value)
+            continue;
+        if (argument.value)
+            hide(&argv[own], (size_t)(argument.value - argv[own]));
+        else
+            hide(&argv[arguments.at - 1], 0);
+    }
+}
+
 /* After read_arguments() found nothing wrong: only the values can be. */
 static int apply_options(const struct config_program *program, struct arguments arguments, void *settings,
                          struct buffer *error)
@@ -440,7 +478,7 @@ static int apply_options(const struct config_program *program, struct arguments 
         buffer_printf(error, "%s: ", program->name);
         append_option(error, key->name);
         buffer_append_literal(error, ": ");
-        append_shown(error, value);
+        append_value(error, key, value);
         buffer_append_literal(error, " is not valid; expected ");
         config_value_append_expected(error, key);
         return ERROR_USAGE;

@@ -59,7 +59,7 @@ struct config_key {
     const char *fallback; /* the default as one would write it; NULL: a text that is absent, a 0 or false */
     bool reloadable;      /* a new value takes effect while the program runs: config_reload.h */
     const char *help;     /* one line, no full stop */
-    bool secret;          /* config_describe() shows no more of it than may be read */
+    bool secret;          /* config_describe() shows no more of it than may be read, errors nothing */
 };
 
 #define CONFIG_FIELD(settings, field)                                                                        \
@@ -106,6 +106,12 @@ struct config_result {
  */
 int config_load(const struct config_program *program, int argc, char **argv, void *settings,
                 struct config_result *result) MUST_CHECK;
+
+/*
+ * Takes the values of secret keys off the command line, where everyone on the machine can read them (ps): argv
+ * points to copies from then on, which stay for good. Before config_load().
+ */
+void config_hide_secrets(const struct config_program *program, int argc, char **argv);
 
 /* Prints the output, frees it, and returns the exit code: `return config_report(&result);`. */
 int config_report(struct config_result *result);

@@ -190,11 +190,10 @@ void exposition_append(const struct exposition *exposition, struct buffer *out)
 
         if (!family->lines.length)
             continue;
-        assert(family->help);
         buffer_append_literal(out, "# HELP ");
         buffer_append_bytes(out, family->name);
         buffer_append_char(out, ' ');
-        append_escaped(out, bytes_from_text(family->help), false);
+        append_escaped(out, family->help ? bytes_from_text(family->help) : family->name, false);
         buffer_append_literal(out, "\n# TYPE ");
         buffer_append_bytes(out, family->name);
         buffer_printf(out, " %s\n", family->type);

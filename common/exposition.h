@@ -43,7 +43,8 @@ void exposition_add_labelled(struct exposition *exposition, const char *family, 
 void exposition_add_histogram(struct exposition *exposition, const char *name, const char *help,
                               const struct histogram *histogram);
 
-/* Appends the text; families without a sample are left out. */
+/* Appends the text; families without a sample are left out.  The help of one that was not described is its
+ * name. */
 void exposition_append(const struct exposition *exposition, struct buffer *out);
 
 #endif

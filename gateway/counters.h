@@ -169,6 +169,7 @@ enum {
 
 /* X(name, meaning, action): what names with labels have in common. */
 #define FAMILY_TABLE(X)                                                                                      \
+    X("hubbub_config_reloads_total", "configurations read again on SIGHUP, by result", "see each result")    \
     X("hubbub_address_refused_total", "connections refused for the sake of their address, by limit",         \
       "see each limit")                                                                                      \
     X("hubbub_dropped_total", "what was dropped on purpose, by reason", "see each reason")                   \

@@ -73,6 +73,10 @@ static void publish(const struct call *call, const struct event_rule *rule, cons
                                .arguments = call->packet->event.arguments,
                                .attachments = call->attachments};
 
+    if (rule && rule->arguments && call->packet->event.argument_count > rule->arguments) {
+        refuse(call, REFUSAL_BAD_REQUEST, "the event has more arguments than its rule takes");
+        return;
+    }
     if (rule && rule->paths[RULE_PATH_ROOM].argument) {
         event.room = room_name_decode(values[RULE_PATH_ROOM], room_space);
         if (event.room.length == 0) {

@@ -98,12 +98,30 @@ static bool is_p256(const EVP_PKEY *key)
            strcmp(group, SN_X9_62_prime256v1) == 0;
 }
 
-static int check_public(const char *path, enum token_algorithm algorithm, const struct buffer *text,
-                        struct buffer *error)
+int token_key_open(struct token_key *key)
 {
-    BIO *bio = BIO_new_mem_buf(text->data ? text->data : "", (int)text->length);
-    EVP_PKEY *key =
-        contains(buffer_bytes(text), "PRIVATE KEY") ? NULL : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+    BIO *bio;
+
+    if (contains(buffer_bytes(&key->key), "PRIVATE KEY"))
+        return ERROR_MALFORMED;
+    bio = BIO_new_mem_buf(key->key.data ? key->key.data : "", (int)key->key.length);
+    key->opened = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    ERR_clear_error();
+    return key->opened ? 0 : ERROR_MALFORMED;
+}
+
+void token_key_done(struct token_key *key)
+{
+    secret_file_wipe(&key->key);
+    EVP_PKEY_free(key->opened);
+    key->opened = NULL;
+}
+
+static int check_public(const char *path, struct token_key *token_key, struct buffer *error)
+{
+    enum token_algorithm algorithm = token_key->algorithm;
+    const EVP_PKEY *key = token_key_open(token_key) < 0 ? NULL : token_key->opened;
     const char *expected = NULL;
 
     if (!key)
@@ -116,9 +134,6 @@ static int check_public(const char *path, enum token_algorithm algorithm, const 
     if (expected)
         buffer_printf(error, "%s: not a key for %s; expected %s", path, token_algorithm_text(algorithm),
                       expected);
-    EVP_PKEY_free(key);
-    BIO_free(bio);
-    ERR_clear_error();
     return expected ? ERROR_CONFIG : 0;
 }
 
@@ -129,8 +144,7 @@ static int read_key(const struct key_source *source, struct token_key *key, stru
 
     if (result)
         return result;
-    return secret ? check_secret(source->file, &key->key, error)
-                  : check_public(source->file, source->algorithm, &key->key, error);
+    return secret ? check_secret(source->file, &key->key, error) : check_public(source->file, key, error);
 }
 
 /* -- groups ----------------------------------------------------------------------------------- */
@@ -341,7 +355,7 @@ void token_policy_free(struct token_policy *policy)
     if (!policy)
         return;
     for (size_t i = 0; i < policy->key_count; i++) {
-        secret_file_wipe(&policy->keys[i].key);
+        token_key_done(&policy->keys[i]);
         free(policy->keys[i].id);
     }
     free(policy->keys);

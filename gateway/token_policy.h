@@ -44,7 +44,8 @@ enum token_algorithm {
 struct token_key {
     char *id; /* kid; NULL: none */
     enum token_algorithm algorithm;
-    struct buffer key; /* the secret, or the PEM text */
+    struct buffer key;          /* the secret, or the PEM text */
+    struct evp_pkey_st *opened; /* RS256 and ES256: OpenSSL's, of the PEM text */
 };
 
 struct token_policy {
@@ -56,6 +57,13 @@ struct token_policy {
     char *rights;    /* of a token that says none, as a grant has them; NULL: everything */
     char *anonymous; /* of who has no token, where none is required; NULL: everything */
 };
+
+/* Reads the PEM text of a key for RS256 or ES256, for token_key_done(). ERROR_MALFORMED when it is no public
+ * key. */
+int token_key_open(struct token_key *key) MUST_CHECK;
+
+/* Wipes and frees what the key is made of, but its id. */
+void token_key_done(struct token_key *key);
 
 /* "HS256" and so on; static. */
 const char *token_algorithm_text(enum token_algorithm algorithm);

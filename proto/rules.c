@@ -59,6 +59,32 @@ static int parse_path(const char *key, const char *text, struct json_path *out, 
     return ERROR_CONFIG;
 }
 
+/* The greatest number of an argument that its paths name. */
+static unsigned last_argument(const struct event_rule *rule)
+{
+    unsigned last = 0;
+
+    for (size_t i = 0; i < RULE_PATHS; i++)
+        if (rule->paths[i].argument > last)
+            last = rule->paths[i].argument;
+    return last;
+}
+
+static int compile_arguments(int wanted, struct event_rule *rule, struct buffer *error)
+{
+    unsigned least = last_argument(rule);
+
+    if (wanted == 0)
+        return 0;
+    if (wanted < 0 || wanted > RULE_ARGUMENTS_MAX || (unsigned)wanted < least) {
+        buffer_printf(error, "arguments = %d, expected %u to %d, so that its paths can name them", wanted,
+                      least ? least : 1, RULE_ARGUMENTS_MAX);
+        return ERROR_CONFIG;
+    }
+    rule->arguments = (unsigned)wanted;
+    return 0;
+}
+
 /* Checks a source and compiles it; at tells which key is at fault. */
 static int compile(const struct rule_set *set, const struct event_rule_source *source, struct event_rule *out,
                    struct buffer *error, const char **at)
@@ -94,6 +120,10 @@ static int compile(const struct rule_set *set, const struct event_rule_source *s
         return ERROR_CONFIG;
     *at = "dedup";
     if (parse_path("dedup", source->dedup, &rule.paths[RULE_PATH_DEDUP], error))
+        return ERROR_CONFIG;
+
+    *at = "arguments";
+    if (compile_arguments(source->arguments, &rule, error))
         return ERROR_CONFIG;
 
     *at = "deliver";
@@ -178,7 +208,7 @@ static void add_defaults(struct rule_set *set)
 /* A key of a group in the configuration, and where its value goes. */
 struct key {
     const char *name;
-    int type; /* CONFIG_TYPE_STRING, _BOOL or _LIST: the setting itself */
+    int type; /* CONFIG_TYPE_STRING, _BOOL, _INT or _LIST: the setting itself */
     size_t offset;
 };
 
@@ -191,6 +221,7 @@ static const struct key event_keys[] = {
     {"volatile", CONFIG_TYPE_BOOL, offsetof(struct event_rule_source, is_volatile)},
     {"meta", CONFIG_TYPE_BOOL, offsetof(struct event_rule_source, meta)},
     {"ask", CONFIG_TYPE_BOOL, offsetof(struct event_rule_source, ask)},
+    {"arguments", CONFIG_TYPE_INT, offsetof(struct event_rule_source, arguments)},
 };
 
 /* A namespace as the configuration has it. */
@@ -221,6 +252,8 @@ static const char *type_text(int type)
         return "a text in quotes";
     case CONFIG_TYPE_BOOL:
         return "true or false";
+    case CONFIG_TYPE_INT:
+        return "a whole number";
     default:
         return "a list: ( { ... }, ... )";
     }
@@ -261,6 +294,8 @@ static int read_group(const config_setting_t *group, const char *what, const str
             *(const char **)field = config_setting_get_string(setting);
         else if (key->type == CONFIG_TYPE_BOOL)
             *(bool *)field = config_setting_get_bool(setting) != 0;
+        else if (key->type == CONFIG_TYPE_INT)
+            *(int *)field = config_setting_get_int(setting);
         else
             *(const config_setting_t **)field = setting;
     }

@@ -23,6 +23,7 @@
 enum {
     RULES_MAX = 256, /* of a namespace */
     NAMESPACES_MAX = 64,
+    RULE_ARGUMENTS_MAX = 64,
     DEDUP_MIN = 8, /* bytes of a client's own id */
     DEDUP_MAX = 64
 };
@@ -57,6 +58,9 @@ struct event_rule {
     enum rule_class class;
     bool meta; /* {"room":..,"seq":..,...} goes behind the arguments */
     bool ask;  /* a backend judges it before it is published */
+    /* How many a client may send at most; 0: any number.  A receiver that finds meta by counting from the front
+       would take one more for it. */
+    unsigned arguments;
 };
 
 /* Zero-initialised is empty.  Rules stay where they are once the set is complete. */
@@ -77,13 +81,15 @@ struct event_rule_source {
     bool is_volatile;
     bool meta;
     bool ask;
+    int arguments; /* 0: any number */
 };
 
 /*
  * Adds a rule.  ERROR_CONFIG, with what is wrong and what was expected appended to
  * error: a bad name, path or deliver; archive and volatile together; dedup of a
  * volatile event; no room where one is needed (deliver room or others, or archive);
- * a name that is there already; more than RULES_MAX.
+ * a name that is there already; arguments below
+ * what a path names, or above RULE_ARGUMENTS_MAX; more than RULES_MAX.
  */
 int rules_add(struct rule_set *set, const struct event_rule_source *source, struct buffer *error) MUST_CHECK;
 

@@ -193,6 +193,8 @@
 
 /* X(name, meaning, action): what names with labels have in common. */
 #define FAMILY_TABLE(X)                                                                                      \
+    X("hubbub_router_config_reloads_total", "configurations read again on SIGHUP, by result",                \
+      "see each result")                                                                                     \
     X("hubbub_messages_total", "messages, by class", "see each class")                                       \
     X("hubbub_question_answers_total", "answers of clients to questions of backends, by result",             \
       "see each result")                                                                                     \

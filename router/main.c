@@ -131,6 +131,7 @@ int main(int argc, char **argv)
     int exit_code;
 
     archive_client_hide_counters();
+    config_hide_secrets(&router_config, argc, argv);
     config_command_init(&command, argc, argv);
     if (config_load(&router_config, argc, argv, &settings, &result) != 0) {
         config_command_done(&command);

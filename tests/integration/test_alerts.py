@@ -57,6 +57,8 @@ WELL = {
     f'hubbub_tls_failed_total{{{GATEWAY},reason="alert"}}': '0+60x120',
     f'hubbub_tls_failed_total{{{GATEWAY},reason="http"}}': '0+6000x120',  # scanners
     f'hubbub_address_refused_total{{{GATEWAY},limit="connects_per_second"}}': '0+6x120',
+    f'hubbub_config_reloads_total{{{GATEWAY},result="failed"}}': '1x120',
+    f'hubbub_router_config_reloads_total{{{ROUTER},result="ok"}}': '0x60 1x60',
     f'hubbub_router_rules_differ_total{{{ROUTER}}}': '1x120',
     f'hubbub_router_versions_total{{{ROUTER}}}': '0x120',
     **histogram('hubbub_publish_seconds', GATEWAY, 10000, 10),
@@ -96,6 +98,7 @@ FAULTS = {
     'HubbubSlowReaders': ({f'hubbub_closed_total{{{GATEWAY},reason="slow_reader"}}': '0+10x59 600+600x60'}, 64, 72),
     'HubbubPublishesSlow': (histogram('hubbub_publish_seconds', GATEWAY, 9000, 1000), 4, 12),
     'HubbubLoopLag': (histogram('hubbub_loop_lag_seconds', GATEWAY, 200, 40), 4, 12),
+    'HubbubReloadFailed': ({f'hubbub_router_config_reloads_total{{{ROUTER},result="failed"}}': '0x59 1x60'}, 59, 61),
     'HubbubRulesDiffer': ({f'hubbub_router_rules_differ_total{{{ROUTER}}}': '1x59 2x60'}, 59, 61),
     'HubbubVersionsDiffer': ({f'hubbub_router_versions_total{{{ROUTER}}}': '0x59 1x60'}, 59, 61),
 }

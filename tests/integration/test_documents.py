@@ -126,6 +126,14 @@ class Operations(unittest.TestCase):
                 self.assertGreater(len(lines), 2)
                 self.assertEqual(found[1].splitlines(), lines)
 
+    def test_names_with_labels_have_a_row_for_what_they_have_in_common(self):
+        for path in ('gateway/counters.h', 'router/counters.h'):
+            with self.subTest(table=path):
+                families = {row[0] for row in rows_of(path, 'FAMILY_TABLE')}
+                labelled = {name.partition('{')[0] for _, name, *_ in rows_of(path, 'COUNTER_TABLE') if '{' in name}
+                self.assertGreater(len(labelled), 2)
+                self.assertEqual(sorted(labelled - families), [])
+
 
 # --- the README
 

@@ -16,6 +16,7 @@ RULES = """
 namespaces = (
   { name = "/"; },
   { name = "/other"; },
+  { name = "/strict"; events = ( { name = "msg"; room = "$.room"; arguments = 1; }, { name = "two"; room = "$.room"; } ); },
   { name = "/closed"; recovery = false; events = (); }
 );
 """
@@ -265,10 +266,25 @@ class Rooms(unittest.TestCase):
     def test_from_is_the_routers_word(self):
         with Client(stack.port) as forger:
             forger.call('join', 'names')
-            forger.emit('msg', {'room': 'names', 'body': 'x', 'from': 'admin', 'meta': {'from': 'admin'}}, {'room': 'names', 'seq': 1, 'from': 'admin', 'at': 1})
+            forger.emit('msg', {'room': 'names', 'body': 'x', 'from': 'admin', 'meta': {'from': 'admin'}})
             event = forger.event()
             self.assertEqual(event[-2]['from'], f'anon:{forger.connected["sid"]}')
-            self.assertEqual(len(event), 5)
+            self.assertEqual(len(event), 4)
+
+    def test_nobody_puts_a_word_in_the_routers_place(self):
+        """With `arguments` in the rule the place of the router's word is fixed; without it, it is found from the end."""
+        forged = {'room': 'words', 'seq': 1, 'id': 'x', 'from': 'admin', 'at': 1}
+        with Client(stack.port, connect=False) as forger:
+            forger.send_text('40/strict,')
+            own = 'anon:' + json.loads(forger.packet('40/strict,'))['sid']
+            forger.send_text('42/strict,1["join","words"]')
+            forger.packet('43/strict,1')
+            forger.send_text('42/strict,2' + json.dumps(['msg', {'room': 'words'}, forged]))
+            self.assertIn('bad_request', forger.packet('43/strict,2'))
+            forger.send_text('42/strict,' + json.dumps(['msg', {'room': 'words'}]))
+            self.assertEqual(json.loads(forger.packet('42/strict,'))[2]['from'], own)
+            forger.send_text('42/strict,' + json.dumps(['two', {'room': 'words'}, forged]))
+            self.assertEqual(json.loads(forger.packet('42/strict,'))[-2]['from'], own)
 
 
 if __name__ == '__main__':

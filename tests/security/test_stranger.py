@@ -23,7 +23,7 @@ import zmq
 from attack import PATIENCE, resident
 from played_gateway import Router
 from programs import BUILD, free_port, sanitized
-from raw_client import Client
+from raw_client import Client, get
 
 GREETING = b'\xff' + bytes(8) + b'\x7f\x03\x00NULL' + bytes(16) + b'\x00' + bytes(31)
 READY = b'\x04\x26\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00'
@@ -64,7 +64,7 @@ class WithRouter(unittest.TestCase):
             gateway.terminate()
             gateway.wait(PATIENCE)
         self.addCleanup(stop)
-        self.wait_for(lambda: self.router.ask('gateways')[0].count('live') == 1, 'the gateway')
+        self.wait_for(lambda: get(self.web, '/healthz').status == 200 and self.links() == 1, 'the gateway')
         return gateway
 
     def wait_for(self, condition, what):

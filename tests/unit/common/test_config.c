@@ -510,6 +510,38 @@ static void version_and_check(void **state)
     assert_int_equal(LOAD("--check-config", "--port=0"), ERROR_USAGE);
 }
 
+static void secrets_leave_the_command_line(void **state)
+{
+    char first[] = "program", second[] = "--place=mongodb://u:pass@h/", third[] = "--place", fourth[] = "word",
+         fifth[] = "--name", sixth[] = "--place";
+    char *argv[] = {first, second, third, fourth, fifth, sixth, NULL};
+
+    (void)state;
+    config_hide_secrets(&program, 6, argv);
+    assert_string_equal(second, "--place=xxxxxxxxxxxxxxxxxxx");
+    assert_string_equal(fourth, "xxxx");
+    assert_string_equal(sixth, "--place"); /* the value of another option */
+    assert_string_equal(argv[1], "--place=mongodb://u:pass@h/");
+    assert_string_equal(argv[3], "word");
+    assert_ptr_equal(argv[2], third);
+    free(argv[1]);
+    free(argv[3]);
+}
+
+static void errors_do_not_show_secrets(void **state)
+{
+    char first[] = "program", second[] = "--place=p\x01ssword";
+    char *argv[] = {first, second, NULL};
+
+    (void)state;
+    settings = (struct settings){0};
+    assert_int_equal(config_load(&program, 2, argv, &settings, &result), ERROR_USAGE);
+    buffer_append_char(&result.output, '\0');
+    assert_null(strstr(result.output.data, "ssword"));
+    assert_non_null(strstr(result.output.data, "--place"));
+    buffer_done(&result.output);
+}
+
 int main(void)
 {
 #define SCENE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -530,6 +562,8 @@ int main(void)
         SCENE(help_is_made_from_the_table),
         SCENE(every_value_is_described_with_its_origin),
         SCENE(secrets_are_masked),
+        SCENE(secrets_leave_the_command_line),
+        SCENE(errors_do_not_show_secrets),
         SCENE(version_and_check),
     };
 

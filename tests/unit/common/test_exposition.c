@@ -54,6 +54,15 @@ static void a_family_stays_together(void **state)
                             "# HELP b b\n# TYPE b gauge\nb 2\n");
 }
 
+static void without_a_description_the_name_is_the_help(void **state)
+{
+    struct exposition *exposition = exposition_new();
+
+    (void)state;
+    exposition_add(exposition, "a_total{reason=one}", "one", 1);
+    assert_text(exposition, "# HELP a_total a_total\n# TYPE a_total counter\na_total{reason=\"one\"} 1\n");
+}
+
 static void what_would_end_a_line_or_a_label_is_escaped(void **state)
 {
     struct exposition *exposition = exposition_new();
@@ -100,6 +109,7 @@ int main(void)
         cmocka_unit_test(nothing_is_nothing),
         cmocka_unit_test(the_suffix_is_the_type),
         cmocka_unit_test(a_family_stays_together),
+        cmocka_unit_test(without_a_description_the_name_is_the_help),
         cmocka_unit_test(what_would_end_a_line_or_a_label_is_escaped),
         cmocka_unit_test(a_histogram_counts_up_to_each_bound),
         cmocka_unit_test(only_the_family_tells_a_counter),

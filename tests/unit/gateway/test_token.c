@@ -35,8 +35,10 @@ static int make_keys(void **state)
     buffer_append_bytes(&keys[1].key, SECRET2);
     keys[2] = (struct token_key){.id = "rsa", .algorithm = TOKEN_RS256};
     tokens_append_pem(rsa, false, &keys[2].key);
+    assert_int_equal(token_key_open(&keys[2]), 0);
     keys[3] = (struct token_key){.algorithm = TOKEN_ES256};
     tokens_append_pem(ec, false, &keys[3].key);
+    assert_int_equal(token_key_open(&keys[3]), 0);
     return 0;
 }
 
@@ -44,7 +46,7 @@ static int free_keys(void **state)
 {
     (void)state;
     for (size_t i = 0; i < policy.key_count; i++)
-        buffer_done(&keys[i].key);
+        token_key_done(&keys[i]);
     EVP_PKEY_free(rsa);
     EVP_PKEY_free(ec);
     EVP_PKEY_free(stranger);
@@ -202,7 +204,8 @@ static void takes_no_public_key_for_a_secret(void **state)
                 tokens_sign_hmac(bytes_from_text(heads[i]), BYTES(CLAIMS), buffer_bytes(&keys[key].key));
 
             expect(buffer_bytes(&token), TOKEN_INVALID, "");
-            token.length = (size_t)((char *)memrchr(token.data, '.', token.length) + 1 - token.data); /* and without a signature */
+            token.length = (size_t)((char *)memrchr(token.data, '.', token.length) + 1 -
+                                    token.data); /* and without a signature */
             expect(buffer_bytes(&token), TOKEN_INVALID, "");
             buffer_done(&token);
         }
