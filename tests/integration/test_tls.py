@@ -296,10 +296,10 @@ class TlsTest(unittest.TestCase):
             certificates.make(folder, 'site', 'DNS:new.test')
             new = certificate.read_text()
             self.assertEqual(shown(), old)
-            reload('certificates reloaded')
+            reload('configuration reloaded')
             self.assertEqual(shown(), new)
             certificate.write_text('-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n')
-            reload('certificates stay as they were')
+            reload('configuration not reloaded')
             self.assertEqual(shown(), new)
             self.assertEqual(ask(connection, '/'), 200)
             self.assertEqual(upgraded.read(1), b'\x81')  # the open packet
@@ -308,7 +308,7 @@ class TlsTest(unittest.TestCase):
             ask(first, '/')
             session = first.session
         certificates.make(folder, 'site', 'DNS:newer.test')
-        reload('certificates reloaded')
+        reload('configuration reloaded')
         with dial(gateway.port, context, session=session) as again:
             self.assertTrue(again.session_reused)
 
