@@ -43,7 +43,7 @@ REASONS = {
     ('oversize',): ('hubbub_http_refused_total{status=431}', 'hubbub_closed_total{reason=websocket_message_too_large}',
                     'hubbub_closed_total{reason=websocket_protocol_error}'),
     ('bomb',): ('hubbub_closed_total{reason=websocket_message_too_large}',),
-    ('silent',): ('hubbub_closed_total{reason=http_idle}', 'hubbub_closed_total{reason=connect_timeout}'),
+    ('silent', 'token'): ('hubbub_closed_total{reason=http_idle}', 'hubbub_closed_total{reason=connect_timeout}'),
 }
 
 
@@ -67,7 +67,13 @@ class PinnedStack(Stack):
 
 class Load(unittest.TestCase):
     def setUp(self):
-        self.stack = PinnedStack(LIMITS, RULES, gateways=1)
+        folder = tempfile.mkdtemp(prefix='hubbub-load-')
+        self.addCleanup(shutil.rmtree, folder)
+        key = pathlib.Path(folder, 'token.key')
+        key.write_text(os.urandom(32).hex())
+        key.chmod(0o600)
+        tokens = f'tokens = {{ keys = ( {{ algorithm = "HS256"; file = "{key}"; }} ); }};'  # and who has none is anonymous
+        self.stack = PinnedStack(LIMITS, RULES + tokens, gateways=1)
         self.addCleanup(self.stack.close)
         self.stack.pin()
 
@@ -110,6 +116,7 @@ class Load(unittest.TestCase):
             thrown_out = sum(bad[kind]['thrown_out'] - bad[kind]['told_later'] for kind in kinds)
             self.assertGreater(thrown_out, 0, kinds)
             self.assertGreaterEqual(sum(map(counted, names)), 0.9 * thrown_out, (kinds, bad))
+        self.assertGreaterEqual(counted('hubbub_refused_total{code=token_invalid}'), 0.9 * bad['token']['came'])
         self.assertGreater(counted('hubbub_refused_total{code=rate_limited}'), EACH)
         self.assertGreater(counted('hubbub_reading_paused_total'), EACH)
         self.assertGreater(bad['storm']['told_later'], 0)
@@ -120,9 +127,10 @@ class Load(unittest.TestCase):
     def report(self, alone, beside, bad, grown, counted):
         print(f'# alone: p50 {alone["p50_ms"]} ms, p99 {alone["p99_ms"]} ms; beside: p50 {beside["p50_ms"]} ms, p99 {beside["p99_ms"]} ms, '
               f'{beside["p99_ms"] / alone["p99_ms"]:.2f} times; memory {grown / 2**20:+.0f} MB')
+        print(f'#   a commit took {1000 * counted("hubbub_commit_seconds_sum") / max(1, counted("hubbub_commit_seconds_count")):.1f} ms on average beside them')
         for kind, figures in bad.items():
             print(f'#   {kind}: {figures}')
-        for name in ('hubbub_refused_total{code=rate_limited}', 'hubbub_reading_paused_total', 'hubbub_address_refused_total{limit=connects_per_second}',
+        for name in ('hubbub_refused_total{code=rate_limited}', 'hubbub_refused_total{code=token_invalid}', 'hubbub_reading_paused_total', 'hubbub_address_refused_total{limit=connects_per_second}',
                      'hubbub_address_refused_total{limit=max_connections_per_address}', 'hubbub_closed_total{reason=slow_reader}',
                      'hubbub_closed_total{reason=http_timeout}', 'hubbub_closed_total{reason=ping_timeout}', 'hubbub_closed_total{reason=websocket_message_too_large}',
                      'hubbub_http_refused_total{status=431}', 'hubbub_http_refused_total{status=429}', 'hubbub_closed_total{reason=http_idle}',
