@@ -26,6 +26,7 @@
 enum {
     SOCKET_PATH_MAX = 100, /* the system takes 107 bytes, ZeroMQ a little less */
     ARGUMENTS_MAX = 20,
+    CHECK_OPTIONS = 3,   /* at most, of a program that checks its configuration */
     PATIENCE_MS = 10000, /* beyond the drain: for answers, for Close frames, and to end */
 };
 
@@ -82,18 +83,22 @@ struct run {
     struct texts labels[RUN_GATEWAYS_MAX + 1]; /* name and info */
 };
 
-/* Lets a program read the file; what is wrong it says itself.  Returns its exit code. */
-static int check_file(const char *path, const char *file)
+/* Lets a program check its configuration; what is wrong it says itself.  options: what it is given, NULL at the
+ * end.  Returns its exit code. */
+static int check_program(const char *path, char *const *options)
 {
+    char *argv[CHECK_OPTIONS + 3] = {(char *)(uintptr_t)path, (char *)(uintptr_t) "--check-config"};
     pid_t pid = fork();
     int status;
 
     if (pid == 0) {
         int nothing = open("/dev/null", O_WRONLY);
 
+        for (unsigned i = 0; options[i]; i++)
+            argv[i + 2] = options[i];
         if (nothing >= 0)
             dup2(nothing, STDOUT_FILENO);
-        execlp(path, path, "--config", file, "--check-config", (char *)NULL);
+        execvp(path, argv);
         fprintf(stderr, "hubbub: cannot start %s: %s\n", path, strerror(errno));
         _exit(EXIT_RUNTIME);
     }
@@ -110,15 +115,24 @@ static int check_file(const char *path, const char *file)
     return EXIT_RUNTIME;
 }
 
-/* Whether the file is right for all programs.  An exit code. */
+/* Whether the file is right for all programs, and the gateways can use the certificate.  An exit code. */
 static int check_programs(const struct run *run)
 {
+    struct texts options = {0};
     int exit_code = EXIT_OK;
 
     if (run->file)
-        exit_code = check_file(run->router_program, run->file);
-    if (run->file && exit_code == EXIT_OK)
-        exit_code = check_file(run->gateway_program, run->file);
+        add_text(&options, format_text("--config=%s", run->file));
+    if (run->file)
+        exit_code = check_program(run->router_program, options.items);
+    if (run->settings.tls_certificate)
+        add_text(&options, format_text("--tls-certificate=%s", run->settings.tls_certificate));
+    if (run->settings.tls_key)
+        add_text(&options, format_text("--tls-key=%s", run->settings.tls_key));
+    assert(options.count <= CHECK_OPTIONS);
+    if (options.count && exit_code == EXIT_OK)
+        exit_code = check_program(run->gateway_program, options.items);
+    texts_done(&options);
     return exit_code;
 }
 

@@ -115,15 +115,16 @@ void entrance_receive(struct gateway *gateway, struct connection *connection, ch
 
     if (connection->protocol == &tls_protocol && tls_has_begun(tls))
         on_established(gateway, connection);
-    connection_push(gateway, connection); /* what TLS itself has to say */
+    if (tls_waiting(tls)) /* what TLS itself has to say */
+        connection_push(gateway, connection);
     if (plain_length)
         connection->protocol->input(gateway, connection, plain, plain_length);
     if (connection->state != CONNECTION_OPEN)
         return;
     if (result == ERROR_PROTOCOL)
         on_failed(gateway, connection);
-    else if (result == ERROR_CLOSED)
-        connection_drop(gateway, connection, CLOSE_PEER_GONE);
+    else if (result == ERROR_CLOSED) /* it may still read the answer to what came in front of that */
+        connection_end(gateway, connection, CLOSE_PEER_GONE);
     else if (result < 0)
         connection_drop(gateway, connection, CLOSE_SLOW_READER);
 }

@@ -361,6 +361,10 @@ static void append_key(void *argument, const char *name, const char *value, cons
 {
     struct buffer *out = argument;
 
+    if (strcmp(name, "gateway.log_level") == 0 && strcmp(value, log_level_names[log_get_level()]) != 0) {
+        value = log_level_names[log_get_level()];
+        origin = "loglevel"; /* the command has set it since */
+    }
     buffer_append_text(out, out->length ? ",[" : "[[");
     json_append_string(out, bytes_from_text(name));
     buffer_append_char(out, ',');

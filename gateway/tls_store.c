@@ -86,10 +86,12 @@ static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *leng
 
 /* -- loading ----------------------------------------------------------------------------------- */
 
-/* The reason of what failed last. */
-static const char *last_error(void)
+/* Why it failed: what went wrong first led to the rest. */
+static const char *first_error(void)
 {
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    unsigned long error = ERR_peek_error();
+    const char *reason =
+        ERR_SYSTEM_ERROR(error) ? strerror(ERR_GET_REASON(error)) : ERR_reason_error_string(error);
 
     return reason ? reason : "unknown error";
 }
@@ -116,12 +118,12 @@ static int load_files(SSL_CTX *context, const struct tls_file *file, struct buff
 {
     ERR_clear_error();
     if (SSL_CTX_use_certificate_chain_file(context, file->certificate) != 1) {
-        buffer_printf(error, "%s: no certificate: %s", file->certificate, last_error());
+        buffer_printf(error, "%s: no certificate: %s", file->certificate, first_error());
         return ERROR_CONFIG;
     }
     if (SSL_CTX_use_PrivateKey_file(context, file->key, SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(context) != 1) {
-        buffer_printf(error, "%s: no key for %s: %s", file->key, file->certificate, last_error());
+        buffer_printf(error, "%s: no key for %s: %s", file->key, file->certificate, first_error());
         return ERROR_CONFIG;
     }
     warn_of_readers(file->key);
@@ -158,7 +160,7 @@ static int load_contexts(struct tls_store *store, const struct tls_plan *plan, s
         SSL_CTX *context = SSL_CTX_new(TLS_server_method());
 
         if (!context || !configure(context, store, plan->minimum)) {
-            buffer_printf(error, "TLS is not to be had: %s", last_error());
+            buffer_printf(error, "TLS is not to be had: %s", first_error());
             SSL_CTX_free(context);
             result = ERROR_CONFIG;
             break;

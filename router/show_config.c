@@ -19,6 +19,10 @@ static void append_key(void *argument, const char *name, const char *value, cons
 {
     struct report *report = argument;
 
+    if (strcmp(name, "router.log_level") == 0 && strcmp(value, log_level_names[log_get_level()]) != 0) {
+        value = log_level_names[log_get_level()];
+        origin = "loglevel"; /* the command has set it since */
+    }
     report_row(report);
     report_text(report, bytes_from_text(name));
     if (value)

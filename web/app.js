@@ -21,6 +21,7 @@
   const $ = (id) => document.getElementById(id);
   const page = {
     enter: $('enter'), enterForm: $('enter-form'), name: $('name'), room: $('room'), enterError: $('enter-error'),
+    tokenLine: $('token-line'), token: $('token'),
     chat: $('chat'), roomName: $('room-name'), presence: $('presence'), state: $('state'),
     reconnect: $('reconnect'), leave: $('leave'), scroller: $('scroller'), olderLine: $('older-line'),
     older: $('older'), empty: $('empty'), log: $('log'), latest: $('latest'), typing: $('typing'),
@@ -437,7 +438,8 @@
       leave('The Socket.IO client could not be loaded.');
       return;
     }
-    socket = io({ reconnectionDelayMax: 4000, forceNew: true });
+    const auth = (answer) => answer(page.token.value ? { token: page.token.value.trim() } : {});
+    socket = io({ reconnectionDelayMax: 4000, forceNew: true, auth });
     socket.on('connect', join);
     socket.on('disconnect', () => {
       if (!room)
@@ -447,13 +449,27 @@
       page.presence.textContent = '';
       setState(socket.active && navigator.onLine ? 'reconnecting' : 'offline');
     });
-    socket.on('connect_error', () => room && setState(socket.active && navigator.onLine ? 'reconnecting' : 'offline'));
+    socket.on('connect_error', (error) => {
+      if (!room)
+        return;
+      if (error.data && String(error.data.code).startsWith('token_'))
+        askForToken(error);
+      else
+        setState(socket.active && navigator.onLine ? 'reconnecting' : 'offline');
+    });
     socket.on('msg', onMessage);
     socket.on('typing', onTyping);
     socket.on('hubbub:presence', (presence) => {
       if (room && room.joined && presence && presence.room === room.name)
         showPresence(Number(presence.members));
     });
+  }
+
+  /** The field is there only where it is needed; what is in it is kept nowhere. */
+  function askForToken(error) {
+    page.tokenLine.hidden = false;
+    leave(plain(error.message, 200));
+    page.token.focus();
   }
 
   // --- in and out

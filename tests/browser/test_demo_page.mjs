@@ -1,9 +1,12 @@
 // The demo page in Debian's Chromium: people in two rooms, on both gateways.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import test, { after } from 'node:test';
 import { startChromium } from '../support/chromium.mjs';
-import { Stack, artefact, undo, wholeFile } from '../support/stack.mjs';
+import { Stack, artefact, hubbub, run, temporaryFolder, undo, wholeFile } from '../support/stack.mjs';
 
 const LIMIT = 60_000; // generous: only a hang meets it
 const PHONE = { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
@@ -19,7 +22,7 @@ test('the stack and the browser start', async () => {
 });
 
 /** Somebody's own browser at the page; its console must stay clean, and everything comes from its gateway. */
-async function visitor(t, gateway, options = DESKTOP) {
+async function visitor(t, gateway, options = DESKTOP, from = stack) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   page.setDefaultTimeout(LIMIT);
@@ -27,7 +30,7 @@ async function visitor(t, gateway, options = DESKTOP) {
   page.on('pageerror', (error) => page.complaints.push(String(error)));
   page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
   page.on('request', (request) => {
-    if (!request.url().startsWith(`${stack.url(gateway)}/`))
+    if (!request.url().startsWith(`${from.url(gateway)}/`))
       page.complaints.push(`asked for ${request.url()}`);
   });
   page.on('dialog', (dialog) => {
@@ -35,7 +38,7 @@ async function visitor(t, gateway, options = DESKTOP) {
     dialog.dismiss();
   });
   undo(t, () => context.close());
-  await page.goto(`${stack.url(gateway)}/`);
+  await page.goto(`${from.url(gateway)}/`);
   return page;
 }
 
@@ -188,6 +191,33 @@ test('Back leaves the room, and a long name of one keeps the page in its window'
   await dan.locator('#room').waitFor({ state: 'visible' });
   await dan.locator('#body').waitFor({ state: 'hidden' });
   assert.deepEqual(dan.complaints, []);
+});
+
+test('where a token is needed the page asks for one', async (t) => {
+  const folder = await temporaryFolder(t);
+  const key = path.join(folder, 'token.key');
+  await writeFile(key, randomBytes(32).toString('hex'), { mode: 0o600 });
+  await writeFile(path.join(folder, 'hubbub.conf'), `tokens = { required = true; keys = ({ algorithm = "HS256"; file = "${key}"; }); };`);
+  const closed = await Stack.start(t, { args: [`--config=${folder}/hubbub.conf`] });
+  const token = async (sub) => (await run(hubbub, ['token', '--key', key, '--sub', sub])).stdout.trim();
+
+  const ann = await visitor(t, 0, DESKTOP, closed);
+  assert.equal(await ann.locator('#token').isVisible(), false);
+  await ann.locator('#name').fill('Ann');
+  await ann.locator('#room').fill('club');
+  await ann.keyboard.press('Enter');
+  await ann.locator('#enter-error', { hasText: 'token' }).waitFor();
+  await ann.locator('#token').fill('none of yours');
+  await ann.keyboard.press('Enter');
+  await ann.locator('#enter-error', { hasText: 'not valid' }).waitFor();
+  await ann.locator('#token').fill(await token('ann'));
+  await ann.keyboard.press('Enter');
+  await ann.waitForSelector('#state[data-state=connected]');
+  await say(ann, 'let in');
+  await hears(ann, 'let in');
+  assert.ok(!(await ann.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }))).includes('eyJ'), 'the token is kept nowhere');
+  // A refusal ends a connection that polls or is about to upgrade, which the browser mentions.
+  assert.deepEqual(ann.complaints.filter((text) => !/closed before the connection is|400 \(Bad Request\)/.test(text)), []);
 });
 
 test('the page stops with the stack', async () => {

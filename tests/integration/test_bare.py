@@ -207,6 +207,21 @@ class Together(BareTest):
         self.assertIn(f'"url":"/ws?room={self.id()}"', told)
         self.assertIn(f'room {self.id()}', told)
 
+    def test_operators_close_its_room_and_kick_it(self):
+        def operate(*words):
+            return subprocess.run([programs.BUILD / 'cli' / 'hubbub', words[0], '--data', self.stack.folder / 'data', *words[1:]],
+                                  capture_output=True, text=True, check=True).stdout
+        one, two = self.bare(0), self.bare(1)
+        self.assertEqual(operate('close', self.id()), 'left 2\nunreachable 0\n')
+        for client in (one, two):
+            self.assertEqual(client.event(), {'type': 'event', 'event': 'hubbub:closed', 'args': [{'room': self.id()}]})
+        self.assertEqual(one.ask(data=1)['error']['code'], 'not_joined')
+        self.assertEqual(one.ask(type='join')['members'], 1)
+        self.assertEqual(operate('kick', one.opened['sid'], 'spam'), 'ok kicked 1\n')
+        end = one.closed()
+        self.assertEqual((end.code, end.reason.split(':')[0]), (4410, 'removed'))
+        self.assertEqual(two.ask(type='join')['members'], 1)
+
 
 class Resume(BareTest):
     def seqs(self, client, count):

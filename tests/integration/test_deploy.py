@@ -28,6 +28,17 @@ class DeployTest(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hubbub-deploy-"))
         self.addCleanup(shutil.rmtree, self.folder)
 
+    def with_key(self, configuration):
+        """The configuration, with a key of tokens that is there."""
+        key = self.folder / "token.key"
+        key.touch(mode=0o600)
+        key.write_text("0123456789abcdef" * 4)
+        text = configuration.read_text()
+        self.assertIn("/etc/hubbub/secrets/token.key", text)
+        copy = self.folder / "with-key.conf"
+        copy.write_text(text.replace("/etc/hubbub/secrets/token.key", str(key)))
+        return copy
+
     def installed(self):
         """The folder that everything is installed below; what is built is not built again."""
         done = run("meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", self.folder / "root")
@@ -38,7 +49,7 @@ class DeployTest(unittest.TestCase):
 class Configuration(DeployTest):
     def test_both_programs_take_it(self):
         for program in ("router/hubbub-router", "gateway/hubbub-gateway"):
-            done = run(BUILD / program, "--config", DEPLOY / "hubbub.conf", "--check-config")
+            done = run(BUILD / program, "--config", self.with_key(DEPLOY / "hubbub.conf"), "--check-config")
             self.assertEqual(done.returncode, 0, done.stderr)
 
     @unittest.skipUnless(shutil.which("haproxy"), "no haproxy here")
@@ -87,8 +98,11 @@ class Installation(DeployTest):
             self.assertEqual(done.returncode, 0, done.stdout[-500:] + done.stderr)
             self.assertIn("✓ NoNewPrivileges=", done.stdout)
         # What ExecStart says is what the programs take.
+        configuration = root / "etc/hubbub/hubbub.conf"
+        shutil.copy(self.with_key(configuration), configuration)
         for unit in UNITS:
             command = re.search(r"^ExecStart=(.*)$", (units / unit).read_text(), re.M)[1].replace("%i", "3001")
+            self.assertIn(str(configuration), command)
             done = run(*command.split(), "--check-config")
             self.assertEqual(done.returncode, 0, done.stderr)
 

@@ -527,6 +527,20 @@ class BeforeTheStart(HubbubTest):
         self.assertEqual(self.finish(self.start_stack("--publish-key", "keys", "--admin-port", "20", "--check-config")),
                          (0, ["configuration ok"], []))
 
+    def test_the_certificate_is_checked_before_anything_starts(self):
+        self.set("hubbub-gateway.check", "78")
+        code, out, _ = self.finish(self.start_stack("--tls-certificate", "site.pem"))
+        self.assertEqual((code, out, self.log()), (78, [], ["hubbub-gateway check"]))
+        self.assertFalse(self.data.exists())
+
+    def test_the_certificate_goes_to_the_gateways(self):
+        process = self.start_stack("--tls-certificate", "site.pem", "--tls-key", "site.key")
+        process.out.await_line(lambda line: line == "open https://localhost:%d/" % self.port)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(process)[0], 0)
+        for line in (line for line in self.log() if " args " in line):
+            self.assertEqual(line.startswith("gateway-"), "--tls-certificate=site.pem --tls-key=site.key" in line, line)
+
     def test_a_key_without_a_port_to_use_it_on_is_no_secret(self):
         keys = self.folder / "keys"
         keys.write_text("0123456789abcdef\n")

@@ -1,9 +1,12 @@
 // What operators do to stock clients, through `hubbub` and two gateways: kick, close, and looking at users and rooms.
 
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import test from 'node:test';
 import { ask, collect, connect, next } from '../support/client.mjs';
-import { Stack, hubbub, run } from '../support/stack.mjs';
+import { Stack, hubbub, run, temporaryFolder } from '../support/stack.mjs';
+import { Keys } from '../support/tokens.mjs';
 
 /** `hubbub` with these words on that stack: what it prints. */
 async function operate(stack, ...words) {
@@ -75,6 +78,34 @@ test('a client that is away when it is kicked is not recovered', async (t) => {
   await stack.stop();
 });
 
+test('a user with three sockets on two gateways is shown, and kicked, as one', async (t) => {
+  const folder = await temporaryFolder(t);
+  const keys = await Keys.make(folder);
+  const configuration = path.join(folder, 'hubbub.conf');
+  await writeFile(configuration, keys.group('required = true; rights = { join = ( "*" ); publish = ( "*" ); };'));
+  const stack = await Stack.start(t, { args: ['--config', configuration] });
+  const user = 'Anna "the boss" O\u2019Hara';
+  const client = (sub, gateway) => connect(t, stack.url(gateway), {
+    auth: { token: keys.token(sub) }, reconnection: true, reconnectionDelay: 10, reconnectionDelayMax: 20 });
+  const hers = await Promise.all([0, 0, 1].map((gateway) => client(user, gateway)));
+  const his = await client('bob', 1);
+  for (const [at, socket] of [...hers, his].entries())
+    await ask(socket, 'join', `room ${at}`);
+  const shown = (await document(stack, 'user', user)).sessions;
+  assert.deepEqual(shown.map((each) => [each.sid, each.gateway, each.rooms, each.state]).sort(),
+    hers.map((socket, at) => [socket.id, at < 2 ? 'gateway-1' : 'gateway-2', [`room ${at}`], 'live']).sort());
+  const made = hers.map(connections);
+  const ended = hers.map((socket) => next(socket, 'disconnect'));
+  assert.deepEqual(await document(stack, 'kick', 'user', user, 'three are too many'), { ok: true, kicked: 3 });
+  for (const end of ended)
+    assert.equal((await end)[0], 'io server disconnect');
+  await new Promise((done) => setTimeout(done, 300)); // many times the delay of a reconnection
+  assert.deepEqual(made, [[], [], []]);
+  assert.deepEqual((await document(stack, 'user', user)).sessions, []);
+  assert.ok((await ask(his, 'msg', { room: 'room 3', body: 'still here' })).ok);
+  await stack.stop();
+});
+
 test('a closed room: everybody leaves and is told, and may join again', async (t) => {
   const stack = await Stack.start(t);
   const sockets = await Promise.all([0, 1, 0, 1].map((gateway) => connect(t, stack.url(gateway))));
@@ -129,7 +160,12 @@ test('rooms, gateways and configuration of a real stack', async (t) => {
   assert.equal(values.find((each) => each.key === 'gateway.ping_interval').value, '25s');
   assert.match(await operate(stack, 'config'), /^# key value origin\n/);
   assert.equal(await operate(stack, 'loglevel', 'gateway-1', 'debug'), 'ok');
+  const level = async (...of) => (await document(stack, 'config', ...of)).config.find((each) => each.key.endsWith('.log_level'));
+  assert.deepEqual(await level('gateway-1'), { key: 'gateway.log_level', value: 'debug', origin: 'loglevel' });
+  assert.equal(await operate(stack, 'loglevel', 'router', 'warn'), 'ok');
+  assert.deepEqual(await level(), { key: 'router.log_level', value: 'warn', origin: 'loglevel' });
   assert.equal(await operate(stack, 'loglevel', 'info'), 'ok');
+  assert.equal((await level('gateway-1')).origin, 'default');
   await stack.stop();
   assert.match(stack.errors, /program=gateway-1 message="log level changed" gateway=gateway-1 level=debug/);
   assert.match(stack.errors, /program=gateway-2 message="log level changed" gateway=gateway-2 level=info/);

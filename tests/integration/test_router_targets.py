@@ -267,6 +267,28 @@ class Expelling(ProgramTest):
             held.gateway.connected(fresh)
             self.assertEqual((fresh.recovered, fresh.sid == held.sid), (0, False))
 
+    def test_operators_kick_and_close(self):
+        """As backends do; the rooms of a namespace without builtins are the backend's, so clients are told nothing."""
+        for namespace, told in (("/", ["LEFT", "EMIT"]), ("/bare", ["LEFT"])):
+            with self.subTest(namespace=namespace):
+                backend, (alice, bob, carol) = self.three(namespace)
+                self.move(backend, [alice.sid, bob.sid, carol.sid], join=["R"], namespace=namespace)
+                self.came(alice.gateway, "JOINED")
+                self.assertEqual(self.router.ask(f"kick {alice.sid}"), ["ok kicked 1"])
+                gone = backend.take("DISCONNECTION")
+                self.assertEqual((gone.sid, gone.reason, gone.rooms), (alice.sid, "server namespace disconnect", ["R"]))
+                record, = self.came(alice.gateway, "CLOSE")
+                self.assertEqual((record.socket, record.final), (alice.number, FINAL))
+                self.assertEqual(self.router.ask(f"close R in {namespace}"), ["left 2\nunreachable 0"])
+                exited = {backend.take("EXITED").sid for _ in range(2)}
+                self.assertEqual(exited, {bob.sid, carol.sid})
+                self.assertEqual([kind(record) for record in self.came(bob.gateway, "LEFT", "EMIT")], told)
+                self.assertEqual(set(self.find(backend, namespace=namespace)), {bob.sid, carol.sid})
+                for gateway in self.gateways:
+                    gateway.send(("BYE", ""))
+                backend.send(("LEAVING", ""))
+                self.until(lambda: "\n" not in self.router.ask("backends")[0], "not gone")
+
 
 class Finding(ProgramTest):
     def test_what_is_told(self):

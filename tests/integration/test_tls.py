@@ -222,6 +222,26 @@ class TlsTest(unittest.TestCase):
             flush()
             self.assertIn(b' 200 ', until_it_goes_on(lambda: client.read(1000)))
 
+    def test_who_says_goodbye_behind_a_request_gets_the_answer(self):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = tls_context().wrap_bio(incoming, outgoing)
+        with socket.create_connection(('127.0.0.1', self.port), PATIENCE) as connection:
+            while True:
+                try:
+                    client.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    connection.sendall(outgoing.read())
+                    incoming.write(connection.recv(65536))
+            client.write(b'GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n')
+            with self.assertRaises(ssl.SSLWantReadError):
+                client.unwrap()
+            connection.sendall(outgoing.read())  # in one piece
+            answer = read_end(connection)
+        incoming.write(answer)
+        self.assertIn(b' 200 ', client.read(1000))
+        client.unwrap()  # its goodbye came, too
+
     def test_large_messages_go_both_ways(self):
         text = 'x' * 900_000
         with Client(self.stack.ports[0]) as first, Client(self.stack.ports[1]) as second:
@@ -276,10 +296,10 @@ class TlsTest(unittest.TestCase):
             certificates.make(folder, 'site', 'DNS:new.test')
             new = certificate.read_text()
             self.assertEqual(shown(), old)
-            reload('certificates reloaded')
+            reload('configuration reloaded')
             self.assertEqual(shown(), new)
             certificate.write_text('-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n')
-            reload('certificates stay as they were')
+            reload('configuration not reloaded')
             self.assertEqual(shown(), new)
             self.assertEqual(ask(connection, '/'), 200)
             self.assertEqual(upgraded.read(1), b'\x81')  # the open packet
@@ -288,7 +308,7 @@ class TlsTest(unittest.TestCase):
             ask(first, '/')
             session = first.session
         certificates.make(folder, 'site', 'DNS:newer.test')
-        reload('certificates reloaded')
+        reload('configuration reloaded')
         with dial(gateway.port, context, session=session) as again:
             self.assertTrue(again.session_reused)
 

@@ -127,6 +127,7 @@ class Load(unittest.TestCase):
     def report(self, alone, beside, bad, grown, counted):
         print(f'# alone: p50 {alone["p50_ms"]} ms, p99 {alone["p99_ms"]} ms; beside: p50 {beside["p50_ms"]} ms, p99 {beside["p99_ms"]} ms, '
               f'{beside["p99_ms"] / alone["p99_ms"]:.2f} times; memory {grown / 2**20:+.0f} MB')
+        print(f'#   a commit took {1000 * counted("hubbub_commit_seconds_sum") / max(1, counted("hubbub_commit_seconds_count")):.1f} ms on average beside them')
         for kind, figures in bad.items():
             print(f'#   {kind}: {figures}')
         for name in ('hubbub_refused_total{code=rate_limited}', 'hubbub_refused_total{code=token_invalid}', 'hubbub_reading_paused_total', 'hubbub_address_refused_total{limit=connects_per_second}',

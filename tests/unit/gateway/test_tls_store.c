@@ -216,7 +216,7 @@ static void a_broken_file_changes_nothing(void **state)
 
     (void)state;
     plan_add("missing", "missing");
-    expect_refused("missing.pem: no certificate");
+    expect_refused("missing.pem: no certificate: No such file or directory");
     plan_done();
     plan_add("first", "missing");
     expect_refused("missing.key: no key for ");
