@@ -60,7 +60,7 @@ class Gateway(PlayedRouter):
         self.addCleanup(client.__exit__)
         client.send_text("40")
         record = self.next(CONNECT)
-        self.send([CONNECTED, record[1], record[2], "s" * 20, "anon:" + "s" * 20, 1, "", 0])
+        self.send([CONNECTED, record[1], record[2], "s" * 20, "anon:" + "s" * 20, 1, "", 0, ""])
         client.packet("40")
         self.assertEqual((self.allowed("https://one.example"), self.allowed("https://two.example")), (True, False))
         self.assertEqual(self.head_status(1500), 431)
