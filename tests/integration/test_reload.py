@@ -91,6 +91,24 @@ class Gateway(PlayedRouter):
         self.assertTrue(self.allowed("https://one.example"))
         self.hang_up(self.CONFIG, "configuration reloaded", "changed=0", "wait_for_restart=0")
 
+    def test_keys_of_tokens(self):
+        secret = pathlib.Path(self.config.parent, "secret")
+        secret.write_text("x" * 40)
+        secret.chmod(0o600)
+        tokens = f'tokens = {{ required = true; keys = ( {{ algorithm = "HS256"; file = "{secret}"; }} ); }};\n'
+        self.hang_up(self.CONFIG + tokens, "configuration reloaded")
+        client = Client(self.gateway.port, connect=False)
+        self.addCleanup(client.__exit__)
+        client.send_text("40")
+        self.assertIn("token_missing", client.packet("44"))
+        secret.chmod(0o644)
+        self.hang_up(self.CONFIG + tokens, "nothing has changed", "mode 0644")
+        client.send_text("40")
+        self.assertIn("token_missing", client.packet("44"))
+        self.hang_up(self.CONFIG, "configuration reloaded")
+        client.send_text("40")
+        self.next(CONNECT)
+
     def test_log_level_and_publish_keys(self):
         keys = pathlib.Path(self.config.parent, "keys")
 
