@@ -20,6 +20,10 @@ int command_doctor(int argc, char **argv);
 int command_history(int argc, char **argv);
 int command_export(int argc, char **argv);
 
+/* hubbub backup, restore: copies of the journal. */
+int command_backup(int argc, char **argv);
+int command_restore(int argc, char **argv);
+
 /* hubbub keygen: makes a pair of keys for the link. */
 int command_keygen(int argc, char **argv);
 

@@ -34,6 +34,8 @@ static const struct {
     {"config", command_ask, "show the configuration that is in effect, and where it comes from"},
     {"history", command_history, "show the messages of a room, and follow it"},
     {"export", command_export, "write all messages of a room as JSON lines"},
+    {"backup", command_backup, "copy the journal, while it is in use"},
+    {"restore", command_restore, "make a journal from such a copy"},
     {"doctor", command_doctor, "look at what a stack on this machine needs, and say what to mend"},
     {"keygen", command_keygen, "make a pair of keys for the link between machines"},
     {"token", command_token, "make a token with which a client may connect"},

@@ -31,6 +31,7 @@ static unsigned take_rest(struct gateway_settings *settings, struct gateway_sett
     EXCHANGE(settings->tls, fresh->tls);
     EXCHANGE(settings->trusted_ranges, fresh->trusted_ranges);
     EXCHANGE(settings->publish_keys, fresh->publish_keys);
+    EXCHANGE(settings->tokens, fresh->tokens);
     EXCHANGE(settings->secret_key, fresh->secret_key);
     EXCHANGE(settings->router_key, fresh->router_key);
     if (namespaces_digest(&settings->namespaces) == namespaces_digest(&fresh->namespaces))
@@ -46,6 +47,7 @@ static void take(struct gateway *gateway, struct gateway_settings *settings, str
 
     changes = config_reload_take(&gateway_config, settings, fresh, config_reload_log);
     changes.waiting += take_rest(settings, fresh);
+    gateway->tokens = settings->tokens; /* the former ones are freed with fresh */
     if (settings->log_level != level) /* else an operator's word holds */
         log_set_level(settings->log_level);
     listener_limit_again(gateway->listener);

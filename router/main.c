@@ -6,11 +6,15 @@
 #include "common/ready.h"
 #include "router/archive_client.h"
 #include "router/examine.h"
+#include "router/journal_copy.h"
 #include "router/reload.h"
 #include "router/router.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static void on_signal(void *arg, int number)
 {
@@ -81,6 +85,44 @@ static int examine(const struct router_settings *settings)
     return written ? EXIT_OK : EXIT_RUNTIME;
 }
 
+/* An exit code. */
+static int copy_journal(const struct router_settings *settings, const char *file)
+{
+    struct buffer journal = {0};
+    char message[512] = "";
+    int result;
+
+    if (settings->restore && mkdir(settings->data, 0700) < 0 && errno != EEXIST) {
+        fprintf(stderr, "hubbub-router: %s: %s\n", settings->data, strerror(errno));
+        return EXIT_RUNTIME;
+    }
+    buffer_printf(&journal, "%s/journal.sqlite%c", settings->data, '\0');
+    result = settings->backup ? journal_backup(journal.data, file, message, sizeof message)
+                              : journal_restore(file, journal.data, message, sizeof message);
+    buffer_done(&journal);
+    if (result)
+        fprintf(stderr, "hubbub-router: %s\n", message);
+    return result ? EXIT_RUNTIME : EXIT_OK;
+}
+
+/* What else there is to do than to be a router; an exit code, or -1 for nothing else. */
+static int do_else(const struct router_settings *settings, const struct config_result *result)
+{
+    const char *file = result->positional_count ? result->positional[0] : NULL;
+
+    if (settings->backup && settings->restore) {
+        fputs("hubbub-router: --backup and --restore exclude each other (see --help)\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (!(settings->backup || settings->restore) != !file) {
+        fputs("hubbub-router: a FILE belongs to --backup or --restore (see --help)\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (file)
+        return copy_journal(settings, file);
+    return settings->examine ? examine(settings) : -1;
+}
+
 int main(int argc, char **argv)
 {
     struct router_settings settings = {0};
@@ -98,7 +140,9 @@ int main(int argc, char **argv)
     }
     log_set_program(settings.name);
     log_set_level(settings.log_level);
-    exit_code = settings.examine ? examine(&settings) : run(&settings, &command);
+    exit_code = do_else(&settings, &result);
+    if (exit_code < 0)
+        exit_code = run(&settings, &command);
     config_command_done(&command);
     router_settings_done(&settings);
     return exit_code;

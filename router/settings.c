@@ -108,6 +108,10 @@ static const struct config_key keys[] = {
      .help = "how many pages of history may wait for MongoDB before others are refused"},
     {KEY(log_level, CHOICE), .reloadable = true, .choices = log_level_names, .fallback = "info",
      .help = "the least grave lines to log"},
+    {KEY(backup, SWITCH),
+     .help = "copy the journal into the new file FILE, and exit; a router may have it open"},
+    {KEY(restore, SWITCH),
+     .help = "make the journal, which must not be there, from the backup FILE, and exit"},
     {KEY(examine, SWITCH), .help = "print what hubbub doctor wants to know, and exit"},
 };
 
@@ -249,6 +253,8 @@ const struct config_program router_config = {
     .key_count = sizeof keys / sizeof *keys,
     .origins = offsetof(struct router_settings, value_origins),
     .others = others,
+    .positional_maximum = 1,
+    .positional_help = "[FILE]",
     .finish = finish,
 };
 

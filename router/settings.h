@@ -56,6 +56,7 @@ struct router_settings {
     enum log_level log_level;
     char **value_origins; /* of the values, by the rows of the table: config_describe() */
     bool examine;         /* an option only: look at what there is, and exit */
+    bool backup, restore; /* the same: copy the journal, and exit */
     struct namespace_list namespaces;
     /* What stands in the files of keys. */
     struct key secret_key; /* empty: no CURVE */

@@ -31,7 +31,7 @@ static void check_json(struct bytes text)
     struct buffer out = {0};
     struct report report = report_new(&out, true);
     char *space = memory_new(text.length + 1);
-    struct json_value object, value;
+    struct json_value object, value = {0};
     size_t length;
 
     report_object_begin(&report);

@@ -33,7 +33,7 @@ class DrainTest(PlayedRouter):
     def take_in(self):
         record = self.next(CONNECT)
         sid = f"{record[2]:020}"
-        self.send([CONNECTED, record[1], record[2], sid, f"anon:{sid}", 1, "", 0])
+        self.send([CONNECTED, record[1], record[2], sid, f"anon:{sid}", 1, "", 0, ""])
 
     def publish(self, client):
         """An event that the router has got, and not answered: its request."""

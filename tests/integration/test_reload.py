@@ -60,7 +60,7 @@ class Gateway(PlayedRouter):
         self.addCleanup(client.__exit__)
         client.send_text("40")
         record = self.next(CONNECT)
-        self.send([CONNECTED, record[1], record[2], "s" * 20, "anon:" + "s" * 20, 1, "", 0])
+        self.send([CONNECTED, record[1], record[2], "s" * 20, "anon:" + "s" * 20, 1, "", 0, ""])
         client.packet("40")
         self.assertEqual((self.allowed("https://one.example"), self.allowed("https://two.example")), (True, False))
         self.assertEqual(self.head_status(1500), 431)
@@ -90,6 +90,24 @@ class Gateway(PlayedRouter):
             pass
         self.assertTrue(self.allowed("https://one.example"))
         self.hang_up(self.CONFIG, "configuration reloaded", "changed=0", "wait_for_restart=0")
+
+    def test_keys_of_tokens(self):
+        secret = pathlib.Path(self.config.parent, "secret")
+        secret.write_text("x" * 40)
+        secret.chmod(0o600)
+        tokens = f'tokens = {{ required = true; keys = ( {{ algorithm = "HS256"; file = "{secret}"; }} ); }};\n'
+        self.hang_up(self.CONFIG + tokens, "configuration reloaded")
+        client = Client(self.gateway.port, connect=False)
+        self.addCleanup(client.__exit__)
+        client.send_text("40")
+        self.assertIn("token_missing", client.packet("44"))
+        secret.chmod(0o644)
+        self.hang_up(self.CONFIG + tokens, "nothing has changed", "mode 0644")
+        client.send_text("40")
+        self.assertIn("token_missing", client.packet("44"))
+        self.hang_up(self.CONFIG, "configuration reloaded")
+        client.send_text("40")
+        self.next(CONNECT)
 
     def test_log_level_and_publish_keys(self):
         keys = pathlib.Path(self.config.parent, "keys")

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { test, after } from 'node:test';
 import { io } from 'socket.io-client';
 import WebSocket from 'ws';
+import { Backend } from '../support/backend.mjs';
 import { haproxy, steering } from '../support/balancer.mjs';
 import { LIMIT, ask, connect, next, open } from '../support/client.mjs';
 import { Stack, hubbub, run, temporaryFolder, undo, wholeFile, within } from '../support/stack.mjs';
@@ -21,7 +22,8 @@ namespaces = (
     { name = "msg"; room = "$.room"; deliver = "room"; archive = true; dedup = "$.id"; meta = true; },
     { name = "all"; deliver = "namespace"; meta = true; },
     { name = "me"; deliver = "self"; meta = true; } ); },
-  { name = "/open"; tokens_required = false; }
+  { name = "/open"; tokens_required = false; },
+  { name = "/bare"; builtin = false; }
 );
 `;
 const TRANSPORTS = { websocket: { transports: ['websocket'] }, polling: { transports: ['polling'] } };
@@ -431,4 +433,27 @@ test('no token, and no secret, is in a log, in the journal, or told to anybody',
   }
   assert.ok(texts['journal.sqlite'] !== undefined);
   assert.match(stack.output + stack.errors, /token refused/);
+});
+
+// --- backends: last, because a namespace that one has served waits for another
+
+test('a backend sees who it is and no token, and is no door for what the broker refuses', async (t) => {
+  const backend = await Backend.start(t, stack, 'tests/support/driven-backend');
+  const shown = note(rights('ann', { join: ['team-*'] }));
+  const options = { query: { token: shown, kept: 'yes' }, extraHeaders: { authorization: `Bearer ${shown}` } };
+  for (const namespace of ['', '/bare']) {
+    assert.equal((await refusal(t, {}, 0, namespace)).code, 'token_missing');
+    const ann = await connect(t, stack.url(0) + namespace, { ...options, auth: { token: shown, join: ['secret'] } });
+    const seen = await backend.told('connection', ann.id);
+    assert.equal(seen.from, 'ann');
+    assert.match(seen.url, /kept=yes/);
+    assert.ok(!JSON.stringify(backend.lines).includes(shown));
+    assert.equal(seen.second, ''); // in no room but its own
+    if (namespace === '')
+      assert.equal(await code(ann, 'join', 'secret'), 'forbidden');
+    else
+      ann.emit('join', 'secret');
+  }
+  await backend.until('the event', (line) => line.at === 'event' && line.what === 'join'); // the backend's to judge
+  assert.ok(!backend.lines.some((line) => line.at === 'join' && line.what === 'secret'));
 });
