@@ -227,6 +227,22 @@ further('gateways, router and HAProxy take new settings without a connection los
   assert.equal((await stack.ofService('haproxy'))[0].id, id);
 });
 
+further('gateways are replaced by new ones, as docs/operations.md says', async (t) => {
+  const socket = await connect(t, stack.url(), { ...options, reconnection: true });
+  assert.equal((await ask(socket, 'join', 'upgraded')).ok, true);
+  const { id } = socket;
+  const old = (await stack.ofService('gateway')).map((container) => container.id);
+  await stack.composed('up', '-d', '--no-build', '--no-deps', '--no-recreate', '--scale', `gateway=${2 * GATEWAYS}`, 'gateway');
+  await stack.until('the new ones to serve', async () => (await stack.serving()) === 2 * GATEWAYS);
+  await stack.docker('stop', '-t', '40', ...old);
+  await stack.docker('rm', ...old);
+  await stack.until('the old ones to be gone', async () => (await stack.serving()) === GATEWAYS);
+  await stack.until('the client to be back', async () => socket.connected);
+  assert.equal(socket.recovered, true);
+  assert.equal(socket.id, id);
+  assert.equal((await ask(socket, 'msg', { room: 'upgraded', tag: 'still here' })).ok, true);
+});
+
 further('containers are killed one by one, gateways become five and three again, under load: nothing is lost', async (t) => {
   const done = [];
   const fault = async () => {
