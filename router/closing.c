@@ -106,20 +106,12 @@ static bool step(struct step_job *job)
 enum stats_outcome closing_start(struct stats_request *request)
 {
     struct router *router = request->router;
-    const struct namespace *namespace;
+    enum stats_outcome refused;
+    struct room *room = stats_read_room(request, &refused);
     struct closing *closing;
-    struct bytes name;
-    struct room *room;
-    unsigned at = 2;
 
-    if (request->command->count < 2 || !stats_read_namespace(request, &at, &name) ||
-        at != request->command->count)
-        return stats_misused(request);
-    namespace = namespace_find(&router->namespaces, name);
-    name = stats_word(request, 1);
-    room = namespace && room_name_valid(name) ? rooms_find(&router->rooms, namespace, name) : NULL;
     if (!room)
-        return stats_refuse(request, "no such room");
+        return refused;
     closing = memory_zero(1, sizeof *closing);
     closing->router = router;
     closing->room = room_hold(room);

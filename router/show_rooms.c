@@ -373,20 +373,12 @@ static bool step_view(struct step_job *job)
 
 enum stats_outcome show_room(struct stats_request *request)
 {
-    const struct namespace *namespace;
+    enum stats_outcome refused;
+    struct room *room = stats_read_room(request, &refused);
     struct room_view *view;
-    struct bytes name;
-    struct room *room;
-    unsigned at = 2;
 
-    if (request->command->count < 2 || !stats_read_namespace(request, &at, &name) ||
-        at != request->command->count)
-        return stats_misused(request);
-    namespace = namespace_find(&request->router->namespaces, name);
-    name = stats_word(request, 1);
-    room = namespace && room_name_valid(name) ? rooms_find(&request->router->rooms, namespace, name) : NULL;
     if (!room)
-        return stats_refuse(request, "no such room");
+        return refused;
     view = memory_zero(1, sizeof *view);
     view->router = request->router;
     view->room = room_hold(room);

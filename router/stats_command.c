@@ -159,6 +159,26 @@ bool stats_read_namespace(const struct stats_request *request, unsigned *index, 
     return true;
 }
 
+struct room *stats_read_room(struct stats_request *request, enum stats_outcome *outcome)
+{
+    const struct namespace *namespace;
+    struct bytes name;
+    struct room *room;
+    unsigned at = 2;
+
+    if (request->command->count < 2 || !stats_read_namespace(request, &at, &name) ||
+        at != request->command->count) {
+        *outcome = stats_misused(request);
+        return NULL;
+    }
+    namespace = namespace_find(&request->router->namespaces, name);
+    name = stats_word(request, 1);
+    room = namespace && room_name_valid(name) ? rooms_find(&request->router->rooms, namespace, name) : NULL;
+    if (!room)
+        *outcome = stats_refuse(request, "no such room");
+    return room;
+}
+
 struct gateway_link *stats_find_gateway(const struct router *router, struct bytes name)
 {
     for (uint32_t i = 0; i < router->links.count; i++)

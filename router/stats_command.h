@@ -48,6 +48,12 @@ enum stats_outcome stats_misused(struct stats_request *request);
  */
 bool stats_read_namespace(const struct stats_request *request, unsigned *index, struct bytes *namespace);
 
+/*
+ * Reads "ROOM [in NAMESPACE]", all that stands behind the command's name.  *outcome is the answer when NULL is
+ * returned: other words are wanted, or there is no such room.
+ */
+struct room *stats_read_room(struct stats_request *request, enum stats_outcome *outcome);
+
 /* The link of the gateway of that name; NULL when there is none. */
 struct gateway_link *stats_find_gateway(const struct router *router, struct bytes name);
 
