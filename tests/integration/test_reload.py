@@ -48,6 +48,11 @@ class Gateway(PlayedRouter):
     def head_status(self, length):
         return request(self.gateway.port, f"GET /healthz HTTP/1.1\r\nHost: h\r\nX: {'x' * length}\r\nConnection: close\r\n\r\n").status
 
+    def configuration_shown(self):
+        """What `hubbub config` asks for."""
+        self.send([NUMBERS["ASK"], 1, 0])
+        return {name: value for name, value, _ in json.loads(self.next(NUMBERS["TOLD"])[2])}
+
     def reloads(self, result):
         while True:
             counters = self.next(STATISTICS)[1]
@@ -95,7 +100,8 @@ class Gateway(PlayedRouter):
         secret = pathlib.Path(self.config.parent, "secret")
         secret.write_text("x" * 40)
         secret.chmod(0o600)
-        tokens = f'tokens = {{ required = true; keys = ( {{ algorithm = "HS256"; file = "{secret}"; }} ); }};\n'
+        tokens = (f'tokens = {{ required = true; audience = "chat"; keys = ( {{ id = "2026"; algorithm = "HS256"; file = "{secret}"; }}, '
+                  f'{{ algorithm = "HS256"; file = "{secret}"; }} ); }};\n')
         self.hang_up(self.CONFIG + tokens, "configuration reloaded")
         client = Client(self.gateway.port, connect=False)
         self.addCleanup(client.__exit__)
@@ -105,7 +111,12 @@ class Gateway(PlayedRouter):
         self.hang_up(self.CONFIG + tokens, "nothing has changed", "mode 0644")
         client.send_text("40")
         self.assertIn("token_missing", client.packet("44"))
+        shown = self.configuration_shown()
+        self.assertEqual({name: shown[name] for name in shown if name.startswith("tokens.")},
+                         {"tokens.required": "true", "tokens.issuer": None, "tokens.audience": "chat", "tokens.keys": "2026:HS256 -:HS256"})
+        self.assertNotIn("x" * 20, json.dumps(shown))
         self.hang_up(self.CONFIG, "configuration reloaded")
+        self.assertEqual(self.configuration_shown()["tokens.keys"], None)
         client.send_text("40")
         self.next(CONNECT)
 
@@ -163,6 +174,13 @@ class OfARouter(RouterTest):
         self.assertRegex(log, r"conf:\d+: .*max_history")
         self.refused(alice.answer("JOIN", "two", 0, 0), "bad_request")
         self.assertIn(" failed ", self.router.statistics()["reloaded"])
+        log = self.hang_up(EVENTS + "gateway = { port = ; };\n", "nothing has changed")  # what nobody can read, everybody refuses
+        self.assertRegex(log, r"conf:\d+: ")
+        self.assertEqual(self.router.metric("hubbub_router_config_reloads_total{result=failed}"), 2)
+
+    def test_values_of_other_programs_are_theirs(self):
+        self.hang_up(EVENTS + section("router", max_rooms_per_connection=1) + section("gateway", port="no number"), "changed=0 wait_for_restart=0")
+        self.hang_up(EVENTS + "gateway = 5;\n", "nothing has changed")
         self.assertEqual(self.router.metric("hubbub_router_config_reloads_total{result=failed}"), 1)
 
 
