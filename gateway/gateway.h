@@ -36,7 +36,7 @@ struct gateway {
     struct connection_table connections;
     struct quotas quotas;        /* what clients may use */
     struct slot_table sockets;   /* of struct socket */
-    struct token_policy *tokens; /* NULL: tokens mean nothing; of the settings unless it was replaced */
+    const struct token_policy *tokens; /* of the settings; NULL: tokens mean nothing */
     struct grant_table grants;
     struct namespace_table namespaces;
     struct fanout fanout;
