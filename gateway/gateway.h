@@ -34,8 +34,8 @@ struct gateway {
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
-    struct quotas quotas;        /* what clients may use */
-    struct slot_table sockets;   /* of struct socket */
+    struct quotas quotas;              /* what clients may use */
+    struct slot_table sockets;         /* of struct socket */
     const struct token_policy *tokens; /* of the settings; NULL: tokens mean nothing */
     struct grant_table grants;
     struct namespace_table namespaces;
