@@ -18,17 +18,18 @@ static void on_event(void *user, struct hubbub_socket *socket, const struct hubb
     (void)event;
 }
 
-static void keep_line(void *user, enum hubbub_level level, const char *line)
+/* There may be a warning, too, that the link is not encrypted. */
+static void keep_error(void *user, enum hubbub_level level, const char *line)
 {
-    assert_int_equal(level, HUBBUB_LOG_ERROR);
-    snprintf(user, 256, "%s", line);
+    if (level == HUBBUB_LOG_ERROR)
+        snprintf(user, 256, "%s", line);
 }
 
 static void test_wrong_options(void **state)
 {
     char line[256] = "";
     struct hubbub_app *app = NULL;
-    struct hubbub_options options = {.router = "nowhere", .log = keep_line, .user = line};
+    struct hubbub_options options = {.router = "nowhere", .log = keep_error, .user = line};
 
     (void)state;
     assert_int_equal(hubbub_app_new(NULL, &app), HUBBUB_ERROR_ARGUMENT);
