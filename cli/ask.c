@@ -93,8 +93,7 @@ static int ask(const char *path, const char *question)
     if (!status && fflush(stdout))
         status = ERROR_SYSTEM;
     if (status)
-        fprintf(stderr, "hubbub: no whole answer from %s: %s\n", path,
-                status == ERROR_CLOSED ? "the connection was closed" : strerror(errno));
+        fprintf(stderr, "hubbub: no whole answer from %s: %s\n", path, stats_client_reason(status));
     buffer_done(&text);
     close(fd);
     return status ? EXIT_RUNTIME : exit_code;

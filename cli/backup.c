@@ -30,7 +30,7 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
     (void)error;
     if (backup->place.data)
         return 0;
-    config_lookup_string(file, "run.data", &data);
+    stats_place_lookup(file, "data", &data);
     backup->place.data = memory_text(data, strlen(data));
     return 0;
 }

@@ -63,7 +63,8 @@ def sentence(text):
 
 def range_lines(option):
     """What it takes, unless that says nothing, and its default."""
-    takes = '' if re.fullmatch(r'(a path|text) of \d+ to 4095 bytes', option.takes) else f'takes {option.takes}'
+    says_nothing = not option.takes or re.fullmatch(r'(a path|text) of \d+ to 4095 bytes', option.takes)
+    takes = '' if says_nothing else f'takes {option.takes}'
     default = f'default {option.default}' if option.default else ''
     text = ', '.join(part for part in (takes, default) if part)
     return [sentence(text)] if text else []

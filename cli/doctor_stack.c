@@ -28,9 +28,9 @@ static json_t *ask(struct buffer *out, int fd, const char *question)
     if (!status)
         status = stats_client_read(fd, &text);
     if (status)
-        finding_append(
-            out, FINDING_ERROR, "router", "look at its log; if it hangs, end it: hubbub run starts it again",
-            "it does not answer: %s", status == ERROR_CLOSED ? "the connection was closed" : strerror(errno));
+        finding_append(out, FINDING_ERROR, "router",
+                       "look at its log; if it hangs, end it: hubbub run starts it again",
+                       "it does not answer: %s", stats_client_reason(status));
     else if (bytes_starts_with(buffer_bytes(&text), mark))
         finding_append(out, FINDING_WARNING, "router", "restart it, if it is an older one",
                        "it answers '%s' with: %.*s", question, (int)(text.length - mark.length - 1),

@@ -205,8 +205,9 @@ static void complain(const struct printer *printer, int result)
             stats_client_complain(printer->reader.path);
             return;
         }
+        errno = reason;
         buffer_printf(&text, "no whole answer from %s: %s", printer->reader.path,
-                      reason ? strerror(reason) : "the connection was closed");
+                      stats_client_reason(reason ? ERROR_SYSTEM : ERROR_CLOSED));
         break;
     case ERROR_USAGE:
         if (printer->reader.answer.length == 0)

@@ -238,7 +238,7 @@ static void serving(void *arg)
         if (run->settings.ports || i == 0)
             printf("open %s://%s%s%s:%u/\n", run->settings.tls ? "https" : "http", bare_ipv6 ? "[" : "", host,
                    bare_ipv6 ? "]" : "", run->settings.port_list[i]);
-    if (run->settings.admin_port)
+    if (run->settings.admin_port && run->settings.publishes)
         printf("publish http://127.0.0.1:%u/api/publish\n", run->settings.admin_port);
     printf("stats %s\nstop with Ctrl-C\n", run->stats);
 }

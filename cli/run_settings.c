@@ -103,6 +103,7 @@ int run_settings_finish(const config_t *file, void *settings, struct buffer *err
     run->drain_time = gateway_duration(file, "gateway.drain_time", DRAIN_TIME_MS);
     run->tls = run->tls_certificate || config_lookup(file, "gateway.tls_certificate") ||
                config_lookup(file, "certificates");
+    run->publishes = run->publish_key || config_lookup(file, "gateway.publish_key");
     if (run->publish_key && check_keys(run->publish_key, error))
         return ERROR_CONFIG;
     if (run->publish_key && !run->admin_port && !config_lookup(file, "gateway.admin")) {

@@ -25,6 +25,7 @@ struct run_settings {
     char *publish_key;
     char *tls_certificate, *tls_key;
     bool tls;                             /* here, or in the file: made by finish() */
+    bool publishes;                       /* there are keys for the HTTP API, as above */
     uint16_t port_list[RUN_GATEWAYS_MAX]; /* of each gateway, made by finish() */
     uint32_t drain_delay, drain_time;     /* ms: the gateways', as the file has them, by finish() */
 };

@@ -18,8 +18,18 @@
 
 enum { ANSWER_SECONDS = 10, BLOCK = 65536 };
 
+static const char slow[] = "no answer within 10 s: the router hangs or is overloaded";
+
 const char *const stats_place_others[] = {"run",        "router",       "gateway", "events",
                                           "namespaces", "certificates", "tokens",  NULL};
+
+void stats_place_lookup(const config_t *file, const char *name, const char **out)
+{
+    char path[32];
+
+    snprintf(path, sizeof path, "%s.%s", config_lookup(file, "run") ? "run" : "router", name);
+    config_lookup_string(file, path, out);
+}
 
 int stats_place_finish(const config_t *file, void *settings, struct buffer *error)
 {
@@ -32,8 +42,8 @@ int stats_place_finish(const config_t *file, void *settings, struct buffer *erro
     if (place->stats)
         return 0;
     if (!place->data) {
-        config_lookup_string(file, "run.stats", &stats);
-        config_lookup_string(file, "run.data", &data);
+        stats_place_lookup(file, "stats", &stats);
+        stats_place_lookup(file, "data", &data);
     }
     if (stats)
         buffer_append_text(&path, stats);
@@ -73,8 +83,19 @@ int stats_client_connect(const char *path, int *out)
 
 void stats_client_complain(const char *path)
 {
-    fprintf(stderr, "hubbub: nobody answers at %s: %s (is hubbub running? see --stats and --data)\n", path,
-            strerror(errno));
+    if (errno == EACCES || errno == EPERM)
+        fprintf(stderr, "hubbub: %s: %s (ask as the user that hubbub runs as, or with sudo)\n", path,
+                strerror(errno));
+    else
+        fprintf(stderr, "hubbub: nobody answers at %s: %s (is hubbub running? see --stats and --data)\n",
+                path, errno == EAGAIN ? slow : strerror(errno));
+}
+
+const char *stats_client_reason(int status)
+{
+    if (status == ERROR_CLOSED)
+        return "the connection was closed";
+    return errno == EAGAIN ? slow : strerror(errno);
 }
 
 int stats_client_send(int fd, struct bytes lines)

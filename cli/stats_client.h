@@ -22,14 +22,21 @@ struct stats_place {
      .type = CONFIG_KEY_PATH,                                                                                \
      CONFIG_FIELD(settings, place.data),                                                                     \
      .minimum = 1,                                                                                           \
-     .help = "the data folder of hubbub run; ./data unless the file has run.data"},                          \
+     .help = "the data folder of hubbub run; ./data unless the file has run.data (or router.data, and no "   \
+             "section run)"},                                                                                \
     {                                                                                                        \
         .name = "stats", .type = CONFIG_KEY_PATH, CONFIG_FIELD(settings, place.stats), .minimum = 1,         \
-        .help = "the stats socket; stats.sock in the data folder unless the file has run.stats"              \
+        .help = "the stats socket; stats.sock in the data folder unless the file has run.stats (or "         \
+                "router.stats, and no section run)"                                                          \
     }
 
 /* A configuration file's sections that such a command passes over. */
 extern const char *const stats_place_others[];
+
+/* What a file says of the data folder, or of the stats socket: name is "data" or "stats".  A file without a section
+   `run` is for programs that are started by themselves, and the router's key counts.  *out stays when there is
+   neither; it belongs to the file. */
+void stats_place_lookup(const config_t *file, const char *name, const char **out);
 
 /* For config_program.finish: fills in the path. */
 int stats_place_finish(const config_t *file, void *settings, struct buffer *error);
@@ -37,8 +44,11 @@ int stats_place_finish(const config_t *file, void *settings, struct buffer *erro
 /* 0 and a connected socket, which the caller closes, or ERROR_SYSTEM with errno. */
 int stats_client_connect(const char *path, int *out) MUST_CHECK;
 
-/* Says on standard error, from errno, that nobody answers at that path. */
+/* Says on standard error, from errno, that nobody answers at that path, or what keeps us from asking. */
 void stats_client_complain(const char *path);
+
+/* Why stats_client_send() or stats_client_read() returned that status, with errno; static, or as strerror()'s. */
+const char *stats_client_reason(int status);
 
 /* Sends lines.  0 or ERROR_SYSTEM with errno; EINTR when a signal came.  0 also when the router has hung up:
    it may have said why. */

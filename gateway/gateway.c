@@ -79,6 +79,8 @@ static int open_tls(struct gateway *gateway)
 
     if (result < 0)
         log_error("no TLS", "error=%.*s", BYTES_PRINTF(buffer_bytes(&error)));
+    else if (gateway->tls)
+        tls_store_warn_of_time(gateway->tls, plan);
     buffer_done(&error);
     return result;
 }

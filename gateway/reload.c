@@ -58,12 +58,14 @@ static void take(struct gateway *gateway, struct gateway_settings *settings, str
     changes = config_reload_take(&gateway_config, settings, fresh, config_reload_log);
     changes.waiting += take_rest(settings, fresh);
     gateway->tokens = settings->tokens; /* the former ones are freed with fresh */
-    if (settings->log_level != level) /* else an operator's word holds */
+    if (settings->log_level != level)   /* else an operator's word holds */
         log_set_level(settings->log_level);
     listener_limit_again(gateway->listener);
     gateway->counters.reloads++;
     log_info("configuration reloaded", "changed=%u wait_for_restart=%u certificates=%zu", changes.taken,
              changes.waiting, settings->tls.files.count);
+    if (gateway->tls)
+        tls_store_warn_of_time(gateway->tls, &settings->tls);
 }
 
 void gateway_reload(struct gateway *gateway, struct gateway_settings *settings,

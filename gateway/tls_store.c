@@ -12,6 +12,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -114,11 +115,37 @@ static void warn_of_readers(const char *path)
         log_warn("everyone may read the key of a certificate", "file=%s", path);
 }
 
+/* Whether there is a private key in the file, of whatever kind, also one with a passphrase. */
+static bool holds_key(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char *name = NULL, *header = NULL;
+    unsigned char *data = NULL;
+    long length;
+    bool found = false;
+
+    while (file && !found && PEM_read(file, &name, &header, &data, &length) == 1) {
+        found = strstr(name, "PRIVATE KEY");
+        OPENSSL_free(name);
+        OPENSSL_free(header);
+        OPENSSL_clear_free(data, (size_t)length);
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
 static int load_files(SSL_CTX *context, const struct tls_file *file, struct buffer *error)
 {
     ERR_clear_error();
     if (SSL_CTX_use_certificate_chain_file(context, file->certificate) != 1) {
         buffer_printf(error, "%s: no certificate: %s", file->certificate, first_error());
+        return ERROR_CONFIG;
+    }
+    if (strcmp(file->key, file->certificate) == 0 && !holds_key(file->key)) {
+        buffer_printf(error,
+                      "%s: no private key in this file; name one with --tls-key (in certificates: key)",
+                      file->key);
         return ERROR_CONFIG;
     }
     if (SSL_CTX_use_PrivateKey_file(context, file->key, SSL_FILETYPE_PEM) != 1 ||
@@ -221,6 +248,19 @@ int tls_store_open(const struct tls_plan *plan, struct tls_store **out, struct b
     else
         *out = store;
     return result;
+}
+
+void tls_store_warn_of_time(const struct tls_store *store, const struct tls_plan *plan)
+{
+    for (size_t i = 0; i < store->current.count; i++) {
+        const X509 *certificate = SSL_CTX_get0_certificate(store->current.items[i]);
+        const char *file = plan->files.files[i].certificate;
+
+        if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
+            log_warn("a certificate has expired: clients refuse it", "file=%s", file);
+        else if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
+            log_warn("a certificate is not valid yet: clients refuse it", "file=%s", file);
+    }
 }
 
 uint64_t tls_store_expiry(const struct tls_store *store)

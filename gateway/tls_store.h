@@ -36,6 +36,10 @@ int tls_store_open(const struct tls_plan *plan, struct tls_store **out, struct b
 /* Reads them anew, for connections that begin from now on.  ERROR_CONFIG as above; then nothing has changed. */
 int tls_store_reload(struct tls_store *store, const struct tls_plan *plan, struct buffer *error) MUST_CHECK;
 
+/* Logs a warning for each certificate that clients refuse now, because it has expired or is not valid yet.  plan: of which
+   it was opened. */
+void tls_store_warn_of_time(const struct tls_store *store, const struct tls_plan *plan);
+
 /* When the first of the certificates expires, in seconds since 1970. */
 uint64_t tls_store_expiry(const struct tls_store *store);
 

@@ -123,10 +123,11 @@ enum stats_outcome orders_drain(struct stats_request *request)
     unsigned long long seconds = 0;
     struct gateway_link *link;
 
-    if (count < 2 || count > 3 ||
-        (count == 3 && (bytes_parse_u64(stats_word(request, 2), &seconds) < 0 || seconds == 0 ||
-                        seconds > ORDER_SECONDS_MAX)))
+    if (count < 2 || count > 3)
         return stats_misused(request);
+    if (count == 3 && (bytes_parse_u64(stats_word(request, 2), &seconds) < 0 || seconds == 0 ||
+                       seconds > ORDER_SECONDS_MAX))
+        return stats_misused_word(request, "SECONDS is a whole number from 1 to %d", ORDER_SECONDS_MAX);
     link = stats_find_gateway(request->router, stats_word(request, 1));
     if (!link)
         return stats_refuse(request, "no such gateway");
@@ -172,8 +173,10 @@ enum stats_outcome orders_loglevel(struct stats_request *request)
     struct gateway_link *link = NULL;
     enum log_level level;
 
-    if (count < 2 || count > 3 || log_level_find(stats_word(request, count - 1), &level) < 0)
+    if (count < 2 || count > 3)
         return stats_misused(request);
+    if (log_level_find(stats_word(request, count - 1), &level) < 0)
+        return stats_misused_word(request, "LEVEL is error, warn, info or debug");
     if (count == 3 && !command_is(request->command, 1, "router")) {
         link = stats_find_gateway(router, stats_word(request, 1));
         if (!link)

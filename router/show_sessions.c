@@ -125,7 +125,11 @@ static bool step(struct step_job *job)
     take_found(search);
     if (walked != TABLE_WALK_DONE)
         return true;
-    if (search->kick) {
+    if (search->count == 0) {
+        buffer_clear(&search->reply.out);
+        search->report = report_new(&search->reply.out, search->reply.json);
+        report_error(&search->report, "no such user");
+    } else if (search->kick) {
         search->report = report_new(&search->reply.out, search->reply.json);
         report_done(&search->report, "kicked", search->count);
     } else {

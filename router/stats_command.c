@@ -14,6 +14,9 @@
 #include "router/show_sessions.h"
 #include "router/transcript.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 static enum stats_outcome show_help(struct stats_request *request);
 
 static enum stats_outcome show_stats(struct stats_request *request)
@@ -136,14 +139,33 @@ enum stats_outcome stats_refuse(struct stats_request *request, const char *text)
     return STATS_ANSWERED;
 }
 
-enum stats_outcome stats_misused(struct stats_request *request)
+static void append_expected(struct stats_request *request)
 {
     unsigned i = 0;
 
     while (!bytes_equal_text(request->command->words[0].text, rows[i].name))
         i++;
-    buffer_printf(request->report.out, "error expected %s%s%s\n\n", rows[i].name,
-                  *rows[i].arguments ? " " : "", rows[i].arguments);
+    buffer_printf(request->report.out, "error expected %s%s%s", rows[i].name, *rows[i].arguments ? " " : "",
+                  rows[i].arguments);
+}
+
+enum stats_outcome stats_misused(struct stats_request *request)
+{
+    append_expected(request);
+    buffer_append_literal(request->report.out, "\n\n");
+    return STATS_ANSWERED;
+}
+
+enum stats_outcome stats_misused_word(struct stats_request *request, const char *format, ...)
+{
+    char text[128];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    append_expected(request);
+    buffer_printf(request->report.out, ": %s\n\n", text);
     return STATS_ANSWERED;
 }
 

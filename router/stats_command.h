@@ -42,6 +42,10 @@ enum stats_outcome stats_refuse(struct stats_request *request, const char *text)
 /* Answers that the command wants other words. */
 enum stats_outcome stats_misused(struct stats_request *request);
 
+/* The same of a word that is not what it should be; format: what that is, "SECONDS is ...". */
+enum stats_outcome stats_misused_word(struct stats_request *request, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /*
  * Reads "in NAMESPACE" from that word on, moving *index behind it; "/" when it does not stand there.  False when
  * there is no name behind "in".

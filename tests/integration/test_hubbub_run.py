@@ -276,6 +276,35 @@ class Stats(HubbubTest):
         (self.folder / "main.conf").write_text('run = { data = "data"; port = 5; };')
         self.assertEqual(self.command("stats", "--config", "main.conf"), (0, [], []))
 
+    def test_a_file_for_programs_by_themselves_names_the_folder_too(self):
+        for text, place in (('router = { data = "data"; };', "data"), ('router = { data = "data"; }; run = { };', "./data"),
+                            ('router = { data = "data"; stats = "x.sock"; };', "x.sock")):
+            (self.folder / "main.conf").write_text(text)
+            code, _, err = self.command("stats", "--config", "main.conf")
+            self.assertEqual((code, len(err)), (70, 1))
+            self.assertIn("nobody answers at %s: " % (place if place.endswith(".sock") else place + "/stats.sock"), err[0])
+
+    def test_a_router_that_hangs_is_said_to(self):
+        answered = threading.Event()
+        self.addCleanup(answered.set)
+        self.serve(b"" for _ in range(1) if answered.wait(PATIENCE))
+        code, out, err = self.command("stats", "--data", "data")
+        self.assertEqual((code, out, len(err)), (70, [], 1))
+        self.assertIn("no answer within 10 s: the router hangs or is overloaded", err[0])
+
+    def test_a_folder_of_another_user_is_no_router_that_is_away(self):
+        self.data.mkdir()
+        self.data.chmod(0)
+        self.addCleanup(self.data.chmod, 0o700)
+        nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        self.folder.chmod(0o755)
+        self.hubbub.chmod(0o755)
+        self.hubbub.parent.chmod(0o755)
+        done = subprocess.run([self.hubbub, "stats", "--data", self.data], capture_output=True, text=True, timeout=PATIENCE, **nobody)
+        self.assertEqual(done.returncode, 70)
+        self.assertRegex(done.stderr, "Permission denied \\(ask as the user that hubbub runs as, or with sudo\\)\n$")
+        self.assertNotIn("nobody answers", done.stderr)
+
     def test_nobody_there_is_one_line_and_70(self):
         code, out, err = self.command("stats", "--data", "data")
         self.assertEqual((code, out, len(err)), (70, [], 1))
@@ -556,6 +585,19 @@ class BeforeTheStart(HubbubTest):
         self.assertEqual(self.finish(process)[0], 0)
         for line in (line for line in self.log() if " args " in line):
             self.assertEqual(line.startswith("gateway-"), "--tls-certificate=site.pem --tls-key=site.key" in line, line)
+
+    def test_publishing_is_offered_where_there_is_a_key_for_it(self):
+        keys = self.folder / "keys"
+        keys.write_text("0123456789abcdef\n")
+        keys.chmod(0o600)
+        (self.folder / "main.conf").write_text('gateway = { publish_key = "%s"; };' % keys)
+        for options, offered in (((), False), (("--publish-key", "keys"), True), (("--config", "main.conf"), True)):
+            port = free_port()
+            process = self.ready_stack("--gateways", "1", "--admin-port", str(port), *options)
+            process.out.await_line(lambda line: line == "stop with Ctrl-C")
+            self.assertEqual("publish http://127.0.0.1:%d/api/publish" % port in process.out.seen, offered, options)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(self.finish(process)[0], 0)
 
     def test_a_key_without_a_port_to_use_it_on_is_no_secret(self):
         keys = self.folder / "keys"

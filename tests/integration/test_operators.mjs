@@ -101,7 +101,10 @@ test('a user with three sockets on two gateways is shown, and kicked, as one', a
     assert.equal((await end)[0], 'io server disconnect');
   await new Promise((done) => setTimeout(done, 300)); // many times the delay of a reconnection
   assert.deepEqual(made, [[], [], []]);
-  assert.deepEqual((await document(stack, 'user', user)).sessions, []);
+  for (const words of [['user', user], ['kick', 'user', user]]) {
+    const { code, stdout, stderr } = await run(hubbub, [words[0], '--stats', stack.stats, ...words.slice(1)]);
+    assert.deepEqual([code, stdout, stderr], [70, '', 'hubbub: no such user\n']);
+  }
   assert.ok((await ask(his, 'msg', { room: 'room 3', body: 'still here' })).ok);
   await stack.stop();
 });

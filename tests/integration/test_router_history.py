@@ -104,8 +104,7 @@ class Question(HistoryTest):
             self.assertEqual(self.router.ask("history " + question), ["error no room or namespace can have that name"])
         for question in ('{"room":"\\ud800"}', json.dumps({"room": "x" * 256})):
             self.assertRegex(self.router.ask("history " + question)[0], "^error ")
-        self.assertEqual(self.router.ask("history"),
-                         ['error expected {"room":R,"namespace":NS,"before" or "after":SEQ,"limit":1..200}'])
+        self.assertRegex(self.router.ask("history")[0], "^error expected {")
 
     def test_text_is_kept(self):
         gateway = self.gateway()

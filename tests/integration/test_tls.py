@@ -316,7 +316,9 @@ class TlsTest(unittest.TestCase):
         for arguments, said in ((['--tls-certificate', '/nowhere.pem'], '/nowhere.pem: no certificate'),
                                 (['--tls-key', 'x'], 'key tls_key is of no use without tls_certificate'),
                                 (['--tls-certificate', self.folder / 'wild.pem', '--tls-key', self.folder / 'exact.key'],
-                                 'exact.key: no key for')):
+                                 'exact.key: no key for'),
+                                (['--tls-certificate', self.folder / 'wild.pem'],
+                                 'wild.pem: no private key in this file; name one with --tls-key')):
             done = subprocess.run([programs.BUILD / 'gateway' / 'hubbub-gateway', '--check-config', *arguments],
                                   capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 78)

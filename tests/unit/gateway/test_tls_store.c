@@ -224,6 +224,9 @@ static void a_broken_file_changes_nothing(void **state)
     plan_add("first", "second");
     expect_refused("second.key: no key for ");
     plan_done();
+    files[plan.files.count++] = (struct tls_file){path("first", ".pem"), path("first", ".pem")};
+    expect_refused("first.pem: no private key in this file; name one with --tls-key");
+    plan_done();
     tls_file_write("broken.pem", BYTES("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
     plan_add("broken", "first");
     expect_refused("broken.pem: no certificate");
