@@ -181,6 +181,21 @@ static int probe_all(uint16_t port)
     return try_to_bind((const struct sockaddr *)&four, sizeof four);
 }
 
+/* As the gateways do: an address that this machine does not have is passed over when it has another. */
+static int probe_found(const struct addrinfo *found)
+{
+    bool bound = false;
+    int status = 0;
+
+    for (; found; found = found->ai_next) {
+        status = try_to_bind(found->ai_addr, found->ai_addrlen);
+        if (status && errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)
+            return status;
+        bound = bound || !status;
+    }
+    return bound ? 0 : status;
+}
+
 int places_try_port(const char *host, uint16_t port, struct buffer *error)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
@@ -198,8 +213,7 @@ int places_try_port(const char *host, uint16_t port, struct buffer *error)
             buffer_printf(error, "cannot find the address %s: %s", host, gai_strerror(answer));
             return ERROR_SYSTEM;
         }
-        for (const struct addrinfo *at = found; at && !status; at = at->ai_next)
-            status = try_to_bind(at->ai_addr, at->ai_addrlen);
+        status = probe_found(found);
         freeaddrinfo(found);
     }
     if (!status)

@@ -7,6 +7,7 @@
 
 #include "common/bearer.h"
 #include "common/config_value.h"
+#include "common/memory.h"
 
 #include <stdlib.h>
 
@@ -29,7 +30,7 @@ const struct config_key run_settings_keys[RUN_SETTINGS_KEYS] = {
      .help = "the folder of the journal; created if missing"},
     {KEY(stats, PATH), .minimum = 1, .help = "the stats socket; stats.sock in the data folder if not given"},
     {KEY(host, STRING), .maximum = 255, .fallback = "",
-     .help = "the address to listen on (goes over gateway.host unless empty)"},
+     .help = "the address to listen on, :: for all; empty for gateway.host, or else localhost"},
     {KEY(admin_port, INTEGER), .maximum = 65535 - RUN_GATEWAYS_MAX, .fallback = "0",
      .help = "the port of the first gateway's HTTP API on 127.0.0.1; the next one has the next; 0 for none"},
     {KEY(router_admin_port, INTEGER), .maximum = 65535, .fallback = "0",
@@ -93,6 +94,11 @@ int run_settings_finish(const config_t *file, void *settings, struct buffer *err
     struct run_settings *run = settings;
     unsigned count;
 
+    /* Without tokens whoever reaches the port may do everything, so others are asked in and not let in. */
+    if (!*run->host && !config_lookup(file, "gateway.host")) {
+        free(run->host);
+        run->host = memory_text("localhost", 9);
+    }
     run->drain_delay = gateway_duration(file, "gateway.drain_delay", 0);
     run->drain_time = gateway_duration(file, "gateway.drain_time", DRAIN_TIME_MS);
     run->tls = run->tls_certificate || config_lookup(file, "gateway.tls_certificate") ||

@@ -7,6 +7,7 @@
 #include "common/memory.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 struct family {
@@ -47,11 +48,6 @@ static bool is_counter(struct bytes family)
 
     return family.length > suffix.length &&
            memcmp(family.data + family.length - suffix.length, suffix.data, suffix.length) == 0;
-}
-
-bool exposition_is_counter(const char *name)
-{
-    return is_counter(family_of(name));
 }
 
 /* The family of that name, which is made when there is none. */

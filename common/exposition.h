@@ -13,7 +13,6 @@
 #include "common/buffer.h"
 #include "common/histogram.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define EXPOSITION_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -22,9 +21,6 @@ struct exposition;
 
 struct exposition *exposition_new(void);
 void exposition_free(struct exposition *exposition);
-
-/* Whether what the name stands for only ever counts up: _total at the end of its family. */
-bool exposition_is_counter(const char *name);
 
 /* The help of a family, before its samples; it does not have to get any.  Both texts are borrowed until
  * exposition_append(). */

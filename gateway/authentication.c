@@ -26,13 +26,6 @@ bool authentication_enabled(const struct gateway *gateway)
     return gateway->tokens != NULL;
 }
 
-void authentication_replace_policy(struct gateway *gateway, struct token_policy *policy)
-{
-    if (gateway->tokens != gateway->settings->tokens)
-        token_policy_free(gateway->tokens);
-    gateway->tokens = policy;
-}
-
 /* -- finding the token ------------------------------------------------------------------------ */
 
 /* Appends the text of a JSON value that is to be a token.  0, ERROR_NOT_FOUND for nothing, ERROR_MALFORMED. */

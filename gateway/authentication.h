@@ -21,7 +21,6 @@ struct connection;
 struct gateway;
 struct namespace_config;
 struct socket;
-struct token_policy;
 
 /* What a socket is by its token. */
 struct socket_token {
@@ -80,11 +79,5 @@ void authentication_renew(struct gateway *gateway, struct socket *socket, long l
 
 /* Whether tokens mean anything here. */
 bool authentication_enabled(const struct gateway *gateway);
-
-/*
- * Another policy from now on, for connects and for newer tokens; NULL for none.  It is the gateway's then.
- * Who is connected stays until his token ends.
- */
-void authentication_replace_policy(struct gateway *gateway, struct token_policy *policy);
 
 #endif

@@ -135,7 +135,6 @@ void gateway_done(struct gateway *gateway)
     tls_store_free(gateway->tls);
     namespace_table_done(&gateway->namespaces);
     slot_table_done(&gateway->sockets);
-    authentication_replace_policy(gateway, NULL);
     grant_table_done(&gateway->grants);
     sessions_done(&gateway->sessions);
     requests_done(&gateway->requests);

@@ -34,9 +34,9 @@ struct gateway {
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
-    struct quotas quotas;        /* what clients may use */
-    struct slot_table sockets;   /* of struct socket */
-    struct token_policy *tokens; /* NULL: tokens mean nothing; of the settings unless it was replaced */
+    struct quotas quotas;              /* what clients may use */
+    struct slot_table sockets;         /* of struct socket */
+    const struct token_policy *tokens; /* of the settings; NULL: tokens mean nothing */
     struct grant_table grants;
     struct namespace_table namespaces;
     struct fanout fanout;

@@ -150,12 +150,23 @@ static int open_everywhere(struct listener *listener, uint16_t port)
     return add_address(listener, &address);
 }
 
+/* Resolvers give an address twice when files name it twice. */
+static bool stands_before(const struct addrinfo *first, const struct addrinfo *address)
+{
+    for (; first != address; first = first->ai_next)
+        if (first->ai_addrlen == address->ai_addrlen &&
+            memcmp(first->ai_addr, address->ai_addr, address->ai_addrlen) == 0)
+            return true;
+    return false;
+}
+
+/* All addresses of the name that this machine has: localhost is ::1, too, where there is no IPv6. */
 static int open_host(struct listener *listener, const char *host, uint16_t port)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found;
     char service[8];
-    int result = 0;
+    int result;
 
     snprintf(service, sizeof service, "%u", port);
     result = getaddrinfo(host, service, &hints, &found);
@@ -164,8 +175,14 @@ static int open_host(struct listener *listener, const char *host, uint16_t port)
         errno = 0;
         return ERROR_SYSTEM;
     }
-    for (const struct addrinfo *a = found; a && result == 0 && listener->count < SOCKETS_MAX; a = a->ai_next)
+    for (const struct addrinfo *a = found; a && listener->count < SOCKETS_MAX; a = a->ai_next) {
+        if (stands_before(found, a))
+            continue;
         result = add_address(listener, a);
+        if (result < 0 && errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)
+            break;
+        result = listener->count ? 0 : result;
+    }
     freeaddrinfo(found);
     return result;
 }

@@ -16,6 +16,16 @@
         (other) = kept;                                                                                      \
     } while (0)
 
+/* A file that lost its group must not open the rooms to everybody. */
+static int check_tokens(const struct gateway *gateway, const struct gateway_settings *fresh,
+                        struct buffer *error)
+{
+    if (!gateway->tokens == !fresh->tokens)
+        return 0;
+    buffer_append_literal(error, "to turn tokens on or off takes a restart");
+    return ERROR_CONFIG;
+}
+
 static int reload_tls(struct gateway *gateway, const struct gateway_settings *fresh, struct buffer *error)
 {
     if (!gateway->tls != !fresh->tls.files.count) {
@@ -65,7 +75,7 @@ void gateway_reload(struct gateway *gateway, struct gateway_settings *settings,
     struct buffer error = {0};
 
     if (config_reload_read(&gateway_config, command, &fresh, &error) < 0 ||
-        reload_tls(gateway, &fresh, &error) < 0) {
+        check_tokens(gateway, &fresh, &error) < 0 || reload_tls(gateway, &fresh, &error) < 0) {
         gateway->counters.reloads_failed++;
         log_error("configuration not reloaded, nothing has changed", "error=%.*s",
                   BYTES_PRINTF(buffer_bytes(&error)));

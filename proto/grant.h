@@ -29,7 +29,7 @@ enum {
 #define RIGHT_TABLE(X)                                                                                       \
     X(JOIN, "join")       /* be in it */                                                                     \
     X(PUBLISH, "publish") /* send to it */                                                                   \
-    X(READ, "read")       /* see its history, and how many are in it */
+    X(READ, "read")       /* see its history, and be told how many are in it */
 
 enum right {
 #define X(name, key) RIGHT_##name,

@@ -95,6 +95,8 @@ static bool step(struct step_job *job)
     if (router_busy(closing->router))
         return true;
     walked = table_walk(&closing->router->sessions.by_sid, &closing->walk, STEP_SLOTS, look_at, closing);
+    if (walked == TABLE_WALK_AGAIN)
+        closing->unreachable = 0; /* they are found once more; who has left is not */
     take_found(closing);
     if (walked != TABLE_WALK_DONE)
         return true;

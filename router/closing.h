@@ -7,7 +7,7 @@
 /*
  * close ROOM [in NAMESPACE].  Members leave as if a backend had said so, those that are away too; where rooms are
  * the broker's own each live one is told by the event hubbub:closed.  Done when all leaves are on their way to
- * the journal.  Who joins meanwhile stays.
+ * the journal.  Whose join is under way meanwhile may have to leave, too.
  */
 enum stats_outcome closing_start(struct stats_request *request);
 

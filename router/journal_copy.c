@@ -31,7 +31,7 @@ static int create(const char *path, char *message, size_t message_size)
     return 0;
 }
 
-/* Whether it is a journal of a version that this program knows. */
+/* Whether it is a journal at all: only a restore asks which version it has. */
 static int check_source(sqlite3 *db, const char *path, char *message, size_t message_size)
 {
     sqlite3_stmt *statement = NULL;

@@ -152,7 +152,8 @@ static void want_on_connect(struct router *router, struct session *session, stru
     struct bytes name = decode_room(value, space, &watch);
     struct membership *membership;
 
-    if (name.length && !session_may(session, RIGHT_JOIN, name)) {
+    if (name.length &&
+        (!session_may(session, RIGHT_JOIN, name) || (watch && !session_may(session, RIGHT_READ, name)))) {
         router->counters.refused[REFUSAL_FORBIDDEN]++;
         return;
     }
@@ -437,7 +438,7 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         return;
     }
     if (!session_may(session, RIGHT_JOIN, record->room) ||
-        (record->history && !session_may(session, RIGHT_READ, record->room))) {
+        ((record->history || record->watch) && !session_may(session, RIGHT_READ, record->room))) {
         reply_refuse(router, link, record->request, REFUSAL_FORBIDDEN, NULL);
         return;
     }

@@ -334,7 +334,7 @@ class Run(HubbubTest):
         ])
         starts = sorted(line for line in self.log() if " start " in line)
         link = "ipc://%s/router.ipc" % data
-        gateway = "--port=%d --reuse-port=true --router=%s" % (self.port, link)
+        gateway = "--port=%d --host=localhost --reuse-port=true --router=%s" % (self.port, link)
         self.assertEqual(starts, sorted([
             "router start %d group %d args --name=router --listen=%s --data=%s --stats=%s/stats.sock"
             % (pids[0], pids[0], link, data, data),
@@ -503,15 +503,31 @@ class SecondStart(HubbubTest):
         self.ready_stack()
 
     def test_a_taken_port_is_refused(self):
-        for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        for family, address, options in ((socket.AF_INET, "127.0.0.1", ()), (socket.AF_INET6, "::1", ("--host=::",))):
             with socket.socket(family) as other:
                 other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 other.bind((address, 0))
                 other.listen()
                 self.port = other.getsockname()[1]
-                code, out, err = self.finish(self.start_stack())
+                code, out, err = self.finish(self.start_stack(*options))
                 self.assertEqual((code, out), (70, []))
                 self.assertEqual(err, ["hubbub: port %d is in use by another program" % self.port])
+
+    def test_only_this_machine_is_let_in_unless_something_else_is_said(self):
+        def hosts(*options):
+            stack = self.ready_stack(*options)
+            stack.terminate()
+            stack.wait()
+            found = {part for line in self.log() if " start " in line for part in line.split() if part.startswith("--host")}
+            os.remove(self.control / "log")
+            return found
+
+        self.assertEqual(hosts(), {"--host=localhost"})
+        self.assertEqual(hosts("--host=::"), {"--host=::"})
+        everywhere = os.path.join(self.folder, "everywhere.conf")
+        with open(everywhere, "w") as file:
+            file.write('gateway = { host = ""; };\n')
+        self.assertEqual(hosts("--config", everywhere), set())
 
 
 class BeforeTheStart(HubbubTest):

@@ -1,8 +1,11 @@
 """SIGHUP: the configuration is read again, all of it or nothing."""
+import base64
+import hmac
 import json
 import pathlib
 import signal
 import sys
+import tempfile
 import time
 import unittest
 
@@ -21,7 +24,7 @@ def section(name, **keys):
     return f"{name} = {{\n" + "".join(f"  {key} = {json.dumps(value)};\n" for key, value in keys.items()) + "};\n"
 
 
-class Gateway(PlayedRouter):
+class ReloadTest(PlayedRouter):
     OPTIONS = dict(dead="60s", max_auth="300")
     CONFIG = RULES + section("gateway", cors_origins="https://one.example", max_http_head=1000)
 
@@ -60,6 +63,8 @@ class Gateway(PlayedRouter):
             if value:
                 return value
 
+
+class Gateway(ReloadTest):
     def test_what_may_change_takes_effect_and_the_rest_is_named(self):
         client = Client(self.gateway.port, connect=False)
         self.addCleanup(client.__exit__)
@@ -96,27 +101,15 @@ class Gateway(PlayedRouter):
         self.assertTrue(self.allowed("https://one.example"))
         self.hang_up(self.CONFIG, "configuration reloaded", "changed=0", "wait_for_restart=0")
 
-    def test_keys_of_tokens(self):
+    def test_tokens_stay_off(self):
         secret = pathlib.Path(self.config.parent, "secret")
         secret.write_text("x" * 40)
         secret.chmod(0o600)
-        tokens = (f'tokens = {{ required = true; audience = "chat"; keys = ( {{ id = "2026"; algorithm = "HS256"; file = "{secret}"; }}, '
-                  f'{{ algorithm = "HS256"; file = "{secret}"; }} ); }};\n')
-        self.hang_up(self.CONFIG + tokens, "configuration reloaded")
+        self.hang_up(self.CONFIG + f'tokens = {{ keys = ( {{ algorithm = "HS256"; file = "{secret}"; }} ); }};\n',
+                     "nothing has changed", "tokens on or off takes a restart")
+        self.assertEqual(self.configuration_shown()["tokens.keys"], None)
         client = Client(self.gateway.port, connect=False)
         self.addCleanup(client.__exit__)
-        client.send_text("40")
-        self.assertIn("token_missing", client.packet("44"))
-        secret.chmod(0o644)
-        self.hang_up(self.CONFIG + tokens, "nothing has changed", "mode 0644")
-        client.send_text("40")
-        self.assertIn("token_missing", client.packet("44"))
-        shown = self.configuration_shown()
-        self.assertEqual({name: shown[name] for name in shown if name.startswith("tokens.")},
-                         {"tokens.required": "true", "tokens.issuer": None, "tokens.audience": "chat", "tokens.keys": "2026:HS256 -:HS256"})
-        self.assertNotIn("x" * 20, json.dumps(shown))
-        self.hang_up(self.CONFIG, "configuration reloaded")
-        self.assertEqual(self.configuration_shown()["tokens.keys"], None)
         client.send_text("40")
         self.next(CONNECT)
 
@@ -143,6 +136,60 @@ class Gateway(PlayedRouter):
         keys.chmod(0o644)
         self.hang_up(self.config.read_text(), "nothing has changed", "mode 0644")
         self.assertNotIn(status(KEYS[1]), (401, 403))
+
+
+def sign(secret, **claims):
+    """A token by HS256."""
+    def encode(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    said = b".".join(encode(json.dumps(part).encode()) for part in (dict(alg="HS256", typ="JWT"), claims))
+    return (said + b"." + encode(hmac.digest(secret.encode(), said, "sha256"))).decode()
+
+
+class Tokens(ReloadTest):
+    SECRETS = "x" * 40, "y" * 40
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.secret = pathlib.Path(folder.name, "secret")
+        self.secret.write_text(self.SECRETS[0])
+        self.secret.chmod(0o600)
+        self.without = self.CONFIG
+        self.CONFIG += f'tokens = {{ required = true; keys = ( {{ algorithm = "HS256"; file = "{self.secret}"; }} ); }};\n'
+        super().setUp()
+
+    def say(self, **auth):
+        client = Client(self.gateway.port, connect=False)
+        self.addCleanup(client.__exit__)
+        client.send_text("40" + json.dumps(auth))
+        return client
+
+    def test_keys(self):
+        old, new = (sign(secret, sub="ann", exp=int(time.time()) + 3600) for secret in self.SECRETS)
+        self.assertIn("token_invalid", self.say(token=new).packet("44"))
+        self.say(token=old)
+        self.assertIn('"sub":"ann"', self.next(CONNECT)[6])
+        self.secret.write_text(self.SECRETS[1])
+        self.hang_up(self.CONFIG, "configuration reloaded")
+        self.assertIn("token_invalid", self.say(token=old).packet("44"))
+        self.say(token=new)
+        self.assertIn('"sub":"ann"', self.next(CONNECT)[6])
+
+    def test_the_configuration_is_shown_without_secrets(self):
+        other = f'{{ id = "2026"; algorithm = "HS256"; file = "{self.secret}"; }}'
+        self.hang_up(self.CONFIG.replace("( {", f"( {other}, {{").replace("required = true;", 'required = true; audience = "chat";'),
+                     "configuration reloaded")
+        shown = self.configuration_shown()
+        self.assertEqual({name: shown[name] for name in shown if name.startswith("tokens.")},
+                         {"tokens.required": "true", "tokens.issuer": None, "tokens.audience": "chat", "tokens.keys": "2026:HS256 -:HS256"})
+        self.assertNotIn("x" * 20, json.dumps(shown))
+
+    def test_what_is_wrong_changes_nothing(self):
+        self.secret.chmod(0o644)
+        self.hang_up(self.CONFIG, "nothing has changed", "mode 0644")
+        self.hang_up(self.without, "nothing has changed", "tokens on or off takes a restart")
+        self.assertIn("token_missing", self.say().packet("44"))
 
 
 class OfARouter(RouterTest):

@@ -5,11 +5,10 @@
     announced, and never sent         Announced.*
 """
 import json
-import time
 import unittest
 import zlib
 
-from attack import PATIENCE, Figures, serves
+from attack import Figures, serves
 from programs import Stack
 from raw_client import BINARY, CLOSE, TEXT, Client, Connection, Polling, WebSocket, frame, handshake
 
@@ -45,10 +44,8 @@ class Compressed(unittest.TestCase):
         figures = Figures(stack)
         bomb = squeeze(b'4' + b'x' * (200 << 20))
         self.assertLess(len(bomb), LIMIT * 10)
-        started = time.process_time()
         for _ in range(10):
             self.closes(bomb, 1009)
-        self.assertLess(time.process_time() - started, PATIENCE)
         figures.wait_for('hubbub_closed_total{reason=websocket_message_too_large}', 10)
         self.assertLess(figures.grown(), figures.bound(16))
         serves(stack)

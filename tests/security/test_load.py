@@ -15,7 +15,6 @@ import subprocess
 import tempfile
 import unittest
 
-import attack
 from attack import resident
 from programs import BUILD, Stack, sanitized
 

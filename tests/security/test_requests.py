@@ -7,7 +7,6 @@
 import json
 import unittest
 
-import attack
 from attack import Figures, serves
 from programs import Stack
 from raw_client import CLOSE, Client, Closed, Connection, Polling, WebSocket, frame, get, handshake, request
@@ -125,7 +124,7 @@ class Oversize(unittest.TestCase):
         with session.start('POST', 'Transfer-Encoding: chunked') as connection:
             connection.send('7fffffff\r\n' + 'x' * 30000)
             self.assertEqual(connection.response().status, 413)
-        self.assertEqual(session.connect()[:1] != '', True)  # the session lives
+        self.assertTrue(session.connect())  # the session lives
         figures.wait_for('hubbub_http_refused_total{status=413}', 3)
 
     def test_messages(self):
@@ -162,8 +161,7 @@ class Oversize(unittest.TestCase):
         for number in ('9' * 30, '18446744073709551616', '-1'):
             with Client(stack.port) as client:
                 client.send_text(f'42{number}["presence","R"]')
-                client.read_end()  # answered or closed: it does not wait
-                break
+                client.read_frame()  # answered or closed: it does not wait
         serves(stack)
 
 

@@ -1,6 +1,4 @@
 """Passwords, keys, tokens, cookies and messages: in no log, no list of processes, no error, no statistics."""
-import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -8,10 +6,9 @@ import tempfile
 import time
 import unittest
 
-import attack
 from attack import PATIENCE, free_port
 from programs import BUILD, Stack
-from raw_client import Client, Connection, WebSocket, frame, handshake
+from raw_client import Client, Connection, WebSocket
 
 WORDS = {name: f'{name}-0f3c9a71' for name in ('password', 'token', 'cookie', 'bearer', 'message', 'query')}
 URI = f'mongodb://writer:{WORDS["password"]}@127.0.0.1:{{port}}/chat?connectTimeoutMS=100'

@@ -6,8 +6,6 @@
     a key that is not listed          Keys.*
 """
 import contextlib
-import json
-import os
 import pathlib
 import random
 import shutil
@@ -17,7 +15,6 @@ import tempfile
 import time
 import unittest
 
-import attack
 import msgpack
 import zmq
 from attack import PATIENCE, resident

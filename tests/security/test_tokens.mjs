@@ -192,7 +192,7 @@ async function doors(t, transport, gateway) {
   assert.equal((await ask(owner, 'msg', { room: 'secret', text: 'x' })).ok, true);
   const ann = await connect(t, stack.url(gateway), { ...transport,
     auth: { token: note(rights('ann', { join: ['team-*', 'quiet', 'loud'], publish: ['team-*', 'loud'], read: ['team-*', 'quiet'] })),
-      join: ['secret', 'team-1', { room: 'secret', presence: true }, 'quiet'] } });
+      join: ['secret', 'team-1', { room: 'secret', presence: true }, { room: 'loud', presence: true }, 'quiet'] } });
   const seen = [];
   ann.onAny((...args) => seen.push(args));
   assert.equal(await code(ann, 'join', 'secret'), 'forbidden');
@@ -207,7 +207,9 @@ async function doors(t, transport, gateway) {
   assert.equal(await code(ann, 'all', 'everybody'), 'forbidden'); // only "*" may speak to the whole namespace
   assert.equal((await ask(ann, 'me', 'myself')).ok, true);
   assert.equal((await ask(ann, 'history', { room: 'quiet' })).ok, true);
+  assert.equal(await code(ann, 'msg', { room: 'loud' }), 'not_joined'); // to be told of presence takes the right to read
   assert.equal(await code(ann, 'join', { room: 'loud', history: 1 }), 'forbidden');
+  assert.equal(await code(ann, 'join', { room: 'loud', presence: true }), 'forbidden');
   assert.equal((await ask(ann, 'join', 'loud')).ok, true);
   assert.equal((await ask(ann, 'msg', { room: 'loud' })).ok, true);
   assert.equal(await code(ann, 'history', { room: 'loud' }), 'forbidden');
