@@ -178,7 +178,7 @@ class Tokens(ReloadTest):
 
     def test_the_configuration_is_shown_without_secrets(self):
         other = f'{{ id = "2026"; algorithm = "HS256"; file = "{self.secret}"; }}'
-        self.hang_up(self.CONFIG.replace("( {", f"( {other}, {{").replace("required = true;", 'required = true; audience = "chat";'),
+        self.hang_up(self.CONFIG.replace("keys = ( ", f"keys = ( {other}, ").replace("required = true;", 'required = true; audience = "chat";'),
                      "configuration reloaded")
         shown = self.configuration_shown()
         self.assertEqual({name: shown[name] for name in shown if name.startswith("tokens.")},
