@@ -28,6 +28,7 @@ struct doctor_settings {
     struct run_settings run; /* must stay first */
     bool json;
     bool has_password; /* in the file, made by finish() */
+    char *router;      /* where gateways look for it, if the file says so; made by finish(), ours */
 };
 
 static void take_text(const config_t *file, const char *path, char **field)
@@ -66,6 +67,7 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
 
     if (config_lookup_string(file, "router.archive", &archive))
         doctor->has_password = strchr(archive, '@');
+    take_text(file, "gateway.router", &doctor->router);
     take_from_programs(file, &doctor->run);
     return run_settings_finish(file, settings, error);
 }
@@ -124,15 +126,51 @@ static bool has_errors(struct bytes lines)
 
 /* -- the looks -------------------------------------------------------------------------------- */
 
-static void check_ports(struct buffer *out, const struct run_settings *run)
+/* The process of a gateway that has one of the clients' ports; 0 for none. */
+static long check_ports(struct buffer *out, const struct run_settings *run)
 {
+    long gateway = 0;
+
     for (unsigned i = 0; i < run->gateways; i++)
-        if (run->ports || i == 0)
-            doctor_check_port(out, run->host, run->port_list[i]);
+        if (run->ports || i == 0) {
+            long owner = doctor_check_port(out, run->host, run->port_list[i]);
+
+            gateway = owner ? owner : gateway;
+        }
     for (unsigned i = 0; i < run->gateways && run->admin_port; i++)
         doctor_check_port(out, "127.0.0.1", (uint16_t)(run->admin_port + i));
     if (run->router_admin_port)
         doctor_check_port(out, "127.0.0.1", run->router_admin_port);
+    return gateway;
+}
+
+/* Each with the options that hubbub run would give it.  file: or NULL. */
+static void examine_programs(struct buffer *out, const struct run_settings *run, const char *file)
+{
+    struct buffer config = {0}, data = {0}, certificate = {0}, key = {0};
+    const char *router[3] = {NULL}, *gateway[4] = {NULL};
+    unsigned count = 0;
+
+    buffer_printf(&data, "--data=%s%c", run->data, '\0');
+    router[0] = data.data;
+    if (file) {
+        buffer_printf(&config, "--config=%s%c", file, '\0');
+        router[1] = gateway[count++] = config.data;
+    }
+    if (run->tls_certificate) {
+        buffer_printf(&certificate, "--tls-certificate=%s%c", run->tls_certificate, '\0');
+        gateway[count++] = certificate.data;
+    }
+    if (run->tls_key) {
+        buffer_printf(&key, "--tls-key=%s%c", run->tls_key, '\0');
+        gateway[count++] = key.data;
+    }
+    doctor_examine_program(out, "router", router);
+    doctor_examine_program(out, "gateway", gateway);
+    buffer_done(&config);
+    buffer_done(&data);
+    buffer_done(&certificate);
+    buffer_done(&key);
 }
 
 /* settings: as loaded, or NULL when they can't be. */
@@ -141,21 +179,21 @@ static void look(struct buffer *out, const struct doctor_settings *settings, con
     if (settings) {
         size_t before = out->length;
         struct buffer stats = {0};
+        long gateway;
 
-        doctor_examine_program(out, "router", file);
-        doctor_examine_program(out, "gateway", file);
+        examine_programs(out, &settings->run, file);
         if (file && !has_errors(bytes_make(out->data + before, out->length - before)))
             finding_append(out, FINDING_OK, "configuration", NULL, "%s is right", file);
         if (file && settings->has_password)
             doctor_check_secret(out, file, "the password of the archive");
-        check_ports(out, &settings->run);
+        gateway = check_ports(out, &settings->run);
         doctor_check_folder(out, settings->run.data);
         if (settings->run.stats)
             buffer_append_text(&stats, settings->run.stats);
         else
             buffer_printf(&stats, "%s/stats.sock", settings->run.data);
         buffer_append_char(&stats, '\0');
-        doctor_check_stack(out, stats.data);
+        doctor_check_stack(out, stats.data, gateway, settings->router);
         buffer_done(&stats);
     }
     doctor_check_limits(out);
@@ -202,8 +240,10 @@ int command_doctor(int argc, char **argv)
 
     fill_keys(keys);
     status = config_load(&program, argc, argv, &settings, &result);
-    if (status && status != ERROR_CONFIG)
+    if (status && status != ERROR_CONFIG) {
+        free(settings.router);
         return config_report(&result);
+    }
     if (status) {
         result.output.length--; /* its line end */
         finding_append(&findings, FINDING_ERROR, "configuration",
@@ -219,6 +259,7 @@ int command_doctor(int argc, char **argv)
     buffer_done(&findings);
     buffer_done(&result.output);
     config_settings_done(&program, &settings);
+    free(settings.router);
     if (fflush(stdout))
         return EXIT_RUNTIME;
     return errors ? EXIT_ERRORS : EXIT_OK;

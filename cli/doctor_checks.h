@@ -9,8 +9,9 @@
 
 #include <stdint.h>
 
-/* Whether a gateway may have the port, or has it.  what: "port 3000", for the lines. */
-void doctor_check_port(struct buffer *out, const char *host, uint16_t port);
+/* Whether a gateway may have the port, or has it.  Returns the process of Hubbub's that has it; 0 when there is
+ * none, or this user can't see it. */
+long doctor_check_port(struct buffer *out, const char *host, uint16_t port);
 
 /* The limit of open files, and of the kernel's queues and tables. */
 void doctor_check_limits(struct buffer *out);

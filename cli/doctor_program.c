@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,20 +32,21 @@ struct saying {
 };
 
 /* In the child.  Does not return. */
-static void become(const char *program, const char *file, int out, int err)
+static void become(const char *program, const char *const *options, int out, int err)
 {
+    const char *argv[DOCTOR_OPTIONS_MAX + 3] = {program, "--examine"};
+
+    for (unsigned i = 0; options[i] && i < DOCTOR_OPTIONS_MAX; i++)
+        argv[i + 2] = options[i];
     if (dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0) {
-        if (file)
-            execlp(program, program, "--config", file, "--examine", (char *)NULL);
-        else
-            execlp(program, program, "--examine", (char *)NULL);
+        execvp(program, (char *const *)(uintptr_t)argv);
         fprintf(stderr, "it can't be started: %s\n", strerror(errno));
     }
     _exit(NOT_STARTED);
 }
 
 /* 0, or ERROR_SYSTEM with errno. */
-static int start(struct saying *saying, const char *program, const char *file)
+static int start(struct saying *saying, const char *program, const char *const *options)
 {
     int out[2], err[2] = {-1, -1};
 
@@ -55,7 +57,7 @@ static int start(struct saying *saying, const char *program, const char *file)
     else
         saying->pid = -1;
     if (saying->pid == 0)
-        become(program, file, out[1], err[1]);
+        become(program, options, out[1], err[1]);
     close(out[1]);
     if (err[1] >= 0)
         close(err[1]);
@@ -138,12 +140,12 @@ static void report(struct buffer *out, const char *program, int exit_code, struc
     }
 }
 
-void doctor_examine_program(struct buffer *out, const char *part, const char *file)
+void doctor_examine_program(struct buffer *out, const char *part, const char *const *options)
 {
     struct saying saying = {.fds = {-1, -1}};
     char *program = places_find_program(part);
 
-    if (start(&saying, program, file)) {
+    if (start(&saying, program, options)) {
         finding_append(out, FINDING_ERROR, "versions", NULL, "%s can't be started: %s", program,
                        strerror(errno));
     } else {

@@ -4,11 +4,13 @@
 
 #include "common/buffer.h"
 
+enum { DOCTOR_OPTIONS_MAX = 8 };
+
 /*
- * Appends the findings of hubbub-PART ("router", "gateway"): with --examine and the configuration file (NULL
- * for none), it reads its keys and the files that they name, and looks at what it needs.  Blocks until it is
- * done, a minute at most.
+ * Appends the findings of hubbub-PART ("router", "gateway"): with --examine and these options ("--config=FILE";
+ * NULL at the end, DOCTOR_OPTIONS_MAX at most), it reads its keys and the files that they name, and looks at what
+ * it needs.  Blocks until it is done, a minute at most.
  */
-void doctor_examine_program(struct buffer *out, const char *part, const char *file);
+void doctor_examine_program(struct buffer *out, const char *part, const char *const *options);
 
 #endif

@@ -1,11 +1,13 @@
 /*
  * The running stack, for hubbub doctor; see doctor_stack.h.
  *
- * The surprise: no router is no trouble.  It is what one has who asks before the first start.
+ * The surprise: no router is no trouble unless a gateway looks for it on this machine.  It is what one has who asks
+ * before the first start, or beside gateways alone.
  */
 #include "cli/doctor_stack.h"
 
 #include "cli/stats_client.h"
+#include "common/endpoint.h"
 #include "common/finding.h"
 
 #include <errno.h>
@@ -99,12 +101,9 @@ static void check_gateways(struct buffer *out, const json_t *answer)
 {
     const json_t *rows = json_is_array(answer) ? answer : json_object_get(answer, "gateways");
     const json_t *row;
+    bool live = false;
     size_t i;
 
-    if (json_array_size(rows) == 0)
-        finding_append(out, FINDING_WARNING, "gateways",
-                       "start one: hubbub-gateway, with this router's endpoint",
-                       "none is linked: nobody can connect");
     json_array_foreach(rows, i, row)
     {
         const char *state = text_of(row, "state"), *name = text_of(row, "name");
@@ -112,18 +111,64 @@ static void check_gateways(struct buffer *out, const json_t *answer)
         if (strcmp(state, "live") != 0)
             finding_append(out, FINDING_WARNING, "gateways", "look at its log, and at the network between",
                            "%s is %s", name, state);
+        else
+            live = true;
         check_version(out, "gateway ", name, text_of(row, "version"), text_of(row, "protocol"));
     }
+    if (!live)
+        finding_append(
+            out, FINDING_ERROR, "gateways",
+            "start one: hubbub-gateway, with this router's endpoint; if one runs, look at its log, and "
+            "end it if it hangs",
+            "none is linked: nobody can connect");
 }
 
-void doctor_check_stack(struct buffer *out, const char *path)
+/* Whether that gateway looks for its router on this machine: what its command line says goes over the file. */
+static bool wants_router_here(long gateway, const char *endpoint)
 {
-    json_t *stats, *gateways;
+    static const char option[] = "--router";
+    char path[64], words[8192];
+    size_t length = 0;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%ld/cmdline", gateway);
+    file = fopen(path, "re");
+    if (file) {
+        length = fread(words, 1, sizeof words - 1, file);
+        fclose(file);
+    }
+    words[length] = '\0';
+    for (const char *word = words; word < words + length; word += strlen(word) + 1) {
+        if (strncmp(word, option, sizeof option - 1) != 0)
+            continue;
+        if (word[sizeof option - 1] == '=')
+            endpoint = word + sizeof option;
+        else if (word[sizeof option - 1] == '\0')
+            endpoint = word + sizeof option; /* the next word */
+    }
+    return !endpoint || endpoint_is_local(endpoint);
+}
+
+static void report_no_router(struct buffer *out, const char *path, long gateway, const char *endpoint)
+{
+    if (gateway && wants_router_here(gateway, endpoint))
+        finding_append(
+            out, FINDING_ERROR, "router",
+            "look at its log, and start it again: hubbub-router, or hubbub run; or name the data folder "
+            "that it has (--data)",
+            "none runs here (%s), but a gateway does (pid %ld), which serves nobody without", path, gateway);
+    else
+        finding_append(out, FINDING_OK, "router", NULL, "none runs here (%s)", path);
+}
+
+void doctor_check_stack(struct buffer *out, const char *path, long gateway, const char *endpoint)
+{
+    json_t *stats, *linked;
     int fd;
 
     if (stats_client_connect(path, &fd)) {
         if (errno == ENOENT || errno == ECONNREFUSED)
-            finding_append(out, FINDING_OK, "router", NULL, "none runs here (%s)", path);
+            report_no_router(out, path, gateway, endpoint);
         else
             finding_append(out, FINDING_ERROR, "router", "run as the user that Hubbub runs as, or as root",
                            "%s: %s", path, strerror(errno));
@@ -132,10 +177,10 @@ void doctor_check_stack(struct buffer *out, const char *path)
     stats = ask(out, fd, "stats json");
     if (stats) {
         check_router(out, stats);
-        gateways = ask(out, fd, "gateways json");
-        if (gateways)
-            check_gateways(out, gateways);
-        json_decref(gateways);
+        linked = ask(out, fd, "gateways json");
+        if (linked)
+            check_gateways(out, linked);
+        json_decref(linked);
     }
     json_decref(stats);
     close(fd);

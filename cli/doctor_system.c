@@ -220,18 +220,20 @@ static bool answers_as_gateway(uint16_t port)
     return strncmp(answer, "HTTP/1.1 200", 12) == 0 && strstr(answer, "\r\n\r\nok\n");
 }
 
-static void check_owner(struct buffer *out, const char *check, uint16_t port)
+/* As doctor_check_port(). */
+static long check_owner(struct buffer *out, const char *check, uint16_t port)
 {
     char name[32];
     long pid;
 
     if (find_owner(port, name, &pid)) {
-        if (strncmp(name, "hubbub-", 7) == 0)
+        if (strncmp(name, "hubbub-", 7) == 0) {
             finding_append(out, FINDING_OK, check, NULL, "%s (pid %ld) has it", name, pid);
-        else
-            finding_append(out, FINDING_ERROR, check,
-                           "end that program, or choose another port (run.port, run.ports, run.admin_port)",
-                           "%s (pid %ld) has it", name, pid);
+            return pid;
+        }
+        finding_append(out, FINDING_ERROR, check,
+                       "end that program, or choose another port (run.port, run.ports, run.admin_port)",
+                       "%s (pid %ld) has it", name, pid);
     } else if (answers_as_gateway(port)) {
         finding_append(out, FINDING_OK, check, NULL, "a gateway answers there");
     } else {
@@ -240,12 +242,14 @@ static void check_owner(struct buffer *out, const char *check, uint16_t port)
                        "run.admin_port)",
                        "it is in use, and this user can't see by whom");
     }
+    return 0;
 }
 
-void doctor_check_port(struct buffer *out, const char *host, uint16_t port)
+long doctor_check_port(struct buffer *out, const char *host, uint16_t port)
 {
     struct buffer reason = {0};
     char check[16];
+    long owner = 0;
 
     snprintf(check, sizeof check, "port %u", port);
     switch (places_try_port(host, port, &reason)) {
@@ -253,7 +257,7 @@ void doctor_check_port(struct buffer *out, const char *host, uint16_t port)
         finding_append(out, FINDING_OK, check, NULL, "it is free");
         break;
     case ERROR_LOCKED:
-        check_owner(out, check, port);
+        owner = check_owner(out, check, port);
         break;
     default:
         finding_append(out, FINDING_ERROR, check,
@@ -262,4 +266,5 @@ void doctor_check_port(struct buffer *out, const char *host, uint16_t port)
                        "%.*s", BYTES_PRINTF(buffer_bytes(&reason)));
     }
     buffer_done(&reason);
+    return owner;
 }

@@ -5,12 +5,15 @@
  * process is started, so that a second start changes nothing for the first.
  */
 #include "cli/commands.h"
+#include "cli/doctor_program.h"
 #include "cli/places.h"
 #include "cli/run_settings.h"
 #include "cli/supervisor.h"
 #include "common/buffer.h"
 #include "common/config.h"
 #include "common/exit_code.h"
+#include "common/finding.h"
+#include "common/memory.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -115,25 +118,77 @@ static int check_program(const char *path, char *const *options)
     return EXIT_RUNTIME;
 }
 
+/* What a gateway's configuration comes from. */
+static void add_gateway_options(const struct run *run, struct texts *options)
+{
+    if (run->file)
+        add_text(options, format_text("--config=%s", run->file));
+    if (run->settings.tls_certificate)
+        add_text(options, format_text("--tls-certificate=%s", run->settings.tls_certificate));
+    if (run->settings.tls_key)
+        add_text(options, format_text("--tls-key=%s", run->settings.tls_key));
+    assert(options->count <= CHECK_OPTIONS);
+}
+
 /* Whether the file is right for all programs, and the gateways can use the certificate.  An exit code. */
 static int check_programs(const struct run *run)
 {
     struct texts options = {0};
     int exit_code = EXIT_OK;
 
-    if (run->file)
+    if (run->file) {
         add_text(&options, format_text("--config=%s", run->file));
-    if (run->file)
         exit_code = check_program(run->router_program, options.items);
-    if (run->settings.tls_certificate)
-        add_text(&options, format_text("--tls-certificate=%s", run->settings.tls_certificate));
-    if (run->settings.tls_key)
-        add_text(&options, format_text("--tls-key=%s", run->settings.tls_key));
-    assert(options.count <= CHECK_OPTIONS);
+        texts_done(&options);
+        options = (struct texts){0};
+    }
+    add_gateway_options(run, &options);
     if (options.count && exit_code == EXIT_OK)
         exit_code = check_program(run->gateway_program, options.items);
     texts_done(&options);
     return exit_code;
+}
+
+/* What only a look at the clock shows, and does not keep a stack from starting, which warns of it.  An exit code. */
+static int check_certificates(const struct run *run)
+{
+    struct texts options = {0};
+    struct buffer findings = {0};
+    struct bytes lines;
+    struct finding finding;
+    int exit_code = EXIT_OK;
+
+    if (!run->settings.tls)
+        return EXIT_OK;
+    add_gateway_options(run, &options);
+    doctor_examine_program(&findings, "gateway", (const char *const *)options.items);
+    lines = buffer_bytes(&findings);
+    while (lines.length)
+        if (finding_read(&lines, &finding) == 0 && finding.level == FINDING_ERROR &&
+            bytes_equal_text(finding.check, "certificate")) {
+            fprintf(stderr, "hubbub: %.*s\n", BYTES_PRINTF(finding.found));
+            exit_code = EXIT_CONFIGURATION;
+        }
+    buffer_done(&findings);
+    texts_done(&options);
+    return exit_code;
+}
+
+/* config_load() leaves nothing in the settings after --check-config, but the programs are to check the same. */
+static void load_again(int argc, char **argv, struct run_settings *settings)
+{
+    char **words = memory_new((size_t)(argc + 1) * sizeof *words);
+    struct config_result result;
+    int count = 0;
+
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "--check-config") != 0)
+            words[count++] = argv[i];
+    words[count] = NULL;
+    memset(settings, 0, sizeof *settings);
+    if (config_load(&program, count, words, settings, &result))
+        buffer_done(&result.output); /* the file has just changed: it is checked without what it says */
+    free(words);
 }
 
 static int check_socket_path(const char *path, const char *option)
@@ -292,6 +347,8 @@ int command_run(int argc, char **argv)
         return config_report(&result);
     run.router_program = places_find_program("router");
     run.gateway_program = places_find_program("gateway");
+    if (result.checked)
+        load_again(argc, argv, &run.settings);
     exit_code = EXIT_RUNTIME;
     if (result.file_name && places_absolute(result.file_name, &run.file))
         goto out;
@@ -299,7 +356,9 @@ int command_run(int argc, char **argv)
     if (exit_code != EXIT_OK)
         goto out;
     if (loaded) {
-        exit_code = config_report(&result);
+        exit_code = check_certificates(&run);
+        if (exit_code == EXIT_OK)
+            exit_code = config_report(&result);
     } else if (take_places(&run)) {
         exit_code = EXIT_RUNTIME;
     } else {

@@ -8,6 +8,7 @@
 #include "common/finding.h"
 #include "proto/wire.h"
 #include "router/archive_client.h"
+#include "router/journal_file.h"
 
 #include <event2/event.h>
 #include <sqlite3.h>
@@ -181,8 +182,30 @@ static void examine_archive(const struct router_settings *settings, struct buffe
     buffer_done(&hosts);
 }
 
+static void examine_journal(const struct router_settings *settings, struct buffer *out)
+{
+    struct buffer path = {0};
+    char message[512] = "";
+    int result;
+
+    buffer_printf(&path, "%s/journal.sqlite%c", settings->data, '\0');
+    result = journal_file_look(path.data, message, sizeof message);
+    if (!result)
+        finding_append(out, FINDING_OK, "journal", NULL, "%s is whole, as far as its start looks", path.data);
+    else if (result == ERROR_CORRUPT || result == ERROR_FOREIGN)
+        finding_append(
+            out, FINDING_ERROR, "journal",
+            "move it away, with its -wal and -shm, and make it again from a backup: hubbub restore", "%s",
+            message);
+    else if (result != ERROR_NOT_FOUND)
+        finding_append(out, FINDING_ERROR, "journal", "ask as the user that the router runs as, or as root",
+                       "%s", message);
+    buffer_done(&path);
+}
+
 void router_examine(const struct router_settings *settings, struct buffer *out)
 {
     examine_versions(out);
+    examine_journal(settings, out);
     examine_archive(settings, out);
 }

@@ -1,4 +1,5 @@
-/* What `hubbub-router --examine` looks at: its libraries, and the archive that it is to have. */
+/* What `hubbub-router --examine` looks at: its libraries, the journal of its data folder, if there is one,
+ * and the archive that it is to have. */
 #ifndef HUBBUB_ROUTER_EXAMINE_H
 #define HUBBUB_ROUTER_EXAMINE_H
 

@@ -449,6 +449,50 @@ int journal_file_open(struct journal_file *file, const char *path, char *message
     return 0;
 }
 
+/* Opens for reading alone.  Without a WAL nobody writes there, and SQLite shall not leave the files of one. */
+static int connect_to_look(struct journal_file *file, char *message, size_t message_size)
+{
+    char *wal = beside(file, "-wal");
+    bool still = access(wal, F_OK) != 0;
+    struct buffer uri = {0};
+    int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI;
+    int result = 0;
+
+    buffer_append_literal(&uri, "file:");
+    for (const char *c = file->path; *c; c++)
+        if (strchr("%?#", *c))
+            buffer_printf(&uri, "%%%02x", (unsigned char)*c);
+        else
+            buffer_append_char(&uri, *c);
+    buffer_printf(&uri, "%s%c", still ? "?immutable=1" : "", '\0');
+    if (sqlite3_open_v2(uri.data, &file->db, flags, NULL) ||
+        sqlite3_busy_timeout(file->db, BUSY_TIMEOUT_MS) ||
+        sqlite3_exec(file->db, "PRAGMA trusted_schema = OFF; BEGIN", NULL, NULL, NULL))
+        result = journal_error_describe(file->db, file->path, "cannot be opened", message, message_size);
+    buffer_done(&uri);
+    free(wal);
+    return result;
+}
+
+int journal_file_look(const char *path, char *message, size_t message_size)
+{
+    struct journal_file file = {.path = memory_text(path, strlen(path)), .lock_fd = -1, .index_fd = -1};
+    struct stat status;
+    unsigned version;
+    int result = 0;
+
+    if (stat(path, &status) == 0 ? status.st_size == 0 : errno == ENOENT)
+        result = ERROR_NOT_FOUND;
+    if (!result)
+        result = connect_to_look(&file, message, message_size);
+    if (!result)
+        result = journal_schema_check(&file, &version, message, message_size);
+    if (!result)
+        result = check_pages(&file, message, message_size);
+    journal_file_close(&file);
+    return result;
+}
+
 void journal_file_close(struct journal_file *file)
 {
     int rc = sqlite3_close(file->db);

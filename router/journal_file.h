@@ -37,6 +37,13 @@ int journal_file_open(struct journal_file *file, const char *path, char *message
 void journal_file_close(struct journal_file *file);
 
 /*
+ * Looks whether it is a journal and is whole, as far as journal_file_open() does that before it reads rows: whose
+ * file, its tables, the pages of a small one.  Nothing is written, and a router may have it open.  0; ERROR_NOT_FOUND
+ * without a message when there is no file, or an empty one; else a code with a message.
+ */
+int journal_file_look(const char *path, char *message, size_t message_size) MUST_CHECK;
+
+/*
  * Opens one more connection to a file that is open, with a page cache of that many KiB.
  * Returns 0 or what journal_error() says, with a message.
  */

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -63,9 +64,9 @@ class Case(unittest.TestCase):
         path.chmod(mode)
         return '--config', 'hubbub.conf'
 
-    def start_stack(self, *options):
+    def start_stack(self, *options, **how):
         stack = subprocess.Popen([HUBBUB, 'run', '--data', self.data, '--port', str(self.port), *options], cwd=self.folder,
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **how)
         self.addCleanup(self.end, stack)
         while (line := stack.stdout.readline()) != 'ready\n':
             self.assertNotEqual(line, '', 'the stack has not started')
@@ -73,6 +74,8 @@ class Case(unittest.TestCase):
 
     @staticmethod
     def end(process):
+        if process.stdout.closed:
+            return
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)
         process.stdout.close()
@@ -172,12 +175,8 @@ class Broken(Case):
         (self.folder / 'tls.key').chmod(0o600)
         return self.configure(f'gateway = {{ tls_certificate = "{self.folder}/tls.pem"; tls_key = "{self.folder}/tls.key"; }};')
 
-    def test_certificates_that_end(self):
-        for days, level, words in ((90, 'ok', 'lasts for'), (10, 'warning', 'ends in')):
-            found = self.findings(*self.certificate('-days', str(days)), code=0)
-            (got, text), = self.of(found, 'certificate')
-            self.assertEqual(got, level)
-            self.assertRegex(text, rf'/tls\.pem {words} ({days}|{days - 1}) days$')
+    def expired_certificate(self):
+        """The options of a configuration with one: tls.pem and tls.key."""
         self.certificate('-days', '1')
         request = ['openssl', 'req', '-new', '-key', self.folder / 'tls.key', '-subj', '/CN=chat', '-out', self.folder / 'tls.csr']
         subprocess.run(request, check=True, capture_output=True)
@@ -187,7 +186,64 @@ class Broken(Case):
         options = self.configure(f'gateway = {{ tls_certificate = "{self.folder}/tls.pem"; tls_key = "{self.folder}/tls.key"; }};')
         subprocess.run(['openssl', 'ca', '-batch', '-selfsign', '-config', 'tls.cnf', '-keyfile', 'tls.key', '-in', 'tls.csr', '-out', 'tls.pem',
                         '-notext', '-startdate', '20200101000000Z', '-enddate', '20200201000000Z'], cwd=self.folder, check=True, capture_output=True)
+        return options
+
+    def test_certificates_that_end(self):
+        for days, level, words in ((90, 'ok', 'lasts for'), (10, 'warning', 'ends in')):
+            found = self.findings(*self.certificate('-days', str(days)), code=0)
+            (got, text), = self.of(found, 'certificate')
+            self.assertEqual(got, level)
+            self.assertRegex(text, rf'/tls\.pem {words} ({days}|{days - 1}) days$')
+        options = self.expired_certificate()
         self.assert_finding(self.findings(*options, code=1), 'error', 'certificate', 'has ended: clients refuse it', 'SIGHUP')
+
+    def test_the_certificate_of_run(self):
+        """What hubbub run would give to gateways is looked at, also by its own --check-config, and a stack warns of it."""
+        def check(*options):
+            return subprocess.run([HUBBUB, 'run', '--data', self.data, *options, '--check-config'], cwd=self.folder, capture_output=True, text=True,
+                                  timeout=PATIENCE, check=False)
+
+        pair = ['--tls-certificate', 'tls.pem', '--tls-key', 'tls.key']
+        for options, text in ((pair, ''), (['--config', 'hubbub.conf'], 'run = { tls_certificate = "tls.pem"; tls_key = "tls.key"; };')):
+            (self.folder / 'tls.pem').unlink(missing_ok=True)
+            self.configure(text)
+            self.assert_finding(self.findings(*options, code=1), 'error', 'configuration', 'tls.pem: no certificate')
+            done = check(*options)
+            self.assertEqual((done.returncode, done.stdout), (78, ''))
+            self.assertIn('tls.pem: no certificate', done.stderr)
+            self.certificate('-days', '90')
+            self.configure(text)
+            self.assert_finding(self.findings(*options, code=0), 'ok', 'certificate', 'tls.pem lasts for')
+            self.assertEqual(check(*options).returncode, 0)
+            self.expired_certificate()
+            self.configure(text)
+            self.assert_finding(self.findings(*options, code=1), 'error', 'certificate', 'tls.pem has ended')
+            done = check(*options)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (78, '', 'hubbub: tls.pem has ended: clients refuse it\n'))
+        with open(self.folder / 'log', 'w', encoding='utf-8') as log:
+            self.start_stack(*pair, stderr=log)
+        self.assertIn('message="a certificate has expired: clients refuse it" file=tls.pem', (self.folder / 'log').read_text())
+
+    def journal(self):
+        """The file of a router that ran and has ended."""
+        self.end(self.start_stack('--gateways', '1'))
+        return self.data / 'journal.sqlite'
+
+    def test_a_damaged_journal(self):
+        journal = self.journal()
+        before = sorted(os.listdir(self.data))
+        self.assert_finding(self.findings(code=0), 'ok', 'journal', 'journal.sqlite is whole')
+        self.assertEqual(sorted(os.listdir(self.data)), before, 'it left something')
+        content = journal.read_bytes()
+        journal.write_bytes(content[:4096] + b'\x5a' * 8192 + content[12288:])
+        self.assert_finding(self.findings(code=1), 'error', 'journal', 'damaged', 'hubbub restore')
+        journal.write_bytes(b'this is no database at all' * 500)
+        self.assert_finding(self.findings(code=1), 'error', 'journal', 'no SQLite file at all', 'hubbub restore')
+        self.assertEqual(sorted(os.listdir(self.data)), before, 'it left something')
+        self.data = self.folder / 'odd?name#100%25'
+        self.data.mkdir(mode=0o700)
+        (self.data / 'journal.sqlite').write_bytes(content)
+        self.assert_finding(self.findings(code=0), 'ok', 'journal', 'journal.sqlite is whole')
 
     def test_folders(self):
         self.data.mkdir(mode=0o755)
@@ -270,7 +326,7 @@ class Stack(Case):
 
     def test_nobody_is_linked(self):
         self.play({'version': '0.1.0', 'archive': {'state': 'none'}}, {'gateways': []})
-        self.assert_finding(self.findings(code=0), 'warning', 'gateways', 'nobody can connect')
+        self.assert_finding(self.findings(code=1), 'error', 'gateways', 'nobody can connect')
 
     def test_it_hangs_up_or_knows_nothing(self):
         self.play({'version': '0.1.0'}, b'error unknown command; try help\n\n')
@@ -278,6 +334,65 @@ class Stack(Case):
         shutil.rmtree(self.data)
         self.play(None, None)
         self.assert_finding(self.findings(code=1), 'error', 'router', 'the connection was closed')
+
+
+class Programs(Case):
+    """Router and gateway that are started by themselves."""
+
+    def launch(self, part, *options):
+        ready, ours = os.pipe()
+        process = subprocess.Popen([HUBBUB.parents[1] / part / f'hubbub-{part}', '--config', 'hubbub.conf', *options], cwd=self.folder,
+                                   stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=[ours],
+                                   env={**os.environ, 'HUBBUB_READY_FD': str(ours)})
+        os.close(ours)
+
+        def end():
+            process.kill()
+            process.wait(PATIENCE)
+        self.addCleanup(end)
+        with open(ready, encoding='utf-8') as pipe:
+            self.assertEqual(pipe.readline(), 'ready\n')
+        return process
+
+    def look(self, code):
+        done = subprocess.run([HUBBUB, 'doctor', '--json', '--config', 'hubbub.conf'], cwd=self.folder, capture_output=True, text=True,
+                              timeout=PATIENCE, check=False)
+        self.assertEqual((done.returncode, done.stderr), (code, ''), done.stdout)
+        return [(one['level'], one['check'], one['found'], one.get('mend', '')) for one in json.loads(done.stdout)['findings']]
+
+    def test_a_gateway_that_hangs_and_a_router_that_is_gone(self):
+        endpoint = f'ipc://{self.folder}/link'
+        self.configure(f'router = {{ data = "{self.data}"; listen = "{endpoint}"; heartbeat = "100 ms"; dead = "500 ms"; }};'
+                       f'gateway = {{ port = {self.port}; router = "{endpoint}"; }};')
+        router = self.launch('router')
+        self.assert_finding(self.look(1), 'error', 'gateways', 'nobody can connect', 'start one')
+        gateway = self.launch('gateway', '--name', 'g1')
+        self.assert_finding(self.look(0), 'ok', 'versions', 'gateway g1 runs with')
+        gateway.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + PATIENCE
+        stats = [HUBBUB, 'gateways', '--config', 'hubbub.conf']
+        while ' live ' in subprocess.run(stats, cwd=self.folder, capture_output=True, text=True, check=True).stdout:
+            self.assertLess(time.monotonic(), deadline, 'the router still takes it for alive')
+        self.assert_finding(self.look(1), 'error', 'gateways', 'nobody can connect', 'end it if it hangs')
+        gateway.send_signal(signal.SIGCONT)
+        router.kill()
+        router.wait(PATIENCE)
+        self.assert_finding(self.look(1), 'error', 'router', f'but a gateway does (pid {gateway.pid})', 'start it again')
+        gateway.kill()
+        gateway.wait(PATIENCE)
+        self.assert_finding(self.look(0), 'ok', 'router', 'none runs here')
+
+    def test_a_gateway_whose_router_is_elsewhere(self):
+        """It never gets ready; that its router is on another machine is told by its options."""
+        self.configure(f'router = {{ data = "{self.data}"; }}; gateway = {{ port = {self.port}; allow_plain = true; }};')
+        gateway = subprocess.Popen([HUBBUB.parents[1] / 'gateway' / 'hubbub-gateway', '--config', 'hubbub.conf', '--router', 'tcp://192.0.2.1:3010'],
+                                   cwd=self.folder, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(gateway.stderr.close)
+        self.addCleanup(gateway.wait, PATIENCE)
+        self.addCleanup(gateway.kill)
+        while 'message=listening' not in (line := gateway.stderr.readline()):
+            self.assertNotEqual(line, '')
+        self.assert_finding(self.look(0), 'ok', 'router', 'none runs here')
 
 
 class Archive(Case):
