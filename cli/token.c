@@ -2,16 +2,23 @@
  * `hubbub token`: makes a token for a client, as the group `tokens` of a gateway takes it.
  *
  * The surprise: the key is a file and never an option, because everybody on the machine sees options; and
- * what it makes is for tests and for operators. An application makes its users' tokens itself.
+ * what it makes is for tests and for operators. An application makes its users' tokens itself.  With the file of a
+ * stack it takes from the group what a gateway will look for; the file of a public key is no use, though.
  */
 #include "cli/commands.h"
+#include "cli/stats_client.h"
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/exit_code.h"
+#include "common/memory.h"
 #include "common/secret_file.h"
 
 #include <jansson.h>
 #include <jwt.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +26,10 @@
 
 enum { SECRET_MIN = 32 }; /* as the gateway wants it */
 
-static const char *const algorithm_texts[] = {"HS256", "RS256", "ES256", NULL};
-static const jwt_alg_t algorithms[] = {JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256};
+enum { AUTO, HS256, RS256, ES256 };
+
+static const char *const algorithm_texts[] = {"auto", "HS256", "RS256", "ES256", NULL};
+static const jwt_alg_t algorithms[] = {JWT_ALG_NONE, JWT_ALG_HS256, JWT_ALG_RS256, JWT_ALG_ES256};
 
 struct token_settings {
     char *key, *kid, *sub, *issuer, *audience;
@@ -33,15 +42,19 @@ struct token_settings {
 
 static const struct config_key keys[] = {
     {KEY(key, PATH), .minimum = 1,
-     .help = "the file of the secret (HS256), or of the private key as PEM; required"},
-    {KEY(algorithm, CHOICE), .choices = algorithm_texts, .fallback = "HS256", .help = "how it is signed"},
-    {KEY(kid, STRING), .minimum = 1, .maximum = 64, .help = "the id of the key in the configuration"},
+     .help =
+         "the file of the secret (HS256), or of the private key as PEM; required, unless --config has the "
+         "secret"},
+    {KEY(algorithm, CHOICE), .choices = algorithm_texts, .fallback = "auto",
+     .help = "how it is signed; auto: as --config says, else as the key wants it"},
+    {KEY(kid, STRING), .minimum = 1, .maximum = 64,
+     .help = "the id of the key in the configuration; needed when --config has several"},
     {KEY(sub, STRING), .minimum = 1, .maximum = 255, .help = "who it is for: what from shows; required"},
     {KEY(expires, DURATION), .minimum = 1000, .maximum = 3650ULL * 86400000, .fallback = "1 h",
      .help = "how long it holds"},
     {KEY(not_before, DURATION), .maximum = 3650ULL * 86400000, .fallback = "0", .help = "when it begins to"},
-    {KEY(issuer, STRING), .minimum = 1, .maximum = 1024, .help = "its iss"},
-    {KEY(audience, STRING), .minimum = 1, .maximum = 1024, .help = "its aud"},
+    {KEY(issuer, STRING), .minimum = 1, .maximum = 1024, .help = "its iss; that of --config if absent"},
+    {KEY(audience, STRING), .minimum = 1, .maximum = 1024, .help = "its aud; that of --config if absent"},
     {KEY(join, STRING), .maximum = 4095,
      .help = "rooms that may be joined, commas between; a * at the end of one stands for any rest"},
     {KEY(publish, STRING), .maximum = 4095,
@@ -49,6 +62,84 @@ static const struct config_key keys[] = {
     {KEY(read, STRING), .maximum = 4095,
      .help = "rooms whose history may be read; those of --join if absent"},
 };
+
+/* -- the configuration of a stack ------------------------------------------------------------- */
+
+static void take_text(const config_setting_t *group, const char *name, char **field)
+{
+    const char *text;
+
+    if (!*field && config_setting_lookup_string(group, name, &text))
+        *field = memory_text(text, strlen(text));
+}
+
+/* The entry that is meant; NULL for none, with a line in error when there should be one. */
+static const config_setting_t *find_entry(const config_setting_t *list, const struct token_settings *settings,
+                                          struct buffer *error)
+{
+    int count = list ? config_setting_length(list) : 0;
+    const char *id;
+
+    if (settings->kid) {
+        for (int i = 0; i < count; i++) {
+            const config_setting_t *entry = config_setting_get_elem(list, (unsigned)i);
+
+            if (config_setting_is_group(entry) && config_setting_lookup_string(entry, "id", &id) &&
+                strcmp(id, settings->kid) == 0)
+                return entry;
+        }
+        buffer_printf(error, "hubbub token: the group tokens has no key with the id \"%s\"", settings->kid);
+    } else if (count == 1) {
+        const config_setting_t *entry = config_setting_get_elem(list, 0);
+
+        return config_setting_is_group(entry) ? entry : NULL;
+    } else if (count > 1 && !settings->key) {
+        buffer_append_literal(error, "hubbub token: the group tokens has several keys; say which with --kid");
+    }
+    return NULL;
+}
+
+static int take_entry(const config_setting_t *entry, struct token_settings *settings, struct buffer *error)
+{
+    const char *text = NULL;
+    unsigned algorithm = AUTO;
+
+    if (config_setting_lookup_string(entry, "algorithm", &text))
+        for (unsigned i = HS256; algorithm_texts[i]; i++)
+            if (strcmp(text, algorithm_texts[i]) == 0)
+                algorithm = i;
+    take_text(entry, "id", &settings->kid);
+    if (settings->algorithm == AUTO)
+        settings->algorithm = algorithm;
+    if (algorithm == HS256)
+        take_text(entry, "file", &settings->key);
+    if (settings->key)
+        return 0;
+    buffer_printf(
+        error,
+        "hubbub token: the configuration has the public key for %s only; expected --key with the file "
+        "of the private one",
+        algorithm == AUTO ? "tokens" : algorithm_texts[algorithm]);
+    return ERROR_CONFIG;
+}
+
+static int finish(const config_t *file, void *loaded, struct buffer *error)
+{
+    struct token_settings *settings = loaded;
+    const config_setting_t *group = config_lookup(file, "tokens"), *list, *entry;
+
+    if (!group || !config_setting_is_group(group))
+        return 0;
+    take_text(group, "issuer", &settings->issuer);
+    take_text(group, "audience", &settings->audience);
+    list = config_setting_get_member(group, "keys");
+    entry = find_entry(list, settings, error);
+    if (error->length)
+        return ERROR_CONFIG;
+    return entry ? take_entry(entry, settings, error) : 0;
+}
+
+/* -- the token -------------------------------------------------------------------------------- */
 
 static json_t *list_of(const char *text)
 {
@@ -127,7 +218,7 @@ static struct bytes key_bytes(const struct token_settings *settings, const struc
 {
     struct bytes key = buffer_bytes(file);
 
-    if (algorithms[settings->algorithm] != JWT_ALG_HS256)
+    if (settings->algorithm != HS256)
         return key;
     if (key.length && key.data[key.length - 1] == '\n')
         key.length--;
@@ -136,7 +227,52 @@ static struct bytes key_bytes(const struct token_settings *settings, const struc
     return key;
 }
 
-static int make_token(const struct token_settings *settings)
+/* What a file of a key can sign: HS256 when it is no PEM; AUTO when it is PEM, but no private key that we can use. */
+static unsigned algorithm_of(struct bytes text)
+{
+    unsigned algorithm = AUTO;
+    EVP_PKEY *key;
+    BIO *bio;
+
+    if (!memmem(text.data, text.length, "-----BEGIN", 10))
+        return HS256;
+    bio = BIO_new_mem_buf(text.data, (int)text.length);
+    key = PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)(uintptr_t) ""); /* no passphrase is asked for */
+    if (key && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA)
+        algorithm = RS256;
+    else if (key && EVP_PKEY_get_base_id(key) == EVP_PKEY_EC)
+        algorithm = ES256;
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    ERR_clear_error();
+    return algorithm;
+}
+
+/* Whether the key is one for that algorithm; says on standard error what is wrong with it. */
+static bool fits(const char *path, unsigned algorithm, struct bytes key)
+{
+    unsigned fitting = algorithm_of(key);
+
+    if (fitting == AUTO)
+        fprintf(stderr,
+                "hubbub token: %s: cannot sign with it; expected a private key as PEM, RSA or EC, without "
+                "a passphrase\n",
+                path);
+    else if (fitting != algorithm && fitting == HS256)
+        fprintf(stderr, "hubbub token: %s: cannot sign with it; expected a private key as PEM for %s\n", path,
+                algorithm_texts[algorithm]);
+    else if (fitting != algorithm)
+        fprintf(stderr, "hubbub token: %s: this is a private key for --algorithm %s, not for %s\n", path,
+                algorithm_texts[fitting], algorithm_texts[algorithm]);
+    else if (algorithm == HS256 && key.length < SECRET_MIN)
+        fprintf(stderr, "hubbub token: %s: expected a secret of at least %d bytes for HS256\n", path,
+                SECRET_MIN);
+    else
+        return true;
+    return false;
+}
+
+static int make_token(struct token_settings *settings)
 {
     struct buffer file = {0}, error = {0};
     struct bytes key;
@@ -147,13 +283,11 @@ static int make_token(const struct token_settings *settings)
         fprintf(stderr, "hubbub token: %.*s\n", (int)error.length, error.data);
         goto out;
     }
+    if (settings->algorithm == AUTO)
+        settings->algorithm = algorithm_of(buffer_bytes(&file));
     key = key_bytes(settings, &file);
-    if (algorithms[settings->algorithm] == JWT_ALG_HS256 &&
-        (key.length < SECRET_MIN || memmem(key.data, key.length, "-----BEGIN", 10))) {
-        fprintf(stderr, "hubbub token: %s: expected a secret of at least %d bytes for HS256\n", settings->key,
-                SECRET_MIN);
+    if (!fits(settings->key, settings->algorithm, key))
         goto out;
-    }
     token = sign(settings, key);
     if (token) {
         puts(token);
@@ -175,7 +309,9 @@ int command_token(int argc, char **argv)
         .name = "hubbub token",
         .summary = "makes a token with which a client may connect, and prints it",
         .keys = keys,
-        .key_count = sizeof keys / sizeof *keys};
+        .key_count = sizeof keys / sizeof *keys,
+        .others = stats_place_others,
+        .finish = finish};
     struct token_settings settings = {0};
     struct config_result result;
     int exit_code = EXIT_USAGE;
@@ -184,7 +320,8 @@ int command_token(int argc, char **argv)
         return config_report(&result);
     if (!settings.key || !settings.sub)
         fprintf(stderr, "hubbub token: %s (see --help)\n",
-                settings.key ? "for whom? expected --sub" : "which key? expected --key");
+                settings.key ? "for whom? expected --sub"
+                             : "which key? expected --key, or --config with the file of a stack");
     else if (strncmp(settings.sub, "anon:", 5) == 0)
         fputs("hubbub token: names that begin with anon: are those of clients without a token\n", stderr);
     else

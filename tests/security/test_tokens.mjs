@@ -307,6 +307,46 @@ test('bare clients are told and renewed as well', async (t) => {
   assert.deepEqual(await within(LIMIT, 'the end', client.closed), { code: 4412, name: 'token_expired' });
 });
 
+test('hubbub token makes what a gateway takes, from the configuration of the stack', async (t) => {
+  const folder = await temporaryFolder(t);
+  const make = (...words) => run(hubbub, ['token', '--config', configuration, '--sub', 'tess', ...words]);
+  const privates = {};
+  for (const [name, pair] of [['RS256', keys.rsa], ['ES256', keys.ec]]) {
+    privates[name] = path.join(folder, name);
+    await writeFile(privates[name], pair.privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  }
+  for (const words of [['--kid', 'HS256'], ['--kid', 'RS256', '--key', privates.RS256], ['--key', privates.ES256], ['--key', keys.files.HS256]]) {
+    const { code, stdout, stderr } = await make(...words);
+    assert.deepEqual([code, stderr], [0, ''], words.join(' '));
+    const socket = await connect(t, stack.url(0), { auth: { token: note(stdout.trim()) } });
+    assert.equal((await ask(socket, 'join', 'user-tess')).ok, true, words.join(' '));
+  }
+  const refused = async (words, code, said) => {
+    const done = await make(...words);
+    assert.deepEqual([done.code, done.stdout], [code, ''], words.join(' '));
+    assert.match(done.stderr, said);
+  };
+  await refused([], 78, /several keys; say which with --kid/);
+  await refused(['--kid', 'none'], 78, /no key with the id "none"/);
+  await refused(['--kid', 'ES256'], 78, /has the public key for ES256 only; expected --key/);
+  await refused(['--kid', 'HS256', '--key', privates.RS256], 70, /this is a private key for --algorithm RS256, not for HS256/);
+  await refused(['--kid', 'ES256', '--key', keys.files.HS256], 70, /expected a private key as PEM for ES256/);
+  const publicKey = path.join(folder, 'public');
+  await writeFile(publicKey, keys.rsaText, { mode: 0o600 });
+  await refused(['--key', publicKey], 70, /expected a private key as PEM, RSA or EC/);
+
+  const alone = path.join(folder, 'hubbub.conf');
+  await writeFile(alone, `run = { port = 1; }; tokens = { issuer = "i"; audience = "a"; keys = ( { id = "k"; algorithm = "HS256"; file = "${keys.files.HS256}"; } ); };`);
+  const claims = async (...words) => {
+    const { stdout } = await run(hubbub, ['token', '--config', alone, '--sub', 'tess', ...words]);
+    return stdout.split('.').slice(0, 2).map((part) => JSON.parse(Buffer.from(part, 'base64url')));
+  };
+  let [head, body] = await claims();
+  assert.deepEqual([head.alg, head.kid, body.iss, body.aud], ['HS256', 'k', 'i', 'a']);
+  [head, body] = await claims('--issuer', 'j', '--audience', 'b', '--kid', 'k');
+  assert.deepEqual([head.alg, head.kid, body.iss, body.aud], ['HS256', 'k', 'j', 'b']);
+});
+
 test('a newer token with fewer rights takes rooms away', async (t) => {
   const ann = await connect(t, stack.url(0), { auth: { token: note(rights('ann', { join: ['a', 'b'] })), join: ['a', 'b'] } });
   const bob = await connect(t, stack.url(1), { auth: { token: note(rights('bob', { join: ['a', 'b'] })), join: ['a', 'b'] } });
