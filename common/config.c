@@ -276,6 +276,10 @@ static int load_file(const struct config_program *program, const config_t *file,
             config_complain(error, setting, "unknown section or key %s", name);
             append_known_names(error, program, NULL, name);
             result = ERROR_CONFIG;
+        } else if (!config_setting_is_aggregate(setting)) {
+            config_complain(error, setting, "%s is no single value; expected %s = { ... }; or ( ... );", name,
+                            name);
+            result = ERROR_CONFIG;
         }
         if (result)
             return result;

@@ -71,8 +71,8 @@ struct config_program {
     const struct config_key *keys;
     size_t key_count;
     size_t origins; /* offsetof() in the settings of a char **, for config_describe(); 0: it is not kept */
-    /* Top-level names of the file that are not in keys but are no mistake: other programs' sections, and
-     * what finish() reads.  NULL at the end; NULL for none. */
+    /* Top-level names of the file that are not in keys but are no mistake: other programs' sections, whose keys are
+     * not looked at, and what finish() reads.  Groups or lists.  NULL at the end; NULL for none. */
     const char *const *others;
     /* Arguments that are no options: how many at most, and how --help shows them ("[json]"), or NULL. */
     unsigned positional_maximum;

@@ -76,7 +76,7 @@ struct client_source client_source_of(const struct gateway *gateway, const struc
     struct entries entries;
     struct bytes entry;
 
-    if (!is_trusted(gateway, &source.address))
+    if ((connection->entrance && connection->entrance->told) || !is_trusted(gateway, &source.address))
         return source;
     entries = entries_of(request, "X-Forwarded-Proto");
     if (previous_entry(&entries, &entry))

@@ -172,6 +172,7 @@ static void on_header(struct gateway *gateway, struct connection *connection,
         struct entrance *entrance = entrance_of(connection);
 
         entrance->address = header->client;
+        entrance->told = ip_address_is_known(&header->client);
         entrance->secure = header->secure;
     }
     enter(gateway, connection);

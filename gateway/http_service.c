@@ -6,8 +6,10 @@
  */
 #include "gateway/http_service.h"
 
+#include "common/log.h"
 #include "gateway/asset.h"
 #include "gateway/bare_service.h"
+#include "gateway/client_source.h"
 #include "gateway/connection.h"
 #include "gateway/engine_service.h"
 #include "gateway/exchange.h"
@@ -21,7 +23,8 @@
 
 enum {
     OUTPUT_LIMIT = 4 << 20, /* answers that wait to be read: more than the largest file */
-    EARLY_MAX = 64 << 10,   /* bytes of further requests while one is not answered */
+    ORIGIN_LOGGED_MAX = 128,
+    EARLY_MAX = 64 << 10, /* bytes of further requests while one is not answered */
 };
 
 /* -- routes ---------------------------------------------------------------------------------- */
@@ -87,9 +90,17 @@ static void answer_asset(struct gateway *gateway, struct connection *connection,
 static void refuse_origin(struct gateway *gateway, struct connection *connection,
                           const struct http_request *request)
 {
+    struct bytes origin = http_request_field(request, "Origin");
+    struct client_source source = client_source_of(gateway, connection, request);
+    char address[IP_ADDRESS_TEXT];
     struct buffer body = {0};
 
+    if (origin.length > ORIGIN_LOGGED_MAX)
+        origin.length = ORIGIN_LOGGED_MAX;
     gateway->counters.origins_refused++;
+    log_info("refused a page of another origin: if it is one of yours, add it to gateway.origins",
+             "origin=%.*s address=%.*s", BYTES_PRINTF(origin),
+             BYTES_PRINTF(ip_address_text(&source.address, address)));
     if (engine_serves(gateway, request->path)) {
         gateway->counters.engine_refused[ENGINEIO_ERROR_FORBIDDEN]++;
         engineio_append_error(&body, ENGINEIO_ERROR_FORBIDDEN);

@@ -63,6 +63,86 @@ bool origin_listed(const char *origins, struct bytes origin, struct bytes host)
     return !any;
 }
 
+/* -- what may stand in a list ------------------------------------------------------------------- */
+
+static bool is_made_of(struct bytes text, const char *more)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        char c = text.data[i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && !(c && strchr(more, c)))
+            return false;
+    }
+    return text.length > 0;
+}
+
+/* Digits without a 0 in front, and not what the scheme has anyway: no browser writes that. */
+static bool port_valid(struct bytes scheme, struct bytes port)
+{
+    unsigned number = 0;
+
+    if (port.length == 0 || port.length > 5 || port.data[0] == '0')
+        return false;
+    for (size_t i = 0; i < port.length; i++) {
+        if (port.data[i] < '0' || port.data[i] > '9')
+            return false;
+        number = number * 10 + (unsigned)(port.data[i] - '0');
+    }
+    return number <= 65535 && !(number == 443 && bytes_equal(scheme, BYTES("https"))) &&
+           !(number == 80 && bytes_equal(scheme, BYTES("http")));
+}
+
+static bool host_valid(struct bytes scheme, struct bytes host)
+{
+    const char *end = host.length && host.data[0] == '[' ? memchr(host.data, ']', host.length) : NULL;
+    const char *colon = end ? end + 1 : memchr(host.data, ':', host.length);
+    size_t length = colon ? (size_t)(colon - host.data) : host.length;
+    struct bytes port = bytes_make(host.data + length, host.length - length);
+
+    if (end ? !is_made_of(bytes_make(host.data + 1, length - 2), ":.")
+            : !is_made_of(bytes_make(host.data, length), "-._"))
+        return false;
+    return port.length == 0 ||
+           (port.data[0] == ':' && port_valid(scheme, bytes_make(port.data + 1, port.length - 1)));
+}
+
+bool origin_entry_valid(struct bytes entry, bool patterns)
+{
+    const char *colon = memchr(entry.data, ':', entry.length);
+    struct bytes scheme, rest;
+
+    if (bytes_equal(entry, BYTES("*")) || bytes_equal(entry, BYTES("null")) ||
+        bytes_equal(entry, BYTES("file://")))
+        return true;
+    if (patterns && bytes_equal(entry, BYTES("self")))
+        return true;
+    if (!colon)
+        return false;
+    scheme = bytes_make(entry.data, (size_t)(colon - entry.data));
+    rest = bytes_make(colon, entry.length - scheme.length);
+    if (!is_made_of(scheme, "+-.") || !bytes_starts_with(rest, BYTES("://")))
+        return false;
+    rest = bytes_make(rest.data + 3, rest.length - 3);
+    if (patterns && bytes_starts_with(rest, BYTES("*.")))
+        rest = bytes_make(rest.data + 2, rest.length - 2);
+    return host_valid(scheme, rest);
+}
+
+struct bytes origins_find_invalid(const char *origins, bool patterns)
+{
+    for (const char *at = origins; *at;) {
+        struct bytes entry = bytes_make(at, strcspn(at, ", "));
+
+        if (entry.length && !origin_entry_valid(entry, patterns))
+            return entry;
+        at += entry.length;
+        at += strspn(at, ", ");
+    }
+    return (struct bytes){0};
+}
+
+/* -- requests ----------------------------------------------------------------------------------- */
+
 bool origin_allowed(const char *origins, const struct http_request *request)
 {
     struct bytes origin = http_request_field(request, "Origin");

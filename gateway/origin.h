@@ -22,6 +22,16 @@ struct http_request;
  */
 bool origin_listed(const char *origins, struct bytes origin, struct bytes host);
 
+/*
+ * Whether a browser can name itself so: a scheme and host in lower case, ://, and a port unless it is the scheme's own
+ * (RFC 6454 6.2; hosts as ASCII); or null, or file://, which some programs with pages in files say.  patterns: "self" and
+ * hosts that begin with "*." may stand there, too.  "*" always may.
+ */
+bool origin_entry_valid(struct bytes entry, bool patterns);
+
+/* The first entry of a list that is not; empty when there is none. */
+struct bytes origins_find_invalid(const char *origins, bool patterns);
+
 /* Whether the request may be answered, as to its origin. */
 bool origin_allowed(const char *origins, const struct http_request *request);
 

@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "gateway/client_source.h"
 #include "gateway/connection.h"
+#include "gateway/entrance.h"
 #include "gateway/gateway.h"
 
 #include <stdlib.h>
@@ -84,14 +85,16 @@ void quotas_done(struct gateway *gateway)
 /* -- addresses -------------------------------------------------------------------------------- */
 
 /* Whether it may have one connection more; counts the refusal if not.  *out is NULL where it counts for none. */
-static bool admit(struct gateway *gateway, const struct ip_address *from, struct client_network **out)
+static bool admit(struct gateway *gateway, const struct connection *connection, const struct ip_address *from,
+                  struct client_network **out)
 {
     const struct gateway_settings *settings = gateway->settings;
     struct token_rate rate = {.per_second = settings->connects_per_second, .burst = settings->connects_burst};
+    bool told = connection->entrance && connection->entrance->told;
 
     *out = NULL;
     if (!limits_addresses(settings) || !ip_address_is_known(from) ||
-        ip_ranges_have(&settings->trusted_ranges, from))
+        (!told && ip_ranges_have(&settings->trusted_ranges, from)))
         return true;
     switch (address_admit(&gateway->quotas.addresses, from, &rate, settings->max_connections_per_address,
                           now_us(gateway), out)) {
@@ -116,7 +119,7 @@ bool quota_admit(struct gateway *gateway, const struct connection *connection,
     if (!limits_addresses(gateway->settings))
         return true;
     from = client_source_of(gateway, connection, request).address;
-    return admit(gateway, &from, out);
+    return admit(gateway, connection, &from, out);
 }
 
 void quota_begin(struct gateway *gateway, const struct connection *connection, struct client_network *network)
@@ -148,7 +151,7 @@ bool quota_attribute(struct gateway *gateway, const struct connection *connectio
     if (quota->network)
         return true;
     from = request ? client_source_of(gateway, connection, request).address : connection_address(connection);
-    return admit(gateway, &from, &quota->network);
+    return admit(gateway, connection, &from, &quota->network);
 }
 
 /* -- events ----------------------------------------------------------------------------------- */

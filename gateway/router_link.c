@@ -416,7 +416,7 @@ void link_flush(struct router_link *link)
 /* -- receiving ------------------------------------------------------------------------------- */
 
 /* The one record of a batch with WIRE_NUMBER_STRANGER tells why. */
-static void log_refusal(struct wire_reader *reader)
+static void log_refusal(const struct router_link *link, struct wire_reader *reader)
 {
     struct wire_resync resync;
     unsigned type;
@@ -424,6 +424,10 @@ static void log_refusal(struct wire_reader *reader)
     if (wire_reader_next(reader, &type) == 1 && type == WIRE_TYPE_RESYNC &&
         wire_get_resync(reader, &resync) == 0)
         log_warn("the router refuses this link", "why=%.*s", BYTES_PRINTF(resync.reason));
+    if (link->state == LINK_LIVE)
+        log_warn(
+            "the router has no such link any more: it was restarted, or another gateway has the same name",
+            "gateway=%s", link->gateway->settings->name);
 }
 
 /* One batch.  0, or a negative error: the link can't go on. */
@@ -440,7 +444,7 @@ static int read_batch(struct router_link *link, struct bytes bytes)
     if (result < 0)
         return result;
     if (reader.number == WIRE_NUMBER_STRANGER && reader.link == link->flow.link) {
-        log_refusal(&reader);
+        log_refusal(link, &reader);
         link->resync = true; /* the router lost this link, and with it both sides' numbers */
         return 0;
     }

@@ -13,6 +13,7 @@
 #include "gateway/gateway.h"
 #include "gateway/handshake.h"
 #include "gateway/replay.h"
+#include "gateway/token_policy.h"
 #include "gateway/upgrade.h"
 #include "proto/json_text.h"
 #include "proto/socketio.h"
@@ -357,14 +358,8 @@ static int on_back(struct gateway *gateway, struct wire_reader *reader)
     return 0;
 }
 
-static void append_key(void *argument, const char *name, const char *value, const char *origin)
+static void append_row(struct buffer *out, const char *name, const char *value, const char *origin)
 {
-    struct buffer *out = argument;
-
-    if (strcmp(name, "gateway.log_level") == 0 && strcmp(value, log_level_names[log_get_level()]) != 0) {
-        value = log_level_names[log_get_level()];
-        origin = "loglevel"; /* the command has set it since */
-    }
     buffer_append_text(out, out->length ? ",[" : "[[");
     json_append_string(out, bytes_from_text(name));
     buffer_append_char(out, ',');
@@ -377,11 +372,41 @@ static void append_key(void *argument, const char *name, const char *value, cons
     buffer_append_char(out, ']');
 }
 
+/* Ids and algorithms of the keys, never more of them: "2026:ES256 -:HS256". */
+static void describe_tokens(const struct token_policy *tokens, struct buffer *out)
+{
+    struct buffer keys = {0};
+
+    if (!tokens) {
+        append_row(out, "tokens.keys", NULL, "default");
+        return;
+    }
+    for (size_t i = 0; i < tokens->key_count; i++)
+        buffer_printf(&keys, "%s%s:%s", i ? " " : "", tokens->keys[i].id ? tokens->keys[i].id : "-",
+                      token_algorithm_text(tokens->keys[i].algorithm));
+    buffer_append_char(&keys, '\0');
+    append_row(out, "tokens.required", tokens->required ? "true" : "false", "file");
+    append_row(out, "tokens.issuer", tokens->issuer, "file");
+    append_row(out, "tokens.audience", tokens->audience, "file");
+    append_row(out, "tokens.keys", keys.data, "file");
+    buffer_done(&keys);
+}
+
+static void append_key(void *argument, const char *name, const char *value, const char *origin)
+{
+    if (strcmp(name, "gateway.log_level") == 0 && strcmp(value, log_level_names[log_get_level()]) != 0) {
+        value = log_level_names[log_get_level()];
+        origin = "loglevel"; /* the command has set it since */
+    }
+    append_row(argument, name, value, origin);
+}
+
 static void tell_configuration(struct gateway *gateway, uint64_t ask)
 {
     struct buffer text = {0};
 
     config_describe(&gateway_config, gateway->settings, append_key, &text);
+    describe_tokens(gateway->tokens, &text);
     buffer_append_char(&text, ']');
     link_told(gateway->link, ask, buffer_bytes(&text));
     buffer_done(&text);

@@ -6,9 +6,12 @@
 
 #include "common/endpoint.h"
 #include "common/http_port.h"
+#include "gateway/origin.h"
 #include "proto/wire.h"
 
 #include <string.h>
+
+enum { ORIGIN_SHOWN_MAX = 64 }; /* bytes of a wrong entry */
 
 #define KEY(key, kind)                                                                                       \
     .section = "gateway", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct gateway_settings, key)
@@ -233,6 +236,31 @@ static int check_proxies(struct gateway_settings *gateway, struct buffer *error)
     return 0;
 }
 
+/* No browser's origin is like any other text, and a list with such ones refuses everybody. */
+static int check_origins(const config_t *file, const char *path, const char *origins, bool patterns,
+                         struct buffer *error)
+{
+    struct bytes wrong = origins_find_invalid(origins, patterns);
+    const config_setting_t *setting = config_lookup(file, path);
+    const char *text = setting ? config_setting_get_string(setting) : NULL;
+    int length = wrong.length < ORIGIN_SHOWN_MAX ? (int)wrong.length : ORIGIN_SHOWN_MAX;
+
+    if (wrong.length == 0)
+        return 0;
+    if (text && strcmp(text, origins) == 0) /* no option goes over it */
+        config_complain(error, setting, "%s: ", path);
+    else
+        buffer_printf(error, "key %s: ", path);
+    buffer_printf(
+        error, "'%.*s' is no origin as browsers say it; expected https://app.example, in lower case, %s",
+        length, wrong.data,
+        patterns
+            ? "with a port if it is not the usual one, without a slash at its end; https://*.app.example; "
+              "self; null; or *"
+            : "with a port if it is not the usual one, without a slash at its end; null; or *");
+    return ERROR_CONFIG;
+}
+
 /* The files can be read, and belong together. */
 static int check_tls(const config_t *file, struct gateway_settings *gateway, struct buffer *error)
 {
@@ -254,6 +282,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
 
     if (load_keys(gateway, error) < 0 || check_msgpack_path(gateway, error) < 0 ||
         check_admin(gateway, error) < 0 || check_proxies(gateway, error) < 0 ||
+        check_origins(file, "gateway.origins", gateway->origins, true, error) < 0 ||
+        check_origins(file, "gateway.cors_origins", gateway->cors_origins, false, error) < 0 ||
         check_tls(file, gateway, error) < 0)
         return ERROR_CONFIG;
     if (namespaces_load(file, &gateway->namespaces, error) < 0 ||

@@ -89,6 +89,9 @@
     X(joins_skipped, "hubbub_joins_skipped_total", "bad rooms among those to join with a connect",           \
       "a client that names rooms that cannot be; the protocol says which")                                   \
     X(leaves, "hubbub_leaves_total", "rooms left", "a figure of load")                                       \
+    X(grants_missing, "hubbub_grants_missing_total",                                                         \
+      "sockets refused where tokens are required, because their gateway verifies none",                      \
+      "a gateway of an older version, or with another configuration: its log and hubbub gateways say which") \
     X(tokens_renewed, "hubbub_tokens_renewed_total", "sockets that went on with a newer token",              \
       "a figure of load")                                                                                    \
     X(presence, "hubbub_presence_events_total", "hubbub:presence events", "a figure of load")                \

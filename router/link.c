@@ -12,6 +12,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+enum { TAKEOVERS_MS = 60000 };
+
 static const char *const state_texts[] = {"greeting", "waiting", "live", "behind", "lost"};
 
 const char *link_state_text(enum link_state state)
@@ -177,6 +179,40 @@ static void copy_text(char *out, size_t limit, struct bytes text)
     out[length] = '\0';
 }
 
+/* A gateway that was restarted does that once; two of one name do it for as long as both run. */
+static void note_takeover(struct gateway_link *link, const struct gateway_link *former, uint64_t now)
+{
+    bool again = former->taken_over && now - former->taken_over < TAKEOVERS_MS;
+
+    link->takeovers = again ? former->takeovers + 1 : 1;
+    link->taken_over = now;
+    if (again)
+        log_error(
+            "processes take one gateway's name from each other: give each gateway a name of its own, unless "
+            "one restarts again and again",
+            "gateway=%s takeovers=%u incarnation=%llx address=%s former_incarnation=%llx former_address=%s",
+            link->name, link->takeovers, (unsigned long long)link->incarnation, link->address,
+            (unsigned long long)former->incarnation, former->address);
+    else
+        log_warn("another process takes over a gateway's name: fine if it was restarted",
+                 "gateway=%s incarnation=%llx address=%s former_incarnation=%llx former_address=%s",
+                 link->name, (unsigned long long)link->incarnation, link->address,
+                 (unsigned long long)former->incarnation, former->address);
+}
+
+static void succeed(struct links *links, struct gateway_link *link, struct gateway_link *former)
+{
+    bool same = former->incarnation == link->incarnation;
+
+    if (!same && former->state != LINK_LOST) {
+        note_takeover(link, former, loop_now(links->peers->loop));
+    } else {
+        link->takeovers = former->takeovers;
+        link->taken_over = former->taken_over;
+    }
+    remove_link(links, former, same ? LINK_END_RENEWED : LINK_END_SUCCEEDED);
+}
+
 static const struct peer_kind gateway_kind;
 
 static struct peer *on_greet(void *argument, struct bytes routing, struct wire_reader *reader,
@@ -199,23 +235,18 @@ static struct peer *on_greet(void *argument, struct bytes routing, struct wire_r
         *refusal = "too many gateways";
         return NULL;
     }
-    if (former) {
-        bool same = former->incarnation == hello.incarnation;
-
-        if (!same && former->state != LINK_LOST)
-            log_warn("another process takes over a gateway's name: fine if it was restarted", "gateway=%s",
-                     former->name);
-        remove_link(links, former, same ? LINK_END_RENEWED : LINK_END_SUCCEEDED);
-    }
     link = memory_zero(1, sizeof *link);
     peer_init(&link->peer, &gateway_kind, links);
     link->peer.minor = hello.minor;
     link->name = memory_text(hello.name.data, hello.name.length);
     copy_text(link->version, LINK_VERSION_MAX, hello.program_version);
     copy_text(link->epoch, LINK_EPOCH_MAX, hello.epoch);
+    copy_text(link->address, LINK_ADDRESS_MAX, bytes_from_text(peers_address(links->peers)));
     link->incarnation = hello.incarnation;
     link->pos = hello.pos;
     session_set_init(&link->sessions);
+    if (former)
+        succeed(links, link, former);
     links->all = memory_resize(links->all, (links->count + 1) * sizeof(struct gateway_link *));
     links->all[links->count++] = link;
     links->events->hello(links->argument, link, &hello);

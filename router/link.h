@@ -18,13 +18,14 @@
 
 enum link_state { LINK_GREETING, LINK_WAITING, LINK_LIVE, LINK_BEHIND, LINK_LOST };
 
-enum { LINK_EPOCH_MAX = 64, LINK_VERSION_MAX = 32 };
+enum { LINK_EPOCH_MAX = 64, LINK_VERSION_MAX = 32, LINK_ADDRESS_MAX = 63 };
 
 struct gateway_link {
     struct peer peer; /* must stay first */
     char *name;
     char version[LINK_VERSION_MAX + 1];
     uint64_t incarnation;
+    char address[LINK_ADDRESS_MAX + 1]; /* see peers_address() */
     enum link_state state;
     bool leaving; /* its gateway has said goodbye */
     struct session_set sessions;
@@ -37,7 +38,9 @@ struct gateway_link {
 
     /* The rest is for link.c. */
     struct wire_list done;
-    uint64_t told; /* the position that the gateway knows */
+    uint64_t told;       /* the position that the gateway knows */
+    uint64_t taken_over; /* ms: when its name changed hands last; 0: never */
+    unsigned takeovers;  /* how often it did, each within TAKEOVERS_MS of the one before */
 };
 
 /* Why a link is no longer among the links. */

@@ -234,6 +234,17 @@ static void finish_connect(struct router *router, struct session *session, uint6
         membership_put_connected(router, session, request, false);
 }
 
+/* Where tokens are required a gateway sends a grant for whom it lets in.  One that knows of no tokens must not let
+ * everybody in. */
+static bool lacks_grant(const struct router *router, const struct namespace *namespace,
+                        const struct wire_connect *record)
+{
+    enum namespace_tokens tokens = namespace->config->tokens;
+
+    return !record->grant.length && (tokens == NAMESPACE_TOKENS_DEFAULT ? router->settings->tokens_required
+                                                                        : tokens == NAMESPACE_TOKENS_REQUIRED);
+}
+
 int membership_connect(struct router *router, struct gateway_link *link, const struct wire_connect *record)
 {
     struct namespace *namespace = NULL;
@@ -253,6 +264,14 @@ int membership_connect(struct router *router, struct gateway_link *link, const s
         router->counters.namespaces_refused++;
         put_refused(link, record->request, record->socket, BYTES("{\"message\":\"Too many namespaces\"}"));
         grant_free(grant);
+        return 0;
+    }
+    if (lacks_grant(router, namespace, record)) {
+        router->counters.grants_missing++;
+        log_warn("a gateway verifies no tokens", "gateway=%s version=%s", link->name, link->version);
+        put_refused(link, record->request, record->socket,
+                    BYTES("{\"message\":\"tokens are not verified here\",\"data\":{\"code\":\"token_missing\"}}"));
+        namespace_release(&router->namespaces, namespace);
         return 0;
     }
     random_id(sid, sizeof sid);

@@ -181,6 +181,13 @@ bool peers_version_fits(struct peers *peers, uint64_t minor, struct bytes name, 
     return false;
 }
 
+const char *peers_address(const struct peers *peers)
+{
+    const char *address = peers->batch ? zmq_msg_gets(peers->batch, "Peer-Address") : NULL;
+
+    return address ? address : "-";
+}
+
 static void fault(struct peers *peers, struct peer *peer, enum peer_fault what, const char *text)
 {
     peers->counters->malformed++;
@@ -302,8 +309,10 @@ static bool read_message(struct peers *peers, size_t *bytes)
         more = zmq_msg_recv(&extra, peers->socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more(&extra);
         zmq_msg_close(&extra);
     }
+    peers->batch = &batch;
     take_batch(peers, bytes_make(zmq_msg_data(&routing), zmq_msg_size(&routing)),
                bytes_make(zmq_msg_data(&batch), zmq_msg_size(&batch)));
+    peers->batch = NULL;
     zmq_msg_close(&batch);
     zmq_msg_close(&routing);
     return true;

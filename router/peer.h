@@ -82,9 +82,10 @@ struct peers {
     struct loop_timer timer;
     uint64_t ticked;    /* ms: the timer's last call */
     uint64_t *rebuffed; /* ms: when a stranger was last told to start anew, by the hash of its routing id */
-    char refusal[96];   /* see peers_version_fits() */
-    bool readable;      /* there may be batches to read */
-    bool look;          /* something was sent since ZMQ_EVENTS was asked for */
+    struct zmq_msg_t *batch; /* that is being read; NULL: none */
+    char refusal[96];        /* see peers_version_fits() */
+    bool readable;           /* there may be batches to read */
+    bool look;               /* something was sent since ZMQ_EVENTS was asked for */
 };
 
 /*
@@ -102,6 +103,10 @@ void peers_add_kind(struct peers *peers, const struct peer_kind *kind, void *arg
  */
 bool peers_version_fits(struct peers *peers, uint64_t minor, struct bytes name, struct bytes program,
                         const char **refusal) MUST_CHECK;
+
+/* For greet(): where the stranger is, as ZeroMQ tells it: an address, or HOST:USER:GROUP:PROCESS of a Unix socket;
+ * "-" when it does not. */
+const char *peers_address(const struct peers *peers);
 
 /* No more ticks. */
 void peers_stop(struct peers *peers);

@@ -229,6 +229,7 @@ static int check_retention(const config_t *file, const struct router_settings *r
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct router_settings *router = settings;
+    int required;
 
     if (router->dead < router->heartbeat * 2) {
         buffer_append_text(error, "key dead must be at least twice heartbeat");
@@ -243,6 +244,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
     if (load_keys(router, error) < 0 || load_password(router, error) < 0 ||
         check_archive(file, router, error) < 0 || check_retention(file, router, error) < 0)
         return ERROR_CONFIG;
+    if (config_lookup_bool(file, "tokens.required", &required))
+        router->tokens_required = required;
     return namespaces_load(file, &router->namespaces, error);
 }
 

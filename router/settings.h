@@ -58,6 +58,7 @@ struct router_settings {
     bool examine;         /* an option only: look at what there is, and exit */
     bool backup, restore; /* the same: copy the journal, and exit */
     struct namespace_list namespaces;
+    bool tokens_required; /* of the file's group tokens: unless a namespace says otherwise */
     /* What stands in the files of keys. */
     struct key secret_key; /* empty: no CURVE */
     struct key_list gateway_keys;

@@ -194,6 +194,28 @@ static void describe_archive(const struct stats *stats, struct stats_tree *tree)
                     archive.error_at ? (double)(clock_wall_ms() - archive.error_at) / 1e3 : 0);
 }
 
+/* Whom the gateways have sent away before it came to anything, and what came of their reloads. */
+static void describe_doors(struct stats_tree *tree)
+{
+    static const struct {
+        const char *path, *metric;
+    } rows[] = {
+        {"reloads.gateways.ok", "hubbub_config_reloads_total{result=ok}"},
+        {"reloads.gateways.failed", "hubbub_config_reloads_total{result=failed}"},
+        {"turned_away.origins", "hubbub_origins_refused_total"},
+        {"turned_away.max_connections", "hubbub_refused_connections_total"},
+        {"turned_away.connects_per_second", "hubbub_address_refused_total{limit=connects_per_second}"},
+        {"turned_away.max_connections_per_address",
+         "hubbub_address_refused_total{limit=max_connections_per_address}"},
+        {"turned_away.token_missing", "hubbub_refused_total{code=token_missing}"},
+        {"turned_away.token_invalid", "hubbub_refused_total{code=token_invalid}"},
+        {"turned_away.token_expired", "hubbub_refused_total{code=token_expired}"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        stats_tree_number(tree, rows[i].path, stats_tree_metric(tree, rows[i].metric));
+}
+
 static struct stats_tree *describe(const struct stats *stats)
 {
     const struct router *router = stats->router;
@@ -225,6 +247,7 @@ static struct stats_tree *describe(const struct stats *stats)
     describe_archive(stats, tree);
     stats_tree_number(tree, "recent.messages", router->recent.count);
     stats_tree_number(tree, "recent.bytes", router->recent.bytes);
+    describe_doors(tree);
     stats_tree_labels(tree, "recoveries", "hubbub_recoveries_total");
     stats_tree_labels(tree, "dropped", "hubbub_dropped_total");
     stats_tree_labels(tree, "refused", "hubbub_refused_total");

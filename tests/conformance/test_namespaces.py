@@ -318,7 +318,7 @@ class PlayedRouter(Names):
 
     def accept(self, peer, name):
         peer.send_text(f'40{name},')
-        request, number, namespace, auth, address = self.take(self.CONNECT)
+        request, number, namespace, auth, address = self.take(self.CONNECT)[:5]
         self.assertEqual((namespace, auth, address), (name, '', '127.0.0.1'))
         self.put([self.CONNECTED, request, number, 's' * 20, 'anon:' + 's' * 20, 1, '', 0])
         self.assertTrue(peer.read_text().endswith('{"sid":"' + 's' * 20 + '"}'))
@@ -329,7 +329,7 @@ class PlayedRouter(Names):
         for name, head in (('/', '44'), ('/custom', '44/custom,'), ('/orders-1', '44/orders-1,')):
             for error in ('{"message":"not authorized"}', '{"message":"no","data":{"code":1, "é":[1.0,null]}}'):
                 peer.send_text(f'40{name},{{"token":"x"}}')
-                request, number, namespace, auth, _ = self.take(self.CONNECT)
+                request, number, namespace, auth, _ = self.take(self.CONNECT)[:5]
                 self.assertEqual((namespace, auth), (name, '{"token":"x"}'))
                 self.put([self.REFUSED, request, number, error])
                 self.assertEqual(peer.read_text(), head + error)

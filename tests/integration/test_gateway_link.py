@@ -122,6 +122,7 @@ class GatewayLink(unittest.TestCase):
         self.assertNotEqual(self.hello()[1], link)
         self.assertIn('the router asks for it', self.gateway.log_text())
         self.assertNotIn('broke the protocol', self.gateway.log_text())
+        self.assertIn('or another gateway has the same name', self.gateway.log_text())
 
     def test_a_router_that_does_not_take_the_hello(self):
         routing, link = self.hello()

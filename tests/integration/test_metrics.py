@@ -125,10 +125,10 @@ class Prometheus:
         return self.ask('query', query=expression)['result']
 
     def wait_for(self, expression):
-        """Waits until it gives something."""
+        """Waits until it gives something; one that has just started has no answers yet (503, no JSON)."""
         end = time.monotonic() + PATIENCE
         while True:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, json.JSONDecodeError):
                 found = self.query(expression)
                 if found:
                     return found

@@ -51,6 +51,11 @@ class ReloadTest(PlayedRouter):
     def head_status(self, length):
         return request(self.gateway.port, f"GET /healthz HTTP/1.1\r\nHost: h\r\nX: {'x' * length}\r\nConnection: close\r\n\r\n").status
 
+    def configuration_shown(self):
+        """What `hubbub config` asks for."""
+        self.send([NUMBERS["ASK"], 1, 0])
+        return {name: value for name, value, _ in json.loads(self.next(NUMBERS["TOLD"])[2])}
+
     def reloads(self, result):
         while True:
             counters = self.next(STATISTICS)[1]
@@ -102,6 +107,7 @@ class Gateway(ReloadTest):
         secret.chmod(0o600)
         self.hang_up(self.CONFIG + f'tokens = {{ keys = ( {{ algorithm = "HS256"; file = "{secret}"; }} ); }};\n',
                      "nothing has changed", "tokens on or off takes a restart")
+        self.assertEqual(self.configuration_shown()["tokens.keys"], None)
         client = Client(self.gateway.port, connect=False)
         self.addCleanup(client.__exit__)
         client.send_text("40")
@@ -170,6 +176,15 @@ class Tokens(ReloadTest):
         self.say(token=new)
         self.assertIn('"sub":"ann"', self.next(CONNECT)[6])
 
+    def test_the_configuration_is_shown_without_secrets(self):
+        other = f'{{ id = "2026"; algorithm = "HS256"; file = "{self.secret}"; }}'
+        self.hang_up(self.CONFIG.replace("keys = ( ", f"keys = ( {other}, ").replace("required = true;", 'required = true; audience = "chat";'),
+                     "configuration reloaded")
+        shown = self.configuration_shown()
+        self.assertEqual({name: shown[name] for name in shown if name.startswith("tokens.")},
+                         {"tokens.required": "true", "tokens.issuer": None, "tokens.audience": "chat", "tokens.keys": "2026:HS256 -:HS256"})
+        self.assertNotIn("x" * 20, json.dumps(shown))
+
     def test_what_is_wrong_changes_nothing(self):
         self.secret.chmod(0o644)
         self.hang_up(self.CONFIG, "nothing has changed", "mode 0644")
@@ -206,6 +221,13 @@ class OfARouter(RouterTest):
         self.assertRegex(log, r"conf:\d+: .*max_history")
         self.refused(alice.answer("JOIN", "two", 0, 0), "bad_request")
         self.assertIn(" failed ", self.router.statistics()["reloaded"])
+        log = self.hang_up(EVENTS + "gateway = { port = ; };\n", "nothing has changed")  # what nobody can read, everybody refuses
+        self.assertRegex(log, r"conf:\d+: ")
+        self.assertEqual(self.router.metric("hubbub_router_config_reloads_total{result=failed}"), 2)
+
+    def test_values_of_other_programs_are_theirs(self):
+        self.hang_up(EVENTS + section("router", max_rooms_per_connection=1) + section("gateway", port="no number"), "changed=0 wait_for_restart=0")
+        self.hang_up(EVENTS + "gateway = 5;\n", "nothing has changed")
         self.assertEqual(self.router.metric("hubbub_router_config_reloads_total{result=failed}"), 1)
 
 

@@ -716,6 +716,22 @@ class Links(RouterTest):
         self.assertEqual(self.router.statistics()["members"], 1)
         self.assertTrue(alice.say("R", "x")["ok"])
 
+    def test_two_gateways_of_one_name_are_named_in_the_log(self):
+        one = self.gateway("twin")
+        two = self.gateway("twin")
+        line = next(line for line in self.router.log().splitlines() if "takes over a gateway's name" in line)
+        self.assertRegex(line, f"level=warn .*gateway=twin incarnation={two.incarnation:x} address=\\S+:{os.getpid()} "
+                               f"former_incarnation={one.incarnation:x} former_address=\\S+:{os.getpid()}$")
+        self.assertNotIn("level=error", self.router.log())
+        one.close()
+        one.go_live()
+        two.close()
+        two.go_live()
+        lines = [line for line in self.router.log().splitlines() if "give each gateway a name of its own" in line]
+        self.assertEqual(len(lines), 2, self.router.log())
+        self.assertRegex(lines[0], f"level=error .*takeovers=2 incarnation={one.incarnation:x} .* former_incarnation={two.incarnation:x} ")
+        self.assertIn("takeovers=3", lines[1])
+
     def test_strangers_are_told_to_start_anew(self):
         gateway = self.gateway(live=False)
         gateway.open()
@@ -839,12 +855,18 @@ class Program(RouterTest):
         held.join("R")
         held.say("R", "x")
         gateway.send(("STATISTICS", ["hubbub_connections", 3, "hubbub_closed_total{reason=slow_reader}", 2,
-                                     "hubbub_refused_total{code=unavailable}", 4]))
+                                     "hubbub_refused_total{code=unavailable}", 4, "hubbub_origins_refused_total", 5,
+                                     "hubbub_address_refused_total{limit=connects_per_second}", 6,
+                                     "hubbub_refused_total{code=token_expired}", 7,
+                                     "hubbub_config_reloads_total{result=failed}", 8]))
         gateway.settle()
         text = dict(line.split(" ", 1) for line in self.router.ask("stats")[0].split("\n"))
         for key, value in (("gateways", "1"), ("connections", "3"), ("sockets", "1"), ("rooms", "1"), ("members", "1"),
                            ("messages.in.total", "1"), ("journal.head", "1"), ("journal.waiting", "0"),
                            ("closed.slow_reader", "2"), ("refused.unavailable", "4"), ("refused.not_joined", "1"),
+                           ("turned_away.origins", "5"), ("turned_away.connects_per_second", "6"),
+                           ("turned_away.max_connections", "0"), ("turned_away.token_expired", "7"),
+                           ("reloads.gateways.failed", "8"), ("reloads.gateways.ok", "0"),
                            ("epoch", gateway.epoch), ("journal.storage_full", "false")):
             self.assertEqual(text[key], value, key)
         for key in ("messages.in.per_second", "messages.out.per_second", "journal.commit_ms.average",

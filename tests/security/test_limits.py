@@ -10,10 +10,12 @@
 """
 import json
 import os
+import pathlib
 import resource
 import socket
 import stat
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -255,6 +257,38 @@ class Origins(WithStack):
             self.assertEqual(self.statuses(f'Origin: {origin}'), [403, 403, 403], origin)
         self.figures.wait_for('hubbub_origins_refused_total', 15)
         self.figures.wait_for('hubbub_engine_refused_total{code=4}', 10)
+
+    def test_who_was_refused_is_logged(self):
+        def line_of(origin, part):
+            """A place in the code writes ten lines a second, so not each time."""
+            end = time.monotonic() + PATIENCE
+            while True:
+                self.assertEqual(self.statuses(f'Origin: {origin}')[0], 403)
+                found = [line for line in self.stack.log_text().splitlines() if part in line]
+                if found:
+                    return found[0]
+                self.assertLess(time.monotonic(), end, self.stack.log_text())
+                time.sleep(0.1)
+        self.assertIn('add it to gateway.origins', line_of('https://evil.example', 'origin=https://evil.example address=127.0.0.1'))
+        self.assertLess(len(line_of('https://e"' + 'x' * 4000, 'e\\"xxx')), 500)
+
+    def test_what_no_browser_says_is_refused_at_the_start(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder, 'hubbub.conf')
+
+            def complaint(keys, *options):
+                file.write_text(f'gateway = {{\n  {keys}\n}};\n')
+                done = subprocess.run([BUILD / 'gateway' / 'hubbub-gateway', '--config', file, '--check-config', *options],
+                                      capture_output=True, text=True, check=False)
+                return done.returncode, done.stderr
+            for key, entry in (('origins', 'app.example'), ('origins', 'https://app.example/'), ('cors_origins', 'self')):
+                code, text = complaint(f'{key} = "https://good.example {entry}";')
+                self.assertEqual(code, 78)
+                self.assertIn(f"hubbub.conf:2: gateway.{key}: '{entry}' is no origin", text)
+                self.assertIn('https://app.example', text)
+            code, text = complaint('origins = "self";', '--origins=app.example')
+            self.assertEqual((code, text.startswith("key gateway.origins: 'app.example'")), (78, True), text)
+            self.assertEqual(complaint('origins = "app.example";', '--origins=self'), (0, ''))
 
     def test_own_pages_and_programs(self):
         for fields in (('Origin: https://good.example',), ('Origin: https://chat.good.example',), ('Origin: https://test',), ()):

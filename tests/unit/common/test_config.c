@@ -284,7 +284,9 @@ static void bad_values_name_file_line_and_what_was_expected(void **state)
          "main.conf:1: other.colour: 'blue' is not valid; expected red or green (in quotes)"},
         {"\n\ntitle = 1;", "main.conf:3: title: a value of this type is not valid; expected text of 0 to "
                            "4095 bytes (in quotes)"},
-        {"rules = 1;", "main.conf:1: rules is not a list; expected rules = ( ... );"},
+        {"rules = {};", "main.conf:1: rules is not a list; expected rules = ( ... );"},
+        {"\nneighbour = 1;",
+         "main.conf:2: neighbour is no single value; expected neighbour = { ... }; or ( ... );"},
     };
 
     (void)state;
@@ -512,8 +514,8 @@ static void version_and_check(void **state)
 
 static void secrets_leave_the_command_line(void **state)
 {
-    char first[] = "program", second[] = "--place=mongodb://u:pass@h/", third[] = "--place", fourth[] = "word",
-         fifth[] = "--name", sixth[] = "--place";
+    char first[] = "program", second[] = "--place=mongodb://u:pass@h/", third[] = "--place",
+         fourth[] = "word", fifth[] = "--name", sixth[] = "--place";
     char *argv[] = {first, second, third, fourth, fifth, sixth, NULL};
 
     (void)state;

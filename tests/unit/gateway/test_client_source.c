@@ -14,7 +14,7 @@
 static struct gateway *gateway;
 
 /* A request with those fields, over a connection from that address ("" for a Unix socket). */
-static struct client_source source_of(const char *peer, bool secure, const char *fields)
+static struct client_source source_by(bool told, const char *peer, bool secure, const char *fields)
 {
     struct peer client = fixture_peer(gateway);
     struct entrance *entrance = calloc(1, sizeof *entrance);
@@ -26,6 +26,7 @@ static struct client_source source_of(const char *peer, bool secure, const char 
     assert_non_null(entrance);
     if (*peer)
         assert_int_equal(ip_address_parse(bytes_from_text(peer), &entrance->address), 0);
+    entrance->told = told;
     entrance->secure = secure;
     client.connection->entrance = entrance;
     snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", fields);
@@ -35,6 +36,11 @@ static struct client_source source_of(const char *peer, bool secure, const char 
     fixture_flush(gateway);
     fixture_peer_done(&client);
     return source;
+}
+
+static struct client_source source_of(const char *peer, bool secure, const char *fields)
+{
+    return source_by(false, peer, secure, fields);
 }
 
 static void expect(const char *peer, const char *fields, const char *address)
@@ -117,6 +123,19 @@ static void a_balancer_says_whether_it_is_tls(void **state)
     assert_false(source_of("10.0.0.1", false, "").secure);
 }
 
+/* A PROXY header names a client, which is not believed for having an address like a balancer's. */
+static void who_a_proxy_header_names_is_no_balancer(void **state)
+{
+    struct client_source source =
+        source_by(true, "10.0.0.1", false, "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n");
+    char text[IP_ADDRESS_TEXT];
+
+    (void)state;
+    ip_address_text(&source.address, text);
+    assert_string_equal(text, "10.0.0.1");
+    assert_false(source.secure);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +144,7 @@ int main(void)
         cmocka_unit_test(an_entry_may_have_a_port),
         cmocka_unit_test(what_is_no_address_hides_nobody),
         cmocka_unit_test(a_balancer_says_whether_it_is_tls),
+        cmocka_unit_test(who_a_proxy_header_names_is_no_balancer),
     };
 
     return cmocka_run_group_tests(tests, start, stop);

@@ -63,6 +63,71 @@ static void a_star_is_a_subdomain(void **state)
     assert_false(listed("ht*", "https://evil.com"));
 }
 
+static bool valid(const char *entry)
+{
+    return origin_entry_valid(bytes_from_text(entry), true);
+}
+
+static void an_entry_is_what_browsers_say(void **state)
+{
+    static const char *const good[] = {"*",
+                                       "self",
+                                       "null",
+                                       "file://",
+                                       "https://app.example",
+                                       "http://localhost:3000",
+                                       "https://*.app.example",
+                                       "https://*.app.example:8443",
+                                       "http://[::1]:3000",
+                                       "http://192.0.2.1",
+                                       "https://app.example:80",
+                                       "capacitor://localhost",
+                                       "chrome-extension://abcdefgh",
+                                       "https://xn--bcher-kva.example"};
+    static const char *const bad[] = {"app.example",
+                                      "app.example:3000",
+                                      "//app.example",
+                                      "https:app.example",
+                                      "https://",
+                                      "https://app.example/",
+                                      "https://app.example/chat",
+                                      "https://App.example",
+                                      "HTTPS://app.example",
+                                      "https://app.example:443",
+                                      "http://app.example:80",
+                                      "https://app.example:",
+                                      "https://app.example:0",
+                                      "https://app.example:65536",
+                                      "https://app.example:1x",
+                                      "https://ann@app.example",
+                                      "https://*",
+                                      "https://*.",
+                                      "https://a.*.example",
+                                      "*.app.example",
+                                      "https://b\xc3\xbc.example",
+                                      "Null",
+                                      "ht*",
+                                      "http://[::1",
+                                      "http://[]",
+                                      "http://[::1]x",
+                                      "https://app.example;"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        if (!valid(good[i]))
+            fail_msg("%s is one", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (valid(bad[i]))
+            fail_msg("%s is none", bad[i]);
+    assert_false(origin_entry_valid(BYTES("self"), false));
+    assert_false(origin_entry_valid(BYTES("https://*.app.example"), false));
+    assert_true(origin_entry_valid(BYTES("https://app.example"), false));
+    assert_true(bytes_equal(origins_find_invalid(" https://a.example, self app.example x", true),
+                            BYTES("app.example")));
+    assert_int_equal(origins_find_invalid("https://a.example,self", true).length, 0);
+    assert_int_equal(origins_find_invalid("", true).length, 0);
+}
+
 /* -- requests ----------------------------------------------------------------------------------- */
 
 static char only_one[] = "https://good.example";
@@ -143,6 +208,7 @@ int main(void)
         cmocka_unit_test(a_list_has_what_stands_in_it),
         cmocka_unit_test(self_is_the_host_that_was_asked),
         cmocka_unit_test(a_star_is_a_subdomain),
+        cmocka_unit_test(an_entry_is_what_browsers_say),
         cmocka_unit_test_setup_teardown(foreign_pages_are_refused_on_every_transport, played_start,
                                         played_stop),
         cmocka_unit_test_setup_teardown(files_are_for_everyone, played_start, played_stop),

@@ -247,6 +247,22 @@ static void an_address_has_so_many_sessions_on_one_connection(void **state)
     assert_int_equal(home->quotas.addresses.by_network.count, 0);
 }
 
+/* One that a PROXY header names counts, also where its address is one of the balancers'. */
+static void a_client_with_an_address_like_a_balancer_s_counts(void **state)
+{
+    struct client client = balancer();
+
+    (void)state;
+    client_connection(&client)->entrance->told = true;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(ask(&client, POLLING, "192.0.2.1", ""), 200);
+    assert_int_equal(ask(&client, POLLING, "192.0.2.9", ""), 429);
+    client_close(&client);
+    for (unsigned i = 0; i < 3; i++)
+        played_skip(100000);
+    assert_int_equal(home->quotas.addresses.by_network.count, 0);
+}
+
 static void websockets_count_as_well(void **state)
 {
     static const char *const targets[] = {"/socket.io/?EIO=4&transport=websocket", "/ws?room=R"};
@@ -338,6 +354,7 @@ int main(void)
         TEST(bare_frames_count_as_well),
         BALANCED(an_address_has_so_many_sessions_on_one_connection),
         BALANCED(websockets_count_as_well),
+        BALANCED(a_client_with_an_address_like_a_balancer_s_counts),
         BALANCED(an_address_connects_so_fast),
         BALANCED(who_is_no_balancer_counts_for_itself),
         BALANCED(a_balancer_itself_has_no_limit),
