@@ -107,7 +107,9 @@ class Backup(RouterTest):
         alice.join("R")
         alice.say("R", "one")
         self.assertEqual(self.router.stop(), 0)
-        self.backup()
+        configuration = pathlib.Path(self.folder) / "hubbub.conf"  # of programs that are started by themselves
+        configuration.write_text(f'router = {{ data = "{self.router.data}"; }};')
+        command("backup", self.copy, "--config", configuration)
         shutil.rmtree(self.router.data)
         self.restore()
         bob = self.restart().connect()
