@@ -23,6 +23,10 @@ CLIENT_FOLDER = $(CURDIR)/build/client/node_modules/$(CLIENT)
 # What runs: a third of all there is to compile, most of which are tests.
 PROGRAMS = cli/hubbub gateway/hubbub-gateway router/hubbub-router
 
+# What make install installs of what is built; docs/meson.build and others say where.
+INSTALLED = $(PROGRAMS) app/libhubbub-app.a app/libhubbub-app.so.0.1.0 cli/hubbub.bash \
+    docs/hubbub.1 docs/hubbub.conf.5 docs/hubbub-gateway.8 docs/hubbub-router.8
+
 # Where make install puts everything; DESTDIR goes in front of it.
 PREFIX =
 DESTDIR =
@@ -56,9 +60,10 @@ configured: packages client
 build: configured
 	@ninja -C build
 
-install: build
+install: configured
 	@[ -z '$(PREFIX)' ] || meson configure build -Dprefix='$(PREFIX)'
-	@meson install -C build --quiet $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
+	@ninja -C build $(INSTALLED)
+	@meson install -C build --no-rebuild --quiet $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
 
 packages:
 	@deploy/install-packages deploy/packages.txt

@@ -4,12 +4,15 @@
 tests/stack brings the whole of it up; here it is read by the programs that it is for.
 HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
+import contextlib
 import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -63,9 +66,67 @@ class Configuration(DeployTest):
             file.write((self.folder / "certificate").read_text())
         configuration = self.folder / "haproxy.cfg"
         configuration.write_text(text.replace("/etc/haproxy/certificates/", str(certificate)))
-        done = run("haproxy", "-c", "-f", configuration)
+        done = run("haproxy", "-c", "-f", configuration, env=dict(os.environ, HUBBUB_HTTPS="443"))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotIn("WARNING", done.stdout + done.stderr)
+
+    @unittest.skipUnless(shutil.which("haproxy"), "no haproxy here")
+    def test_haproxy_leads_to_the_port_that_is_published(self):
+        """Of its own configuration only the part that redirects."""
+        part = re.search(r"^frontend plain\n(?: +.*\n)+", (DEPLOY / "haproxy.cfg").read_text(), re.M)[0]
+        for https, host, location in (("443", "chat.example:80", "https://chat.example/a?b=c"),
+                                      ("443", "chat.example", "https://chat.example/a?b=c"),
+                                      ("8443", "chat.example:8080", "https://chat.example:8443/a?b=c"),
+                                      ("127.0.0.1:8443", "[::1]:8080", "https://[::1]:8443/a?b=c")):
+            at = self.folder / "http.sock"
+            configuration = self.folder / "redirect.cfg"
+            configuration.write_text("defaults\n    mode http\n    timeout client 10s\n" + part.replace("bind :8080", f"bind unix@{at}"))
+            haproxy = subprocess.Popen(["haproxy", "-db", "-f", configuration], env=dict(os.environ, HUBBUB_HTTPS=https),
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                answer = None
+                while not answer:
+                    self.assertIsNone(haproxy.poll())
+                    with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                        client.settimeout(30)
+                        client.connect(str(at))
+                        client.sendall(f"GET /a?b=c HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+                        answer = client.recv(65536).decode()
+                    time.sleep(0.02)
+            finally:
+                haproxy.kill()
+                haproxy.wait()
+            self.assertRegex(answer, r"^HTTP/1.1 308 ")
+            self.assertIn(f"location: {location}\r\n", answer)
+
+
+class Setup(DeployTest):
+    def setUp(self):
+        super().setUp()
+        programs = self.folder / "bin"
+        programs.mkdir()
+        # Runs at once, in the folder, what a container is to run there.
+        for name, text in (("docker", 'case $1 in run) for a; do case $a in *:/secrets) at=${a%:/secrets} ;; esac; last=$a; done; cd "$at"; '
+                                      'sh -euc "$last" ;; esac'), ("chown", ":"), ("hubbub", f'exec {BUILD}/cli/hubbub "$@"')):
+            (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+            (programs / name).chmod(0o755)
+        self.secrets = self.folder / "secrets"
+
+    def setup(self, *names):
+        done = run(DEPLOY / "setup", *names, env=dict(os.environ, HUBBUB_SECRETS=str(self.secrets), PATH=f"{self.folder}/bin:{os.environ['PATH']}"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_what_is_there_stays_and_that_is_said(self):
+        self.assertIn("making", self.setup("one.example"))
+        before = {path: path.read_bytes() for path in self.secrets.rglob("*") if path.is_file()}
+        self.assertGreater(len(before), 8)
+        said = self.setup("two.example")
+        self.assertNotIn("making", said)
+        self.assertIn("haproxy/site.pem", said)
+        self.assertIn("for two.example", said)
+        self.assertEqual({path: path.read_bytes() for path in self.secrets.rglob("*") if path.is_file()}, before)
+        self.assertEqual(self.setup(), "")
 
 
 class Installation(DeployTest):
@@ -101,10 +162,31 @@ class Installation(DeployTest):
         configuration = root / "etc/hubbub/hubbub.conf"
         shutil.copy(self.with_key(configuration), configuration)
         for unit in UNITS:
-            command = re.search(r"^ExecStart=(.*)$", (units / unit).read_text(), re.M)[1].replace("%i", "3001")
+            text = (units / unit).read_text()
+            command = re.search(r"^ExecStart=(.*)$", text, re.M)[1].replace("%i", "3001")
             self.assertIn(str(configuration), command)
-            done = run(*command.split(), "--check-config")
-            self.assertEqual(done.returncode, 0, done.stderr)
+            more = re.search(r'"OPTIONS=(.*)"', (DEPLOY / "systemd/gateway-admin.conf").read_text())[1].replace("%i", "3001")
+            for options in ("", more):
+                done = run(*command.replace("$OPTIONS", options).split(), "--check-config")
+                self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(text, r"(?m)^ExecReload=.* -HUP \$MAINPID$")
+
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze here")
+    def test_systemd_takes_the_drop_ins(self):
+        units = self.installed() / "lib/systemd/system"
+        template = units / "hubbub-gateway@.service"
+        template.write_text(template.read_text().replace("/usr/local/bin/", f"{self.folder}/root/usr/local/bin/"))
+        for instance, name in (("@", "gateway-admin.conf"), ("@443", "low-port.conf")):
+            drop_in = units / f"hubbub-gateway{instance}.service.d"
+            drop_in.mkdir()
+            shutil.copy(DEPLOY / "systemd" / name, drop_in)
+        environment = dict(os.environ, SYSTEMD_UNIT_PATH=f"{units}:")
+        for port in (443, 3001):
+            done = run("systemd-analyze", "verify", "--man=no", f"hubbub-gateway@{port}.service", env=environment)
+            self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
+        done = run("systemd-analyze", "security", "--offline=true", "hubbub-gateway@443.service", env=environment)
+        self.assertRegex(done.stdout, r"(?m)^✗ AmbientCapabilities=")
+        self.assertRegex(done.stdout, r"(?m)^✗ PrivateUsers=")
 
 
 if __name__ == "__main__":

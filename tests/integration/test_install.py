@@ -4,6 +4,7 @@
 The library and its package file are looked at by test_server_api.py.
 HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
+import json
 import os
 import pathlib
 import re
@@ -89,11 +90,23 @@ class Programs(Installed):
         self.assertRegex(found.stdout, r'(?m)^ok +versions +hubbub-gateway ')
 
     def test_what_else_is_there(self):
+        doc = self.find('operations.md').parents[1]
+        for page in (doc / 'README.md', *doc.glob('docs/*.md')):
+            for target in re.findall(r'\]\(([\w./-]+?)(?:#[\w-]+)?\)', page.read_text()):
+                there = self.find('hubbub.h') if target == '../app/hubbub.h' else page.parent / target
+                self.assertTrue(there.exists(), f'{page.name}: {target}')
         for name in ('hubbub-gateway', 'hubbub.h', 'hubbub-app.pc', 'operations.md', 'hubbub.bash'):
             self.assertTrue(self.find(name).is_file(), name)
 
+    def test_make_install_builds_what_it_installs_and_no_more(self):
+        words = re.search(r'(?m)^ninja -C build (.*)$', run('make', '-n', '-C', ROOT, 'install').replace('\\\n', ' '))[1].split()
+        targets = json.loads(run('meson', 'introspect', '--targets', BUILD))
+        installed = {os.path.relpath(name, BUILD) for target in targets if target['installed'] for name in target['filename']}
+        self.assertEqual(set(words), installed)
+
     def test_make_install_passes_on_where_to(self):
         words = run('make', '-n', '-C', ROOT, 'install', 'DESTDIR=/tmp/x y', 'PREFIX=/opt/hubbub')
+        self.assertNotIn('ninja -C build\n', words)
         self.assertIn("meson configure build -Dprefix='/opt/hubbub'", words)
         self.assertRegex(words, r"meson install -C build .*--destdir '/tmp/x")
 
