@@ -74,14 +74,15 @@ class Configuration(DeployTest):
     def test_haproxy_leads_to_the_port_that_is_published(self):
         """Of its own configuration only the part that redirects."""
         part = re.search(r"^frontend plain\n(?: +.*\n)+", (DEPLOY / "haproxy.cfg").read_text(), re.M)[0]
-        for https, host, location in (("443", "chat.example:80", "https://chat.example/a?b=c"),
+        for https, host, location in ((None, "chat.example", "https://chat.example/a?b=c"),
+                                      ("443", "chat.example:80", "https://chat.example/a?b=c"),
                                       ("443", "chat.example", "https://chat.example/a?b=c"),
                                       ("8443", "chat.example:8080", "https://chat.example:8443/a?b=c"),
                                       ("127.0.0.1:8443", "[::1]:8080", "https://[::1]:8443/a?b=c")):
             at = self.folder / "http.sock"
             configuration = self.folder / "redirect.cfg"
             configuration.write_text("defaults\n    mode http\n    timeout client 10s\n" + part.replace("bind :8080", f"bind unix@{at}"))
-            haproxy = subprocess.Popen(["haproxy", "-db", "-f", configuration], env=dict(os.environ, HUBBUB_HTTPS=https),
+            haproxy = subprocess.Popen(["haproxy", "-db", "-f", configuration], env=dict(os.environ, **({"HUBBUB_HTTPS": https} if https else {})),
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 answer = None
