@@ -116,6 +116,7 @@ static void on_request(struct evhttp_request *request, void *argument)
     bool health = path && strcmp(path, "/healthz") == 0;
     enum evhttp_cmd_type method = evhttp_request_get_command(request);
 
+    http_port_connections_asked(port->connections, request);
     if ((metrics || health) && method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
         evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
         http_port_answer(request, 405, TEXT_PLAIN, BYTES("see the field Allow\n"));

@@ -2,7 +2,8 @@
  * The count of connections to an HTTP port; see http_port_connections.h.  http_port.c makes it, and libevent tells
  * it of each.  Its one surprising rule: evhttp says when a connection comes, but not when one goes that has
  * asked for nothing.  So a reference to its buffers is held, and when nobody is called back for them any
- * more, evhttp has let go of them; it has ended our side by then, and we close the descriptor.
+ * more, evhttp has let go of them; it has ended our side by then, and we close the descriptor.  Whom we send
+ * away loses its socket only: evhttp finds it gone, and does the rest.
  */
 #include "common/http_port_connections.h"
 
@@ -11,23 +12,34 @@
 #include "common/memory.h"
 
 #include <errno.h>
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/listener.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     LOOK_MS = 1000,
+    PATIENCE_MS = 2000,    /* with one that keeps us waiting while others want its place */
     READ_AHEAD = 64 << 10, /* more than a head */
 };
 
+struct place {
+    struct bufferevent *buffers; /* referenced */
+    uint64_t since;              /* it has its turn: to ask, or to read the answer; ms */
+    bool asked;                  /* the answer has not been sent as a whole */
+    bool answered;               /* but written, when that was last looked at */
+};
+
 struct http_port_connections {
+    struct loop *loop;
     struct evconnlistener *listener;
     struct loop_timer look;
     uint32_t limit, count;
-    struct bufferevent *held[]; /* count of them */
+    struct place places[]; /* count of them */
 };
 
 static bool has_gone(struct bufferevent *buffers)
@@ -45,12 +57,61 @@ static void let_go(struct http_port_connections *connections)
     uint32_t left = 0;
 
     for (uint32_t i = 0; i < connections->count; i++) {
-        if (has_gone(connections->held[i]))
-            bufferevent_decref(connections->held[i]);
+        if (has_gone(connections->places[i].buffers))
+            bufferevent_decref(connections->places[i].buffers);
         else
-            connections->held[left++] = connections->held[i];
+            connections->places[left++] = connections->places[i];
     }
     connections->count = left;
+}
+
+static struct place *find(struct http_port_connections *connections, struct evhttp_request *request)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(request);
+    struct bufferevent *buffers = connection ? evhttp_connection_get_bufferevent(connection) : NULL;
+
+    for (uint32_t i = 0; i < connections->count; i++)
+        if (connections->places[i].buffers == buffers)
+            return &connections->places[i];
+    return NULL;
+}
+
+static void on_sent(struct evhttp_request *request, void *argument)
+{
+    struct http_port_connections *connections = argument;
+    struct place *place = find(connections, request);
+
+    if (!place)
+        return;
+    place->asked = place->answered = false;
+    place->since = loop_now(connections->loop);
+}
+
+void http_port_connections_asked(struct http_port_connections *connections, struct evhttp_request *request)
+{
+    struct place *place = find(connections, request);
+
+    if (!place)
+        return;
+    place->asked = true;
+    place->answered = false;
+    evhttp_request_set_on_complete_cb(request, on_sent, connections);
+}
+
+/* Not who waits for us. */
+static void send_away_slow(struct http_port_connections *connections)
+{
+    uint64_t now = loop_now(connections->loop);
+
+    for (uint32_t i = 0; i < connections->count; i++) {
+        struct place *place = &connections->places[i];
+
+        if (place->asked && !place->answered) {
+            place->answered = evbuffer_get_length(bufferevent_get_output(place->buffers)) > 0;
+            place->since = now;
+        } else if (now - place->since >= PATIENCE_MS)
+            shutdown(bufferevent_getfd(place->buffers), SHUT_RDWR);
+    }
 }
 
 static void on_look(void *argument)
@@ -58,6 +119,8 @@ static void on_look(void *argument)
     struct http_port_connections *connections = argument;
 
     let_go(connections);
+    if (connections->count == connections->limit)
+        send_away_slow(connections);
     if (connections->count < connections->limit)
         evconnlistener_enable(connections->listener);
 }
@@ -81,7 +144,8 @@ static struct bufferevent *on_connection(struct event_base *base, void *argument
         return NULL;
     bufferevent_setwatermark(buffers, EV_READ, 0, READ_AHEAD); /* also when evhttp has let go of it */
     bufferevent_incref(buffers);
-    connections->held[connections->count++] = buffers;
+    connections->places[connections->count++] =
+        (struct place){.buffers = buffers, .since = loop_now(connections->loop)};
     return buffers;
 }
 
@@ -97,8 +161,9 @@ struct http_port_connections *http_port_connections_new(struct loop *loop, struc
                                                         struct evconnlistener *listener, uint32_t limit)
 {
     struct http_port_connections *connections =
-        memory_zero(1, sizeof *connections + limit * sizeof(struct bufferevent *));
+        memory_zero(1, sizeof *connections + limit * sizeof(struct place));
 
+    connections->loop = loop;
     connections->listener = listener;
     connections->limit = limit;
     loop_timer_init(&connections->look, loop, on_look, connections);
@@ -115,6 +180,6 @@ void http_port_connections_free(struct http_port_connections *connections)
     loop_timer_stop(&connections->look);
     evconnlistener_disable(connections->listener);
     while (connections->count)
-        bufferevent_decref(connections->held[--connections->count]);
+        bufferevent_decref(connections->places[--connections->count].buffers);
     free(connections);
 }

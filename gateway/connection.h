@@ -102,6 +102,7 @@ struct connection {
     bool awaiting_pong : 1; /* the timer is for the pong */
     bool secured : 1;       /* TLS: read and written through entrance->tls */
     bool pong_extended : 1; /* the pong's deadline was moved once, because something else came */
+    bool leaving : 1;       /* its turn in a drain has come; it waits for answers */
     uint16_t room_count;    /* memberships of all its sockets */
     uint32_t paused_slot;   /* in the list of the paused, while it is */
     struct output output;

@@ -17,6 +17,7 @@
 
 enum {
     STEP_MS = 20,
+    LATE_MS = 1000,    /* for who had come to the port just before it was closed */
     ANSWERS_MS = 3000, /* for the last answers, once all have had their turn */
     LEAVE_MS = 3000,   /* for clients to take their Close frames, after that */
     REOPEN_MS = 1000,
@@ -69,16 +70,9 @@ static void tell(struct gateway *gateway, struct connection *connection)
     }
     drain->asking[drain->asking_count++] = (struct drain_asking){
         .number = connection->number, .stopped = connection->fd >= 0 && !connection->stopped};
+    connection->leaving = true;
     if (connection->fd >= 0)
         connection_stop_reading(gateway, connection); /* last: if it fails, the connection is gone */
-}
-
-static bool waits(const struct drain *drain, const struct connection *connection)
-{
-    for (uint32_t i = 0; i < drain->asking_count; i++)
-        if (drain->asking[i].number == connection->number)
-            return true;
-    return false;
 }
 
 /* Those whose turn it is; all of them in the end, also who came by an upgrade meanwhile. */
@@ -96,7 +90,7 @@ static void tell_next(struct gateway *gateway)
 
         if (!connection)
             break;
-        if (is_client(connection) && !waits(drain, connection))
+        if (is_client(connection) && !connection->leaving)
             tell(gateway, connection);
     }
     drain->all_told = last;
@@ -116,8 +110,10 @@ static void close_answered(struct gateway *gateway)
             continue;
         if (patient && is_asking(connection))
             drain->asking[kept++] = drain->asking[i];
-        else
+        else {
+            connection->leaving = false;
             engine_close(gateway, connection, CLOSE_DRAIN);
+        }
     }
     drain->asking_count = kept;
 }
@@ -164,7 +160,7 @@ static void set_pace(struct gateway *gateway, uint64_t spread)
 
     drain->clients = drain->told = drain->cursor = 0;
     while ((connection = slot_table_next(&gateway->connections.slots, &cursor)))
-        drain->clients += is_client(connection) && !waits(drain, connection);
+        drain->clients += is_client(connection) && !connection->leaving;
     drain->began = now(gateway);
     drain->spread = (uint64_t)drain->clients * 1000 / DRAIN_PACE;
     if (drain->spread > spread)
@@ -173,14 +169,24 @@ static void set_pace(struct gateway *gateway, uint64_t spread)
              gateway->connections.slots.count, (unsigned long long)drain->spread);
 }
 
+/* The kernel would reset what waits at a port that is closed, though the client takes it for connected. */
+static void close_port(struct gateway *gateway)
+{
+    struct drain *drain = &gateway->drain;
+    uint32_t late = listener_accept_waiting(gateway->listener);
+
+    listener_free(gateway->listener);
+    gateway->listener = NULL;
+    drain->state = DRAIN_LATE;
+    drain->late_until = now(gateway) + (late ? LATE_MS : 0);
+}
+
 static void begin_closing(struct gateway *gateway)
 {
     struct drain *drain = &gateway->drain;
 
     drain->state = DRAIN_CLOSING;
     gateway->draining = true;
-    listener_free(gateway->listener);
-    gateway->listener = NULL;
     relay_release_polls(gateway);
     drain->all_told = false;
     drain->answered_at = 0;
@@ -211,6 +217,8 @@ static void on_step(void *arg)
     struct drain *drain = &gateway->drain;
 
     if (drain->state == DRAIN_NOTICE && now(gateway) >= drain->closing_at)
+        close_port(gateway);
+    if (drain->state == DRAIN_LATE && now(gateway) >= drain->late_until)
         begin_closing(gateway);
     if (drain->state != DRAIN_CLOSING)
         return;
@@ -229,6 +237,13 @@ static void on_step(void *arg)
         finish(gateway);
 }
 
+static void begin_steps(struct gateway *gateway)
+{
+    loop_timer_init(&gateway->drain.timer, gateway->loop, on_step, gateway);
+    loop_timer_repeat(&gateway->drain.timer, STEP_MS);
+    on_step(gateway);
+}
+
 void drain_begin(struct gateway *gateway, uint64_t spread, bool ends)
 {
     struct drain *drain = &gateway->drain;
@@ -242,15 +257,22 @@ void drain_begin(struct gateway *gateway, uint64_t spread, bool ends)
         drain->spread = spread;
         drain->closing_at = now(gateway) + gateway->settings->drain_delay;
         log_info("drain begins", "delay_ms=%u ends=%d", gateway->settings->drain_delay, drain->ends);
-        loop_timer_init(&drain->timer, gateway->loop, on_step, gateway);
-        loop_timer_repeat(&drain->timer, STEP_MS);
-        on_step(gateway);
+        begin_steps(gateway);
+        break;
+    case DRAIN_REOPENING: /* no balancer has sent anybody yet */
+        loop_timer_stop(&drain->timer);
+        drain->spread = spread;
+        drain->closing_at = now(gateway);
+        log_info("drain begins", "delay_ms=0 ends=%d", drain->ends);
+        begin_closing(gateway);
+        begin_steps(gateway);
         break;
     case DRAIN_EMPTY:
         if (drain->ends)
             finish(gateway);
         break;
     case DRAIN_NOTICE:
+    case DRAIN_LATE:
         if (drain->spread > spread)
             drain->spread = spread;
         break;
@@ -292,13 +314,16 @@ void drain_resume(struct gateway *gateway)
 {
     struct drain *drain = &gateway->drain;
 
-    if (drain->state == DRAIN_SERVING || drain->ends)
+    if (drain->state == DRAIN_SERVING || drain->state == DRAIN_REOPENING || drain->ends)
         return;
     loop_timer_stop(&drain->timer);
     for (uint32_t i = 0; i < drain->asking_count; i++) {
         struct connection *connection = connections_find(gateway, drain->asking[i].number);
 
-        if (connection && drain->asking[i].stopped)
+        if (!connection)
+            continue;
+        connection->leaving = false;
+        if (drain->asking[i].stopped)
             connection_start_reading(gateway, connection);
     }
     forget_asking(drain);
@@ -307,6 +332,7 @@ void drain_resume(struct gateway *gateway)
         log_info("serving again", "port=%u", gateway->settings->port);
         return;
     }
+    drain->state = DRAIN_REOPENING;
     loop_timer_init(&drain->timer, gateway->loop, on_reopen, gateway);
     loop_timer_repeat(&drain->timer, REOPEN_MS);
     on_reopen(gateway);

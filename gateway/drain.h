@@ -2,12 +2,15 @@
  * How a gateway gets rid of its clients without anybody losing anything: to end, or for as long as an operator
  * wants it empty.
  *
- *   SERVING ----> NOTICE ----> CLOSING ----> EMPTY
- *      ^      (health says no) (no port;      (no client; or the process ends)
- *      |                        clients go,
- *      |                        at a pace)
- *      +------------+-------------+-------------+
- *               drain_resume(), unless it is to end
+ *   SERVING    everyone is served
+ *   NOTICE     and health says no
+ *   LATE       no port any more; who came to it at the end is served for a moment
+ *   CLOSING    clients go, at a pace
+ *   EMPTY      no client; or the process ends
+ *   REOPENING  drain_resume() was called when there was no port any more, and it can't be opened yet
+ *
+ * drain_begin() goes down the list, from REOPENING to CLOSING; drain_resume() goes to SERVING, by REOPENING or not,
+ * unless it is to end.
  *
  * A client's transport is closed for a reason on which stock clients connect again by themselves (1001 `drain`,
  * or `1` on polling; never `41`), once the router has answered what it had asked.
@@ -22,13 +25,14 @@
 
 struct gateway;
 
-enum drain_state { DRAIN_SERVING, DRAIN_NOTICE, DRAIN_CLOSING, DRAIN_EMPTY };
+enum drain_state { DRAIN_SERVING, DRAIN_NOTICE, DRAIN_LATE, DRAIN_CLOSING, DRAIN_EMPTY, DRAIN_REOPENING };
 
 struct drain {
     enum drain_state state;
     bool ends;                   /* the process is to end when it is empty */
     bool all_told;               /* every client has had its turn */
     uint64_t closing_at;         /* when NOTICE is over; ms, as are the others */
+    uint64_t late_until;         /* when LATE is */
     uint64_t began, spread;      /* since when, and over how long, clients get their turn */
     uint64_t answered_at;        /* when nobody waited for an answer any more; 0: not yet */
     uint64_t told_at;            /* when the last one had it */
@@ -43,9 +47,9 @@ struct drain {
 enum { DRAIN_PACE = 100 }; /* clients a second that are told at least: a handful need not take long */
 
 /*
- * Begins.  spread: how long telling the clients takes, in ms; DRAIN_DEFAULT for the setting drain_time.  When
- * it drains already that only ever shortens it.  ends: the loop is stopped when the last one is gone, and
- * there is no resume any more.
+ * Begins, also while the port of the last drain_resume() is not open yet.  spread: how long telling the clients
+ * takes, in ms; DRAIN_DEFAULT for the setting drain_time.  When it drains already that only ever shortens it.
+ * ends: the loop is stopped when the last one is gone, and there is no resume any more.
  */
 void drain_begin(struct gateway *gateway, uint64_t spread, bool ends);
 

@@ -65,32 +65,47 @@ static void refuse_with_reserve(struct listener *listener, int listening)
     listener->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void on_ready(void *arg, int listening, unsigned ready)
+/* At most so many; how many have been accepted and not refused. */
+static uint32_t accept_some(struct listener *listener, int listening, uint32_t most)
 {
-    struct listener *listener = arg;
     struct gateway *gateway = listener->gateway;
+    uint32_t accepted = 0;
 
-    (void)ready;
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+    for (uint32_t i = 0; i < most; i++) {
         int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0 && listener_is_full(listener)) {
             gateway->counters.refused_too_many++;
             http_refuse(gateway, fd, 503);
-        } else if (fd >= 0)
+        } else if (fd >= 0) {
             entrance_accept(gateway, fd);
-        else if (errno == EMFILE || errno == ENFILE) {
+            accepted++;
+        } else if (errno == EMFILE || errno == ENFILE) {
             log_warn("no descriptor left for a client", "connections=%u", gateway->connections.slots.count);
             refuse_with_reserve(listener, listening);
-            return;
-        } else if (errno == ECONNABORTED || errno == EINTR)
-            continue;
-        else {
+            break;
+        } else if (errno != ECONNABORTED && errno != EINTR) {
             if (errno != EAGAIN)
                 log_warn("accepting failed", "error=%s", strerror(errno));
-            return;
+            break;
         }
     }
+    return accepted;
+}
+
+static void on_ready(void *arg, int listening, unsigned ready)
+{
+    (void)ready;
+    accept_some(arg, listening, ACCEPTS_A_TURN);
+}
+
+uint32_t listener_accept_waiting(struct listener *listener)
+{
+    uint32_t accepted = 0;
+
+    for (unsigned i = 0; listener && i < listener->count; i++)
+        accepted += accept_some(listener, listener->fds[i], BACKLOG);
+    return accepted;
 }
 
 /* Opens one address.  The descriptor, or -1 with errno. */

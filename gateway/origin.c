@@ -147,5 +147,7 @@ bool origin_allowed(const char *origins, const struct http_request *request)
 {
     struct bytes origin = http_request_field(request, "Origin");
 
+    if (http_request_count(request, "Origin") > 1)
+        return false;
     return !origin.data || origin_listed(origins, origin, http_request_field(request, "Host"));
 }

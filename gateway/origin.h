@@ -32,7 +32,8 @@ bool origin_entry_valid(struct bytes entry, bool patterns);
 /* The first entry of a list that is not; empty when there is none. */
 struct bytes origins_find_invalid(const char *origins, bool patterns);
 
-/* Whether the request may be answered, as to its origin. */
+/* Whether the request may be answered, as to its origin.  With two it may not, whatever is listed: no browser
+   sends them, and what is in front of us may look at the other one. */
 bool origin_allowed(const char *origins, const struct http_request *request);
 
 #endif

@@ -345,6 +345,16 @@ struct bytes http_request_field(const struct http_request *request, const char *
     return (struct bytes){NULL, 0};
 }
 
+size_t http_request_count(const struct http_request *request, const char *name)
+{
+    struct bytes wanted = bytes_from_text(name);
+    size_t count = 0;
+
+    for (size_t i = 0; i < request->field_count; i++)
+        count += bytes_equal_nocase(request->fields[i].name, wanted);
+    return count;
+}
+
 /* The next element of a comma-separated list, without the blanks around it; false when there is none. */
 static bool next_element(struct bytes *list, struct bytes *element)
 {

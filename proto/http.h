@@ -86,6 +86,9 @@ int http_request_parse(const char *data, size_t length, const struct http_limits
 /* The value of the first field of that name, compared without case; {NULL, 0} when there is none. */
 struct bytes http_request_field(const struct http_request *request, const char *name);
 
+/* How many fields of that name there are, compared without case. */
+size_t http_request_count(const struct http_request *request, const char *name);
+
 /* Whether a comma-separated list (RFC 9110 5.6.1) has that token, compared without case. */
 bool http_field_has_token(struct bytes value, const char *token);
 

@@ -2,6 +2,7 @@
 import pathlib
 import select
 import signal
+import socket
 import sys
 import time
 import unittest
@@ -10,7 +11,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder) for fo
 import programs  # noqa: E402
 from played_gateway import NUMBERS  # noqa: E402
 from played_router import PlayedRouter  # noqa: E402
-from raw_client import CLOSE, Client, Connection, Polling, close_payload, frame, get  # noqa: E402
+from raw_client import CLOSE, Client, Connection, Polling, close_payload, frame, get, handshake  # noqa: E402
 
 CONNECT, CONNECTED, EVENT, ANSWER, DISCONNECT, DRAIN, STATISTICS, BYE = (
     NUMBERS[name] for name in ("CONNECT", "CONNECTED", "EVENT", "ANSWER", "DISCONNECT", "DRAIN", "STATISTICS", "BYE"))
@@ -161,6 +162,70 @@ class ByCommand(DrainTest):
         self.assertEqual((response.status, response.body), (200, b"1"))
         self.assertTrue(other.peer_ended())
         self.await_port(False)
+
+    def test_who_waits_at_the_port_when_it_is_closed_is_served_first(self):
+        first = self.client()
+        self.gateway.process.send_signal(signal.SIGSTOP)
+        self.send([DRAIN, ON, 0])
+        time.sleep(0.1)  # its word is there before them
+        late = [Connection(self.gateway.port) for _ in range(5)]
+        for connection in late:
+            self.addCleanup(connection.socket.close)
+            connection.send(handshake("/socket.io/?EIO=4&transport=websocket"))
+        self.gateway.process.send_signal(signal.SIGCONT)
+        for connection in late:
+            self.assertEqual(connection.response().status, 101)
+        for connection in late:
+            self.assertEqual(connection.read(2)[:1], b"\x81")  # the packet open
+        self.told(first)
+        self.await_port(False)
+        self.await_metric("hubbub_closed_total{reason=drain}", 6)
+
+
+class Reopening(DrainTest):
+    """Told to serve again while somebody else has the port, and a client that asks still there."""
+
+    def setUp(self):
+        super().setUp()
+        asking = self.client()
+        self.publish(asking)
+        self.send([DRAIN, ON, 0])
+        self.await_port(False)
+        self.other = socket.socket()
+        self.addCleanup(self.other.close)
+        self.other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.other.bind(("0.0.0.0", self.gateway.port))
+        self.other.listen()
+        self.send([DRAIN, OFF, 0])
+        end = time.monotonic() + programs.PATIENCE
+        while "can't listen" not in self.gateway.log_text():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+
+    def test_a_signal_ends_it(self):
+        self.gateway.process.send_signal(signal.SIGTERM)
+        self.next(BYE)
+        self.assertEqual(self.gateway.process.wait(programs.PATIENCE), 0, self.gateway.log_text())
+
+    def test_another_drain_counts(self):
+        self.send([DRAIN, ON, 0])
+        self.next(DISCONNECT)
+        end = time.monotonic() + programs.PATIENCE
+        while "drained" not in self.gateway.log_text():
+            self.assertLess(time.monotonic(), end, self.gateway.log_text())
+            time.sleep(0.01)
+        self.other.close()
+        time.sleep(1.2)  # it would have tried again
+        self.await_port(False)
+        self.send([DRAIN, OFF, 0])
+        self.await_port(True)
+        self.publish(self.client())
+
+    def test_it_serves_when_the_port_is_free(self):
+        self.other.close()
+        self.await_port(True)
+        self.await_metric("hubbub_draining", 0)
+        self.publish(self.client())
 
 
 class WithADelay(DrainTest):

@@ -4,6 +4,7 @@
     ... in a frame                    Slow.test_frames, .test_frames_of_bare_websockets
     ... in a post                     Slow.test_posts
     ... in reading                    Reading.*
+    ... at the admin port             AdminPort.*
 """
 import json
 import socket
@@ -12,8 +13,8 @@ import time
 import unittest
 
 from attack import PATIENCE, Figures, serves
-from programs import Stack
-from raw_client import Client, Connection, Polling, WebSocket, frame, handshake
+from programs import Stack, free_port
+from raw_client import Client, Connection, Polling, WebSocket, frame, get, handshake
 
 COUNT = 20
 
@@ -181,6 +182,43 @@ class Reading(unittest.TestCase):
         for connection in connections:
             connection.socket.close()
         serves(stack)
+
+
+class AdminPort(unittest.TestCase):
+    """The router's has 64 places; all are taken by clients that keep it waiting."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.port = free_port()
+        cls.stack = Stack(rest=f'router = {{ admin = "127.0.0.1:{cls.port}"; }};')
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.stack.close()
+
+    def taken_by(self, text):
+        """They come again and again; how long others wait for an answer."""
+        for _ in range(2):
+            for _ in range(64):
+                taker = socket.socket()
+                taker.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                taker.connect(('127.0.0.1', self.port))
+                self.addCleanup(taker.close)
+                taker.setblocking(False)
+                try:
+                    taker.send(text)
+                except BlockingIOError:
+                    pass
+            time.sleep(0.3)
+        begun = time.monotonic()
+        self.assertEqual(get(self.port, '/healthz').status, 200)
+        return time.monotonic() - begun
+
+    def test_who_reads_nothing(self):
+        self.assertLess(self.taken_by(b'GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n' * 1000), 25)
+
+    def test_who_asks_nothing(self):
+        self.assertLess(self.taken_by(b'GET /metr'), 25)
 
 
 if __name__ == '__main__':

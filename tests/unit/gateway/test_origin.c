@@ -183,6 +183,25 @@ static void foreign_pages_are_refused_on_every_transport(void **state)
     settings->origins = before;
 }
 
+static void two_origins_are_refused(void **state)
+{
+    struct gateway_settings *settings = fixture_settings(home);
+    char *before = settings->origins;
+
+    (void)state;
+    for (int listed = 0; listed < 2; listed++) {
+        settings->origins = listed ? only_one : before;
+        assert_int_equal(status("GET /socket.io/?EIO=4&transport=websocket", "https://good.example",
+                                "origin: https://evil.example\r\n" UPGRADE),
+                         403);
+        assert_int_equal(status("GET /ws?room=R", "https://evil.example",
+                                "Origin: https://good.example\r\n" UPGRADE),
+                         403);
+    }
+    assert_int_equal(home->counters.origins_refused, 4);
+    settings->origins = before;
+}
+
 static void files_are_for_everyone(void **state)
 {
     struct gateway_settings *settings = fixture_settings(home);
@@ -211,6 +230,7 @@ int main(void)
         cmocka_unit_test(an_entry_is_what_browsers_say),
         cmocka_unit_test_setup_teardown(foreign_pages_are_refused_on_every_transport, played_start,
                                         played_stop),
+        cmocka_unit_test_setup_teardown(two_origins_are_refused, played_start, played_stop),
         cmocka_unit_test_setup_teardown(files_are_for_everyone, played_start, played_stop),
         cmocka_unit_test_setup_teardown(no_list_refuses_nobody, played_start, played_stop),
     };
