@@ -8,13 +8,16 @@
 bool endpoint_is_local(const char *endpoint)
 {
     char host[16] = "";
-    const char *end;
+    const char *end, *source_end;
     struct in_addr address;
     size_t length;
 
     if (strncmp(endpoint, "tcp://", 6) != 0)
         return strncmp(endpoint, "ipc://", 6) == 0;
     endpoint += 6;
+    source_end = strchr(endpoint, ';');
+    if (source_end)
+        endpoint = source_end + 1;
     end = strrchr(endpoint, ':');
     length = end ? (size_t)(end - endpoint) : strlen(endpoint);
     if (length >= sizeof host)

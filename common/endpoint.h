@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 /* Whether what passes there stays on this machine: ipc, and tcp on loopback addresses.  Names other than
- * localhost are not looked up, and are somewhere else. */
+ * localhost are not looked up, and are somewhere else.  Of "tcp://source;destination" the destination counts. */
 bool endpoint_is_local(const char *endpoint);
 
 #endif

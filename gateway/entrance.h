@@ -23,7 +23,7 @@ struct entrance {
     struct tls *tls;           /* NULL: in the clear */
     struct ip_address address; /* what the balancer told; unknown: the peer's own */
     bool told; /* address comes from a PROXY header: it is a client's, though it may look like a balancer's */
-    bool secure;               /* the client came over TLS */
+    bool secure; /* the client came over TLS */
 };
 
 /* Takes over an accepted descriptor. */

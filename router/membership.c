@@ -241,8 +241,9 @@ static bool lacks_grant(const struct router *router, const struct namespace *nam
 {
     enum namespace_tokens tokens = namespace->config->tokens;
 
-    return !record->grant.length && (tokens == NAMESPACE_TOKENS_DEFAULT ? router->settings->tokens_required
-                                                                        : tokens == NAMESPACE_TOKENS_REQUIRED);
+    return !record->grant.length &&
+           (tokens == NAMESPACE_TOKENS_DEFAULT ? router->settings->tokens_required
+                                               : tokens == NAMESPACE_TOKENS_REQUIRED);
 }
 
 int membership_connect(struct router *router, struct gateway_link *link, const struct wire_connect *record)
@@ -269,8 +270,9 @@ int membership_connect(struct router *router, struct gateway_link *link, const s
     if (lacks_grant(router, namespace, record)) {
         router->counters.grants_missing++;
         log_warn("a gateway verifies no tokens", "gateway=%s version=%s", link->name, link->version);
-        put_refused(link, record->request, record->socket,
-                    BYTES("{\"message\":\"tokens are not verified here\",\"data\":{\"code\":\"token_missing\"}}"));
+        put_refused(
+            link, record->request, record->socket,
+            BYTES("{\"message\":\"tokens are not verified here\",\"data\":{\"code\":\"token_missing\"}}"));
         namespace_release(&router->namespaces, namespace);
         return 0;
     }
