@@ -53,7 +53,7 @@ static void as_head(struct bytes input)
 
     if (http_request_parse(input.data, input.length, &limits, &request) <= 0)
         return;
-    made = handshake_new(&request, BYTES("::1"), size % 2, 1700000000000);
+    made = handshake_new(&request, BYTES("::1"), input.length % 2, 1700000000000);
     check(made);
     require(handshake_from_bytes(handshake_bytes(made), &moved) == 0);
     handshake_free(moved);
