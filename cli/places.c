@@ -7,12 +7,12 @@
 #include "cli/places.h"
 
 #include "common/buffer.h"
+#include "common/host_addresses.h"
 #include "common/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,13 +182,13 @@ static int probe_all(uint16_t port)
 }
 
 /* As the gateways do: an address that this machine does not have is passed over when it has another. */
-static int probe_found(const struct addrinfo *found)
+static int probe_found(const struct host_address *found, int count)
 {
     bool bound = false;
     int status = 0;
 
-    for (; found; found = found->ai_next) {
-        status = try_to_bind(found->ai_addr, found->ai_addrlen);
+    for (int i = 0; i < count; i++) {
+        status = try_to_bind((const struct sockaddr *)&found[i].address, found[i].length);
         if (status && errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)
             return status;
         bound = bound || !status;
@@ -198,23 +198,20 @@ static int probe_found(const struct addrinfo *found)
 
 int places_try_port(const char *host, uint16_t port, struct buffer *error)
 {
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    char service[8];
-    int status = 0;
+    struct host_address found[HOST_ADDRESSES_MAX];
+    const char *reason;
+    int status;
 
-    snprintf(service, sizeof service, "%u", port);
     if (!*host) {
         status = probe_all(port);
     } else {
-        int answer = getaddrinfo(host, service, &hints, &found);
+        int count = host_addresses(host, port, found, &reason);
 
-        if (answer) {
-            buffer_printf(error, "cannot find the address %s: %s", host, gai_strerror(answer));
+        if (count < 0) {
+            buffer_printf(error, "cannot find the address %s: %s", host, reason);
             return ERROR_SYSTEM;
         }
-        status = probe_found(found);
-        freeaddrinfo(found);
+        status = probe_found(found, count);
     }
     if (!status)
         return 0;

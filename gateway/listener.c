@@ -4,6 +4,7 @@
  */
 #include "gateway/listener.h"
 
+#include "common/host_addresses.h"
 #include "common/memory.h"
 #include "gateway/entrance.h"
 #include "gateway/gateway.h"
@@ -11,10 +12,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -23,14 +22,13 @@
 enum {
     BACKLOG = 4096,
     ACCEPTS_A_TURN = 256,
-    SOCKETS_MAX = 8,           /* addresses that one host name may have */
     RESERVED_DESCRIPTORS = 64, /* for ZeroMQ, the loop and the like */
 };
 
 struct listener {
     struct gateway *gateway;
-    struct loop_watch *watches[SOCKETS_MAX];
-    int fds[SOCKETS_MAX];
+    struct loop_watch *watches[HOST_ADDRESSES_MAX];
+    int fds[HOST_ADDRESSES_MAX];
     unsigned count;
     int reserve; /* /dev/null, or -1 while it is lent */
     uint32_t limit;
@@ -109,9 +107,10 @@ uint32_t listener_accept_waiting(struct listener *listener)
 }
 
 /* Opens one address.  The descriptor, or -1 with errno. */
-static int open_address(const struct addrinfo *address, const struct gateway_settings *settings)
+static int open_address(const struct sockaddr *address, socklen_t length,
+                        const struct gateway_settings *settings)
 {
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int on = 1, off = 0;
     int failure;
 
@@ -120,8 +119,8 @@ static int open_address(const struct addrinfo *address, const struct gateway_set
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
         (settings->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || /* accepted sockets inherit it */
-        (address->ai_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0) ||
-        bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+        (address->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0) ||
+        bind(fd, address, length) < 0 || listen(fd, BACKLOG) < 0) {
         failure = errno;
         close(fd);
         errno = failure;
@@ -130,9 +129,9 @@ static int open_address(const struct addrinfo *address, const struct gateway_set
     return fd;
 }
 
-static int add_address(struct listener *listener, const struct addrinfo *address)
+static int add_address(struct listener *listener, const struct sockaddr *address, socklen_t length)
 {
-    int fd = open_address(address, listener->gateway->settings);
+    int fd = open_address(address, length, listener->gateway->settings);
     struct loop_watch *watch;
 
     if (fd < 0)
@@ -152,54 +151,32 @@ static int open_everywhere(struct listener *listener, uint16_t port)
 {
     struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any};
     struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct addrinfo address = {
-        .ai_family = AF_INET6, .ai_addr = (struct sockaddr *)&six, .ai_addrlen = sizeof six};
 
-    if (add_address(listener, &address) == 0)
+    if (add_address(listener, (const struct sockaddr *)&six, sizeof six) == 0)
         return 0;
     if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)
         return ERROR_SYSTEM;
-    address.ai_family = AF_INET;
-    address.ai_addr = (struct sockaddr *)&four;
-    address.ai_addrlen = sizeof four;
-    return add_address(listener, &address);
+    return add_address(listener, (const struct sockaddr *)&four, sizeof four);
 }
 
-/* Resolvers give an address twice when files name it twice. */
-static bool stands_before(const struct addrinfo *first, const struct addrinfo *address)
-{
-    for (; first != address; first = first->ai_next)
-        if (first->ai_addrlen == address->ai_addrlen &&
-            memcmp(first->ai_addr, address->ai_addr, address->ai_addrlen) == 0)
-            return true;
-    return false;
-}
-
-/* All addresses of the name that this machine has: localhost is ::1, too, where there is no IPv6. */
+/* All addresses of the name that this machine has: there may be no IPv6. */
 static int open_host(struct listener *listener, const char *host, uint16_t port)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *found;
-    char service[8];
-    int result;
+    struct host_address found[HOST_ADDRESSES_MAX];
+    const char *reason;
+    int count = host_addresses(host, port, found, &reason), result = count;
 
-    snprintf(service, sizeof service, "%u", port);
-    result = getaddrinfo(host, service, &hints, &found);
-    if (result != 0) {
-        log_error("the host to listen on is unknown", "host=%s error=%s", host, gai_strerror(result));
+    if (count < 0) {
+        log_error("the host to listen on is unknown", "host=%s error=%s", host, reason);
         errno = 0;
         return ERROR_SYSTEM;
     }
-    for (const struct addrinfo *a = found; a && listener->count < SOCKETS_MAX; a = a->ai_next) {
-        if (stands_before(found, a))
-            continue;
-        result = add_address(listener, a);
+    for (int i = 0; i < count; i++) {
+        result = add_address(listener, (const struct sockaddr *)&found[i].address, found[i].length);
         if (result < 0 && errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)
-            break;
-        result = listener->count ? 0 : result;
+            return result;
     }
-    freeaddrinfo(found);
-    return result;
+    return listener->count ? 0 : result;
 }
 
 int listener_new(struct gateway *gateway, struct listener **out)
