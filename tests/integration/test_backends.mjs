@@ -111,11 +111,11 @@ for (const transport of ['websocket', 'polling']) {
     assert.deepEqual(bare(await arrives), [1]);
     const again = await fine(b, 'archived', room, `${transport}-id-1`);
     assert.deepEqual(again, first);
+    const later = collect(a, 'heard');
     assert.equal((await fine(b, 'archived', room)).seq, 2);
-    const withMeta = collect(a, 'heard');
     await fine(b, 'meta', room);
-    await withMeta.reached(1);
-    const [, two, meta] = withMeta.all.at(-1);
+    await later.reached(2);
+    const [, two, meta] = later.all.at(-1);
     assert.equal(two, 'two');
     assert.equal(meta.room, room);
     const history = await ask(a, 'history', { room });

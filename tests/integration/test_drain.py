@@ -54,7 +54,7 @@ class DrainTest(PlayedRouter):
             try:
                 Connection(self.gateway.port).socket.close()
                 found = True
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):  # reset: it came in the moment that the port closed
                 found = False
             if found == is_open:
                 return
