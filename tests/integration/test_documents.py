@@ -7,7 +7,6 @@ beside tests).
 import os
 import pathlib
 import queue
-import random
 import re
 import shutil
 import signal
@@ -19,6 +18,9 @@ import threading
 import unittest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / 'tests' / 'conformance'))
+from programs import free_port  # noqa: E402
+
 BUILD = pathlib.Path(os.environ.get('HUBBUB_BUILD', TOP / 'build'))
 OPERATIONS = TOP / 'docs' / 'operations.md'
 README = TOP / 'README.md'
@@ -140,18 +142,6 @@ class Operations(unittest.TestCase):
 def readme_block(language, holding):
     blocks = re.findall(rf'^```{language}\n(.*?)^```$', README.read_text(encoding='utf-8'), re.DOTALL | re.MULTILINE)
     return next(block for block in blocks if holding in block)
-
-
-def free_port():
-    """A free port below those that outgoing connections take."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(('127.0.0.1', port))
-                return port
-            except OSError:
-                continue
 
 
 class Lines:

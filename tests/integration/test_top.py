@@ -7,7 +7,6 @@ HUBBUB_BUILD names the build folder (default: build, beside tests).
 import json
 import os
 import pathlib
-import random
 import re
 import shutil
 import signal
@@ -20,7 +19,8 @@ import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'conformance')]
+from programs import free_port  # noqa: E402
 from tests.support.terminal import PATIENCE, Terminal  # noqa: E402
 
 HUBBUB = pathlib.Path(os.environ.get('HUBBUB_BUILD', ROOT / 'build')) / 'cli' / 'hubbub'
@@ -440,18 +440,6 @@ class RealStack(Case):
         process.wait(PATIENCE)
         if process.stdout:
             process.stdout.close()
-
-
-def free_port():
-    """A free port below those that outgoing connections take."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(('127.0.0.1', port))
-                return port
-            except OSError:
-                continue
 
 
 if __name__ == '__main__':
