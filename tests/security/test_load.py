@@ -76,8 +76,13 @@ class Load(unittest.TestCase):
         self.addCleanup(self.stack.close)
         self.stack.pin()
 
-    def start(self, program, *options):
-        return subprocess.Popen(on_core([BUILD / 'tests' / program, f'--port={self.stack.port}', *options], cores()[-1]), stdout=subprocess.PIPE, text=True)
+    def start(self, program, *options, before=()):
+        return subprocess.Popen([*before, *on_core([BUILD / 'tests' / program, f'--port={self.stack.port}', *options], cores()[-1])], stdout=subprocess.PIPE, text=True)
+
+    def bad(self, seconds):
+        """Where there are two cores only, they share one with the good ones, whose process also measures. So it stands back: in life the bad ones are on
+        machines of their own and delay nobody but the stack."""
+        return self.start('security/swarm', f'--each={EACH}', f'--time={int(seconds * 1000)}', '--calm=2000', before=('nice', '-n', '10'))
 
     def good(self, seconds, warm_up=1):
         return self.start('bench/load', f'--rooms={ROOMS}', f'--members={MEMBERS}', '--publishers=1', f'--rate={RATE}', '--sources=100', '--opening=50',
@@ -92,7 +97,7 @@ class Load(unittest.TestCase):
         patience = 120 + 3 * BESIDE
         alone = self.figures(self.good(BASELINE), patience)
         before, memory = self.stack.metrics(), resident(self.stack.pids.values())
-        swarm = self.start('security/swarm', f'--each={EACH}', f'--time={int((BESIDE + 3) * 1000)}', '--calm=2000')
+        swarm = self.bad(BESIDE + 3)
         beside = self.figures(self.good(BESIDE, warm_up=2), patience)
         grown = resident(self.stack.pids.values()) - memory
         bad = self.figures(swarm, patience)
