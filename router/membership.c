@@ -157,8 +157,8 @@ static void want_on_connect(struct router *router, struct session *session, stru
         router->counters.refused[REFUSAL_FORBIDDEN]++;
         return;
     }
-    if (name.length == 0 || names_a_socket(router, name) || session_membership(session, name) ||
-        !(membership = want(router, session, name))) {
+    if (!membership_may_name(router, NULL, name) || names_a_socket(router, name) ||
+        session_membership(session, name) || !(membership = want(router, session, name))) {
         router->counters.joins_skipped++;
         return;
     }
@@ -436,6 +436,13 @@ static void submit_join(struct router *router, struct session *session, struct m
                   request->request);
 }
 
+/* A valid name that is refused is too long for max_name. */
+static void refuse_name(struct router *router, struct gateway_link *link, uint64_t request, struct bytes room)
+{
+    reply_refuse(router, link, request, REFUSAL_BAD_ROOM,
+                 room_name_valid(room) ? "the room's name is longer than allowed" : NULL);
+}
+
 void membership_join(struct router *router, struct gateway_link *link, const struct wire_join *record)
 {
     struct session *session = session_find(&link->sessions, record->socket);
@@ -450,8 +457,9 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_UNKNOWN_EVENT, NULL);
         return;
     }
-    if (!room_name_valid(record->room)) {
-        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+    membership = session_membership(session, record->room);
+    if (!membership_may_name(router, membership, record->room)) {
+        refuse_name(router, link, record->request, record->room);
         return;
     }
     if (names_a_socket(router, record->room)) {
@@ -471,7 +479,6 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_BUSY, undecided);
         return;
     }
-    membership = session_membership(session, record->room);
     wanted = membership && membership->wanted && membership->watch == (record->watch != 0);
     membership = want(router, session, record->room);
     if (!membership) {
@@ -642,8 +649,8 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
         reply_refuse(router, link, record->request, REFUSAL_BUSY, undecided);
     } else if (membership) {
         submit_leave(router, session, membership, record->request, false);
-    } else if (!room_name_valid(record->room)) {
-        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+    } else if (!membership_may_name(router, NULL, record->room)) {
+        refuse_name(router, link, record->request, record->room);
     } else {
         buffer_clear(scratch);
         buffer_append_literal(scratch, "{\"ok\":true,\"room\":");
@@ -711,8 +718,8 @@ void membership_presence(struct router *router, struct gateway_link *link, const
     struct session *session = session_find(&link->sessions, record->socket);
     struct membership *membership = session ? session_membership(session, record->room) : NULL;
 
-    if (session && !room_name_valid(record->room))
-        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+    if (session && !membership_may_name(router, membership, record->room))
+        refuse_name(router, link, record->request, record->room);
     else if (session && !session_may(session, RIGHT_READ, record->room))
         reply_refuse(router, link, record->request, REFUSAL_FORBIDDEN, NULL);
     else if (!membership || !membership->wanted)

@@ -16,6 +16,16 @@ void membership_begin(struct router *router, struct session *session, uint64_t r
 void membership_accept(struct router *router, struct session *session, uint64_t request, struct bytes auth);
 void membership_refuse(struct router *router, struct session *session, uint64_t request, struct bytes error);
 
+/*
+ * Whether a client may use the name of a room: a valid one within max_name, or that of its membership, which a
+ * backend may have made. membership: NULL for none.
+ */
+static inline bool membership_may_name(const struct router *router, const struct membership *membership,
+                                       struct bytes room)
+{
+    return room_name_valid(room) && (membership || room.length <= router->settings->max_name);
+}
+
 /* Whether it is still to be seen whose rooms its rooms will be, or whether it may connect: it joins and
    leaves none until then. */
 bool membership_is_undecided(const struct session *session);
