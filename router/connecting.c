@@ -59,8 +59,8 @@ static void want_on_connect(struct router *router, struct session *session, stru
         router->counters.refused[REFUSAL_FORBIDDEN]++;
         return;
     }
-    if (name.length == 0 || membership_is_private(router, name) || session_membership(session, name) ||
-        !(membership = membership_want(router, session, name))) {
+    if (!membership_may_name(router, NULL, name) || membership_is_private(router, name) ||
+        session_membership(session, name) || !(membership = membership_want(router, session, name))) {
         router->counters.joins_skipped++;
         return;
     }

@@ -128,6 +128,13 @@ static void submit_join(struct router *router, struct session *session, struct m
                   request->request);
 }
 
+/* A valid name that is refused is too long for max_name. */
+static void refuse_name(struct router *router, struct gateway_link *link, uint64_t request, struct bytes room)
+{
+    reply_refuse(router, link, request, REFUSAL_BAD_ROOM,
+                 room_name_valid(room) ? "the room's name is longer than allowed" : NULL);
+}
+
 void membership_join(struct router *router, struct gateway_link *link, const struct wire_join *record)
 {
     struct session *session = session_find(&link->sessions, record->socket);
@@ -142,8 +149,9 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_UNKNOWN_EVENT, NULL);
         return;
     }
-    if (!room_name_valid(record->room)) {
-        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+    membership = session_membership(session, record->room);
+    if (!membership_may_name(router, membership, record->room)) {
+        refuse_name(router, link, record->request, record->room);
         return;
     }
     if (membership_is_private(router, record->room)) {
@@ -163,7 +171,6 @@ void membership_join(struct router *router, struct gateway_link *link, const str
         reply_refuse(router, link, record->request, REFUSAL_BUSY, undecided);
         return;
     }
-    membership = session_membership(session, record->room);
     wanted = membership && membership->wanted && membership->watch == (record->watch != 0);
     membership = membership_want(router, session, record->room);
     if (!membership) {
@@ -316,8 +323,8 @@ void membership_leave(struct router *router, struct gateway_link *link, const st
         reply_refuse(router, link, record->request, REFUSAL_BUSY, undecided);
     } else if (membership) {
         submit_leave(router, session, membership, record->request, false);
-    } else if (!room_name_valid(record->room)) {
-        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+    } else if (!membership_may_name(router, NULL, record->room)) {
+        refuse_name(router, link, record->request, record->room);
     } else {
         buffer_clear(scratch);
         buffer_append_literal(scratch, "{\"ok\":true,\"room\":");
@@ -385,8 +392,8 @@ void membership_presence(struct router *router, struct gateway_link *link, const
     struct session *session = session_find(&link->sessions, record->socket);
     struct membership *membership = session ? session_membership(session, record->room) : NULL;
 
-    if (session && !room_name_valid(record->room))
-        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+    if (session && !membership_may_name(router, membership, record->room))
+        refuse_name(router, link, record->request, record->room);
     else if (session && !session_may(session, RIGHT_READ, record->room))
         reply_refuse(router, link, record->request, REFUSAL_FORBIDDEN, NULL);
     else if (!membership || !membership->wanted)

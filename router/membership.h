@@ -13,6 +13,16 @@
    leaves none until then. */
 bool membership_is_undecided(const struct session *session);
 
+/*
+ * Whether a client may use the name of a room: a valid one within max_name, or that of its membership, which a
+ * backend may have made. membership: NULL for none.
+ */
+static inline bool membership_may_name(const struct router *router, const struct membership *membership,
+                                       struct bytes room)
+{
+    return room_name_valid(room) && (membership || room.length <= router->settings->max_name);
+}
+
 /* Whether the name is that of a socket: its private room, which nobody can join. */
 bool membership_is_private(const struct router *router, struct bytes room);
 
