@@ -64,7 +64,8 @@ struct event_rule {
     char *origin; /* "FILE:LINE", owned by the set; NULL: a default */
 };
 
-/* Zero-initialised is empty.  Rules stay where they are once the set is complete. */
+/* Zero-initialised is empty.  Rules stay where they are once the set is complete, until a reload
+   (rules_reload.h). */
 struct rule_set {
     struct event_rule *rules;
     size_t count;
