@@ -35,7 +35,7 @@ static void on_turn_end(void *arg)
         connections_resume(gateway);
     gateway_advance_timers(gateway);
     upgrade_look(gateway);
-    rooms_flush(gateway);
+    fanout_flush(gateway);
     connections_flush(gateway);
     publishing_settle(gateway);
     link_flush(gateway->link);
@@ -141,6 +141,7 @@ void gateway_done(struct gateway *gateway)
     buffer_done(&gateway->unpacked);
     wire_list_done(&gateway->unpacked_attachments);
     fanout_done(&gateway->fanout);
+    deliver_space_done(&gateway->deliver);
     exceptions_done(&gateway->exceptions);
     encoder_free(gateway->encoder);
     buffer_done(&gateway->scratch);

@@ -88,7 +88,7 @@ void fixture_peer_done(struct peer *peer)
 
 void fixture_flush(struct gateway *owner)
 {
-    rooms_flush(owner);
+    fanout_flush(owner);
     connections_flush(owner);
     connections_reap(owner);
 }
