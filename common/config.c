@@ -72,6 +72,15 @@ static void append_place(struct buffer *out, const config_setting_t *setting)
         buffer_printf(out, "%s:%d: ", file, config_setting_source_line(setting));
 }
 
+char *config_place(const config_setting_t *setting)
+{
+    const char *file = config_setting_source_file(setting);
+    struct buffer place = {0};
+
+    buffer_printf(&place, "%s:%d%c", file ? file : "", config_setting_source_line(setting), '\0');
+    return place.data;
+}
+
 void config_complain(struct buffer *error, const config_setting_t *setting, const char *format, ...)
 {
     char text[1024];
@@ -104,12 +113,10 @@ static const char *setting_text(const config_setting_t *setting, char number[sta
 static void note_place(const struct config_program *program, const struct config_key *key,
                        const config_setting_t *setting, void *settings)
 {
-    struct buffer place = {0};
-    const char *file = config_setting_source_file(setting);
+    char *place = config_place(setting);
 
-    buffer_printf(&place, "%s:%d%c", file ? file : "", config_setting_source_line(setting), '\0');
-    config_origin_note(program, key, settings, place.data);
-    buffer_done(&place);
+    config_origin_note(program, key, settings, place);
+    free(place);
 }
 
 static void note_option(const struct config_program *program, const struct config_key *key, void *settings)

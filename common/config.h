@@ -124,6 +124,9 @@ void config_settings_done(const struct config_program *program, void *settings);
 int config_key_load(const struct config_key *key, const config_setting_t *setting, void *settings,
                     struct buffer *error) MUST_CHECK;
 
+/* "FILE:LINE" of that setting, as config_describe() shows it; the caller frees it. */
+char *config_place(const config_setting_t *setting);
+
 /* Appends "FILE:LINE: " of that setting and the text; for finish() and the loaders it calls. */
 void config_complain(struct buffer *error, const config_setting_t *setting, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -7,6 +7,7 @@
 #include "gateway/gateway.h"
 #include "gateway/listener.h"
 #include "gateway/tls_store.h"
+#include "proto/rules_reload.h"
 
 #define EXCHANGE(one, other)                                                                                 \
     do {                                                                                                     \
@@ -35,8 +36,26 @@ static int reload_tls(struct gateway *gateway, const struct gateway_settings *fr
     return gateway->tls ? tls_store_reload(gateway->tls, &fresh->tls, error) : 0;
 }
 
+static void take_namespaces(struct gateway_settings *settings, struct gateway_settings *fresh,
+                            struct config_changes *changes)
+{
+    enum namespaces_change change = namespaces_compare(&settings->namespaces, &fresh->namespaces);
+
+    if (change == NAMESPACES_OTHER) {
+        log_warn("changed namespaces, and events beside them, take a restart", "gateway=%s", settings->name);
+        changes->waiting++;
+        return;
+    }
+    namespaces_exchange_rules(&settings->namespaces, &fresh->namespaces);
+    if (change == NAMESPACES_RULES) {
+        log_info("event rules changed", "gateway=%s", settings->name);
+        changes->taken++;
+    }
+}
+
 /* What does not stand in the table. */
-static unsigned take_rest(struct gateway_settings *settings, struct gateway_settings *fresh)
+static void take_rest(struct gateway_settings *settings, struct gateway_settings *fresh,
+                      struct config_changes *changes)
 {
     EXCHANGE(settings->tls, fresh->tls);
     EXCHANGE(settings->trusted_ranges, fresh->trusted_ranges);
@@ -44,10 +63,7 @@ static unsigned take_rest(struct gateway_settings *settings, struct gateway_sett
     EXCHANGE(settings->tokens, fresh->tokens);
     EXCHANGE(settings->secret_key, fresh->secret_key);
     EXCHANGE(settings->router_key, fresh->router_key);
-    if (namespaces_digest(&settings->namespaces) == namespaces_digest(&fresh->namespaces))
-        return 0;
-    log_warn("changed namespaces and events take a restart", "gateway=%s", settings->name);
-    return 1;
+    take_namespaces(settings, fresh, changes);
 }
 
 static void take(struct gateway *gateway, struct gateway_settings *settings, struct gateway_settings *fresh)
@@ -56,7 +72,7 @@ static void take(struct gateway *gateway, struct gateway_settings *settings, str
     struct config_changes changes;
 
     changes = config_reload_take(&gateway_config, settings, fresh, config_reload_log);
-    changes.waiting += take_rest(settings, fresh);
+    take_rest(settings, fresh, &changes);
     gateway->tokens = settings->tokens; /* the former ones are freed with fresh */
     if (settings->log_level != level)   /* else an operator's word holds */
         log_set_level(settings->log_level);

@@ -16,6 +16,7 @@
 #include "gateway/token_policy.h"
 #include "gateway/upgrade.h"
 #include "proto/json_text.h"
+#include "proto/rules_describe.h"
 #include "proto/socketio.h"
 
 /* A connection that missed what can't be replayed, or whose publishes have an unknown outcome. */
@@ -406,6 +407,7 @@ static void tell_configuration(struct gateway *gateway, uint64_t ask)
     struct buffer text = {0};
 
     config_describe(&gateway_config, gateway->settings, append_key, &text);
+    namespaces_describe(&gateway->settings->namespaces, append_key, &text);
     describe_tokens(gateway->tokens, &text);
     buffer_append_char(&text, ']');
     link_told(gateway->link, ask, buffer_bytes(&text));

@@ -32,8 +32,10 @@ static const struct bytes builtin_events[] = {BYTES("join"), BYTES("leave"), BYT
 
 void rules_done(struct rule_set *set)
 {
-    for (size_t i = 0; i < set->count; i++)
+    for (size_t i = 0; i < set->count; i++) {
         free((char *)set->rules[i].name.data);
+        free(set->rules[i].origin);
+    }
     free(set->rules);
     *set = (struct rule_set){0};
 }
@@ -328,6 +330,7 @@ static int load_event(const config_setting_t *group, bool builtin, struct rule_s
                 source.name);
             return ERROR_CONFIG;
         }
+    rule.origin = config_place(group);
     add(set, rule);
     return 0;
 }
@@ -432,6 +435,7 @@ static int load_namespace(const config_setting_t *group, struct namespace_list *
         load_events(source.events, source.builtin, &rules, error))
         return ERROR_CONFIG;
     add_namespace(list, &source, rules);
+    list->namespaces[list->count - 1].origin = config_place(group);
     if (config_setting_get_member(group, "tokens_required"))
         list->namespaces[list->count - 1].tokens =
             source.tokens_required ? NAMESPACE_TOKENS_REQUIRED : NAMESPACE_TOKENS_OPTIONAL;
@@ -493,6 +497,7 @@ void namespaces_done(struct namespace_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
         free((char *)list->namespaces[i].entry.data);
+        free(list->namespaces[i].origin);
         rules_done(&list->namespaces[i].rules);
     }
     free(list->namespaces);
@@ -547,6 +552,8 @@ uint64_t namespaces_digest(const struct namespace_list *list)
             buffer_printf(&text, "%d%d%d ", rule->deliver, rule->class, rule->meta);
             if (rule->ask)
                 buffer_append_literal(&text, "ask ");
+            if (rule->arguments)
+                buffer_printf(&text, "arguments %u ", rule->arguments);
         }
     }
     digest = hash_bytes_keyed(buffer_bytes(&text), DIGEST_KEY0, DIGEST_KEY1);

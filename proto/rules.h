@@ -61,9 +61,11 @@ struct event_rule {
     /* How many a client may send at most; 0: any number.  A receiver that finds meta by counting from the front
        would take one more for it. */
     unsigned arguments;
+    char *origin; /* "FILE:LINE", owned by the set; NULL: a default */
 };
 
-/* Zero-initialised is empty.  Rules stay where they are once the set is complete. */
+/* Zero-initialised is empty.  Rules stay where they are once the set is complete, until a reload
+   (rules_reload.h). */
 struct rule_set {
     struct event_rule *rules;
     size_t count;
@@ -109,6 +111,7 @@ struct namespace_config {
         backend; /* its clients wait for a backend: the configuration says so, or gives one something to do */
     enum namespace_tokens tokens;
     struct rule_set rules;
+    char *origin; /* "FILE:LINE", owned by the list; NULL: a default */
 };
 
 /* Zero-initialised is empty. */

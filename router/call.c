@@ -78,23 +78,28 @@ bool call_possible(const struct router *router, const struct session *session)
     return (session->backed && session->backed->backend) || backed_namespace(router, session->namespace);
 }
 
+bool call_resume(struct router *router, struct gateway_link *link, struct session *session, uint64_t request)
+{
+    struct event_task *call =
+        session->backed ? event_task_resume(link, session->backed, request, &call_kind) : NULL;
+
+    if (call)
+        give_kept(router, call);
+    return call;
+}
+
 bool call_begin(struct router *router, struct gateway_link *link, struct session *session,
                 const struct wire_event *event)
 {
     struct backed *backed = session->backed;
-    struct event_task *call;
-    enum event_repeat repeat;
+    bool again;
 
     if (!backed)
         return false;
-    repeat = event_task_recall(router, link, backed, event->request, &call_kind, &call);
-    if (repeat == EVENT_OPEN) {
-        give_kept(router, call);
-        return true;
-    }
+    again = event_task_recall(router, link, backed, event->request);
     if (tasks_full(router))
         return false;
-    event_task_new(router, backed, event, &call_kind, sizeof *call, true, repeat == EVENT_AGAIN);
+    event_task_new(router, backed, event, &call_kind, sizeof(struct event_task), true, again);
     backed_pump(router, backed);
     return true;
 }

@@ -184,7 +184,7 @@
     X(gateways_refused, "hubbub_router_gateways_refused_total", "handshakes with an unlisted key",           \
       "a key that is not in curve_gateways: the log has the key and the address")                            \
     X(digests, "hubbub_router_rules_differ_total", "links of gateways with other event rules",               \
-      "a gateway with another configuration file: bring all to one and restart it")                          \
+      "a gateway with another configuration file: bring all to one, then SIGHUP")                            \
     X(sockets_skipped, "hubbub_router_sockets_skipped_total", "sockets of a hello that could not be kept",   \
       "two gateways with one name, or a former router with other limits")                                    \
     X(replays, "hubbub_router_replays_total{result=complete}", "links that got all they had missed",         \

@@ -19,22 +19,29 @@ static struct event_task *find(const struct backed *backed, uint64_t request, co
     return NULL;
 }
 
-enum event_repeat event_task_recall(struct router *router, const struct gateway_link *link,
-                                    struct backed *backed, uint64_t request, const struct task_kind *kind,
-                                    struct event_task **out)
+static bool was_made(const struct gateway_link *link, const struct backed *backed, uint64_t request)
 {
-    bool again = loop_now(router->loop) < backed->again_until;
+    return backed->last_gateway == link->incarnation && request <= backed->last_request;
+}
 
-    if (backed->last_gateway == link->incarnation && request <= backed->last_request) {
-        *out = find(backed, request, kind);
-        if (!*out)
-            return EVENT_AGAIN;
-        (*out)->link = link->peer.flow.link;
-        return EVENT_OPEN;
-    }
+struct event_task *event_task_resume(const struct gateway_link *link, struct backed *backed, uint64_t request,
+                                     const struct task_kind *kind)
+{
+    struct event_task *task = was_made(link, backed, request) ? find(backed, request, kind) : NULL;
+
+    if (task)
+        task->link = link->peer.flow.link;
+    return task;
+}
+
+bool event_task_recall(const struct router *router, const struct gateway_link *link, struct backed *backed,
+                       uint64_t request)
+{
+    if (was_made(link, backed, request))
+        return true;
     backed->last_gateway = link->incarnation;
     backed->last_request = request;
-    return again ? EVENT_AGAIN : EVENT_NEW;
+    return loop_now(router->loop) < backed->again_until;
 }
 
 static struct bytes keep(char **at, struct bytes text)

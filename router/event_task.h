@@ -16,17 +16,15 @@ struct event_task {
     void *kept; /* an answer that came while the gateway had no link; its kind's, freed with it */
 };
 
-/* In what way an event is known already; see event_task_recall(). */
-enum event_repeat {
-    EVENT_NEW,
-    EVENT_AGAIN, /* it was there before, but what became of it is not known */
-    EVENT_OPEN,  /* *out is its task */
-};
+/* The task of a request that was made before and is still open, which is this link's from now on; NULL: there is
+   none.  Before event_task_recall(), and whatever the rules say of such an event now. */
+struct event_task *event_task_resume(const struct gateway_link *link, struct backed *backed, uint64_t request,
+                                     const struct task_kind *kind);
 
-/* Looks whether that request was made before.  To be called once for each event of a backend's. */
-enum event_repeat event_task_recall(struct router *router, const struct gateway_link *link,
-                                    struct backed *backed, uint64_t request, const struct task_kind *kind,
-                                    struct event_task **out);
+/* Whether that request was perhaps made before, so that nobody knows what became of it.  To be called once for
+   each event of a backend's that has no task. */
+bool event_task_recall(const struct router *router, const struct gateway_link *link, struct backed *backed,
+                       uint64_t request);
 
 /* Makes and adds one; size: of the kind's struct. */
 struct event_task *event_task_new(struct router *router, struct backed *backed,

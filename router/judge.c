@@ -19,9 +19,9 @@ enum { CODE_MAX = 64, MESSAGE_MAX = 1024 };
 
 struct judgement {
     struct event_task event; /* must stay first; kept is a struct kept_verdict */
-    const struct event_rule *rule;
-    struct judged *judged;  /* NULL: it has no id */
-    struct judgement *next; /* of those that follow */
+    struct event_rule rule;  /* as it was when the event came, without what a reload frees */
+    struct judged *judged;   /* NULL: it has no id */
+    struct judgement *next;  /* of those that follow */
 };
 
 /* An id on its way. */
@@ -217,7 +217,7 @@ void judge_release(struct router *router, struct ticket *ticket)
 
     if (task && ticket->entry.result == ERROR_EXISTS) {
         ticket->entry.message.class =
-            judgement->rule->class == RULE_ARCHIVED ? MESSAGE_ARCHIVED : MESSAGE_LOGGED;
+            judgement->rule.class == RULE_ARCHIVED ? MESSAGE_ARCHIVED : MESSAGE_LOGGED;
         router->counters.repeated++;
         conclude(router, judgement->judged, &ticket->entry.message, NULL);
     } else if (task) {
@@ -248,7 +248,7 @@ static void apply(struct router *router, struct gateway_link *link, struct judge
         event.attachments = verdict->attachments;
     }
     refusal = (struct refusal){0};
-    if (publish_judged(router, link, judgement->event.task.backed->session, &event, judgement->rule, judged,
+    if (publish_judged(router, link, judgement->event.task.backed->session, &event, &judgement->rule, judged,
                        &refusal.code) < 0) {
         refuse_all(router, judgement, &refusal);
         return;
@@ -390,6 +390,16 @@ static void drop(struct router *router, struct task *task)
 
 static const struct task_kind judge_kind = {.put = put, .expire = expire, .drop = drop};
 
+bool judge_resume(struct router *router, struct gateway_link *link, struct session *session, uint64_t request)
+{
+    struct backed *backed = session->backed;
+
+    if (!backed || !event_task_resume(link, backed, request, &judge_kind))
+        return false;
+    apply_kept(router, backed);
+    return true;
+}
+
 bool judge_begin(struct router *router, struct gateway_link *link, struct session *session,
                  const struct wire_event *event, const struct event_rule *rule, struct room *room,
                  struct bytes scope)
@@ -398,22 +408,19 @@ bool judge_begin(struct router *router, struct gateway_link *link, struct sessio
     struct backed *backed = session->backed;
     struct judged *judged, *known;
     struct judgement *judgement;
-    struct event_task *task;
-    enum event_repeat repeat;
+    bool again;
 
     if (!backed)
         return false;
-    repeat = event_task_recall(router, link, backed, event->request, &judge_kind, &task);
-    if (repeat == EVENT_OPEN) {
-        apply_kept(router, backed);
-        return true;
-    }
+    again = event_task_recall(router, link, backed, event->request);
     if (tasks_full(router))
         return false;
     room_hold(room);
     judgement = (struct judgement *)event_task_new(router, backed, event, &judge_kind, sizeof *judgement,
-                                                   event->id.length == 0, repeat == EVENT_AGAIN);
-    judgement->rule = rule;
+                                                   event->id.length == 0, again);
+    judgement->rule = *rule;
+    judgement->rule.name = (struct bytes){0};
+    judgement->rule.origin = NULL;
     if (event->id.length) {
         judged = new_judged(scope, session->namespace->name, event->id);
         known = table_find(by_key, judged_key(judged));

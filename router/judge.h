@@ -15,8 +15,13 @@
 
 struct judged;
 
+/* Whether the task of such an event is open, which its gateway asks for again. */
+bool judge_resume(struct router *router, struct gateway_link *link, struct session *session,
+                  uint64_t request);
+
 /*
- * An event that could be published, in that room, if a backend had nothing against it.  scope: of its id, see
+ * An event that could be published, in that room, if a backend had nothing against it, and that
+ * judge_resume() does not know.  What the rule says now holds until it is published.  scope: of its id, see
  * journal_entry.  False when too many wait, or it is not known yet whose the socket is.
  */
 bool judge_begin(struct router *router, struct gateway_link *link, struct session *session,

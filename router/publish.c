@@ -188,7 +188,7 @@ static void ask_for_first(struct router *router, struct gateway_link *link, cons
     char scope_space[SESSION_NAME_MAX + 2];
     struct room *room = rooms_get(&router->rooms, session->namespace, event->room);
     struct journal_message fields = {
-        .event = rule->name, .publish_id = event->id, .class = message_class_of(rule)};
+        .event = event->event, .publish_id = event->id, .class = message_class_of(rule)};
     struct message *message;
 
     room_hold(room);
@@ -218,7 +218,7 @@ static void take(struct router *router, struct gateway_link *link, const struct 
     char from_space[SID_LENGTH + 5], scope_space[SESSION_NAME_MAX + 2], id_space[MESSAGE_ID_MAX];
     struct journal_message fields = {.room = room_name(room),
                                      .namespace = room->namespace->name,
-                                     .event = rule->name,
+                                     .event = event->event,
                                      .arguments = event->arguments,
                                      .attachments = event->attachments,
                                      .publish_id = event->id,
@@ -264,6 +264,9 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
 
     if (!session)
         goto refused;
+    if (call_resume(router, link, session, event->request) ||
+        judge_resume(router, link, session, event->request))
+        return;
     rule = rules_find(&session->namespace->config->rules, event->event);
     if (!rule && event->event.length > router->settings->max_name) {
         code = REFUSAL_TOO_LARGE;

@@ -5,6 +5,7 @@
 #include "router/reload.h"
 
 #include "common/clock.h"
+#include "proto/rules_reload.h"
 #include "router/router.h"
 
 #include <string.h>
@@ -24,22 +25,35 @@ static void note(struct router *router, const char *result, const struct config_
              changes->taken, changes->waiting);
 }
 
-static unsigned take_rest(struct router_settings *settings, struct router_settings *fresh)
+static void take_namespaces(struct router_settings *settings, struct router_settings *fresh,
+                            struct config_changes *changes)
+{
+    enum namespaces_change change = namespaces_compare(&settings->namespaces, &fresh->namespaces);
+
+    if (change == NAMESPACES_OTHER) {
+        log_warn("changed namespaces, and events beside them, take a restart", "router=%s", settings->name);
+        changes->waiting++;
+        return;
+    }
+    namespaces_exchange_rules(&settings->namespaces, &fresh->namespaces);
+    if (change == NAMESPACES_RULES) {
+        log_info("event rules changed", "router=%s", settings->name);
+        changes->taken++;
+    }
+}
+
+static void take_rest(struct router_settings *settings, struct router_settings *fresh,
+                      struct config_changes *changes)
 {
     struct key_list keys = settings->gateway_keys;
-    unsigned waiting = 0;
 
     settings->gateway_keys = fresh->gateway_keys;
     fresh->gateway_keys = keys;
     if (strcmp(settings->secret_key.text, fresh->secret_key.text) != 0) {
         log_warn("another secret key takes a restart", "router=%s", settings->name);
-        waiting++;
+        changes->waiting++;
     }
-    if (namespaces_digest(&settings->namespaces) != namespaces_digest(&fresh->namespaces)) {
-        log_warn("changed namespaces and events take a restart", "router=%s", settings->name);
-        waiting++;
-    }
-    return waiting;
+    take_namespaces(settings, fresh, changes);
 }
 
 static void take(struct router *router, struct router_settings *settings, struct router_settings *fresh)
@@ -48,7 +62,7 @@ static void take(struct router *router, struct router_settings *settings, struct
     struct config_changes changes;
 
     changes = config_reload_take(&router_config, settings, fresh, config_reload_log);
-    changes.waiting += take_rest(settings, fresh);
+    take_rest(settings, fresh, &changes);
     if (settings->log_level != level) /* else an operator's word holds */
         log_set_level(settings->log_level);
     router->counters.reloads++;

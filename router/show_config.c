@@ -7,6 +7,7 @@
 #include "common/config_describe.h"
 #include "common/memory.h"
 #include "proto/json_scan.h"
+#include "proto/rules_describe.h"
 #include "router/ask.h"
 
 #include <stdlib.h>
@@ -36,6 +37,7 @@ static enum stats_outcome show_own(struct stats_request *request)
 {
     report_list_begin(&request->report, "config", columns);
     config_describe(&router_config, request->router->settings, append_key, &request->report);
+    namespaces_describe(&request->router->settings->namespaces, append_key, &request->report);
     report_list_end(&request->report, 0);
     return STATS_ANSWERED;
 }

@@ -76,18 +76,40 @@ class Gateway(ReloadTest):
         self.assertEqual(self.head_status(1500), 431)
         log = self.hang_up(RULES.replace("msg", "other") +
                            section("gateway", cors_origins="https://two.example", max_http_head=4000, ping_interval="9 s", max_auth=128),
-                           "configuration reloaded", "changed=2", "wait_for_restart=2")
+                           "configuration reloaded", "changed=3", "wait_for_restart=1")
         self.assertIn("takes a restart\" key=gateway.ping_interval", log)
-        self.assertIn("changed namespaces and events take a restart", log)
+        self.assertIn("event rules changed", log)
         self.assertNotIn("max_auth", log)  # the option goes over the file, now as then
         self.assertEqual((self.allowed("https://one.example"), self.allowed("https://two.example")), (False, True))
         self.assertEqual(self.head_status(1500), 200)
         self.assertEqual(self.reloads("ok"), 1)
-        client.send_text('421["msg",{"room":"R"}]')  # nobody was disconnected, and its rule is still there
-        self.assertEqual(self.next(NUMBERS["EVENT"])[5], "msg")
+        client.send_text('421["msg",{"room":"R"}]')  # nobody was disconnected
+        self.assertEqual(self.next(NUMBERS["EVENT"])[4:6], ["", "msg"])  # it has no rule now that says where its room stands
+        client.send_text('422["other",{"room":"R"}]')
+        self.assertEqual(self.next(NUMBERS["EVENT"])[4:6], ["R", "other"])
         # And back again: what was taken over is what is compared.
-        log = self.hang_up(self.CONFIG, "configuration reloaded", "changed=2", "wait_for_restart=0")
+        log = self.hang_up(self.CONFIG, "configuration reloaded", "changed=3", "wait_for_restart=0")
         self.assertEqual((self.allowed("https://one.example"), self.allowed("https://two.example")), (True, False))
+        client.send_text('423["msg",{"room":"R"}]')
+        self.assertEqual(self.next(NUMBERS["EVENT"])[4:6], ["R", "msg"])
+
+    def test_rules_are_refused_with_the_whole_file(self):
+        shown = self.configuration_shown()
+        self.assertEqual(shown["namespaces[/].events[msg]"], "room=$.room;deliver=room;meta=true")
+        keys = section("gateway", cors_origins="https://two.example", max_http_head=4000)
+        self.hang_up('events = (\n  { name = "msg"; room = "$.room"; },\n  { name = "bad"; room = "no path"; } );\n' + keys,
+                     "level=error", "nothing has changed", "hubbub.conf:3", "is not a path")
+        self.assertEqual((self.allowed("https://one.example"), self.head_status(1500)), (True, 431))
+        self.assertEqual(self.configuration_shown(), shown)
+
+    def test_rules_wait_with_their_namespaces(self):
+        shown = self.configuration_shown()
+        for text in ('namespaces = ( { name = "/"; recovery = false; events = ( { name = "other"; room = "$"; } ); } );\n',
+                     'namespaces = ( { name = "/"; }, { name = "/more"; } );\n',
+                     RULES.replace('deliver', 'ask = true; deliver')):  # it would need a backend now
+            log = self.hang_up(text + self.CONFIG.replace(RULES, ""), "configuration reloaded", "changed=0", "wait_for_restart=1")
+            self.assertIn("changed namespaces, and events beside them, take a restart", log)
+            self.assertEqual(self.configuration_shown(), shown)
 
     def test_a_broken_file_changes_nothing(self):
         self.hang_up(RULES + section("gateway", cors_origins="https://two.example", max_http_head="many"),
@@ -225,10 +247,65 @@ class OfARouter(RouterTest):
         self.assertRegex(log, r"conf:\d+: ")
         self.assertEqual(self.router.metric("hubbub_router_config_reloads_total{result=failed}"), 2)
 
+    def test_rules_change_and_nobody_is_disconnected(self):
+        g = self.gateway()
+        alice, bob = g.connect(), g.connect()
+        for held in (alice, bob):
+            held.join("R")
+        self.refused(alice.publish("new", "R", 1), "unknown_event")
+        self.assertEqual(alice.publish("msg", "R", 1)["seq"], 1)
+        new = '  { name = "new"; room = "$2"; deliver = "others"; archive = true; meta = false; },\n'
+        text = self.configuration.replace("events = (\n", "events = (\n" + new).replace('"msg"; room = "$.room"; deliver = "room"; archive = true; dedup = "$.id";',
+                                                                                      '"msg"; room = "$.room"; deliver = "room";')
+        log = self.hang_up(text, "changed=1 wait_for_restart=0")
+        self.assertIn("event rules changed", log)
+        self.assertEqual(alice.publish("new", "R", 2)["seq"], 2)
+        g.take("DELIVER")
+        self.assertEqual(g.take("DELIVER").except_socket, alice.number)
+        self.assertNotIn("seq", alice.publish("msg", "R", 3))  # not archived any more
+        g.take("DELIVER")
+        rows = {each["key"]: (each["value"], each["origin"]) for each in json.loads(self.router.ask("config json")[0])["config"]}
+        place = self.router.options[0].removeprefix("--config=")
+        self.assertEqual(rows["namespaces[/]"], ("builtin=true;recovery=true;backend=false", "default"))
+        self.assertEqual(rows["namespaces[/].events[new]"], ("room=$2;deliver=others;archive=true;meta=false", f"{place}:3"))
+        self.assertEqual(rows["namespaces[/].events[msg]"], ("room=$.room;deliver=room;meta=true", f"{place}:4"))
+        self.assertIn(f"namespaces[/].events[new] room=$2;deliver=others;archive=true;meta=false {place}:3", self.router.ask("config")[0].split("\n"))
+        self.hang_up(text.replace('"others"; archive', '"other"; archive') + section("router", max_rooms_per_connection=7), "nothing has changed")
+        self.assertEqual(alice.publish("new", "R", 4)["seq"], 3)
+        self.refused(alice.answer("JOIN", "two", 0, 0), "bad_request")
+        self.hang_up('namespaces = ( { name = "/"; }, { name = "/more"; } );\n' + section("router", max_rooms_per_connection=1), "changed=0 wait_for_restart=1")
+        self.assertEqual(alice.publish("new", "R", 5)["seq"], 4)
+        self.hang_up(self.configuration, "changed=1 wait_for_restart=0")
+        self.refused(alice.publish("new", "R", 6), "unknown_event")
+        self.assertEqual([self.router.metric(f"hubbub_router_links{name}_total") for name in ("", "_lost")], [1, 0])
+
     def test_values_of_other_programs_are_theirs(self):
         self.hang_up(EVENTS + section("router", max_rooms_per_connection=1) + section("gateway", port="no number"), "changed=0 wait_for_restart=0")
         self.hang_up(EVENTS + "gateway = 5;\n", "nothing has changed")
         self.assertEqual(self.router.metric("hubbub_router_config_reloads_total{result=failed}"), 1)
+
+
+class OfAStack(unittest.TestCase):
+    """All processes at once, with a client that stays."""
+
+    def test_rules_change_under_a_client(self):
+        rule = 'events = ( { name = "msg"; room = "$.room"; archive = true; }%s );'
+        stack = programs.Stack(rest=rule % "")
+        self.addCleanup(stack.close)
+        with Client(stack.port) as client:
+            client.call("join", "R")
+            self.assertEqual(client.call("wave", {"to": "R"})["error"]["code"], "unknown_event")
+            path = stack.folder / "stack.conf"
+            path.write_text(path.read_text().replace(rule % "", rule % ', { name = "wave"; room = "$.to"; }'))
+            stack.process.send_signal(signal.SIGHUP)
+            end = time.monotonic() + programs.PATIENCE
+            while stack.log_text().count("event rules changed") < 2:
+                self.assertLess(time.monotonic(), end, stack.log_text())
+                time.sleep(0.01)
+            client.emit("wave", {"to": "R"})
+            event = client.event()
+            self.assertEqual((event[0], event[1], event[2]["room"]), ("wave", {"to": "R"}, "R"))
+            self.assertEqual(client.call("msg", {"room": "R"})["seq"], 1)
 
 
 if __name__ == "__main__":

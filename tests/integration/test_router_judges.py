@@ -7,6 +7,7 @@ HUBBUB_BUILD names the build folder (default: build, beside tests).
 
 import json
 import pathlib
+import signal
 import sys
 import unittest
 
@@ -199,6 +200,49 @@ class Judges(BackendTest):
         self.say(again, PASS, backend=other)
         self.assertEqual(self.g.answer(request)["seq"], 1)
         self.assertEqual(self.g.answer(follower)["seq"], 1)
+
+    def reload(self, *changes):
+        """The rules with other texts in them, in force."""
+        path, before = pathlib.Path(self.folder, "conf"), len(self.router.log())
+        text = self.configuration
+        for old, new in changes:
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        path.write_text(text)
+        self.router.process.send_signal(signal.SIGHUP)
+        self.until(lambda: "event rules changed" in self.router.log()[before:], "not reloaded")
+
+    def test_a_rule_that_goes_meanwhile(self):
+        """What is with a backend is published as the rule said when it came, whatever becomes of that."""
+        held = self.member()
+        requests = [self.ask(held), self.ask(held, "y", client_id="12345678")]
+        judges = [self.judge(), self.judge()]
+        self.reload(('{ name = "asked"; ', '{ name = "asked-no-more"; '))
+        for judge in judges:
+            self.say(judge, PASS)
+        self.assertEqual([self.g.answer(request)["seq"] for request in requests], [1, 2])
+        self.assertEqual([self.delivered()[:2] for _ in requests], [["asked", {"room": "R", "text": text}] for text in "xy"])
+        self.assertEqual([row["event"] for row in self.router.rows()], ["asked", "asked"])
+        held.start("asked", "", [2])
+        self.assertEqual(self.b.call().event, "asked")  # which has no rule now
+
+    def test_what_is_open_stays_what_it_is(self):
+        """Asked for again on another link, behind a reload, an event is no other backend's task and is not published twice."""
+        held = self.member()
+        judged, called = self.ask(held), held.start("own", "", [2])
+        judge, call = self.judge(), self.b.call()
+        self.reload(("meta = true; ask = true; }", "meta = true; }"), ('{ name = "fleeting"', '{ name = "own"; room = "$.room"; }, { name = "fleeting"'))
+        self.g.go_live()
+        self.g.send(("EVENT", judged, held.number, 1, "R", "asked", '{"room":"R","text":"x"}', ""),
+                    ("EVENT", called, held.number, 1, "R", "own", "2", ""))
+        self.b.none("JUDGE", "CALL")
+        self.assertEqual(self.router.rows(), [])
+        self.say(judge, PASS)
+        self.b.handle(call, "done")
+        self.assertEqual(self.g.answer(judged)["seq"], 1)
+        self.assertEqual(self.g.answer(called), "done")
+        self.assertEqual([row["event"] for row in self.router.rows()], ["asked"])
+        self.assertEqual(self.g.answer(self.ask(held, "y"))["seq"], 2)  # nobody is asked about it now
 
     def test_without_a_backend_it_waits_and_is_refused(self):
         held = self.member()

@@ -334,6 +334,8 @@ static void digests_tell_configurations_apart(void **state)
         "events = ( { name = \"a\"; room = \"$\"; volatile = true; } );",
         "events = ( { name = \"a\"; room = \"$\"; meta = false; } );",
         "events = ( { name = \"a\"; room = \"$\"; ask = true; } );",
+        "events = ( { name = \"a\"; room = \"$\"; arguments = 1; } );",
+        "events = ( { name = \"a\"; room = \"$\"; arguments = 2; } );",
         "namespaces = ( { name = \"/a\"; } );",
         "namespaces = ( { name = \"/\"; builtin = false; } );",
         "namespaces = ( { name = \"/\"; recovery = false; } );",
