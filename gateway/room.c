@@ -262,9 +262,9 @@ static void set_several(const struct membership *membership, bool several)
 static void count_several(const struct socket *socket, bool entered)
 {
     if (entered && socket->room_count > 1)
-        set_several(&socket->rooms[socket->room_count - 1], true);
+        set_several(&socket_rooms(socket)[socket->room_count - 1], true);
     if (socket->room_count && socket->room_count <= 2)
-        set_several(&socket->rooms[0], socket->room_count > 1);
+        set_several(&socket_rooms(socket)[0], socket->room_count > 1);
 }
 
 void room_add(struct gateway *gateway, struct socket *socket, struct bytes name, uint64_t joined_pos,
@@ -356,9 +356,9 @@ void rooms_catch_up(struct gateway *gateway, struct connection *connection)
         return;
     for (struct socket *socket = connection->sockets; socket; socket = socket->next)
         for (unsigned i = 0; i < socket->room_count; i++) {
-            struct room *room = socket->rooms[i].room;
+            struct room *room = socket_rooms(socket)[i].room;
 
-            catch_up(gateway, room, &room->members[socket->rooms[i].slot]);
+            catch_up(gateway, room, &room->members[socket_rooms(socket)[i].slot]);
         }
 }
 
