@@ -7,7 +7,6 @@
 #include "cli/commands.h"
 #include "cli/stats_client.h"
 #include "common/exit_code.h"
-#include "common/memory.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -15,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { SID_LENGTH = 20 }; /* of the ids that routers give */
 
 struct ask_settings {
     struct stats_place place; /* must stay first */
@@ -35,29 +32,28 @@ static const struct config_key keys[] = {
 static const struct question {
     const char *name, *summary, *arguments;
     unsigned minimum, maximum; /* words */
-    bool about_sid;            /* the first word may be a session's id */
 } questions[] = {
-    {"stats", "shows the figures of a running router", "[json]", 0, 1, false},
+    {"stats", "shows the figures of a running router", "[json]", 0, 1},
     {"rooms", "lists the largest rooms of a running router",
-     "[PREFIX] [in NAMESPACE] [by members|rate] [LIMIT]", 0, 6, false},
-    {"room", "shows one room: members, seq, rate, gateways, first users", "NAME [in NAMESPACE]", 1, 3, false},
-    {"gateways", "lists the gateways of a running router", NULL, 0, 0, false},
-    {"backends", "lists the backends of a running router", NULL, 0, 0, false},
-    {"user", "shows the sessions of a user, over all gateways, with their rooms", "ID", 1, 1, false},
+     "[PREFIX] [in NAMESPACE] [by members|rate] [LIMIT]", 0, 6},
+    {"room", "shows one room: members, seq, rate, gateways, first users", "NAME [in NAMESPACE]", 1, 3},
+    {"gateways", "lists the gateways of a running router", NULL, 0, 0},
+    {"backends", "lists the backends of a running router", NULL, 0, 0},
+    {"user", "shows the sessions of a user, over all gateways, with their rooms", "ID", 1, 1},
     {"session", "shows one session of a running router, and what its client told when it connected", "SID", 1,
-     1, true},
-    {"archive", "shows how far the archive is", NULL, 0, 0, false},
+     1},
+    {"archive", "shows how far the archive is", NULL, 0, 0},
     {"kick", "disconnects a session, or all of a user's, for good", "SID|user ID [REASON]", 1,
-     CONFIG_POSITIONAL_MAX, true},
-    {"close", "has all members leave a room", "ROOM [in NAMESPACE]", 1, 3, false},
+     CONFIG_POSITIONAL_MAX},
+    {"close", "has all members leave a room", "ROOM [in NAMESPACE]", 1, 3},
     {"drain", "has a gateway take no more clients, and send those away that it has", "GATEWAY [SECONDS]", 1,
-     2, false},
-    {"resume", "has a gateway serve again that was told to drain", "GATEWAY", 1, 1, false},
+     2},
+    {"resume", "has a gateway serve again that was told to drain", "GATEWAY", 1, 1},
     {"loglevel", "says what is logged from now on: error, warn, info or debug", "[router|GATEWAY] LEVEL", 1,
-     2, false},
+     2},
     {"config",
      "shows the configuration of the running router, or of a gateway, and where each value comes from",
-     "[router|GATEWAY]", 0, 1, false},
+     "[router|GATEWAY]", 0, 1},
 };
 
 /* Prints the answer, or its error on standard error. */
@@ -117,9 +113,9 @@ static bool append_word(struct buffer *out, const char *word)
     return quoted;
 }
 
-static int complain(const struct config_program *program, const char *what)
+static int complain(const struct config_program *program, const char *what, const char *more)
 {
-    fprintf(stderr, "%s: %s (see --help)\n", program->name, what);
+    fprintf(stderr, "%s: %s%s (see --help)\n", program->name, what, more);
     return EXIT_USAGE;
 }
 
@@ -131,9 +127,7 @@ static int ask_words(const struct config_program *program, const struct question
     bool sayable = true;
 
     if (result->positional_count < question->minimum)
-        return complain(program, question->about_sid
-                                     ? "expected a session's id, as its client has it in socket.id"
-                                     : "something is missing");
+        return complain(program, "expected ", question->arguments);
     buffer_append_text(&line, question->name);
     for (unsigned i = 0; i < result->positional_count; i++)
         sayable = append_word(&line, result->positional[i]) && sayable;
@@ -141,16 +135,9 @@ static int ask_words(const struct config_program *program, const struct question
         buffer_append_literal(&line, " json");
     buffer_append_char(&line, '\0');
     exit_code =
-        sayable ? ask(settings->place.stats, line.data) : complain(program, "an argument is no UTF-8");
+        sayable ? ask(settings->place.stats, line.data) : complain(program, "an argument is no UTF-8", "");
     buffer_done(&line);
     return exit_code;
-}
-
-/* Whether it is an id as a session has it, which one in 64 times begins like an option. */
-static bool is_sid(const char *text)
-{
-    return strlen(text) == SID_LENGTH &&
-           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == SID_LENGTH;
 }
 
 static int ask_command(const struct question *question, int argc, char **argv)
@@ -178,23 +165,9 @@ static int ask_command(const struct question *question, int argc, char **argv)
 
 int command_ask(int argc, char **argv)
 {
-    static char end_of_options[] = "--";
     const struct question *question = questions;
-    char **words = memory_new((size_t)(argc + 2) * sizeof *words);
-    int at = 1, exit_code;
 
     while (strcmp(question->name, argv[0]) != 0)
         question++; /* main.c has no others */
-    memcpy(words, argv, (size_t)(argc + 1) * sizeof *words);
-    while (question->about_sid && at < argc && !(argv[at][0] == '-' && is_sid(argv[at])))
-        at++;
-    if (question->about_sid && at < argc) {
-        /* Nobody who pastes it should have to know: what stands behind an id are no options. */
-        words[at] = end_of_options;
-        memcpy(words + at + 1, argv + at, (size_t)(argc - at + 1) * sizeof *words);
-        argc++;
-    }
-    exit_code = ask_command(question, argc, words);
-    free(words);
-    return exit_code;
+    return ask_command(question, argc, argv);
 }

@@ -60,13 +60,26 @@ static void take_from_programs(const config_t *file, struct run_settings *run)
         run->port = (uint16_t)port;
 }
 
+/* Whether that connection string has a password: "://user:password@" and so on. */
+static bool holds_password(const char *uri)
+{
+    const char *user = strstr(uri, "://"), *at, *colon;
+
+    if (!user)
+        return false;
+    user += 3;
+    at = memrchr(user, '@', strcspn(user, "/?"));
+    colon = at ? memchr(user, ':', (size_t)(at - user)) : NULL;
+    return colon && colon + 1 < at;
+}
+
 static int finish(const config_t *file, void *settings, struct buffer *error)
 {
     struct doctor_settings *doctor = settings;
     const char *archive = NULL;
 
     if (config_lookup_string(file, "router.archive", &archive))
-        doctor->has_password = strchr(archive, '@');
+        doctor->has_password = holds_password(archive);
     take_text(file, "gateway.router", &doctor->router);
     take_from_programs(file, &doctor->run);
     return run_settings_finish(file, settings, error);

@@ -12,6 +12,7 @@
 #include "common/exit_code.h"
 #include "common/memory.h"
 #include "common/secret_file.h"
+#include "proto/grant.h"
 
 #include <jansson.h>
 #include <jwt.h>
@@ -272,6 +273,38 @@ static bool fits(const char *path, unsigned algorithm, struct bytes key)
     return false;
 }
 
+/* Whether a gateway takes its name and its rooms; says on standard error what is wrong with them. */
+static bool can_be_granted(const struct token_settings *settings)
+{
+    const char *const lists[] = {settings->join, settings->publish, settings->read};
+
+    if (strncmp(settings->sub, "anon:", 5) == 0) {
+        fputs("hubbub token: names that begin with anon: are those of clients without a token\n", stderr);
+        return false;
+    }
+    if (!grant_sub_valid(bytes_from_text(settings->sub))) {
+        fputs("hubbub token: --sub: expected a name in UTF-8 without control characters\n", stderr);
+        return false;
+    }
+    for (unsigned right = 0; right < RIGHTS; right++) {
+        unsigned count = 0;
+
+        for (const char *at = lists[right] ? lists[right] : ""; *at;) {
+            size_t length = strcspn(at, ",");
+
+            if (length && (count++ == GRANT_PATTERNS_MAX || !grant_pattern_valid(bytes_make(at, length)))) {
+                fprintf(stderr,
+                        "hubbub token: --%s: expected at most %d rooms, each 1 to 255 bytes of UTF-8 without "
+                        "control characters\n",
+                        right_text((enum right)right), GRANT_PATTERNS_MAX);
+                return false;
+            }
+            at += length + (at[length] == ',');
+        }
+    }
+    return true;
+}
+
 static int make_token(struct token_settings *settings)
 {
     struct buffer file = {0}, error = {0};
@@ -322,9 +355,7 @@ int command_token(int argc, char **argv)
         fprintf(stderr, "hubbub token: %s (see --help)\n",
                 settings.key ? "for whom? expected --sub"
                              : "which key? expected --key, or --config with the file of a stack");
-    else if (strncmp(settings.sub, "anon:", 5) == 0)
-        fputs("hubbub token: names that begin with anon: are those of clients without a token\n", stderr);
-    else
+    else if (can_be_granted(&settings))
         exit_code = make_token(&settings);
     config_settings_done(&program, &settings);
     return exit_code;

@@ -364,8 +364,13 @@ static void suggest_option(struct buffer *error, const struct config_program *pr
     char name[NEAREST_WORD_MAX + 1];
     struct nearest nearest;
 
-    if (argument->name == argument->whole || argument->name_length > NEAREST_WORD_MAX)
+    if (argument->name_length > NEAREST_WORD_MAX)
         return;
+    if (argument->name == argument->whole) {
+        if (program->positional_maximum)
+            buffer_append_literal(error, "; as an argument it stands behind --");
+        return;
+    }
     memcpy(name, argument->name, argument->name_length);
     name[argument->name_length] = '\0';
     nearest_init(&nearest, name);
@@ -393,6 +398,8 @@ static int read_arguments(const struct config_program *program, struct arguments
             if (result->positional_count == program->positional_maximum) {
                 buffer_printf(error, "%s: unexpected argument ", program->name);
                 append_shown(error, argument.whole);
+                if (argument.whole[0] == '-' && argument.whole[1])
+                    buffer_append_literal(error, ": nothing is an option behind --");
                 return ERROR_USAGE;
             }
             result->positional[result->positional_count++] = argument.whole;

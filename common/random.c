@@ -65,4 +65,10 @@ void random_id(char *out, size_t length)
     random_bytes(out, length);
     for (size_t i = 0; i < length; i++)
         out[i] = alphabet[(uint8_t)out[i] & 63];
+    if (length && out[0] == '-') {
+        char first;
+
+        random_id(&first, 1);
+        out[0] = first;
+    }
 }

@@ -9,7 +9,8 @@ void random_bytes(void *out, size_t length);
 
 uint64_t random_u64(void);
 
-/* Writes length characters of A-Z a-z 0-9 - _ (6 random bits each); adds no terminator. */
+/* Writes length characters of A-Z a-z 0-9 - _ (6 random bits each), the first of them no '-', so that no
+   command line takes an id for an option; adds no terminator. */
 void random_id(char *out, size_t length);
 
 #endif

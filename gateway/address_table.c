@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NETWORK_BYTES = 8 }; /* of an IPv6 address */
+enum {
+    NETWORK_BYTES = 8, /* of an IPv6 address */
+    TRIM_STEP = 256,   /* addresses that leave at once; any number above 1 keeps up with those that come */
+};
 
 static struct bytes key_of(const void *entry)
 {
@@ -61,11 +64,14 @@ static void forget(struct address_table *table, struct client_network *address)
     free(address);
 }
 
-/* Lets the oldest go while there are too many, or while they mean nothing any more. */
+/* Lets some of the oldest go while there are too many, or while they mean nothing any more: many may come to
+   mean nothing at the same time, and one turn is not to pay for all of them. */
 static void trim(struct address_table *table, uint64_t now_us)
 {
-    while (table->oldest &&
-           (table->idle_count > table->idle_max || token_bucket_is_full(&table->oldest->connects, now_us))) {
+    for (unsigned left = TRIM_STEP;
+         left && table->oldest &&
+         (table->idle_count > table->idle_max || token_bucket_is_full(&table->oldest->connects, now_us));
+         left--) {
         struct client_network *oldest = table->oldest;
 
         idle_remove(table, oldest);

@@ -96,7 +96,7 @@ bool pending_packet_add(struct pending_packet *pending, struct bytes attachment)
         wire_list_put_blob(&pending->attachments, attachment);
     } else if (pending->keep) {
         pending->refusal = REFUSAL_TOO_LARGE;
-        if (socketio_packet_parse(buffer_bytes(&pending->text), &packet) == 0)
+        if (socketio_packet_parse(buffer_bytes(&pending->text), JSON_DEPTH_MAX, &packet) == 0)
             cut(pending, &packet);
     }
     return --pending->missing == 0;
@@ -142,7 +142,8 @@ static int read_parts(struct wire_reader *list, int kept, struct pending_packet 
         wire_list_text(list, &text) < 0)
         return ERROR_MALFORMED;
     if (missing == 0 || missing > SOCKETIO_ATTACHMENTS_MAX || refusal >= sizeof refusals / sizeof *refusals ||
-        socketio_packet_parse(text, &packet) < 0 || missing + (unsigned)kept > packet.attachments)
+        socketio_packet_parse(text, JSON_DEPTH_MAX, &packet) < 0 ||
+        missing + (unsigned)kept > packet.attachments)
         return ERROR_MALFORMED;
     pending->missing = (unsigned)missing;
     pending->size = size;

@@ -182,7 +182,7 @@ static struct bytes what_is_wrong(int code)
 {
     switch (code) {
     case ERROR_TOO_DEEP:
-        return BYTES("nested deeper than 128 levels");
+        return BYTES("nested deeper than allowed");
     case ERROR_EXISTS:
         return BYTES("a key of the frame stands there twice");
     case ERROR_UNSUPPORTED:
@@ -196,7 +196,7 @@ void bare_receive(struct gateway *gateway, struct connection *connection, struct
 {
     struct bare_frame frame;
     struct call call = {gateway, connection->sockets, &frame};
-    int code = bare_frame_parse(text, &frame);
+    int code = bare_frame_parse(text, gateway->settings->max_depth, &frame);
 
     gateway->counters.messages_in++;
     if (code < 0)

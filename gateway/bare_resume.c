@@ -103,7 +103,7 @@ void bare_resume_let_go(struct gateway *gateway, struct connection *connection)
 
     if (!resume)
         return;
-    rooms_catch_up(gateway, connection);
+    fanout_catch_up(gateway, connection);
     output_done(&connection->output);
     if (resume->waiting.length)
         memcpy(output_reserve(&waiting, resume->waiting.length), resume->waiting.data,

@@ -8,9 +8,9 @@
 #include "common/memory.h"
 #include "common/poller.h"
 #include "gateway/entrance.h"
+#include "gateway/fanout.h"
 #include "gateway/gateway.h"
 #include "gateway/replay.h"
-#include "gateway/room.h"
 #include "gateway/tls.h"
 #include "gateway/websocket_transport.h"
 
@@ -444,7 +444,7 @@ char *connection_reserve(struct gateway *gateway, struct connection *connection,
 {
     if (connection->state != CONNECTION_OPEN || connection->doomed)
         return NULL;
-    rooms_catch_up(gateway, connection);
+    fanout_catch_up(gateway, connection);
     if (connection->blocked && connection->output.bytes + length > output_limit(gateway, connection)) {
         doom(gateway, connection, CLOSE_SLOW_READER);
         return NULL;
@@ -466,7 +466,7 @@ void connection_send_chunk(struct gateway *gateway, struct connection *connectio
 {
     if (connection->state != CONNECTION_OPEN)
         return;
-    rooms_catch_up(gateway, connection);
+    fanout_catch_up(gateway, connection);
     connection_append(gateway, connection, chunk, offset, length);
 }
 

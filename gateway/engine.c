@@ -109,7 +109,7 @@ void engine_close(struct gateway *gateway, struct connection *connection, enum c
         connection->protocol->close(gateway, connection, reason);
     } else if (encoding_is_polling(connection->encoding)) {
         if (connection->state == CONNECTION_OPEN)
-            rooms_catch_up(gateway, connection);     /* what came before stays before */
+            fanout_catch_up(gateway, connection);    /* what came before stays before */
         connection_end(gateway, connection, reason); /* polling.c tells the client */
     } else
         websocket_close(gateway, connection, close_reason_code(reason), reason);

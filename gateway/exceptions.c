@@ -1,4 +1,4 @@
-/* Exceptions; see exceptions.h.  The link's records read them, the fan-out asks for each member. */
+/* Exceptions; see exceptions.h.  The link's records read them, deliver.c asks for each member. */
 #include "gateway/exceptions.h"
 
 #include "common/memory.h"

@@ -5,7 +5,6 @@
  */
 #include "gateway/gateway.h"
 
-#include "common/random.h"
 #include "gateway/admin.h"
 #include "gateway/arrival.h"
 #include "gateway/engine.h"
@@ -15,8 +14,6 @@
 #include "gateway/tls_store.h"
 #include "gateway/upgrade.h"
 #include "proto/deflate.h"
-
-enum { INCARNATION_BITS = 48 };
 
 void gateway_advance_timers(struct gateway *gateway)
 {
@@ -38,7 +35,7 @@ static void on_turn_end(void *arg)
         connections_resume(gateway);
     gateway_advance_timers(gateway);
     upgrade_look(gateway);
-    rooms_flush(gateway);
+    fanout_flush(gateway);
     connections_flush(gateway);
     publishing_settle(gateway);
     link_flush(gateway->link);
@@ -50,7 +47,7 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
 {
     *gateway = (struct gateway){.settings = settings, .loop = loop};
     histograms_init(&gateway->histograms);
-    gateway->incarnation = random_u64() >> (64 - INCARNATION_BITS);
+    gateway->incarnation = session_draw_incarnation();
     timer_wheel_init(&gateway->timers, loop_now(loop));
     gateway->tokens = settings->tokens;
     grant_table_init(&gateway->grants);
@@ -144,6 +141,7 @@ void gateway_done(struct gateway *gateway)
     buffer_done(&gateway->unpacked);
     wire_list_done(&gateway->unpacked_attachments);
     fanout_done(&gateway->fanout);
+    deliver_space_done(&gateway->deliver);
     exceptions_done(&gateway->exceptions);
     encoder_free(gateway->encoder);
     buffer_done(&gateway->scratch);

@@ -8,6 +8,7 @@
 #include "gateway/authentication.h"
 #include "gateway/connection.h"
 #include "gateway/counters.h"
+#include "gateway/deliver.h"
 #include "gateway/drain.h"
 #include "gateway/exceptions.h"
 #include "gateway/namespace.h"
@@ -40,6 +41,7 @@ struct gateway {
     struct grant_table grants;
     struct namespace_table namespaces;
     struct fanout fanout;
+    struct deliver_space deliver;
     struct exceptions exceptions; /* of the CAST that is being handled */
     struct encoder *encoder;      /* NULL without compression and without the msgpack parser */
     struct request_queue requests;

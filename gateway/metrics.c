@@ -19,7 +19,7 @@ static void fetch_gauges(struct gateway *gateway)
 
     counters->connections = gateway->connections.slots.count;
     counters->draining = drain_announced(gateway);
-    counters->rooms = gateway->fanout.room_count;
+    counters->rooms = gateway->namespaces.room_count;
     counters->pending_requests = gateway->requests.count;
     counters->pending_bytes = gateway->requests.bytes;
     counters->link_up = link_is_live(gateway->link);

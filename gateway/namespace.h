@@ -13,6 +13,7 @@ struct namespace_table {
     const struct namespace_list *list;
     uint32_t limit; /* of those of patterns */
     uint32_t of_patterns;
+    uint32_t room_count; /* of all namespaces; for room.c */
 };
 
 void namespace_table_init(struct namespace_table *table, const struct namespace_list *list, uint32_t limit);

@@ -309,7 +309,8 @@ void packet_receive(struct gateway *gateway, struct connection *connection, stru
     struct socketio_packet packet;
 
     if (connection->pending || encoding_is_msgpack(connection->encoding) ||
-        socketio_packet_parse(text, &packet) < 0) {
+        socketio_packet_parse(text, gateway->settings->max_depth, &packet) < 0 ||
+        packet.attachments > gateway->settings->max_attachment_count) {
         engine_close(gateway, connection, CLOSE_PARSE_ERROR);
         return;
     }
@@ -329,7 +330,8 @@ static void on_binary(struct gateway *gateway, struct connection *connection, st
 {
     struct socketio_packet packet;
 
-    if (pending->illegal || socketio_packet_parse(buffer_bytes(&pending->text), &packet) < 0)
+    /* As deep as it may be was judged when it came, perhaps by another gateway. */
+    if (pending->illegal || socketio_packet_parse(buffer_bytes(&pending->text), JSON_DEPTH_MAX, &packet) < 0)
         engine_close(gateway, connection, CLOSE_PARSE_ERROR);
     else
         dispatch(gateway, connection, &packet, wire_list_finish(&pending->attachments),
@@ -384,7 +386,8 @@ static struct objection objection_to(const struct gateway *gateway, int code,
     }
     if (attachments->count == 0)
         return (struct objection){REFUSAL_CODES, NULL};
-    if (gateway->unpacked.length + attachments->buffer.length > gateway->settings->max_attachments)
+    if (attachments->count > gateway->settings->max_attachment_count ||
+        gateway->unpacked.length + attachments->buffer.length > gateway->settings->max_attachments)
         return (struct objection){REFUSAL_TOO_LARGE, NULL};
     if (placeholders_count(packet->payload) != attachments->count)
         return (struct objection){REFUSAL_BAD_REQUEST,
@@ -396,11 +399,12 @@ static void on_msgpack(struct gateway *gateway, struct connection *connection, s
 {
     struct buffer *text = &gateway->unpacked;
     struct wire_list *attachments = &gateway->unpacked_attachments;
-    int code = socketio_msgpack_read(message, gateway->settings->max_payload, text, attachments);
+    unsigned depth = gateway->settings->max_depth;
+    int code = socketio_msgpack_read(message, depth, gateway->settings->max_payload, text, attachments);
     struct socketio_packet packet;
 
     gateway->counters.messages_in++;
-    if (code == ERROR_MALFORMED || socketio_packet_parse(buffer_bytes(text), &packet) < 0)
+    if (code == ERROR_MALFORMED || socketio_packet_parse(buffer_bytes(text), depth, &packet) < 0)
         engine_close(gateway, connection, CLOSE_PARSE_ERROR);
     else
         dispatch(gateway, connection, &packet, wire_list_finish(attachments),

@@ -1,27 +1,20 @@
 /*
- * The rooms of this gateway: which of its own connections are in which room, and the fan-out.
- *
- * What one turn brings for one room is encoded once for each encoding (gateway/encoding.h) that has members
- * in it: a stream, whose bytes of the turn are one chunk; at the end of the turn it is handed to every
- * member of that encoding.  Each member remembers how much of the chunk is not for it (what came before it
- * joined) or has been handed to it already (because something of its own, or of another room, had to follow).
- * So what reaches a socket is in the order in which it came, whatever the rooms: its last event is the offset
- * from which it recovers (docs/protocol.md, section 1), and nothing before it may come behind it.
+ * The rooms of this gateway: which of its own connections are in which room.  What rooms send is in fanout.h, what
+ * the router has for them in deliver.h.
  */
 #ifndef HUBBUB_GATEWAY_ROOM_H
 #define HUBBUB_GATEWAY_ROOM_H
 
 #include "common/bytes.h"
 #include "common/table.h"
-#include "gateway/output.h"
+#include "gateway/encoding.h"
+#include "gateway/fanout.h"
 #include "proto/rules.h"
-#include "proto/wire.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct connection;
-struct exceptions;
 struct gateway;
 struct socket;
 
@@ -43,23 +36,13 @@ struct member {
     uint32_t socket : 27;  /* its index */
 };
 
-struct volatile_runs;
-
-/* What the members of one encoding are sent. */
-struct stream {
-    struct chunk *turn;              /* this turn's bytes, or NULL */
-    struct volatile_runs *volatiles; /* what of turn a slow reader need not get; NULL before the first */
-    uint32_t members;
-    uint32_t deliveries; /* of this turn, less what slow readers miss */
-};
-
 struct room {
     struct namespace_rooms *namespace;
     struct member *members;
     uint32_t count, capacity;
     struct stream websocket;
     struct stream *others; /* of the encodings behind WEBSOCKET; NULL while they have no members */
-    uint32_t dirty_slot;   /* in the fan-out's list */
+    uint32_t dirty_slot;   /* in the fan-out's list, or FANOUT_CLEAN */
     uint32_t several;      /* members whose sockets are in other rooms, too */
     uint16_t name_length;
     char name[];
@@ -73,20 +56,17 @@ struct membership {
     bool watch;
 };
 
-struct fanout {
-    struct room **dirty; /* those with a chunk of this turn */
-    uint32_t dirty_count, dirty_capacity;
-    const struct room *latest; /* of those with members in several rooms: what got this turn's last event */
-    struct chunk **spare;      /* empty chunks for the next turn */
-    uint32_t spare_count;
-    uint32_t room_count;
-    uint32_t *excepted; /* slots of those whom the CAST at hand is not for */
-    uint32_t excepted_capacity;
-    struct buffer head; /* what an event with attachments or a question starts with */
-};
+/* The streams that the room has memory for: the one for WEBSOCKET, or all of them. */
+static inline unsigned room_stream_count(const struct room *room)
+{
+    return room->others ? ENCODINGS : 1;
+}
 
-void fanout_init(struct fanout *fanout);
-void fanout_done(struct fanout *fanout);
+/* That of an encoding below room_stream_count(). */
+static inline struct stream *room_stream(struct room *room, unsigned encoding)
+{
+    return encoding == ENCODING_WEBSOCKET ? &room->websocket : &room->others[encoding - 1];
+}
 
 void namespace_rooms_init(struct namespace_rooms *namespace, const struct namespace_config *config,
                           struct bytes name);
@@ -110,25 +90,5 @@ void room_remove(struct gateway *gateway, struct socket *socket, struct membersh
  * rooms right.  The caller sets socket->connection.
  */
 void room_move_member(struct gateway *gateway, struct membership *membership, struct connection *to);
-
-/* Takes in a DELIVER record for one room. */
-void room_deliver(struct gateway *gateway, struct room *room, const struct wire_deliver *record);
-
-/* A DELIVER for every socket of a namespace. */
-void namespace_deliver(struct gateway *gateway, struct namespace_rooms *namespace,
-                       const struct wire_deliver *record);
-
-/* The same for CAST.  exceptions: those of the record.  One that asks for an acknowledgement counts for each
-   receiver's socket->questions, but for bare clients, to whom it is an event like any other. */
-void room_cast(struct gateway *gateway, struct room *room, const struct wire_cast *record,
-               const struct exceptions *exceptions);
-void namespace_cast(struct gateway *gateway, struct namespace_rooms *namespace,
-                    const struct wire_cast *record, const struct exceptions *exceptions);
-
-/* Hands a connection what its rooms were sent in this turn, so that something of its own may follow. */
-void rooms_catch_up(struct gateway *gateway, struct connection *connection);
-
-/* The end of a turn: hands out every room's chunks. */
-void rooms_flush(struct gateway *gateway);
 
 #endif

@@ -215,12 +215,12 @@ static int on_deliver(struct gateway *gateway, struct link_progress *progress, s
         return ERROR_MALFORMED;
     namespace = namespace_find(&gateway->namespaces, record.namespace);
     if (namespace && record.flags & WIRE_DELIVER_NAMESPACE)
-        namespace_deliver(gateway, namespace, &record);
+        deliver_to_namespace(gateway, namespace, &record);
     else if (namespace) {
         struct room *room = room_find(namespace, record.room);
 
         if (room)
-            room_deliver(gateway, room, &record);
+            deliver_to_room(gateway, room, &record);
     }
     advance(progress, record.flags, record.pos);
     return 0;
@@ -238,9 +238,9 @@ static int on_cast(struct gateway *gateway, struct link_progress *progress, stru
     if (namespace && exceptions_read(&gateway->exceptions, namespace, record.except) < 0)
         return ERROR_MALFORMED;
     if (namespace && record.flags & WIRE_DELIVER_NAMESPACE)
-        namespace_cast(gateway, namespace, &record, &gateway->exceptions);
+        deliver_cast_to_namespace(gateway, namespace, &record, &gateway->exceptions);
     else if (namespace && (room = room_find(namespace, record.room)))
-        room_cast(gateway, room, &record, &gateway->exceptions);
+        deliver_cast_to_room(gateway, room, &record, &gateway->exceptions);
     if (record.ack == 0) /* a question is not in the log */
         advance(progress, record.flags, record.pos);
     return 0;

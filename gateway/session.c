@@ -15,7 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { HOME_LENGTH = 8 }; /* characters of six bits: an incarnation has 48 */
+enum { HOME_LENGTH = 8, INCARNATION_BITS = 6 * HOME_LENGTH }; /* a character has six bits */
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -54,6 +54,16 @@ void sessions_done(struct session_table *table)
 struct caller caller_here(const struct gateway *gateway, const struct connection *connection)
 {
     return (struct caller){gateway->incarnation, connection->number};
+}
+
+uint64_t session_draw_incarnation(void)
+{
+    uint64_t incarnation;
+
+    do {
+        incarnation = random_u64() >> (64 - INCARNATION_BITS);
+    } while (alphabet[incarnation >> (INCARNATION_BITS - 6)] == '-');
+    return incarnation;
 }
 
 void session_make_sid(struct gateway *gateway, char sid[SESSION_SID_LENGTH])

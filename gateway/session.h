@@ -8,8 +8,8 @@
  *      |             |            |
  *      +-------------+------------+-----> freed, and unknown from then on
  *
- * A sid names its gateway: eight characters are the gateway's incarnation, sixteen are random.  A session
- * that began on a WebSocket has a sid as well but needs none: nobody may ask for it.
+ * A sid names its gateway: eight characters are the gateway's incarnation, sixteen are random.  None begins
+ * with '-' (an operator's command line would take it for an option).  A session that began on a WebSocket has a sid as well but needs none: nobody may ask for it.
  *
  * Whoever asks something of a session is a caller, here or at another gateway (relay.h), so that a session
  * does not care which gateway a request came to.
@@ -79,6 +79,9 @@ struct session_table {
 void sessions_init(struct session_table *table);
 /* Its sessions must be gone, but for those that other gateways have. */
 void sessions_done(struct session_table *table);
+
+/* Draws an incarnation, one that begins no sid with '-': 48 random bits, less one value of the first six. */
+uint64_t session_draw_incarnation(void);
 
 /* Writes a new sid. */
 void session_make_sid(struct gateway *gateway, char sid[SESSION_SID_LENGTH]);

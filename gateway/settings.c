@@ -7,6 +7,8 @@
 #include "common/endpoint.h"
 #include "common/http_port.h"
 #include "gateway/origin.h"
+#include "proto/json_scan.h"
+#include "proto/socketio.h"
 #include "proto/wire.h"
 
 #include <string.h>
@@ -94,6 +96,12 @@ static const struct config_key keys[] = {
      .help = "the largest message of a client"},
     {KEY(max_attachments, SIZE), .reloadable = true, .minimum = 128, .maximum = WIRE_TEXT_MAX,
      .fallback = "1 MB", .help = "the largest event with attachments, its text and all of them together"},
+    {KEY(max_attachment_count, INTEGER), .reloadable = true, .maximum = SOCKETIO_ATTACHMENTS_MAX,
+     .unit = "attachments", .fallback = "10",
+     .help = "how many attachments an event of a client may have; stock clients take no more than 10"},
+    {KEY(max_depth, INTEGER), .reloadable = true, .minimum = 2, .maximum = JSON_DEPTH_MAX, .unit = "levels",
+     .fallback = "128",
+     .help = "how deep what a client sends may be nested, JSON and msgpack, the event's own array counted"},
     {KEY(max_http_head, SIZE), .reloadable = true, .minimum = 256, .maximum = 1 << 20, .fallback = "8 KB",
      .help = "the largest head of a request"},
     {KEY(max_auth, SIZE), .reloadable = true, .minimum = 128, .maximum = 256 << 10, .fallback = "32 KB",

@@ -38,12 +38,14 @@ struct gateway_settings {
     bool cors_credentials;
     char *cookie; /* its name; "": none */
     bool echo;
-    char *msgpack_path;       /* "": none */
-    uint32_t max_payload;     /* bytes */
-    uint32_t max_attachments; /* bytes: of a binary packet, its text included */
-    uint32_t max_http_head;   /* bytes */
-    uint32_t max_auth;        /* bytes */
-    uint32_t max_connections; /* 0: what the file limit allows */
+    char *msgpack_path;            /* "": none */
+    uint32_t max_payload;          /* bytes */
+    uint32_t max_attachments;      /* bytes: of a binary packet, its text included */
+    uint32_t max_attachment_count; /* of an event or an acknowledgement */
+    uint32_t max_depth;            /* containers in each other */
+    uint32_t max_http_head;        /* bytes */
+    uint32_t max_auth;             /* bytes */
+    uint32_t max_connections;      /* 0: what the file limit allows */
     uint32_t max_admin_connections;
     uint32_t events_per_second, events_burst;     /* of a connection; 0: no limit */
     uint32_t connects_per_second, connects_burst; /* of an address; 0: no limit */

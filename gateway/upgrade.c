@@ -185,7 +185,7 @@ static bool catch_up(struct gateway *gateway, struct session *session)
 {
     struct connection *connection = session->connection;
 
-    rooms_catch_up(gateway, connection);
+    fanout_catch_up(gateway, connection);
     if (!connection->doomed)
         return true;
     connection_drop(gateway, connection, connection->doomed);

@@ -61,7 +61,8 @@ static enum bare_key find_key(struct json_value name)
     return key;
 }
 
-static int read_members(struct bytes text, struct json_value *whole, struct json_value *values)
+static int read_members(struct bytes text, unsigned depth, struct json_value *whole,
+                        struct json_value *values)
 {
     struct json_cursor cursor;
     struct json_value name, value;
@@ -72,6 +73,7 @@ static int read_members(struct bytes text, struct json_value *whole, struct json
         return ERROR_MALFORMED;
     *whole = (struct json_value){text, JSON_OBJECT};
     cursor = json_object_cursor(*whole);
+    cursor.depth = depth;
     while ((code = json_member_next(&cursor, &name, &value)) == 0) {
         enum bare_key key = find_key(name);
 
@@ -111,13 +113,13 @@ static int read_event(struct json_value value, struct bare_frame *frame)
     return code;
 }
 
-int bare_frame_parse(struct bytes text, struct bare_frame *out)
+int bare_frame_parse(struct bytes text, unsigned depth, struct bare_frame *out)
 {
     const struct json_value *ref = &out->values[BARE_KEY_REF];
     int code;
 
     memset(out->values, 0, sizeof out->values);
-    code = read_members(text, &out->whole, out->values);
+    code = read_members(text, depth, &out->whole, out->values);
     if (code)
         return code;
     out->ref = SOCKETIO_NO_ACK;

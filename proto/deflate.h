@@ -1,6 +1,6 @@
 /*
  * Compression: messages of permessage-deflate (RFC 7692 7.2) and bodies in gzip
- * (RFC 1952), by zlib.
+ * (RFC 1952): zlib compresses, libdeflate inflates.
  *
  * Neither direction takes a context over from one message to the next, so one of
  * these serves all connections of a process, a compressed broadcast is the same bytes for
@@ -17,7 +17,7 @@
 
 struct deflate;
 
-/* Some 200 KB for both directions; never NULL. */
+/* Some 170 KB for both directions, and as much as the longest payload had that it inflated; never NULL. */
 struct deflate *deflate_new(void);
 void deflate_free(struct deflate *deflate);
 
@@ -37,11 +37,12 @@ void deflate_compress_within(struct deflate *deflate, struct bytes message, unsi
 /*
  * Appends what a message's payload (of less than 4 GB) holds; whether text is UTF-8 is still to be checked.
  * A block marked as the final one ends nothing but the references across it (RFC 7692 7.2.3.4), and a
- * payload may lack the empty block that should follow it.
+ * payload may lack the empty block that should follow it.  The 00 00 ff ff that 7.2.2 has us append are data
+ * when a peer cut the payload four bytes before the end of a stored block: nobody could tell.
  *
  * Returns 0, or, with out's bytes untouched,
  *   ERROR_TOO_LARGE  it holds more than limit bytes; no more than these were inflated, and the
- *                    buffer's memory followed them by doubling
+ *                    buffer's memory is less than twice as much
  *   ERROR_MALFORMED  not the payload of a message, or cut short
  */
 int deflate_inflate(struct deflate *deflate, struct bytes message, size_t limit,

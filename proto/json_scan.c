@@ -310,14 +310,20 @@ static const char *value_end(struct json_value value)
 
 int json_scan(struct bytes text, struct json_value *out)
 {
+    return json_scan_within(text, JSON_DEPTH_MAX, out);
+}
+
+int json_scan_within(struct bytes text, unsigned depth, struct json_value *out)
+{
     struct json_value value;
     const char *end;
     int code;
 
+    assert(depth <= JSON_DEPTH_MAX);
     if (text.length == 0)
         return ERROR_MALFORMED;
     end = text.data + text.length;
-    code = scan_plain(text.data, end, JSON_DEPTH_MAX, &value);
+    code = scan_plain(text.data, end, depth, &value);
     if (code)
         return code;
     if (json_pass_blanks(value_end(value), end) != end)
@@ -417,7 +423,7 @@ size_t json_path_text(const struct json_path *path, char out[JSON_PATH_TEXT_MAX]
 
 int json_event_begin(struct bytes text, struct json_event *out)
 {
-    struct json_event event = {0};
+    struct json_event event = {.depth = JSON_DEPTH_MAX};
     const char *at;
     const char *end;
     int code;
@@ -460,15 +466,15 @@ int json_event_finish(struct json_event *event, const struct json_path *paths, s
     size_t count = 0;
     int code;
 
-    assert(n <= JSON_PATHS_MAX);
+    assert(n <= JSON_PATHS_MAX && event->depth >= 1 && event->depth <= JSON_DEPTH_MAX);
     for (at = json_pass_blanks(at, end); at < end && *at == ',';
          at = json_pass_blanks(value_end(value), end)) {
         count++;
         if (paths_enter(paths, n, count)) {
             tracker.argument = (unsigned)count;
-            code = scan_tracked(at + 1, end, JSON_DEPTH_MAX - 1, &tracker, &value);
+            code = scan_tracked(at + 1, end, event->depth - 1, &tracker, &value);
         } else {
-            code = scan_plain(at + 1, end, JSON_DEPTH_MAX - 1, &value);
+            code = scan_plain(at + 1, end, event->depth - 1, &value);
         }
         if (code)
             return code;
@@ -499,7 +505,8 @@ struct json_cursor json_array_cursor(struct json_value array)
 
 struct json_cursor json_list_cursor(struct bytes list)
 {
-    return (struct json_cursor){list.data, list.length ? list.data + list.length : list.data, true};
+    return (struct json_cursor){list.data, list.length ? list.data + list.length : list.data, true,
+                                JSON_DEPTH_MAX};
 }
 
 int json_cursor_next(struct json_cursor *cursor, struct json_value *out)
@@ -512,7 +519,7 @@ int json_cursor_next(struct json_cursor *cursor, struct json_value *out)
         return ERROR_NOT_FOUND;
     if (!cursor->first && *at++ != ',')
         return ERROR_MALFORMED;
-    code = scan_plain(at, cursor->end, JSON_DEPTH_MAX, &value);
+    code = scan_plain(at, cursor->end, cursor->depth, &value);
     if (code)
         return code;
     cursor->at = value_end(value);
@@ -544,7 +551,7 @@ int json_member_next(struct json_cursor *cursor, struct json_value *key, struct 
     at = json_pass_blanks(value_end(name), cursor->end);
     if (name.kind != JSON_STRING || at == cursor->end || *at != ':')
         return ERROR_MALFORMED;
-    code = scan_plain(at + 1, cursor->end, JSON_DEPTH_MAX - 1, &found);
+    code = scan_plain(at + 1, cursor->end, cursor->depth - 1, &found);
     if (code)
         return code;
     cursor->at = value_end(found);

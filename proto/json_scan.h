@@ -29,6 +29,9 @@ enum {
 /* One complete document: a value, blanks around it tolerated, and nothing else. */
 int json_scan(struct bytes text, struct json_value *out) MUST_CHECK;
 
+/* The same for containers that are nested at most depth deep, 0 to JSON_DEPTH_MAX. */
+int json_scan_within(struct bytes text, unsigned depth, struct json_value *out) MUST_CHECK;
+
 /* Values joined by commas, or no text at all, as json_event.arguments is: so deep that an array around them
  * is a document. */
 int json_list_scan(struct bytes list) MUST_CHECK;
@@ -64,7 +67,8 @@ size_t json_path_text(const struct json_path *path, char out[JSON_PATH_TEXT_MAX]
  *   json_event_begin()  reads to the end of the name,
  *   json_event_finish() validates the rest, finds the values, and completes the struct.
  *
- * In between only name is set.
+ * In between only name is set, and depth: how deep the text may be nested, its own array counted.  That is
+ * JSON_DEPTH_MAX unless the caller takes less, from 1.
  */
 struct json_event {
     struct json_value name; /* JSON_STRING or JSON_NUMBER */
@@ -72,6 +76,7 @@ struct json_event {
         arguments; /* from the first argument to the last, commas between; empty when there are none */
     size_t argument_count;
     struct bytes rest; /* what json_event_finish() has still to read */
+    unsigned depth;
 };
 
 /* ERROR_MALFORMED also when the text is no array, or its first element neither a string nor a number. */
@@ -88,12 +93,14 @@ int json_event_finish(struct json_event *event, const struct json_path *paths, s
 /*
  * The elements of an array, for texts off the hot path.  A cursor starts from an
  * array's text (anything else has no elements), or from a list without brackets as
- * json_event.arguments is.
+ * json_event.arguments is.  Each element may be nested depth deep, a member's value one
+ * less: JSON_DEPTH_MAX unless the caller takes less, from 1.
  */
 struct json_cursor {
     const char *at;
     const char *end;
     bool first;
+    unsigned depth;
 };
 
 struct json_cursor json_array_cursor(struct json_value array);

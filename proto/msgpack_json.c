@@ -9,6 +9,7 @@
 #include "proto/socketio.h"
 #include "proto/utf8.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ struct writer {
     struct buffer *out;
     struct wire_list *attachments;
     struct level levels[JSON_DEPTH_MAX];
-    unsigned depth;
+    unsigned depth, depth_limit;
 };
 
 /* -- scalars --------------------------------------------------------------------------------- */
@@ -64,7 +65,7 @@ static int append_string(struct buffer *out, struct bytes text)
 
 static int append_placeholder(struct writer *writer, struct bytes blob)
 {
-    if (writer->depth == JSON_DEPTH_MAX)
+    if (writer->depth == writer->depth_limit)
         return ERROR_TOO_DEEP;
     if (writer->attachments->count == SOCKETIO_ATTACHMENTS_MAX)
         return ERROR_TOO_LARGE;
@@ -171,7 +172,7 @@ static int open_level(struct writer *writer, const struct msgpack_token *token)
 {
     bool map = token->kind == MSGPACK_MAP;
 
-    if (writer->depth == JSON_DEPTH_MAX)
+    if (writer->depth == writer->depth_limit)
         return ERROR_TOO_DEEP;
     buffer_append_char(writer->out, map ? '{' : '[');
     writer->levels[writer->depth++] = (struct level){.left = token->count, .map = map, .empty = true};
@@ -228,15 +229,17 @@ static int append_value(struct writer *writer, struct msgpack_cursor *cursor)
     return append_scalar(writer, &token);
 }
 
-int msgpack_json_append(struct msgpack_cursor *cursor, size_t limit, struct buffer *out,
+int msgpack_json_append(struct msgpack_cursor *cursor, unsigned depth, size_t limit, struct buffer *out,
                         struct wire_list *attachments)
 {
     struct writer writer; /* its levels are filled when they are opened */
     int code;
 
+    assert(depth >= 1 && depth <= JSON_DEPTH_MAX);
     writer.out = out;
     writer.attachments = attachments;
     writer.depth = 0;
+    writer.depth_limit = depth;
     do {
         code = append_value(&writer, cursor);
         if (code)

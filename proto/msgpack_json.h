@@ -30,14 +30,15 @@ static inline bool msgpack_is_undefined(const struct msgpack_token *token)
 
 /*
  * Appends the value at the cursor, which ends up behind it; its blobs go to attachments, whose numbers count
- * on from those that are there.  Of the outermost value undefined is null.  0, or with a part of it appended
+ * on from those that are there.  Of the outermost value undefined is null.  depth: 1 to JSON_DEPTH_MAX;
+ * limit: bytes.  0, or with a part of it appended
  *   ERROR_MALFORMED    no msgpack
  *   ERROR_UTF8         a str that is not UTF-8
- *   ERROR_TOO_DEEP     more than JSON_DEPTH_MAX containers in each other, a placeholder among them
+ *   ERROR_TOO_DEEP     more than depth containers in each other, a placeholder among them
  *   ERROR_TOO_LARGE    more than SOCKETIO_ATTACHMENTS_MAX attachments, or out is longer than limit
  *   ERROR_UNSUPPORTED  an extension or a key that JSON has nothing for
  */
-int msgpack_json_append(struct msgpack_cursor *cursor, size_t limit, struct buffer *out,
+int msgpack_json_append(struct msgpack_cursor *cursor, unsigned depth, size_t limit, struct buffer *out,
                         struct wire_list *attachments) MUST_CHECK;
 
 #endif

@@ -17,7 +17,7 @@
     X(NOT_JOINED, "not_joined", "join the room first")                                                       \
     X(UNKNOWN_EVENT, "unknown_event", "no rule and no backend takes this event")                             \
     X(TOO_LARGE, "too_large", "the event is larger than allowed")                                            \
-    X(TOO_DEEP, "too_deep", "the arguments are nested deeper than 128 levels")                               \
+    X(TOO_DEEP, "too_deep", "the arguments are nested deeper than allowed")                                  \
     X(RATE_LIMITED, "rate_limited", "too many events in a short time")                                       \
     X(FORBIDDEN, "forbidden", "not allowed")                                                                 \
     X(TOKEN_MISSING, "token_missing", "a token is required")                                                 \

@@ -138,7 +138,7 @@ int socketio_head_parse(struct bytes text, struct socketio_head *out)
     return 0;
 }
 
-int socketio_packet_parse(struct bytes text, struct socketio_packet *out)
+int socketio_packet_parse(struct bytes text, unsigned depth, struct socketio_packet *out)
 {
     struct socketio_head head;
     struct json_value json = {0};
@@ -160,11 +160,12 @@ int socketio_packet_parse(struct bytes text, struct socketio_packet *out)
             code = json_event_begin(head.payload, &event);
             if (code)
                 return code;
+            event.depth = depth;
             name_error = read_name(event.name, out->unescaped, &name);
             if (event.name.kind == JSON_STRING && socketio_name_reserved(name))
                 return ERROR_MALFORMED;
         } else {
-            code = json_scan(head.payload, &json);
+            code = json_scan_within(head.payload, depth, &json);
             if (code)
                 return code;
             if (!(types[head.type].payload & ALLOWED(json.kind)))

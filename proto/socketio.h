@@ -72,11 +72,13 @@ struct socketio_packet {
  * with socketio_event_finish().  An event without any payload is valid and to be
  * ignored (payload is {NULL, 0}), with the attachments that it announces.
  *
+ * depth: how deep payloads may be nested, those of events too, 1 to JSON_DEPTH_MAX.
+ *
  * ERROR_MALFORMED: grammar, a payload that its type does not allow, a reserved event
  * name.  ERROR_TOO_LARGE: too many attachments, too long a namespace.  ERROR_TOO_DEEP.
  * Of an out that fails only unescaped may have changed.
  */
-int socketio_packet_parse(struct bytes text, struct socketio_packet *out) MUST_CHECK;
+int socketio_packet_parse(struct bytes text, unsigned depth, struct socketio_packet *out) MUST_CHECK;
 
 /* Reads no more than the head of a packet, whatever the payload may be: 0, ERROR_MALFORMED or ERROR_TOO_LARGE as
    above. */

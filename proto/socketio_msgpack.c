@@ -125,7 +125,7 @@ static int append_name(struct msgpack_cursor data, struct buffer *out, struct wi
                                             token.kind != MSGPACK_NEGATIVE && token.kind != MSGPACK_FLOAT))
         return ERROR_MALFORMED;
     buffer_append_char(out, '[');
-    if (msgpack_json_append(&name, SIZE_MAX, out, attachments) < 0)
+    if (msgpack_json_append(&name, JSON_DEPTH_MAX, SIZE_MAX, out, attachments) < 0)
         return ERROR_MALFORMED;
     buffer_append_char(out, ']');
     return 0;
@@ -146,8 +146,8 @@ static bool payload_is_valid(enum socketio_type type, const struct msgpack_token
 }
 
 /* The payload's JSON text; what is refused is cut down to the event's name. */
-static int append_payload(const struct head *head, const struct map *map, size_t limit, struct buffer *out,
-                          struct wire_list *attachments)
+static int append_payload(const struct head *head, const struct map *map, unsigned depth, size_t limit,
+                          struct buffer *out, struct wire_list *attachments)
 {
     const struct msgpack_token *data = &map->values[KEY_DATA];
     struct msgpack_cursor cursor = map->data;
@@ -157,7 +157,7 @@ static int append_payload(const struct head *head, const struct map *map, size_t
         return ERROR_MALFORMED;
     if (is_absent(data))
         return 0;
-    code = msgpack_json_append(&cursor, limit, out, attachments);
+    code = msgpack_json_append(&cursor, depth, limit, out, attachments);
     if (code == 0) /* the text has attachments in a list only */
         return attachments->count && data->kind != MSGPACK_ARRAY ? ERROR_MALFORMED : 0;
     if ((head->type != SOCKETIO_EVENT && head->type != SOCKETIO_ACK) || code == ERROR_UTF8)
@@ -190,7 +190,7 @@ static void prepend_head(const struct head *head, unsigned attachments, struct b
     text->length = payload + length;
 }
 
-int socketio_msgpack_read(struct bytes packet, size_t limit, struct buffer *text,
+int socketio_msgpack_read(struct bytes packet, unsigned depth, size_t limit, struct buffer *text,
                           struct wire_list *attachments)
 {
     struct map map;
@@ -202,7 +202,7 @@ int socketio_msgpack_read(struct bytes packet, size_t limit, struct buffer *text
     if (read_map(packet, &map) < 0 || read_head(&map, &head) < 0 ||
         (head.type == SOCKETIO_ACK && head.ack == SOCKETIO_NO_ACK))
         return ERROR_MALFORMED;
-    code = append_payload(&head, &map, limit, text, attachments);
+    code = append_payload(&head, &map, depth, limit, text, attachments);
     if (code != ERROR_MALFORMED)
         prepend_head(&head, attachments->count, text);
     return code;

@@ -21,7 +21,8 @@
 /*
  * Reads a client's packet.  Both outputs are cleared first.  text becomes the packet for
  * socketio_packet_parse(), of type BINARY_EVENT or BINARY_ACK when it has attachments, and attachments what
- * its placeholders stand for.  limit: of the payload's JSON text, in bytes.
+ * its placeholders stand for.  depth, limit: of the payload's JSON text, in containers in each other (1 to
+ * JSON_DEPTH_MAX) and in bytes.
  *
  * 0, or
  *   ERROR_MALFORMED  the connection is to be closed: no msgpack, or no such map; bytes behind it; one of the
@@ -32,7 +33,7 @@
  *                    the event is to be refused, the acknowledgement to be dropped, and the connection lives;
  *                    text then is the packet without its arguments
  */
-int socketio_msgpack_read(struct bytes packet, size_t limit, struct buffer *text,
+int socketio_msgpack_read(struct bytes packet, unsigned depth, size_t limit, struct buffer *text,
                           struct wire_list *attachments) MUST_CHECK;
 
 /*

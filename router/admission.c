@@ -9,7 +9,7 @@
 #include "proto/json_scan.h"
 #include "proto/utf8.h"
 #include "router/backed.h"
-#include "router/membership.h"
+#include "router/connecting.h"
 
 #include <stdlib.h>
 
@@ -23,7 +23,7 @@ struct admission {
 static void refuse(struct router *router, struct session *session, uint64_t request, struct bytes error)
 {
     router->counters.connects_unbacked++;
-    membership_refuse(router, session, request, error);
+    connecting_refuse(router, session, request, error);
 }
 
 static void expire(struct router *router, struct task *task)
@@ -85,7 +85,7 @@ int admission_accept(struct router *router, struct backend *backend, const struc
     tasks_remove(router, task);
     backed_open(backed);
     session_store(backed->session, record->data);
-    membership_accept(router, backed->session, admission->request,
+    connecting_accept(router, backed->session, admission->request,
                       bytes_make(admission->auth, admission->auth_length));
     free(admission);
     backed_pump(router, backed);
@@ -114,6 +114,6 @@ int admission_reject(struct router *router, struct backend *backend, const struc
     router->counters.connects_rejected++;
     backed = task->backed;
     backed->state = BACKED_UNKNOWN; /* it has said that itself */
-    membership_refuse(router, backed->session, ((struct admission *)task)->request, record->error);
+    connecting_refuse(router, backed->session, ((struct admission *)task)->request, record->error);
     return 0;
 }

@@ -1,10 +1,12 @@
 /*
- * Closing a room; see closing.h.  The stats socket calls it.  Its one surprising rule: while too much waits for
- * the journal nothing happens, and then it goes on, so that a large room's leaves crowd nobody out.
+ * Closing a room; see closing.h.  The stats socket calls it, membership.c for each client that has left.  Its one
+ * surprising rule: while too much waits for the journal nothing happens, and then it goes on, so that a large
+ * room's leaves crowd nobody out.
  */
 #include "router/closing.h"
 
 #include "common/memory.h"
+#include "proto/json_text.h"
 #include "router/membership.h"
 #include "router/steps.h"
 
@@ -123,4 +125,21 @@ enum stats_outcome closing_start(struct stats_request *request)
     stats_reply_later(request, &closing->reply, closing, cancel);
     steps_add(&router->steps, &closing->job);
     return STATS_LATER;
+}
+
+void closing_tell(struct router *router, const struct session *session, struct bytes room)
+{
+    const char *epoch = router_epoch_for(router, session->namespace);
+    struct buffer *scratch = &router->scratch;
+
+    buffer_clear(scratch);
+    buffer_append_literal(scratch, "[\"hubbub:closed\",{\"room\":");
+    json_append_string(scratch, room);
+    buffer_append_char(scratch, '}');
+    if (epoch)
+        message_append_offset(scratch, epoch, router->released);
+    buffer_append_char(scratch, ']');
+    wire_put_emit(link_out(session->link), &(struct wire_emit){.socket = session->socket,
+                                                               .flags = epoch ? WIRE_DELIVER_OFFSET : 0,
+                                                               .payload = buffer_bytes(scratch)});
 }

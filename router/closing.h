@@ -11,4 +11,7 @@
  */
 enum stats_outcome closing_start(struct stats_request *request);
 
+/* Tells a live member of a room that was closed, behind LEFT: the event hubbub:closed.  Its link must be live. */
+void closing_tell(struct router *router, const struct session *session, struct bytes room);
+
 #endif

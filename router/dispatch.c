@@ -6,6 +6,7 @@
 #include "router/dispatch.h"
 
 #include "router/ask.h"
+#include "router/connecting.h"
 #include "router/emit.h"
 #include "router/history.h"
 #include "router/look.h"
@@ -27,8 +28,8 @@ enum { ONCE_GREETED = 1 << LINK_WAITING | ONCE_LIVE };
 HANDLER(socket, resync_socket(router, link, &record))
 HANDLER(members, resync_members(router, link, &record))
 HANDLER(hello_end, resync_hello_end(router, link, &record))
-HANDLER(connect, membership_connect(router, link, &record))
-HANDLER(disconnect, (membership_disconnect(router, link, &record), 0))
+HANDLER(connect, connecting_request(router, link, &record))
+HANDLER(disconnect, (connecting_disconnect(router, link, &record), 0))
 HANDLER(join, (membership_join(router, link, &record), 0))
 HANDLER(leave, (membership_leave(router, link, &record), 0))
 HANDLER(history, (history_request(router, link, &record), 0))

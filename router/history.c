@@ -267,7 +267,7 @@ void history_request(struct router *router, struct gateway_link *link, const str
     struct room *room;
 
     bounds.limit = (unsigned)(limit < router->settings->max_history ? limit : router->settings->max_history);
-    if (session && !room_name_valid(record->room)) {
+    if (session && !membership_may_name(router, membership, record->room)) {
         reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
         return;
     }

@@ -18,6 +18,20 @@
 
 enum { PATIENCE_MS = 5000 };
 
+/* Deletes a file that did not come about, and what SQLite made beside it. */
+static void forget(const char *path)
+{
+    static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
+    struct buffer name = {0};
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        buffer_clear(&name);
+        buffer_printf(&name, "%s%s%c", path, suffixes[i], '\0');
+        unlink(name.data);
+    }
+    buffer_done(&name);
+}
+
 /* Makes the file, and nobody else's. */
 static int create(const char *path, char *message, size_t message_size)
 {
@@ -35,13 +49,16 @@ static int create(const char *path, char *message, size_t message_size)
 static int check_source(sqlite3 *db, const char *path, char *message, size_t message_size)
 {
     sqlite3_stmt *statement = NULL;
-    bool found = sqlite3_prepare_v2(db, "SELECT value FROM meta WHERE key = 'epoch'", -1, &statement, NULL) ==
-                     SQLITE_OK &&
-                 sqlite3_step(statement) == SQLITE_ROW;
+    int code = sqlite3_prepare_v2(db, "SELECT value FROM meta WHERE key = 'epoch'", -1, &statement, NULL);
+    int result = 0;
 
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    if (code != SQLITE_ROW && code != SQLITE_DONE && code != SQLITE_ERROR && code != SQLITE_NOTADB)
+        result = journal_error_describe(db, path, "cannot be read", message, message_size);
     sqlite3_finalize(statement);
-    if (found)
-        return 0;
+    if (result || code == SQLITE_ROW)
+        return result;
     snprintf(message, message_size, "%s: this is no journal", path);
     return ERROR_FOREIGN;
 }
@@ -92,7 +109,7 @@ static int copy_to_new(const char *from, const char *to, char *message, size_t m
         return result;
     result = copy(from, to, message, message_size);
     if (result)
-        unlink(to);
+        forget(to);
     return result;
 }
 
@@ -143,6 +160,6 @@ int journal_restore(const char *file, const char *path, char *message, size_t me
         journal_file_close(&restored);
     }
     if (result)
-        unlink(path);
+        forget(path);
     return result;
 }

@@ -12,7 +12,8 @@
 /*
  * Writes what the journal holds at this moment into a new file, mode 0600, that is on disk when it returns.
  * Commits go on meanwhile.  0; ERROR_EXISTS when there is a file; ERROR_FOREIGN when path is no journal, and
- * what journal_error() says; then message has one line, and there is no new file.
+ * what journal_error() says; then message has one line, and there is no new file (a restore may have made its
+ * empty lock, path-lock).
  */
 int journal_backup(const char *path, const char *copy, char *message, size_t message_size) MUST_CHECK;
 

@@ -1,27 +1,31 @@
-/* Sockets come and go, join and leave: CONNECT, DISCONNECT, JOIN, LEAVE and PRESENCE. */
+/*
+ * Who is in a room: JOIN, LEAVE and PRESENCE, and what else makes sockets join and leave.
+ *
+ * A membership belongs to its session (session.h).  It is wanted from the request on; the socket is a member, and
+ * counts, from when the journal has given the join back.  Each leave and join on its way is pending.
+ */
 #ifndef HUBBUB_ROUTER_MEMBERSHIP_H
 #define HUBBUB_ROUTER_MEMBERSHIP_H
 
 #include "router/router.h"
 
-/* 0; ERROR_PROTOCOL when the socket's number is in use. */
-int membership_connect(struct router *router, struct gateway_link *link,
-                       const struct wire_connect *record) MUST_CHECK;
-
-/* The rest of a CONNECT, for a session that is new: a backend's word, if one is to be asked; then its rooms,
-   its rows, and CONNECTED. */
-void membership_begin(struct router *router, struct session *session, uint64_t request, struct bytes auth);
-
-/* The same after the backend's word; and when it says no, or there is none: the session is gone then. */
-void membership_accept(struct router *router, struct session *session, uint64_t request, struct bytes auth);
-void membership_refuse(struct router *router, struct session *session, uint64_t request, struct bytes error);
-
 /* Whether it is still to be seen whose rooms its rooms will be, or whether it may connect: it joins and
    leaves none until then. */
 bool membership_is_undecided(const struct session *session);
 
-void membership_disconnect(struct router *router, struct gateway_link *link,
-                           const struct wire_disconnect *record);
+/*
+ * Whether a client may use the name of a room: a valid one within max_name, or that of its membership, which a
+ * backend may have made. membership: NULL for none.
+ */
+static inline bool membership_may_name(const struct router *router, const struct membership *membership,
+                                       struct bytes room)
+{
+    return room_name_valid(room) && (membership || room.length <= router->settings->max_name);
+}
+
+/* Whether the name is that of a socket: its private room, which nobody can join. */
+bool membership_is_private(const struct router *router, struct bytes room);
+
 void membership_join(struct router *router, struct gateway_link *link, const struct wire_join *record);
 void membership_leave(struct router *router, struct gateway_link *link, const struct wire_leave *record);
 void membership_presence(struct router *router, struct gateway_link *link,
@@ -42,13 +46,20 @@ void membership_exit(struct router *router, struct session *session, struct byte
 void membership_close(struct router *router, struct session *session, struct room *room);
 
 /* The journal gave back a ticket of the kind; it is freed, its holds are the caller's. */
-void membership_release_connect(struct router *router, struct ticket *ticket);
 void membership_release_join(struct router *router, struct ticket *ticket);
 void membership_release_leave(struct router *router, struct ticket *ticket);
 void membership_release_presence(struct router *router, struct ticket *ticket);
 
-/* The journal did not give back a TICKET_CONNECT: the same without any effect. */
-void membership_drop_connect(struct router *router, struct ticket *ticket);
+/*
+ * Whose ticket it is, for connects, joins and leaves; NULL when the session is gone, or goes on with another socket:
+ * then nobody waits for the answer, and what the ticket has changed in its rows is undone.  One that is away (link
+ * NULL) takes it in.
+ */
+struct session *membership_of_ticket(struct router *router, struct ticket *ticket);
+
+/* The session's membership of the room, made if need be, with one more request on its way.  NULL over the
+   limit. */
+struct membership *membership_want(struct router *router, struct session *session, struct bytes name);
 
 /* What a join is answered with: history, if asked for, is a list of messages joined by commas, and
    attachments what the placeholders in it stand for. */
@@ -64,13 +75,8 @@ struct join_answer {
 void membership_finish_join(struct router *router, struct session *session, struct membership *membership,
                             const struct join_answer *answer);
 
-/*
- * Tells a gateway of a socket that is its own from now on, and of a room that the socket is in: CONNECTED,
- * behind the position that the gateway then knows, and JOINED without a request, with the position beyond
- * which it gets what is delivered.  Its link must be live.
- */
-void membership_put_connected(struct router *router, struct session *session, uint64_t request,
-                              bool recovered);
+/* Tells a gateway of a room that a socket of its own is in: JOINED without a request, with the position beyond
+   which it gets what is delivered.  Its link must be live. */
 void membership_put_joined(struct session *session, const struct membership *membership, uint64_t pos);
 
 /* Appends {"ok":true,"room":R and what the arguments name; the caller closes the object. */

@@ -12,6 +12,7 @@
 #include "router/call.h"
 #include "router/deliver.h"
 #include "router/judge.h"
+#include "router/membership.h"
 #include "router/reply.h"
 
 #include <stdlib.h>
@@ -120,7 +121,8 @@ static int find_room(struct router *router, const struct session *session, const
         *out = rooms_get(&router->rooms, session->namespace, name);
         return 0;
     }
-    if (!room_name_valid(name)) {
+    membership = session_membership(session, name);
+    if (!membership_may_name(router, membership, name)) {
         *code = REFUSAL_BAD_ROOM;
         return ERROR_MALFORMED;
     }
@@ -128,7 +130,6 @@ static int find_room(struct router *router, const struct session *session, const
         *code = REFUSAL_FORBIDDEN;
         return ERROR_FORBIDDEN;
     }
-    membership = session_membership(session, name);
     if (!membership || !membership->wanted) {
         *code = REFUSAL_NOT_JOINED;
         return ERROR_NOT_FOUND;
@@ -264,6 +265,11 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
     if (!session)
         goto refused;
     rule = rules_find(&session->namespace->config->rules, event->event);
+    if (!rule && event->event.length > router->settings->max_name) {
+        code = REFUSAL_TOO_LARGE;
+        message = "the event's name is longer than allowed";
+        goto refused;
+    }
     if (!rule && !call_possible(router, session)) {
         code = REFUSAL_UNKNOWN_EVENT;
         goto refused;

@@ -11,6 +11,7 @@
 #include "proto/json_scan.h"
 #include "router/away.h"
 #include "router/backed.h"
+#include "router/connecting.h"
 #include "router/except.h"
 #include "router/membership.h"
 #include "router/resync.h"
@@ -319,7 +320,7 @@ static void fail(struct recovery *recovery, enum outcome outcome)
 
     reject(router, recovery->old, outcome);
     recovery->fresh->recovering = false;
-    membership_begin(router, recovery->fresh, recovery->request,
+    connecting_begin(router, recovery->fresh, recovery->request,
                      bytes_make(recovery->auth, recovery->auth_length));
 }
 
@@ -364,7 +365,7 @@ static void take_over(struct recovery *recovery, struct walk walk)
     old->unsaved |= old->generation != recovery->change.session.generation;
     for (uint16_t i = 0; i < old->room_count; i++)
         take_room(router, old, &session_rooms(old)[i]);
-    membership_put_connected(router, old, recovery->request, true);
+    connecting_put_connected(router, old, recovery->request, true);
     backed_recovered(router, old);
     link_split(&router->links, link);
     if (old->unsaved)

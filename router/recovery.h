@@ -15,7 +15,7 @@
 
 /*
  * fresh: the session that was made for the record's socket; it goes when the recovery succeeds, and is begun
- * when it does not (membership_begin()).  False when nothing is to be recovered: then the caller begins it.
+ * when it does not (connecting_begin()).  False when nothing is to be recovered: then the caller begins it.
  */
 bool recovery_begin(struct router *router, struct session *fresh,
                     const struct wire_connect *record) MUST_CHECK;

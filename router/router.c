@@ -15,6 +15,7 @@
 #include "router/ask.h"
 #include "router/away.h"
 #include "router/backed.h"
+#include "router/connecting.h"
 #include "router/dispatch.h"
 #include "router/emit.h"
 #include "router/judge.h"
@@ -145,7 +146,7 @@ static const struct {
     [TICKET_QUERY] = {targets_release_query, targets_drop_query},
     [TICKET_STORE] = {targets_release_store, targets_drop_store},
     [TICKET_QUESTION] = {question_release, question_release},
-    [TICKET_CONNECT] = {membership_release_connect, membership_drop_connect},
+    [TICKET_CONNECT] = {connecting_release, connecting_drop},
     [TICKET_RECOVER] = {recovery_release, recovery_drop},
     [TICKET_ROWS] = {rows_release, rows_drop},
     [TICKET_HELLO] = {resync_release, drop_plain},

@@ -9,6 +9,7 @@
 #include "common/secret_file.h"
 #include "proto/wire.h"
 #include "router/archive_client.h"
+#include "router/session.h"
 
 #include <string.h>
 
@@ -44,6 +45,9 @@ static const struct config_key keys[] = {
      .fallback = "100000", .help = "how many events and connects may wait for backends' answers"},
     {KEY(max_backend_bytes, SIZE), .reloadable = true, .minimum = 1024, .maximum = 1ULL << 34,
      .fallback = "128 MB", .help = "how large they may be together"},
+    {KEY(max_name, SIZE), .reloadable = true, .minimum = SID_LENGTH, .maximum = ROOM_NAME_MAX,
+     .fallback = "255",
+     .help = "the longest name of a room, and of an event without a rule, that a client may use"},
     {KEY(max_rooms_per_connection, INTEGER), .reloadable = true, .minimum = 1,
      .maximum = ROOMS_PER_CONNECTION_MAX, .unit = "rooms", .fallback = "128",
      .help = "how many rooms one socket may be in"},

@@ -26,6 +26,7 @@ struct router_settings {
     uint32_t max_backend_tasks; /* these two: of all backends, without an answer */
     uint64_t max_backend_bytes;
     uint32_t max_rooms_per_connection;
+    uint32_t max_name; /* bytes of what clients name: membership_may_name() */
     uint32_t max_pattern_namespaces;
     uint32_t max_history;        /* messages in one answer */
     uint32_t max_history_bytes;  /* of messages in one answer */

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "router/backed.h"
+#include "router/connecting.h"
 #include "router/membership.h"
 
 /* A socket's numbers: the former gateway's and the new one's. */
@@ -97,7 +98,7 @@ static void move(struct router *router, const struct taking *taking)
 
         session_move(&router->sessions, &taking->from->sessions, &taking->to->sessions, taking->to,
                      taking->pairs[i].ours, session);
-        membership_put_connected(router, session, 0, false);
+        connecting_put_connected(router, session, 0, false);
         for (uint16_t room = 0; room < session->room_count; room++)
             membership_put_joined(session, &session_rooms(session)[room],
                                   session_rooms(session)[room].joined_pos);

@@ -174,7 +174,7 @@ DIFFERENCES = (
         'plain: an event 129 levels deep':
             ['40{"sid":"S"}',
              '42["hubbub:error",{"event":"echo","error":{"code":"too_deep","message":"the arguments are nested '
-             'deeper than 128 levels"}}]',
+             'deeper than allowed"}}]',
              '42["echo","last"]', '43987654[{"ok":true}]'],
     }),
     ('a count and an index are whole numbers in digits', {

@@ -21,7 +21,7 @@ static void require_object(struct buffer *text)
 static void check_frame(struct bytes text, bool is_json, struct json_value whole)
 {
     struct bare_frame frame;
-    int code = bare_frame_parse(text, &frame);
+    int code = bare_frame_parse(text, JSON_DEPTH_MAX, &frame);
 
     if (code) {
         require(code == ERROR_MALFORMED || code == ERROR_TOO_DEEP || code == ERROR_EXISTS ||

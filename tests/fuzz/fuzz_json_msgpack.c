@@ -29,7 +29,7 @@ static void check_back(struct bytes msgpack)
     struct wire_list attachments = {0};
     struct buffer json = {0}, again = {0};
     struct json_value value;
-    int code = msgpack_json_append(&cursor, SIZE_MAX, &json, &attachments);
+    int code = msgpack_json_append(&cursor, JSON_DEPTH_MAX, SIZE_MAX, &json, &attachments);
 
     if (code == 0) {
         require(cursor.at == cursor.end);

@@ -14,7 +14,7 @@ static void check_again(struct bytes json, struct bytes attachments)
 
     require(json_msgpack_append(json, attachments, &msgpack) == 0);
     cursor = msgpack_cursor_make(buffer_bytes(&msgpack));
-    require(msgpack_json_append(&cursor, SIZE_MAX, &out, &again) == 0);
+    require(msgpack_json_append(&cursor, JSON_DEPTH_MAX, SIZE_MAX, &out, &again) == 0);
     require(cursor.at == cursor.end);
     require(bytes_equal(buffer_bytes(&out), json));
     require(bytes_equal(wire_list_finish(&again), attachments));
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct msgpack_cursor cursor = msgpack_cursor_make(bytes_make(copy, size)), skip = cursor;
     struct wire_list attachments = {0};
     struct buffer json = {0};
-    int code = msgpack_json_append(&cursor, SIZE_MAX, &json, &attachments);
+    int code = msgpack_json_append(&cursor, JSON_DEPTH_MAX, SIZE_MAX, &json, &attachments);
 
     if (code == 0) {
         require(msgpack_skip(&skip) == 0 && skip.at == cursor.at);
@@ -52,7 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
             buffer_clear(&json);
             wire_list_clear(&attachments);
-            require(msgpack_json_append(&skip, length - 1, &json, &attachments) == ERROR_TOO_LARGE);
+            require(msgpack_json_append(&skip, JSON_DEPTH_MAX, length - 1, &json, &attachments) ==
+                    ERROR_TOO_LARGE);
         }
     } else
         require(code == ERROR_MALFORMED || code == ERROR_UTF8 || code == ERROR_TOO_DEEP ||

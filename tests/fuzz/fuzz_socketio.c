@@ -18,7 +18,7 @@ static void check_head(const struct socketio_packet *packet)
 
     socketio_append_event_head(&out, packet->nsp, packet->ack, packet->attachments);
     buffer_append_literal(&out, "[\"e\"]");
-    require(socketio_packet_parse(bytes_make(out.data + 1, out.length - 1), &again) == 0);
+    require(socketio_packet_parse(bytes_make(out.data + 1, out.length - 1), JSON_DEPTH_MAX, &again) == 0);
     require(bytes_equal(again.nsp, packet->nsp) && again.ack == packet->ack &&
             again.attachments == packet->attachments);
     buffer_done(&out);
@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(json_path_parse(BYTES("$.room"), &paths[0]) == 0);
     require(json_path_parse(BYTES("$.id"), &paths[1]) == 0);
     if (engineio_packet_parse(text, &message) || message.type != ENGINEIO_MESSAGE ||
-        socketio_packet_parse(message.data, &packet))
+        socketio_packet_parse(message.data, JSON_DEPTH_MAX, &packet))
         return 0;
     require(packet.nsp.length && packet.nsp.data[0] == '/' && packet.nsp.length <= SOCKETIO_NAMESPACE_MAX);
     require(packet.ack >= SOCKETIO_NO_ACK && packet.ack <= 9007199254740991);

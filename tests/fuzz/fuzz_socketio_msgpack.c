@@ -17,7 +17,7 @@ static void check_again(struct bytes text, struct bytes attachments)
     buffer_append_char(&message, '4');
     buffer_append_bytes(&message, text);
     socketio_msgpack_append(buffer_bytes(&message), attachments, &packet);
-    require(socketio_msgpack_read(buffer_bytes(&packet), LIMIT, &again, &list) == 0);
+    require(socketio_msgpack_read(buffer_bytes(&packet), JSON_DEPTH_MAX, LIMIT, &again, &list) == 0);
     require(bytes_equal(buffer_bytes(&again), text));
     require(bytes_equal(wire_list_finish(&list), attachments));
     wire_list_done(&list);
@@ -30,10 +30,10 @@ static void check_read(struct bytes input)
 {
     struct buffer text = {0};
     struct wire_list attachments = {0};
-    int code = socketio_msgpack_read(input, LIMIT, &text, &attachments);
+    int code = socketio_msgpack_read(input, JSON_DEPTH_MAX, LIMIT, &text, &attachments);
     struct socketio_packet packet;
 
-    if (code == 0 && socketio_packet_parse(buffer_bytes(&text), &packet) == 0) {
+    if (code == 0 && socketio_packet_parse(buffer_bytes(&text), JSON_DEPTH_MAX, &packet) == 0) {
         require(packet.attachments == attachments.count);
         require(packet.type <= SOCKETIO_CONNECT_ERROR || attachments.count);
         if (packet.event.name.kind != JSON_ABSENT)
@@ -43,7 +43,7 @@ static void check_read(struct bytes input)
     } else if (code != 0 && code != ERROR_MALFORMED) {
         require(code == ERROR_TOO_DEEP || code == ERROR_TOO_LARGE || code == ERROR_UNSUPPORTED);
         require(attachments.count == 0);
-        if (socketio_packet_parse(buffer_bytes(&text), &packet) == 0)
+        if (socketio_packet_parse(buffer_bytes(&text), JSON_DEPTH_MAX, &packet) == 0)
             require((packet.type == SOCKETIO_EVENT || packet.type == SOCKETIO_ACK) && packet.payload.data);
     }
     wire_list_done(&attachments);

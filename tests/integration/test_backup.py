@@ -1,4 +1,5 @@
 """A journal is copied while its router runs, and restored: `hubbub backup`, `hubbub restore` (docs/operations.md, section 8)."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -116,13 +117,33 @@ class Backup(RouterTest):
         bob.join("R")
         self.assertEqual(texts(bob.history("R")["messages"]), ["one"])
 
+    def assert_nothing_is_left(self):
+        self.assertLessEqual(set(os.listdir(self.router.data)), {"journal.sqlite-lock"})
+
+    def test_a_copy_that_is_damaged_leaves_nothing_behind(self):
+        self.backup()
+        self.lose_everything()
+        with contextlib.closing(sqlite3.connect(self.copy)) as copy, copy:
+            copy.execute("DELETE FROM meta WHERE key = 'dedup_keys'")
+        self.assertIn("lacks the keys", self.restore(code=RUNTIME))
+        self.assert_nothing_is_left()
+        with contextlib.closing(sqlite3.connect(self.copy)) as copy, copy:
+            copy.execute("UPDATE meta SET key = 'dedup_keys', value = zeroblob(16) WHERE key = 'epoch'")
+        self.assertIn("this is no journal", self.restore(code=RUNTIME))
+        self.assert_nothing_is_left()
+        with open(self.copy, "r+b") as copy:
+            copy.seek(4096)
+            copy.write(b"\xff" * (os.path.getsize(self.copy) - 4096))
+        self.assertIn("copy: damaged: cannot be read", self.restore(code=RUNTIME))
+        self.assert_nothing_is_left()
+
     def test_what_is_refused(self):
         pathlib.Path(self.copy).write_text("something else\n" * 100)
         self.assertIn("File exists", self.backup(code=RUNTIME))
         self.assertIn("File exists", self.restore(code=RUNTIME))  # the journal is there
         self.lose_everything()
         self.assertIn("copy", self.restore(code=RUNTIME))  # it is none
-        self.assertFalse(os.path.exists(f"{self.router.data}/journal.sqlite"))
+        self.assert_nothing_is_left()
         os.unlink(self.copy)
         self.assertIn("No such file", self.backup(code=RUNTIME))
         self.assertFalse(os.path.exists(self.copy))

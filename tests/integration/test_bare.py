@@ -202,8 +202,8 @@ class Together(BareTest):
 
     def test_operators_see_it(self):
         one = self.bare(0)
-        told = subprocess.run([programs.BUILD / 'cli' / 'hubbub', 'session', '--data', self.stack.folder / 'data',
-                               one.opened['sid']], capture_output=True, text=True, check=True).stdout  # last: it may begin with a dash
+        told = subprocess.run([programs.BUILD / 'cli' / 'hubbub', 'session', one.opened['sid'], '--data',
+                               self.stack.folder / 'data'], capture_output=True, text=True, check=True).stdout
         self.assertIn(f'"url":"/ws?room={self.id()}"', told)
         self.assertIn(f'room {self.id()}', told)
 

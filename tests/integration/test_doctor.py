@@ -434,6 +434,13 @@ class Archive(Case):
         self.assert_finding(found, 'warning', 'configuration', 'has mode 0644, and holds the password', 'chmod 600')
         self.assertNotIn('geheim', str(found))
 
+    def test_an_archive_without_a_password_may_be_read_by_all(self):
+        port = free_port()
+        for uri in (f'mongodb://chat@127.0.0.1:{port}/', f'mongodb://chat:@127.0.0.1:{port}/', f'mongodb://127.0.0.1:{port}/?appName=chat:me@home'):
+            options = self.archive(uri)
+            (self.folder / 'hubbub.conf').chmod(0o644)
+            self.assertEqual([one for one in self.findings(*options) if 'has mode' in one[2]], [], uri)
+
     def test_a_connection_string_that_is_none(self):
         found = self.findings(*self.archive('mongodb://chat:geheim-4711@127.0.0.1:99999/'), code=1)
         self.assert_finding(found, 'error', 'configuration', 'key archive is no MongoDB connection string')

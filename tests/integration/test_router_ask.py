@@ -211,9 +211,10 @@ class Ask(RouterTest):
         self.assertEqual((process.returncode, error), (0, ""))
         self.assertEqual(out.split("\n")[-2:], [f"handshake {HANDSHAKE}", ""])
         for arguments, code, message in (((held.sid[:-1],), 70, "hubbub: no such session\n"),
-                                         (("-" + "x" * 19,), 70, "hubbub: no such session\n"),
-                                         (("--" + "x" * 18,), 70, "hubbub: no such session\n"),
-                                         ((), 64, "expected a session's id"), (("a b",), 70, "hubbub: no such session\n"),
+                                         (("-x",), 64, "unknown option '-x'; as an argument it stands behind --"),
+                                         (("--", "-x"), 70, "hubbub: no such session\n"),
+                                         (("--", "-x", "--json"), 64, "unexpected argument '--json': nothing is an option behind --"),
+                                         ((), 64, "expected SID ("), (("a b",), 70, "hubbub: no such session\n"),
                                          (("x\nstats",), 70, "hubbub: no such session\n"),
                                          ((b"\xff",), 64, "an argument is no UTF-8"),
                                          (("x", "y"), 64, "unexpected argument 'y'")):

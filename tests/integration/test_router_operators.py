@@ -528,7 +528,7 @@ class Help(OperatorTest):
                                   (["kick", "user", "typo"], 70, "no such user"), (["user", "typo", "--json"], 70, "no such user"),
                                   (["loglevel", "info"], 0, ""), (["drain", "g1"], 70, "no such gateway"),
                                   (["drain", "g1", "0"], 64, "SECONDS is a whole number from 1 to 86400"),
-                                  (["loglevel", "loud"], 64, "LEVEL is error, warn, info or debug"), (["user"], 64, "missing"),
+                                  (["loglevel", "loud"], 64, "LEVEL is error, warn, info or debug"), (["user"], 64, "expected ID ("),
                                   (["config", "router", "--json"], 0, ""), (["config", "a", "b"], 64, "unexpected argument")):
             done = subprocess.run([HUBBUB, *words, "--stats", self.router.stats], capture_output=True, text=True, timeout=PATIENCE)
             self.assertEqual(done.returncode, code, (words, done))

@@ -1,19 +1,19 @@
 /*
  * Clients that mean harm, many at once: the other half of the load test (test_load.py).
  *
- * One epoll loop holds them all.  Each kind has a row: what it says first, what it does from time to time, and
- * how long it waits before it comes again once it was thrown out.  Each kind has addresses of its own
- * (127.1.KIND.N, a few clients on each), so that limits on addresses meet those who earn them, and prints how
+ * One epoll loop holds them all.  Each kind has a row in swarm_kinds.c: what it says first, what it does from time
+ * to time, and how long it waits before it comes again once it was thrown out.  Each kind has addresses of its own
+ * (127.1.KIND.N, a few clients on each), so that limits on addresses meet those who earn them, and this prints how
  * often its clients came, went, and were told to come later.
  *
  * The surprise: it never gives up and checks nothing. Whether the server bore it is judged by what the server
  * counted, and by what the good clients beside it felt.
  */
-#include "common/buffer.h"
+#include "tests/security/swarm.h"
+
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/exit_code.h"
-#include "proto/websocket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,38 +21,30 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum {
-    TICK_MS = 50,
+    SWEEP_MS = 50, /* within so long everyone has had its turn */
     PER_ADDRESS = 10,
-    LOUD_EVERY = 10, /* of the flooders every so many has large messages, which slow readers do not read */
-    LOUD_TEXT = 8000,
-    BOMB_MB = 64,
-    WORDS = 16 << 10,
-    ROOM_TEXT = 32,
-};
-
-struct swarm_settings {
-    uint16_t port;
-    unsigned each;
-    uint32_t time, calm; /* ms */
-    char *token;
 };
 
 #define KEY(key, kind)                                                                                       \
     .section = "swarm", .name = #key, .type = CONFIG_KEY_##kind, CONFIG_FIELD(struct swarm_settings, key)
 
 static const struct config_key keys[] = {
-    {KEY(port, INTEGER), .minimum = 1, .fallback = "3000", .help = "the server's port on 127.0.0.1"},
-    {KEY(each, INTEGER), .minimum = 1, .maximum = 10000, .fallback = "100", .help = "clients of each kind"},
+    {KEY(port, INTEGER), .minimum = 1, .fallback = "3000", .help = "a gateway's port on 127.0.0.1"},
+    {KEY(router_port, INTEGER), .fallback = "0",
+     .help = "the router's port on 127.0.0.1; 0: strangers stay away"},
+    {KEY(router_key, PATH), .fallback = "", .help = "the file of the router's public key, for forged hellos"},
+    {KEY(each, INTEGER), .minimum = 1, .maximum = 10000, .fallback = "50", .help = "clients of each kind"},
+    {KEY(kinds, STRING), .fallback = "", .help = "only these kinds: names with commas between them"},
     {KEY(time, DURATION), .maximum = 3600000, .fallback = "60 s", .help = "how long they go on"},
     {KEY(calm, DURATION), .minimum = 50, .maximum = 60000, .fallback = "2 s",
      .help = "how long most of them wait before they come again"},
-    {KEY(token, STRING), .fallback = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9.", .help = "the bad token"},
+    {KEY(tokens, PATH), .fallback = "", .help = "a file of bad tokens, one a line"},
 };
 
 static const struct config_program program = {
@@ -62,207 +54,26 @@ static const struct config_program program = {
     .key_count = sizeof keys / sizeof *keys,
 };
 
-struct intruder {
-    int fd; /* -1: away until due */
-    const struct kind *kind;
-    unsigned number; /* within its kind */
-    uint64_t due;    /* ms: comes again, or does the next thing */
-    bool greeted;    /* the connection is there, and it has said what it says first */
-};
-
 struct figures {
     uint64_t came, thrown_out, told_later;
 };
 
-struct kind {
-    const char *name;
-    void (*greet)(struct intruder *intruder);
-    void (*step)(struct intruder *intruder); /* NULL: says nothing more */
-    unsigned step_ms;
-    bool deaf;     /* never reads */
-    bool restless; /* goes by itself once it has come, and comes again after step_ms */
-    struct figures *figures;
+struct swarm {
+    struct intruder *all;
+    unsigned count;
+    unsigned next; /* whose turn it is */
+    uint64_t owed; /* turns, times SWEEP_MS */
 };
 
 static struct swarm_settings settings;
+static struct figures counted[SWARM_KINDS];
 static int poller;
 static uint64_t now;
-static char words[WORDS];
-static struct buffer bomb;
 
-/* -- what they say ---------------------------------------------------------------------------- */
-
-/* What does not fit the socket is left out: nobody here cares. */
-static void say(const struct intruder *intruder, const void *data, size_t length)
+static struct figures *figures_of(const struct intruder *intruder)
 {
-    ssize_t sent = send(intruder->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-    (void)sent;
+    return &counted[intruder->kind - swarm_kinds];
 }
-
-static void say_text(const struct intruder *intruder, const char *text)
-{
-    say(intruder, text, strlen(text));
-}
-
-/* A frame with a mask of zeros. */
-static void append_frame(struct buffer *out, unsigned first, const void *data, size_t length)
-{
-    char header[WEBSOCKET_HEADER_MAX];
-    size_t header_length = websocket_frame_header(header, first, length);
-
-    header[1] = (char)(header[1] | 0x80);
-    buffer_append(out, header, header_length);
-    buffer_append(out, "\0\0\0\0", 4);
-    buffer_append(out, data, length);
-}
-
-static void say_message(const struct intruder *intruder, const char *text)
-{
-    struct buffer frame = {0};
-
-    append_frame(&frame, WEBSOCKET_FIN | WEBSOCKET_OPCODE_TEXT, text, strlen(text));
-    say(intruder, frame.data, frame.length);
-    buffer_done(&frame);
-}
-
-static void upgrade(const struct intruder *intruder, const char *fields)
-{
-    struct buffer text = {0};
-
-    buffer_printf(&text,
-                  "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
-                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
-                  fields);
-    say(intruder, text.data, text.length);
-    buffer_done(&text);
-}
-
-static void drip(struct intruder *intruder)
-{
-    say(intruder, "x", 1);
-}
-
-static void greet_head(struct intruder *intruder)
-{
-    say_text(intruder, "GET / HTTP/1.1\r\nHost: h\r\nX-Slow: ");
-}
-
-static void greet_post(struct intruder *intruder)
-{
-    say_text(intruder,
-             "POST /socket.io/?EIO=4&transport=polling&sid=aaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: h\r\n"
-             "Content-Length: 100000\r\n\r\n");
-}
-
-static void greet_frame(struct intruder *intruder)
-{
-    struct buffer frame = {0};
-
-    upgrade(intruder, "");
-    say_message(intruder, "40");
-    append_frame(&frame, WEBSOCKET_FIN | WEBSOCKET_OPCODE_TEXT, words, 4000);
-    say(intruder, frame.data, 20);
-    buffer_done(&frame);
-}
-
-static void greet_oversize(struct intruder *intruder)
-{
-    static const unsigned char header[] = {0x81, 0xff, 0, 0, 0, 0, 0x7f, 0, 0, 0, 0, 0, 0, 0};
-
-    if (intruder->number % 2) {
-        say_text(intruder, "GET / HTTP/1.1\r\nHost: h\r\nX: ");
-        say(intruder, words, sizeof words);
-        return;
-    }
-    upgrade(intruder, "");
-    say(intruder, header, sizeof header);
-}
-
-static void greet_bomb(struct intruder *intruder)
-{
-    upgrade(intruder, "Sec-WebSocket-Extensions: permessage-deflate\r\n");
-    say(intruder, bomb.data, bomb.length);
-}
-
-static bool is_loud(const struct intruder *intruder)
-{
-    return intruder->number % LOUD_EVERY == 0;
-}
-
-/* The room of a loud one, for itself and for those who do not read it; another flooder has one to itself. */
-static void name_room(const struct intruder *intruder, char out[static ROOM_TEXT])
-{
-    bool alone = intruder->kind->step && !is_loud(intruder);
-
-    snprintf(out, ROOM_TEXT, "bad-%s%u", alone ? "own-" : "",
-             alone ? intruder->number : intruder->number / LOUD_EVERY);
-}
-
-static void enter_room(struct intruder *intruder)
-{
-    char room[ROOM_TEXT], text[64];
-
-    name_room(intruder, room);
-    upgrade(intruder, "");
-    snprintf(text, sizeof text, "40{\"join\":[\"%s\"]}", room);
-    say_message(intruder, text);
-}
-
-/* Far more than its rate, in one go: loud messages to everyone in the room, small ones to nobody. */
-static void step_flood(struct intruder *intruder)
-{
-    struct buffer text = {0}, frames = {0};
-    char room[ROOM_TEXT];
-
-    name_room(intruder, room);
-    buffer_printf(&text, "42[\"%s\",{\"room\":\"%s\",\"body\":\"", is_loud(intruder) ? "loud" : "typing",
-                  room);
-    buffer_append(&text, words, is_loud(intruder) ? LOUD_TEXT : 5);
-    buffer_append_literal(&text, "\"}]");
-    for (unsigned i = 0; i < (is_loud(intruder) ? 8 : 40); i++)
-        append_frame(&frames, WEBSOCKET_FIN | WEBSOCKET_OPCODE_TEXT, text.data, text.length);
-    say(intruder, frames.data, frames.length);
-    buffer_done(&frames);
-    buffer_done(&text);
-}
-
-static void step_token(struct intruder *intruder)
-{
-    struct buffer text = {0};
-
-    buffer_printf(&text, "40{\"token\":\"%s\"}%c", settings.token, '\0');
-    say_message(intruder, text.data);
-    buffer_done(&text);
-}
-
-static void greet_token(struct intruder *intruder)
-{
-    upgrade(intruder, "");
-    step_token(intruder);
-}
-
-static void greet_nothing(struct intruder *intruder)
-{
-    if (intruder->number % 2)
-        upgrade(intruder, ""); /* and no CONNECT */
-}
-
-static struct figures counted[16];
-static const struct kind kinds[] = {
-    {.name = "slow_head", .greet = greet_head, .step = drip, .step_ms = 500, .figures = &counted[0]},
-    {.name = "slow_post", .greet = greet_post, .step = drip, .step_ms = 500, .figures = &counted[1]},
-    {.name = "slow_frame", .greet = greet_frame, .step = drip, .step_ms = 500, .figures = &counted[2]},
-    {.name = "oversize", .greet = greet_oversize, .figures = &counted[3]},
-    {.name = "bomb", .greet = greet_bomb, .figures = &counted[4]},
-    {.name = "flood", .greet = enter_room, .step = step_flood, .step_ms = 50, .figures = &counted[5]},
-    {.name = "storm", .greet = greet_nothing, .restless = true, .step_ms = 100, .figures = &counted[6]},
-    {.name = "slow_reader", .greet = enter_room, .deaf = true, .figures = &counted[7]},
-    {.name = "token", .greet = greet_token, .step = step_token, .step_ms = 1000, .figures = &counted[8]},
-    {.name = "silent", .greet = greet_nothing, .figures = &counted[9]},
-};
-enum { KINDS = sizeof kinds / sizeof *kinds };
 
 /* -- coming and going ------------------------------------------------------------------------- */
 
@@ -277,12 +88,12 @@ static void come(struct intruder *intruder)
 {
     struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = intruder};
-    int yes = 1, small = 4096;
+    int yes = 1, small = 4096, large = 1 << 20;
 
-    from.sin_addr.s_addr = htonl(0x7f010000U | (uint32_t)(intruder->kind - kinds) << 8 |
+    from.sin_addr.s_addr = htonl(0x7f010000U | (uint32_t)(intruder->kind - swarm_kinds) << 8 |
                                  (1 + intruder->number / PER_ADDRESS % 250));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    to.sin_port = htons(settings.port);
+    to.sin_port = htons(intruder->kind->router ? settings.router_port : settings.port);
     intruder->greeted = false;
     intruder->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (intruder->fd < 0) {
@@ -292,6 +103,7 @@ static void come(struct intruder *intruder)
     /* The kernel chooses the port when both ends are known. */
     setsockopt(intruder->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
     setsockopt(intruder->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    setsockopt(intruder->fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof large);
     if (intruder->kind->deaf)
         setsockopt(intruder->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     if (bind(intruder->fd, (struct sockaddr *)&from, sizeof from) < 0 ||
@@ -306,8 +118,9 @@ static void begin(struct intruder *intruder)
     struct epoll_event event = {.events = kind->deaf ? 0 : EPOLLIN, .data.ptr = intruder};
 
     intruder->greeted = true;
+    intruder->sid[0] = '\0';
     intruder->due = now + kind->step_ms;
-    kind->figures->came++;
+    figures_of(intruder)->came++;
     kind->greet(intruder);
     epoll_ctl(poller, EPOLL_CTL_MOD, intruder->fd, &event);
 }
@@ -315,20 +128,25 @@ static void begin(struct intruder *intruder)
 static void on_ready(struct intruder *intruder, uint32_t events)
 {
     static char space[64 << 10];
+    const struct kind *kind = intruder->kind;
     ssize_t n = 0;
 
     if (!intruder->greeted && !(events & (EPOLLERR | EPOLLHUP))) {
         begin(intruder);
         return;
     }
-    if (!intruder->kind->deaf && intruder->greeted) {
+    if (!kind->deaf && intruder->greeted) {
         n = recv(intruder->fd, space, sizeof space, 0);
         if (n > 12 && memcmp(space, "HTTP/1.1 429", 12) == 0)
-            intruder->kind->figures->told_later++;
+            figures_of(intruder)->told_later++;
+        if (n > 0 && kind->hear && !kind->hear(intruder, space, (size_t)n)) {
+            go(intruder, settings.calm);
+            return;
+        }
         if (n > 0 || (n < 0 && errno == EAGAIN))
             return;
     }
-    intruder->kind->figures->thrown_out += intruder->greeted;
+    figures_of(intruder)->thrown_out += intruder->greeted;
     go(intruder, settings.calm);
 }
 
@@ -348,77 +166,110 @@ static void look_after(struct intruder *intruder)
     }
 }
 
+/* A few have their turn, as clients of many machines come and speak: not all of them in one moment. */
+static void sweep(struct swarm *swarm, uint64_t passed_ms)
+{
+    swarm->owed += (passed_ms < SWEEP_MS ? passed_ms : SWEEP_MS) * swarm->count;
+    for (; swarm->owed >= SWEEP_MS; swarm->owed -= SWEEP_MS) {
+        look_after(&swarm->all[swarm->next]);
+        swarm->next = (swarm->next + 1) % swarm->count;
+    }
+}
+
 /* -- the whole -------------------------------------------------------------------------------- */
 
-/* One compressed message that inflates to BOMB_MB. */
-static void make_bomb(void)
+static bool is_wanted(const struct kind *kind)
 {
-    z_stream stream = {0};
-    static char zeros[1 << 20];
-    char *out = malloc(BOMB_MB << 20);
+    const char *at = settings.kinds;
+    size_t length = strlen(kind->name);
 
-    if (!out || deflateInit2(&stream, 9, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY) != Z_OK)
-        abort();
-    stream.next_out = (unsigned char *)out;
-    stream.avail_out = BOMB_MB << 20;
-    for (unsigned i = 0; i < BOMB_MB; i++) {
-        stream.next_in = (unsigned char *)zeros;
-        stream.avail_in = sizeof zeros;
-        if (deflate(&stream, i + 1 < BOMB_MB ? Z_NO_FLUSH : Z_SYNC_FLUSH) != Z_OK)
-            abort();
+    if (kind->router && settings.router_port == 0)
+        return false;
+    if (!at[0])
+        return true;
+    for (; at; at = strchr(at, ','), at += at ? 1 : 0)
+        if (strncmp(at, kind->name, length) == 0 && (at[length] == ',' || !at[length]))
+            return true;
+    return false;
+}
+
+/* The kinds in turn, so that each has some early ones. */
+static bool muster(struct swarm *swarm)
+{
+    const struct kind *wanted[SWARM_KINDS];
+    unsigned kinds = 0;
+
+    for (unsigned i = 0; i < SWARM_KINDS; i++)
+        if (is_wanted(&swarm_kinds[i]))
+            wanted[kinds++] = &swarm_kinds[i];
+    swarm->count = kinds * settings.each;
+    swarm->all = calloc(swarm->count, sizeof *swarm->all);
+    if (!swarm->all || kinds == 0)
+        return false;
+    for (unsigned i = 0; i < swarm->count; i++)
+        swarm->all[i] = (struct intruder){.fd = -1,
+                                          .kind = wanted[i % kinds],
+                                          .number = i / kinds,
+                                          .due = now + (uint64_t)settings.calm * i / swarm->count};
+    return true;
+}
+
+static void disband(struct swarm *swarm)
+{
+    for (unsigned i = 0; i < swarm->count; i++) {
+        if (swarm->all[i].fd >= 0)
+            close(swarm->all[i].fd);
+        swarm_stranger_leave(&swarm->all[i]);
     }
-    append_frame(&bomb, WEBSOCKET_FIN | WEBSOCKET_RSV1 | WEBSOCKET_OPCODE_TEXT, out, stream.total_out - 4);
-    deflateEnd(&stream);
-    free(out);
+    free(swarm->all);
 }
 
 static void print_figures(void)
 {
+    bool first = true;
+
     putchar('{');
-    for (unsigned i = 0; i < KINDS; i++)
+    for (unsigned i = 0; i < SWARM_KINDS; i++) {
+        if (!is_wanted(&swarm_kinds[i]))
+            continue;
         printf("%s\"%s\": {\"came\": %" PRIu64 ", \"thrown_out\": %" PRIu64 ", \"told_later\": %" PRIu64 "}",
-               i ? ", " : "", kinds[i].name, kinds[i].figures->came, kinds[i].figures->thrown_out,
-               kinds[i].figures->told_later);
+               first ? "" : ", ", swarm_kinds[i].name, counted[i].came, counted[i].thrown_out,
+               counted[i].told_later);
+        first = false;
+    }
     puts("}");
 }
 
 static int run(void)
 {
-    unsigned count = settings.each * KINDS;
-    struct intruder *all = calloc(count, sizeof *all);
+    struct swarm swarm = {0};
     struct epoll_event events[256];
-    uint64_t start, tick = 0;
+    uint64_t end;
 
+    now = clock_monotonic_ms();
+    end = now + settings.time;
+    if (!muster(&swarm)) {
+        fprintf(stderr, "swarm: no such kind: %s\n", settings.kinds);
+        free(swarm.all);
+        return EXIT_USAGE;
+    }
     poller = epoll_create1(EPOLL_CLOEXEC);
-    if (!all || poller < 0)
+    if (poller < 0) {
+        disband(&swarm);
         return EXIT_RUNTIME;
-    memset(words, 'x', sizeof words);
-    make_bomb();
-    now = start = clock_monotonic_ms();
-    for (unsigned i = 0; i < count; i++) /* not all in one moment */
-        all[i] = (struct intruder){.fd = -1,
-                                   .kind = &kinds[i % KINDS],
-                                   .number = i / KINDS,
-                                   .due = now + (uint64_t)settings.calm * i / count};
-    while (now < start + settings.time) {
-        int ready = epoll_wait(poller, events, 256, TICK_MS);
+    }
+    while (now < end) {
+        int ready = epoll_wait(poller, events, 256, 1);
+        uint64_t before = now;
 
         now = clock_monotonic_ms();
         for (int i = 0; i < ready; i++)
             on_ready(events[i].data.ptr, events[i].events);
-        if (now >= tick) {
-            for (unsigned i = 0; i < count; i++)
-                look_after(&all[i]);
-            tick = now + TICK_MS;
-        }
+        sweep(&swarm, now - before);
     }
-    for (unsigned i = 0; i < count; i++)
-        if (all[i].fd >= 0)
-            close(all[i].fd);
-    print_figures();
+    disband(&swarm);
     close(poller);
-    free(all);
-    buffer_done(&bomb);
+    print_figures();
     return EXIT_OK;
 }
 
@@ -426,7 +277,7 @@ int main(int argc, char **argv)
 {
     struct config_result result;
     struct rlimit files;
-    int code;
+    int code = EXIT_CONFIGURATION;
 
     if (config_load(&program, argc, argv, &settings, &result) != 0) {
         config_settings_done(&program, &settings);
@@ -436,7 +287,9 @@ int main(int argc, char **argv)
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
-    code = run();
+    if (swarm_kinds_init(&settings) == 0)
+        code = run();
+    swarm_kinds_done();
     config_settings_done(&program, &settings);
     return code;
 }

@@ -71,9 +71,10 @@ class Times(WithStack):
 
 
 class Sizes(WithStack):
-    GATEWAY = {'max_payload': 5000, 'max_attachments': 6000, 'max_http_head': 1000, 'max_auth': 200, 'max_namespaces': 2, 'outbound_queue': 100000}
+    GATEWAY = {'max_payload': 5000, 'max_attachments': 6000, 'max_http_head': 1000, 'max_auth': 200, 'max_namespaces': 2, 'outbound_queue': 100000,
+               'max_attachment_count': 3, 'max_depth': 5, 'msgpack_path': '"/msgpack/"'}
     REST = """
-router = { max_rooms_per_connection = 3; max_event = 2000; };
+router = { max_rooms_per_connection = 3; max_event = 2000; max_name = 40; };
 namespaces = ( { name = "/"; }, { name = "/a"; }, { name = "/b"; } );
 """
 
@@ -121,11 +122,89 @@ namespaces = ( { name = "/"; }, { name = "/a"; }, { name = "/b"; } );
             self.assertIn('too_large', client.packet('439'))
         self.figures.wait_for('hubbub_refused_total{code=too_large}')
 
-    def test_eleven_attachments(self):
+    def test_more_attachments(self):
         with Client(self.stack.port) as client:
-            client.send_text('4511-["msg"]')
-            self.assertEqual(client.read_frame()[0], CLOSE)
+            client.call('join', 'R')
+            client.send_text('453-9["msg",{"room":"R"}]')
+            client.send(frame(2, b'x') * 3)
+            self.assertIn('"ok":true', client.packet('439'))
+            client.send_text('454-["msg"]')
+            while client.read_frame()[0] != CLOSE:  # its own message
+                pass
         self.figures.wait_for('hubbub_closed_total{reason=parse_error}')
+
+    def msgpack(self, *packets):
+        """The frames that follow these packets of the msgpack parser, one each."""
+        with WebSocket(self.stack.port, path='/msgpack/?EIO=4&transport=websocket') as websocket:
+            answers = []
+            for packet in (b'\x82\xa4type\x00\xa3nsp\xa1/', *packets):
+                websocket.send(frame(2, packet))
+                answers.append(websocket.read_frame()[1])
+            return answers[1:]
+
+    @staticmethod
+    def event(name, *arguments):
+        """An event with ack id 1."""
+        data = bytes([0x91 + len(arguments), 0xa0 + len(name)]) + name.encode() + b''.join(arguments)
+        return b'\x84\xa4type\x02\xa3nsp\xa1/\xa2id\x01\xa4data' + data
+
+    def test_more_attachments_in_msgpack(self):
+        blob = b'\xc4\x01x'
+        taken, refused = self.msgpack(self.event('presence', b'\xa1R', *[blob] * 3), self.event('presence', b'\xa1R', *[blob] * 4))
+        self.assertIn(b'not_joined', taken)
+        self.assertIn(b'too_large', refused)
+        self.figures.wait_for('hubbub_refused_total{code=too_large}')
+
+    def test_depth(self):
+        """The event's own array is the first level."""
+        with Client(self.stack.port) as client:
+            client.call('join', 'R')
+            self.assertTrue(client.call('msg', {'room': 'R', 'body': [[[]]]})['ok'])
+            self.assertEqual(client.call('msg', {'room': 'R', 'body': [[[[]]]]})['error']['code'], 'too_deep')
+            client.send_text('451-7["msg",{"room":"R","body":[[[{"_placeholder":true,"num":0}]]]}]')
+            client.send(frame(2, b'x'))
+            self.assertIn('too_deep', client.packet('437'))
+        self.figures.wait_for('hubbub_refused_total{code=too_deep}', 2)
+        taken, refused = self.msgpack(self.event('presence', b'\xa1R', b'\x91' * 3 + b'\x90'), self.event('presence', b'\xa1R', b'\x91' * 4 + b'\x90'))
+        self.assertIn(b'not_joined', taken)
+        self.assertIn(b'too_deep', refused)
+        self.figures.wait_for('hubbub_refused_total{code=too_deep}', 3)
+
+    def test_depth_of_what_is_no_event(self):
+        for text in ('40{"join":[[[[[]]]]]}', '431[[[[[[]]]]]]'):
+            with Client(self.stack.port, connect=not text.startswith('40')) as client:
+                client.send_text(text)
+                self.assertEqual(client.read_frame()[0], CLOSE)
+        with Connection(self.stack.port) as websocket:
+            websocket.send(handshake('/ws?room=R'))
+            websocket.response()
+            websocket.send(frame(1, '{"data":[[[[[]]]]]}'))
+            self.assertIn(b'nested deeper', websocket.read_end())
+        self.figures.wait_for('hubbub_closed_total{reason=parse_error}', 3)
+
+    def test_names_of_rooms(self):
+        with Client(self.stack.port) as client:
+            self.assertTrue(client.call('join', 'r' * 40)['ok'])
+            for event in ('join', 'leave', 'presence', 'history'):
+                self.assertEqual(client.call(event, 'r' * 41)['error']['code'], 'bad_room')
+            self.assertEqual(client.call('msg', {'room': 'é' * 21})['error']['code'], 'bad_room')
+            self.assertTrue(client.call('msg', {'room': 'r' * 40})['ok'])
+        self.figures.wait_for('hubbub_refused_total{code=bad_room}', 5)
+        with Client(self.stack.port, auth={'join': ['r' * 40, 'r' * 41]}) as client:
+            self.assertEqual(client.call('presence', 'r' * 41)['error']['code'], 'bad_room')
+            self.assertTrue(client.call('presence', 'r' * 40)['ok'])
+        self.figures.wait_for('hubbub_joins_skipped_total')
+        with Connection(self.stack.port) as websocket:
+            websocket.send(handshake('/ws?room=' + 'r' * 41))
+            websocket.response()
+            self.assertIn(b'bad_room', websocket.read_end())
+        self.figures.wait_for('hubbub_refused_total{code=bad_room}', 7)
+
+    def test_names_of_events(self):
+        with Client(self.stack.port) as client:
+            self.assertEqual(client.call('e' * 40, 1)['error']['code'], 'unknown_event')
+            self.assertEqual(client.call('e' * 41, 1)['error']['code'], 'too_large')
+        self.figures.wait_for('hubbub_refused_total{code=too_large}')
 
 
 class Rates(WithStack):

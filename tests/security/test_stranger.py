@@ -23,7 +23,7 @@ from programs import BUILD, free_port, sanitized
 from raw_client import Client, get
 
 GREETING = b'\xff' + bytes(8) + b'\x7f\x03\x00NULL' + bytes(16) + b'\x00' + bytes(31)
-READY = b'\x04\x26\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00'
+READY = b'\x04\x29\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00'
 
 
 class TcpRouter(Router):

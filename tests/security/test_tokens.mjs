@@ -335,6 +335,19 @@ test('hubbub token makes what a gateway takes, from the configuration of the sta
   await writeFile(publicKey, keys.rsaText, { mode: 0o600 });
   await refused(['--key', publicKey], 70, /expected a private key as PEM, RSA or EC/);
 
+  // What gateways would refuse, or take for something else.
+  const fitting = ['--kid', 'HS256'];
+  await refused([...fitting, '--sub', 'two\nlines'], 64, /--sub: 'two\?lines' is not valid/);
+  await refused([...fitting, '--sub', 'a\u009fb'], 64, /--sub: expected a name in UTF-8 without control characters/);
+  const latin = await run('sh', ['-c', 'exec "$0" token --config "$1" --kid HS256 --sub "$(printf "\\304nn")"', hubbub, configuration]);
+  assert.deepEqual([latin.code, latin.stdout], [64, '']);
+  assert.match(latin.stderr, /--sub: expected a name in UTF-8/);
+  await refused([...fitting, '--sub', 'anon:x'], 64, /names that begin with anon:/);
+  await refused([...fitting, '--join', 'a,b\u0085c'], 64, /--join: expected at most 64 rooms/);
+  await refused([...fitting, '--read', 'r'.repeat(256)], 64, /--read: expected at most 64 rooms/);
+  await refused([...fitting, '--publish', Array(65).fill('r').join()], 64, /--publish: expected at most 64 rooms/);
+  assert.equal((await make(...fitting, '--sub', 'Änn', '--join', Array(64).fill('r').join())).code, 0);
+
   const alone = path.join(folder, 'hubbub.conf');
   await writeFile(alone, `run = { port = 1; }; tokens = { issuer = "i"; audience = "a"; keys = ( { id = "k"; algorithm = "HS256"; file = "${keys.files.HS256}"; } ); };`);
   const claims = async (...words) => {

@@ -384,7 +384,8 @@ static void bad_options_are_usage_errors(void **state)
     assert_usage(LOAD("--check_config"),
                  "hubbub-test: unknown option '--check_config'; did you mean --check-config? (see --help)\n");
     assert_usage(LOAD("--nonsense"), "hubbub-test: unknown option '--nonsense' (see --help)\n");
-    assert_usage(LOAD("-p"), "hubbub-test: unknown option '-p' (see --help)\n");
+    assert_usage(LOAD("-p"),
+                 "hubbub-test: unknown option '-p'; as an argument it stands behind -- (see --help)\n");
     assert_usage(LOAD("--help=1"),
                  "hubbub-test: unknown option '--help=1'; did you mean --help? (see --help)\n");
     assert_usage(LOAD("--port"), "hubbub-test: --port needs a value (see --help)\n");
@@ -398,6 +399,9 @@ static void bad_options_are_usage_errors(void **state)
         LOAD("--big=1x"),
         "hubbub-test: --big: '1x' is not valid; expected 0 to 18446744073709551615 things (see --help)\n");
     assert_usage(LOAD("a", "b", "c"), "hubbub-test: unexpected argument 'c' (see --help)\n");
+    assert_usage(LOAD("a", "b", "-"), "hubbub-test: unexpected argument '-' (see --help)\n");
+    assert_usage(LOAD("--", "-x", "b", "--port"),
+                 "hubbub-test: unexpected argument '--port': nothing is an option behind -- (see --help)\n");
 }
 
 static void a_switch_stands_alone(void **state)

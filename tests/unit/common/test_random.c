@@ -37,6 +37,20 @@ static void ids_use_exactly_the_url_safe_alphabet(void **state)
     assert_int_equal(kinds, 64);
 }
 
+static void no_id_looks_like_an_option(void **state)
+{
+    char id[20];
+
+    (void)state;
+    for (unsigned i = 0; i < 20000; i++) {
+        size_t length = 1 + i % sizeof id;
+
+        random_id(id, length);
+        assert_int_not_equal(id[0], '-');
+    }
+    random_id(id, 0);
+}
+
 static void an_id_writes_no_terminator(void **state)
 {
     char id[22];
@@ -65,6 +79,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_across_the_pool_are_filled),
         cmocka_unit_test(ids_use_exactly_the_url_safe_alphabet),
+        cmocka_unit_test(no_id_looks_like_an_option),
         cmocka_unit_test(an_id_writes_no_terminator),
         cmocka_unit_test(numbers_do_not_repeat),
     };

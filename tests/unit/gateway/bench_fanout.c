@@ -66,7 +66,7 @@ static double broadcast(struct gateway *gateway, unsigned encoding, struct bytes
     struct wire_deliver record = {.pos = 1, .room = names[encoding], .payload = payload};
     double before = cpu_us(), cost;
 
-    room_deliver(gateway, room, &record);
+    deliver_to_room(gateway, room, &record);
     fixture_flush(gateway);
     cost = cpu_us() - before;
     *bytes += read_all(&peers[encoding][0]);

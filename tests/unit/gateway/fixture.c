@@ -88,7 +88,7 @@ void fixture_peer_done(struct peer *peer)
 
 void fixture_flush(struct gateway *owner)
 {
-    rooms_flush(owner);
+    fanout_flush(owner);
     connections_flush(owner);
     connections_reap(owner);
 }
@@ -151,7 +151,7 @@ static void append_packet(struct buffer *out, struct bytes packet)
     struct msgpack_cursor cursor = msgpack_cursor_make(packet);
     struct wire_list attachments = {0};
 
-    assert_int_equal(msgpack_json_append(&cursor, SIZE_MAX, out, &attachments), 0);
+    assert_int_equal(msgpack_json_append(&cursor, JSON_DEPTH_MAX, SIZE_MAX, out, &attachments), 0);
     assert_ptr_equal(cursor.at, cursor.end);
     if (attachments.count)
         buffer_printf(out, "+%u", attachments.count);

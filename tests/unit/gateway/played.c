@@ -182,7 +182,7 @@ static void end_turn(struct gateway *gateway)
         connections_resume(gateway);
     gateway_advance_timers(gateway);
     upgrade_look(gateway);
-    rooms_flush(gateway);
+    fanout_flush(gateway);
     connections_flush(gateway);
     connections_reap(gateway);
 }

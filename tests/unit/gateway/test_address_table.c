@@ -114,6 +114,37 @@ static void many_addresses_do_not_make_it_grow(void **state)
     address_table_done(&table);
 }
 
+static void many_that_mean_nothing_leave_by_and_by(void **state)
+{
+    enum { MANY = 5000, STEP_MAX = 500 };
+    struct address_table table;
+    struct client_network *held;
+    unsigned calls = 0;
+
+    (void)state;
+    address_table_init(&table, MANY);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct ip_address from = numbered(i);
+
+        assert_int_equal(address_admit(&table, &from, &slow, 0, SECOND, &held), ADDRESS_ADMITTED);
+        address_release(&table, held, SECOND);
+    }
+    assert_int_equal(table.by_network.count, MANY);
+    while (table.oldest) { /* all their buckets are full again */
+        struct ip_address from = numbered(MANY + calls++);
+        uint32_t before = table.by_network.count;
+
+        assert_int_equal(address_admit(&table, &from, &slow, 0, 100ULL * SECOND, &held), ADDRESS_ADMITTED);
+        assert_true(table.by_network.count + STEP_MAX > before);
+        before = table.by_network.count;
+        address_release(&table, held, 200ULL * SECOND);
+        assert_true(table.by_network.count + STEP_MAX > before);
+        assert_in_range(calls, 1, MANY / 100);
+    }
+    assert_int_equal(table.by_network.count, 0);
+    address_table_done(&table);
+}
+
 static void it_agrees_with_a_plain_count(void **state)
 {
     struct address_table table;
@@ -158,6 +189,7 @@ int main(void)
         cmocka_unit_test(connects_have_a_rate_that_outlives_the_connection),
         cmocka_unit_test(ipv6_counts_by_network),
         cmocka_unit_test(many_addresses_do_not_make_it_grow),
+        cmocka_unit_test(many_that_mean_nothing_leave_by_and_by),
         cmocka_unit_test(it_agrees_with_a_plain_count),
     };
 

@@ -76,8 +76,8 @@ static int cast(struct wire_cast record)
 
 static void deliver(const char *payload)
 {
-    room_deliver(gateway, room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM),
-                 &(struct wire_deliver){.room = ROOM, .payload = bytes_from_text(payload)});
+    deliver_to_room(gateway, room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM),
+                    &(struct wire_deliver){.room = ROOM, .payload = bytes_from_text(payload)});
 }
 
 /* What each peer has got in this turn. */

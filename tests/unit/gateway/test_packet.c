@@ -120,6 +120,19 @@ static void ten_attachments_are_the_most(void **state)
     assert_closed(CLOSE_PARSE_ERROR);
 }
 
+static void fewer_may_be_the_most(void **state)
+{
+    struct bytes attachment = BYTES("x");
+
+    (void)state;
+    settings.max_attachment_count = 1;
+    text("51-[\"msg\",{\"room\":\"r\"}," PLACEHOLDER(0) "]");
+    binary(attachment);
+    assert_attachments(fixture_asked_event(gateway).attachments, 1, &attachment);
+    text("52-[\"msg\"]");
+    assert_closed(CLOSE_PARSE_ERROR);
+}
+
 static void events_without_attachments_have_none(void **state)
 {
     (void)state;
@@ -258,7 +271,7 @@ static void too_deep_is_refused_with_the_last_attachment(void **state)
     packet_receive(gateway, peer.connection, buffer_bytes(&packet));
     buffer_done(&packet);
     binary(BYTES("x"));
-    assert_told("437" REFUSED("too_deep", "the arguments are nested deeper than 128 levels"));
+    assert_told("437" REFUSED("too_deep", "the arguments are nested deeper than allowed"));
 }
 
 /* -- the bound in bytes ------------------------------------------------------------------------ */
@@ -536,6 +549,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_event_is_asked_for_with_its_last_attachment),
         TEST(ten_attachments_are_the_most),
+        TEST(fewer_may_be_the_most),
         TEST(events_without_attachments_have_none),
         TEST(the_brokers_own_events_do_without_them),
         TEST(without_the_brokers_own_events_rules_go_on),

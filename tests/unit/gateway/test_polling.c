@@ -125,12 +125,12 @@ static void a_number_of_members_waits_for_the_next_poll(void **state)
     room = room_find(namespace_find(&home->namespaces, BYTES("/")), BYTES("room"));
     record.flags = WIRE_DELIVER_VOLATILE | WIRE_DELIVER_WATCHERS;
     record.payload = BYTES("[\"hubbub:presence\",1]");
-    room_deliver(home, room, &record);
+    deliver_to_room(home, room, &record);
     assert_int_equal(home->counters.dropped_slow_reader, 0);
     /* Other volatile events are for who can take them now. */
     record.flags = WIRE_DELIVER_VOLATILE;
     record.payload = BYTES("[\"typing\"]");
-    room_deliver(home, room, &record);
+    deliver_to_room(home, room, &record);
     played_settle();
     assert_int_equal(home->counters.dropped_slow_reader, 1);
     poll = client_open(home);

@@ -30,6 +30,24 @@ static void a_sid_names_its_gateway(void **state)
     home->incarnation = own;
 }
 
+static void no_sid_looks_like_an_option(void **state)
+{
+    uint64_t own = home->incarnation, first = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 4000; i++) {
+        char sid[SESSION_SID_LENGTH];
+
+        home->incarnation = session_draw_incarnation();
+        assert_int_equal(home->incarnation >> 48, 0);
+        first |= 1ULL << (home->incarnation >> 42);
+        session_make_sid(home, sid);
+        assert_int_not_equal(sid[0], '-');
+    }
+    assert_true(first == ~(1ULL << 62)); /* every other character is among them */
+    home->incarnation = own;
+}
+
 static void what_is_no_sid_names_none(void **state)
 {
     char sid[SESSION_SID_LENGTH + 1];
@@ -110,6 +128,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_sid_names_its_gateway),
+        TEST(no_sid_looks_like_an_option),
         TEST(what_is_no_sid_names_none),
         TEST(a_session_is_found_until_it_is_over),
         TEST(one_that_is_moving_leaves_the_list_with_its_end),

@@ -21,7 +21,7 @@ static int parse_exactly(struct bytes text, struct bare_frame *frame, char **cop
 {
     *copy = memory_new(text.length + 1);
     memcpy(*copy + 1, text.data, text.length);
-    return bare_frame_parse(bytes_make(*copy + 1, text.length), frame);
+    return bare_frame_parse(bytes_make(*copy + 1, text.length), JSON_DEPTH_MAX, frame);
 }
 
 static const struct {
@@ -81,7 +81,7 @@ static void all_keys_are_found(void **state)
 
     (void)state;
     assert_int_equal(COUNT(expected), BARE_KEYS);
-    assert_int_equal(bare_frame_parse(bytes_from_text(text), &frame), 0);
+    assert_int_equal(bare_frame_parse(bytes_from_text(text), JSON_DEPTH_MAX, &frame), 0);
     for (size_t i = 0; i < BARE_KEYS; i++)
         assert_true(bytes_equal_text(frame.values[i].text, expected[i]));
     assert_int_equal(frame.whole.kind, JSON_OBJECT);
@@ -170,38 +170,41 @@ static void events_that_are_no_names(void **state)
     char long_name[SOCKETIO_NAME_MAX + 1], text[400];
 
     (void)state;
-    assert_int_equal(bare_frame_parse(BYTES("{\"event\":5}"), &frame), 0);
+    assert_int_equal(bare_frame_parse(BYTES("{\"event\":5}"), JSON_DEPTH_MAX, &frame), 0);
     assert_int_equal(frame.event_error, ERROR_MALFORMED);
     assert_int_equal(frame.event.length, 0);
-    assert_int_equal(bare_frame_parse(BYTES("{\"event\":\"\\ud800\"}"), &frame), 0);
+    assert_int_equal(bare_frame_parse(BYTES("{\"event\":\"\\ud800\"}"), JSON_DEPTH_MAX, &frame), 0);
     assert_int_equal(frame.event_error, ERROR_UTF8);
     memset(long_name, 'x', sizeof long_name);
     snprintf(text, sizeof text, "{\"event\":\"%.*s\"}", SOCKETIO_NAME_MAX, long_name);
-    assert_int_equal(bare_frame_parse(bytes_from_text(text), &frame), 0);
+    assert_int_equal(bare_frame_parse(bytes_from_text(text), JSON_DEPTH_MAX, &frame), 0);
     assert_int_equal(frame.event_error, 0);
     assert_int_equal(frame.event.length, SOCKETIO_NAME_MAX);
     snprintf(text, sizeof text, "{\"event\":\"%.*s\"}", SOCKETIO_NAME_MAX + 1, long_name);
-    assert_int_equal(bare_frame_parse(bytes_from_text(text), &frame), 0);
+    assert_int_equal(bare_frame_parse(bytes_from_text(text), JSON_DEPTH_MAX, &frame), 0);
     assert_int_equal(frame.event_error, ERROR_TOO_LARGE);
 }
 
 static void the_frame_is_the_first_level(void **state)
 {
-    (void)state;
-    for (int depth = JSON_DEPTH_MAX - 1; depth <= JSON_DEPTH_MAX; depth++) {
-        struct buffer text = {0};
-        struct bare_frame frame;
+    static const unsigned limits[] = {2, 7, JSON_DEPTH_MAX};
 
-        buffer_append_literal(&text, "{\"data\":");
-        for (int i = 0; i < depth; i++)
-            buffer_append_char(&text, '[');
-        for (int i = 0; i < depth; i++)
-            buffer_append_char(&text, ']');
-        buffer_append_char(&text, '}');
-        assert_int_equal(bare_frame_parse(buffer_bytes(&text), &frame),
-                         depth < JSON_DEPTH_MAX ? 0 : ERROR_TOO_DEEP);
-        buffer_done(&text);
-    }
+    (void)state;
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        for (unsigned depth = limits[i] - 1; depth <= limits[i]; depth++) {
+            struct buffer text = {0};
+            struct bare_frame frame;
+
+            buffer_append_literal(&text, "{\"data\":");
+            for (unsigned open = 0; open < depth; open++)
+                buffer_append_char(&text, '[');
+            for (unsigned open = 0; open < depth; open++)
+                buffer_append_char(&text, ']');
+            buffer_append_char(&text, '}');
+            assert_int_equal(bare_frame_parse(buffer_bytes(&text), limits[i], &frame),
+                             depth < limits[i] ? 0 : ERROR_TOO_DEEP);
+            buffer_done(&text);
+        }
 }
 
 /* -- what clients are told --------------------------------------------------------------------- */

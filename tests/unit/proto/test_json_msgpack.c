@@ -175,7 +175,7 @@ static void moves_what_is_in_large_containers(void **state)
         assert_int_equal(convert(json.data, json.length, (struct bytes){0}, &out), 0);
         cursor = msgpack_cursor_make(buffer_bytes(&out));
         buffer_clear(&back);
-        assert_int_equal(msgpack_json_append(&cursor, SIZE_MAX, &back, &attachments), 0);
+        assert_int_equal(msgpack_json_append(&cursor, JSON_DEPTH_MAX, SIZE_MAX, &back, &attachments), 0);
         expect(&back, buffer_bytes(&json));
         buffer_done(&json);
     }
@@ -262,7 +262,7 @@ static void large_attachments_keep_their_place(void **state)
     buffer_append_literal(&json, "[0,1,2,3,4,5,6,7,8,9,{\"_placeholder\":true,\"num\":0},10,11,12,13,14,15]");
     assert_int_equal(convert(json.data, json.length, wire_list_finish(&attachments), &out), 0);
     cursor = msgpack_cursor_make(buffer_bytes(&out));
-    assert_int_equal(msgpack_json_append(&cursor, SIZE_MAX, &back, &again), 0);
+    assert_int_equal(msgpack_json_append(&cursor, JSON_DEPTH_MAX, SIZE_MAX, &back, &again), 0);
     expect(&back, buffer_bytes(&json));
     assert_true(bytes_equal(wire_list_finish(&again), wire_list_finish(&attachments)));
     wire_list_done(&attachments);

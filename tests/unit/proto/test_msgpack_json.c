@@ -95,7 +95,8 @@ static const struct {
     {BYTES("\xd7\x00\x80\x00\x00\x00\x00\x00\x00\x00"), "null"},
 };
 
-static int convert(struct bytes msgpack, size_t limit, struct buffer *out, struct wire_list *attachments)
+static int convert_within(struct bytes msgpack, unsigned depth, size_t limit, struct buffer *out,
+                          struct wire_list *attachments)
 {
     char *copy = memory_new(msgpack.length + !msgpack.length);
     struct msgpack_cursor cursor;
@@ -106,11 +107,16 @@ static int convert(struct bytes msgpack, size_t limit, struct buffer *out, struc
     cursor = msgpack_cursor_make(bytes_make(copy, msgpack.length));
     buffer_clear(out);
     wire_list_clear(attachments);
-    code = msgpack_json_append(&cursor, limit, out, attachments);
+    code = msgpack_json_append(&cursor, depth, limit, out, attachments);
     if (code == 0)
         assert_ptr_equal(cursor.at, cursor.end);
     free(copy);
     return code;
+}
+
+static int convert(struct bytes msgpack, size_t limit, struct buffer *out, struct wire_list *attachments)
+{
+    return convert_within(msgpack, JSON_DEPTH_MAX, limit, out, attachments);
 }
 
 static void expect(const struct buffer *out, const char *json)
@@ -174,11 +180,11 @@ static struct buffer nested(unsigned depth, struct bytes value)
     return out;
 }
 
-static int convert_nested(unsigned depth, struct bytes value, struct buffer *out)
+static int convert_nested(unsigned depth, struct bytes value, unsigned limit, struct buffer *out)
 {
     struct wire_list attachments = {0};
     struct buffer msgpack = nested(depth, value);
-    int code = convert(buffer_bytes(&msgpack), SIZE_MAX, out, &attachments);
+    int code = convert_within(buffer_bytes(&msgpack), limit, SIZE_MAX, out, &attachments);
 
     wire_list_done(&attachments);
     buffer_done(&msgpack);
@@ -187,18 +193,24 @@ static int convert_nested(unsigned depth, struct bytes value, struct buffer *out
 
 static void counts_the_depth_of_the_text(void **state)
 {
+    static const unsigned limits[] = {1, 2, 7, JSON_DEPTH_MAX};
     struct buffer out = {0};
     struct json_value value;
 
     (void)state;
-    assert_int_equal(convert_nested(JSON_DEPTH_MAX, BYTES("\x01"), &out), 0);
-    assert_int_equal(json_scan(buffer_bytes(&out), &value), 0);
-    assert_int_equal(convert_nested(JSON_DEPTH_MAX, BYTES("\x90"), &out), ERROR_TOO_DEEP);
-    assert_int_equal(convert_nested(JSON_DEPTH_MAX, BYTES("\x80"), &out), ERROR_TOO_DEEP);
-    assert_int_equal(convert_nested(JSON_DEPTH_MAX - 1, BYTES("\xc4\x00"), &out), 0);
-    assert_int_equal(json_scan(buffer_bytes(&out), &value), 0);
-    assert_int_equal(convert_nested(JSON_DEPTH_MAX, BYTES("\xc4\x00"), &out), ERROR_TOO_DEEP);
-    assert_int_equal(convert_nested(JSON_DEPTH_MAX, BYTES("\xd4\x00\x00"), &out), 0);
+    for (size_t i = 0; i < COUNT(limits); i++) {
+        unsigned limit = limits[i];
+
+        assert_int_equal(convert_nested(limit, BYTES("\x01"), limit, &out), 0);
+        assert_int_equal(json_scan_within(buffer_bytes(&out), limit, &value), 0);
+        assert_int_equal(json_scan_within(buffer_bytes(&out), limit - 1, &value), ERROR_TOO_DEEP);
+        assert_int_equal(convert_nested(limit, BYTES("\x90"), limit, &out), ERROR_TOO_DEEP);
+        assert_int_equal(convert_nested(limit, BYTES("\x80"), limit, &out), ERROR_TOO_DEEP);
+        assert_int_equal(convert_nested(limit - 1, BYTES("\xc4\x00"), limit, &out), 0);
+        assert_int_equal(json_scan_within(buffer_bytes(&out), limit, &value), 0);
+        assert_int_equal(convert_nested(limit, BYTES("\xc4\x00"), limit, &out), ERROR_TOO_DEEP);
+        assert_int_equal(convert_nested(limit, BYTES("\xd4\x00\x00"), limit, &out), 0);
+    }
     buffer_done(&out);
 }
 

@@ -14,14 +14,19 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define NONE         SOCKETIO_NO_ACK
 
-static int parse(struct bytes text, struct socketio_packet *packet)
+static int parse_within(struct bytes text, unsigned depth, struct socketio_packet *packet)
 {
-    int code = socketio_packet_parse(text, packet);
+    int code = socketio_packet_parse(text, depth, packet);
 
     if (!code && (packet->type == SOCKETIO_EVENT || packet->type == SOCKETIO_BINARY_EVENT) &&
         packet->payload.data)
         code = socketio_event_finish(packet, NULL, 0, NULL);
     return code;
+}
+
+static int parse(struct bytes text, struct socketio_packet *packet)
+{
+    return parse_within(text, JSON_DEPTH_MAX, packet);
 }
 
 static const struct {
@@ -304,19 +309,21 @@ static void deep_payloads_are_told_apart(void **state)
 {
     static const char *const heads[] = {"27[\"message\",", "31[", "0{\"a\":"};
     static const char *const tails[] = {"]", "]", "}"};
+    static const unsigned limits[] = {1, 2, 7, JSON_DEPTH_MAX};
 
     (void)state;
-    for (size_t i = 0; i < COUNT(heads); i++)
-        for (size_t depth = JSON_DEPTH_MAX - 1; depth <= JSON_DEPTH_MAX; depth++) {
+    for (size_t i = 0; i < COUNT(heads) * COUNT(limits); i++)
+        for (unsigned limit = limits[i / COUNT(heads)], depth = limit - 1; depth <= limit; depth++) {
             struct buffer text = {0};
             struct socketio_packet packet;
 
-            buffer_append_text(&text, heads[i]);
+            buffer_append_text(&text, heads[i % COUNT(heads)]);
             append_repeated(&text, "[", depth);
+            buffer_append_text(&text, depth ? "" : "1");
             append_repeated(&text, "]", depth);
-            buffer_append_text(&text, tails[i]);
-            assert_int_equal(parse(buffer_bytes(&text), &packet),
-                             depth < JSON_DEPTH_MAX ? 0 : ERROR_TOO_DEEP);
+            buffer_append_text(&text, tails[i % COUNT(heads)]);
+            assert_int_equal(parse_within(buffer_bytes(&text), limit, &packet),
+                             depth < limit ? 0 : ERROR_TOO_DEEP);
             buffer_done(&text);
         }
 }
@@ -332,14 +339,16 @@ static void values_are_found_in_the_walk(void **state)
     assert_int_equal(json_path_parse(BYTES("$.id"), &paths[1]), 0);
     assert_int_equal(
         socketio_packet_parse(BYTES("2/c,8[\"msg\",{\"room\":\"r\",\"id\":\"12345678\",\"body\":\"x\"}]"),
-                              &packet),
+                              JSON_DEPTH_MAX, &packet),
         0);
     assert_true(bytes_equal_text(packet.name, "msg"));
     assert_int_equal(socketio_event_finish(&packet, paths, 2, values), 0);
     assert_true(bytes_equal_text(values[0].text, "\"r\""));
     assert_true(bytes_equal_text(values[1].text, "\"12345678\""));
 
-    assert_int_equal(socketio_packet_parse(BYTES("28[\"msg\",{\"room\":\"r\",\"room\":\"s\"}]"), &packet), 0);
+    assert_int_equal(
+        socketio_packet_parse(BYTES("28[\"msg\",{\"room\":\"r\",\"room\":\"s\"}]"), JSON_DEPTH_MAX, &packet),
+        0);
     assert_int_equal(socketio_event_finish(&packet, paths, 2, values), ERROR_EXISTS);
 }
 

@@ -119,7 +119,7 @@ static int read_packet(struct bytes packet, size_t limit, struct buffer *text, s
 
     if (packet.length)
         memcpy(copy, packet.data, packet.length);
-    code = socketio_msgpack_read(bytes_make(copy, packet.length), limit, text, attachments);
+    code = socketio_msgpack_read(bytes_make(copy, packet.length), JSON_DEPTH_MAX, limit, text, attachments);
     free(copy);
     return code;
 }
@@ -144,7 +144,7 @@ static void reads_what_the_stock_client_sends(void **state)
         assert_int_equal(read_packet(good[i].packet, 100, &text, &attachments), 0);
         expect(&text, bytes_from_text(good[i].text));
         assert_int_equal(attachments.count, good[i].attachments);
-        assert_int_equal(socketio_packet_parse(buffer_bytes(&text), &packet), 0);
+        assert_int_equal(socketio_packet_parse(buffer_bytes(&text), JSON_DEPTH_MAX, &packet), 0);
         assert_int_equal(packet.attachments, good[i].attachments);
     }
     wire_list_done(&attachments);
@@ -223,7 +223,7 @@ static void takes_namespaces_of_any_allowed_length(void **state)
             continue;
         }
         assert_int_equal(read_packet(buffer_bytes(&packet), 100, &text, &attachments), 0);
-        assert_int_equal(socketio_packet_parse(buffer_bytes(&text), &parsed), 0);
+        assert_int_equal(socketio_packet_parse(buffer_bytes(&text), JSON_DEPTH_MAX, &parsed), 0);
         assert_int_equal(parsed.nsp.length, length);
         assert_int_equal(parsed.ack, 9007199254740991);
     }

@@ -3,6 +3,7 @@
  * with a file system of 8 MB that is filled up (where the test may mount one), once with a limit on file
  * sizes.
  */
+#include "router/journal_copy.h"
 #include "tests/unit/router/journal_fixture.h"
 
 #include <fcntl.h>
@@ -257,6 +258,55 @@ static void a_start_on_a_full_disk_is_refused_until_there_is_room(void **state)
     assert_int_equal(umount2(fixture->folder, MNT_DETACH), 0);
 }
 
+static bool is_there(const char *path, const char *suffix)
+{
+    char name[160];
+
+    snprintf(name, sizeof name, "%s%s", path, suffix);
+    return access(name, F_OK) == 0;
+}
+
+/* Room for the copy's pages, and for more and more of what a start needs beside them. */
+static void a_restore_without_room_leaves_nothing_behind(void **state)
+{
+    static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
+    struct fixture *fixture = *state;
+    char copy[128], folder[128], path[144], size[32];
+    unsigned refused = 0;
+    struct stat status;
+    int result = ERROR_NO_SPACE;
+
+    fixture_open(fixture);
+    fixture_fill(fixture, "a", 10);
+    fixture_close(fixture);
+    snprintf(copy, sizeof copy, "%s/copy", fixture->folder);
+    snprintf(folder, sizeof folder, "%s/small", fixture->folder);
+    snprintf(path, sizeof path, "%s/journal.sqlite", folder);
+    assert_int_equal(journal_backup(fixture->path, copy, fixture->message, sizeof fixture->message), 0);
+    assert_int_equal(stat(copy, &status), 0);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    for (unsigned more = 4; result; more += 4) {
+        snprintf(size, sizeof size, "size=%u", (unsigned)status.st_size + more * 1024);
+        if (mount("tmpfs", folder, "tmpfs", 0, size))
+            break;
+        result = journal_restore(copy, path, fixture->message, sizeof fixture->message);
+        refused += result != 0;
+        for (unsigned i = 0; result && i < sizeof suffixes / sizeof *suffixes; i++)
+            if (is_there(path, suffixes[i]))
+                fail_msg("%s%s is left of: %s", path, suffixes[i], fixture->message);
+        assert_int_equal(umount2(folder, MNT_DETACH), 0);
+        assert_in_range(more, 4, 1024);
+    }
+    unlink(copy);
+    rmdir(folder);
+    if (result && !refused) {
+        print_message("no file system may be mounted here\n");
+        skip();
+    }
+    assert_int_equal(result, 0);
+    assert_in_range(refused, 5, 256); /* with and without room for the index of the WAL */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -267,6 +317,7 @@ int main(void)
         TEST(a_limit_on_files_refuses_and_service_resumes),
         TEST(a_full_disk_refuses_and_service_resumes),
         TEST(a_start_on_a_full_disk_is_refused_until_there_is_room),
+        TEST(a_restore_without_room_leaves_nothing_behind),
     };
 
     signal(SIGXFSZ, SIG_IGN);

@@ -18,13 +18,13 @@ static void deliver(struct gateway *gateway, uint64_t pos, const char *payload, 
     struct room *room = room_find(namespace_find(&gateway->namespaces, BYTES("/")), ROOM);
 
     assert_non_null(room);
-    room_deliver(gateway, room,
-                 &(struct wire_deliver){.pos = pos,
-                                        .namespace = BYTES("/"),
-                                        .room = ROOM,
-                                        .flags = flags,
-                                        .except = except,
-                                        .payload = bytes_from_text(payload)});
+    deliver_to_room(gateway, room,
+                    &(struct wire_deliver){.pos = pos,
+                                           .namespace = BYTES("/"),
+                                           .room = ROOM,
+                                           .flags = flags,
+                                           .except = except,
+                                           .payload = bytes_from_text(payload)});
 }
 
 static void each_member_gets_each_message_once_with_one_write(void **state)
@@ -140,9 +140,10 @@ static void deliver_in(struct gateway *gateway, struct bytes name, uint64_t pos,
 {
     struct room *room = room_find(namespace_find(&gateway->namespaces, BYTES("/")), name);
 
-    room_deliver(gateway, room,
-                 &(struct wire_deliver){
-                     .pos = pos, .namespace = BYTES("/"), .room = name, .payload = bytes_from_text(payload)});
+    deliver_to_room(
+        gateway, room,
+        &(struct wire_deliver){
+            .pos = pos, .namespace = BYTES("/"), .room = name, .payload = bytes_from_text(payload)});
 }
 
 /* The last event that a client has read is its offset: nothing with a lower position may stand behind it. */
@@ -255,8 +256,8 @@ static void a_member_of_two_rooms_is_written_to_once(void **state)
     room_add(gateway, a.socket, BYTES("other"), 0, false);
     writes = gateway->counters.writes;
     deliver(gateway, 1, "[1]", 0, 0);
-    room_deliver(gateway, room_find(namespace_find(&gateway->namespaces, BYTES("/")), BYTES("other")),
-                 &(struct wire_deliver){.pos = 2, .room = BYTES("other"), .payload = BYTES("[2]")});
+    deliver_to_room(gateway, room_find(namespace_find(&gateway->namespaces, BYTES("/")), BYTES("other")),
+                    &(struct wire_deliver){.pos = 2, .room = BYTES("other"), .payload = BYTES("[2]")});
     fixture_flush(gateway);
     assert_string_equal(fixture_read(&a), "42[1]|42[2]");
     assert_int_equal(gateway->counters.writes - writes, 1);
@@ -347,7 +348,7 @@ static void a_namespace_event_reaches_every_socket_of_it_but_one(void **state)
     struct peer a = fixture_peer(gateway), b = fixture_peer(gateway);
 
     (void)state;
-    namespace_deliver(
+    deliver_to_namespace(
         gateway, namespace_find(&gateway->namespaces, BYTES("/")),
         &(struct wire_deliver){
             .pos = 1, .flags = WIRE_DELIVER_NAMESPACE, .payload = BYTES("[1]"), .except = b.socket->number});

@@ -23,13 +23,13 @@ static struct room *lobby(struct gateway *gateway)
 
 static void deliver(struct gateway *gateway, const char *payload, uint64_t flags, uint64_t except)
 {
-    room_deliver(gateway, lobby(gateway),
-                 &(struct wire_deliver){.pos = 1,
-                                        .namespace = BYTES("/"),
-                                        .room = ROOM,
-                                        .flags = flags,
-                                        .except = except,
-                                        .payload = bytes_from_text(payload)});
+    deliver_to_room(gateway, lobby(gateway),
+                    &(struct wire_deliver){.pos = 1,
+                                           .namespace = BYTES("/"),
+                                           .room = ROOM,
+                                           .flags = flags,
+                                           .except = except,
+                                           .payload = bytes_from_text(payload)});
     fixture_flush(gateway);
 }
 
@@ -51,10 +51,10 @@ static void members_of_both_kinds_share_a_room(void **state)
     }
     assert_int_equal(gateway->counters.writes - writes, 12);
     assert_int_equal(gateway->counters.deliveries, 12);
-    namespace_deliver(gateway, namespace_find(&gateway->namespaces, BYTES("/")),
-                      &(struct wire_deliver){.pos = 1,
-                                             .flags = WIRE_DELIVER_NAMESPACE | WIRE_DELIVER_OFFSET,
-                                             .payload = BYTES("[\"all\",5,\"epoch.1\"]")});
+    deliver_to_namespace(gateway, namespace_find(&gateway->namespaces, BYTES("/")),
+                         &(struct wire_deliver){.pos = 1,
+                                                .flags = WIRE_DELIVER_NAMESPACE | WIRE_DELIVER_OFFSET,
+                                                .payload = BYTES("[\"all\",5,\"epoch.1\"]")});
     fixture_flush(gateway);
     assert_string_equal(fixture_read(&plain), "42[\"all\",5,\"epoch.1\"]");
     assert_string_equal(fixture_read(&bare), "{\"type\":\"event\",\"event\":\"all\",\"args\":[5]}");

@@ -35,14 +35,14 @@ static struct room *lobby(struct gateway *gateway)
 static void deliver(struct gateway *gateway, const char *payload, uint64_t flags, uint64_t except,
                     struct bytes attachments)
 {
-    room_deliver(gateway, lobby(gateway),
-                 &(struct wire_deliver){.pos = 1,
-                                        .namespace = BYTES("/"),
-                                        .room = ROOM,
-                                        .flags = flags,
-                                        .except = except,
-                                        .payload = bytes_from_text(payload),
-                                        .attachments = attachments});
+    deliver_to_room(gateway, lobby(gateway),
+                    &(struct wire_deliver){.pos = 1,
+                                           .namespace = BYTES("/"),
+                                           .room = ROOM,
+                                           .flags = flags,
+                                           .except = except,
+                                           .payload = bytes_from_text(payload),
+                                           .attachments = attachments});
     fixture_flush(gateway);
 }
 
@@ -72,10 +72,10 @@ static void members_with_either_parser_share_a_room(void **state)
     }
     assert_int_equal(gateway->counters.writes - writes, 4 * SOCKETIO_ENCODINGS);
     assert_int_equal(gateway->counters.deliveries, 4 * SOCKETIO_ENCODINGS);
-    namespace_deliver(gateway, namespace_find(&gateway->namespaces, BYTES("/")),
-                      &(struct wire_deliver){.pos = 1,
-                                             .flags = WIRE_DELIVER_NAMESPACE,
-                                             .payload = BYTES("[\"msg\",{\"a\":1.5}]")});
+    deliver_to_namespace(gateway, namespace_find(&gateway->namespaces, BYTES("/")),
+                         &(struct wire_deliver){.pos = 1,
+                                                .flags = WIRE_DELIVER_NAMESPACE,
+                                                .payload = BYTES("[\"msg\",{\"a\":1.5}]")});
     fixture_flush(gateway);
     for (unsigned i = ENCODING_MSGPACK; i <= ENCODING_MSGPACK_POLLING; i++)
         assert_string_equal(fixture_read_any(&peers[i]), PACKED);
@@ -91,9 +91,9 @@ static void members_of_one_encoding_share_its_bytes(void **state)
     struct chunk *chunk;
 
     (void)state;
-    room_deliver(gateway, lobby(gateway), &(struct wire_deliver){.pos = 1, .payload = BYTES(PAYLOAD)});
+    deliver_to_room(gateway, lobby(gateway), &(struct wire_deliver){.pos = 1, .payload = BYTES(PAYLOAD)});
     for (unsigned i = 0; i < 3; i++)
-        rooms_catch_up(gateway, peers[i].connection);
+        fanout_catch_up(gateway, peers[i].connection);
     chunk = peers[0].connection->output.first->chunk;
     assert_ptr_equal(chunk, peers[2].connection->output.first->chunk);
     assert_ptr_not_equal(chunk, peers[1].connection->output.first->chunk);

@@ -62,14 +62,14 @@ static void deliver_record(struct gateway *gateway, const char *payload, uint64_
                            struct bytes attachments)
 {
     assert_non_null(lobby(gateway));
-    room_deliver(gateway, lobby(gateway),
-                 &(struct wire_deliver){.pos = 1,
-                                        .namespace = BYTES("/"),
-                                        .room = ROOM,
-                                        .flags = flags,
-                                        .except = except,
-                                        .payload = bytes_from_text(payload),
-                                        .attachments = attachments});
+    deliver_to_room(gateway, lobby(gateway),
+                    &(struct wire_deliver){.pos = 1,
+                                           .namespace = BYTES("/"),
+                                           .room = ROOM,
+                                           .flags = flags,
+                                           .except = except,
+                                           .payload = bytes_from_text(payload),
+                                           .attachments = attachments});
 }
 
 static void deliver(struct gateway *gateway, const char *payload)
@@ -243,7 +243,7 @@ static void an_event_is_encoded_once_for_all_members_of_an_encoding(void **state
     join_six(gateway, peers);
     deliver(gateway, LONG_1);
     for (unsigned i = 0; i < 6; i++)
-        rooms_catch_up(gateway, peers[i].connection);
+        fanout_catch_up(gateway, peers[i].connection);
     for (unsigned i = 0; i < 3; i++) {
         const struct segment *one = peers[i].connection->output.first;
         const struct segment *two = peers[i + 3].connection->output.first;
@@ -271,9 +271,9 @@ static void single_records_are_encoded_once_for_each_encoding_too(void **state)
         struct wire_deliver record = {.pos = 1, .flags = flags[kind], .payload = BYTES(LONG_1)};
 
         if (flags[kind] == WIRE_DELIVER_NAMESPACE)
-            namespace_deliver(gateway, namespace_find(&gateway->namespaces, BYTES("/")), &record);
+            deliver_to_namespace(gateway, namespace_find(&gateway->namespaces, BYTES("/")), &record);
         else
-            room_deliver(gateway, lobby(gateway), &record);
+            deliver_to_room(gateway, lobby(gateway), &record);
         for (unsigned i = 0; i < 3; i++) {
             const struct chunk *chunk = peers[i].connection->output.first->chunk;
 
@@ -307,11 +307,11 @@ static void attachments_follow_their_event_in_every_encoding(void **state)
                    "42[1]|452-[2]|<x>|*<bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb>|42[3]",
                    "^42[1]^452-[2]^beA==^bYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJi"
                    "^42[3]"});
-    namespace_deliver(gateway, namespace_find(&gateway->namespaces, BYTES("/")),
-                      &(struct wire_deliver){.pos = 1,
-                                             .flags = WIRE_DELIVER_NAMESPACE,
-                                             .payload = BYTES("[4]"),
-                                             .attachments = wire_list_finish(&list)});
+    deliver_to_namespace(gateway, namespace_find(&gateway->namespaces, BYTES("/")),
+                         &(struct wire_deliver){.pos = 1,
+                                                .flags = WIRE_DELIVER_NAMESPACE,
+                                                .payload = BYTES("[4]"),
+                                                .attachments = wire_list_finish(&list)});
     fixture_flush(gateway);
     expect_all(peers, 6,
                (const char *const[]){
@@ -441,7 +441,7 @@ static void a_volatile_event_reaches_who_is_no_longer_blocked(void **state)
     join(gateway, &poller);
     poller.connection->blocked = true;
     deliver_record(gateway, "[\"missed\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
-    rooms_catch_up(gateway, poller.connection);
+    fanout_catch_up(gateway, poller.connection);
     poller.connection->blocked = false;
     deliver_record(gateway, "[\"seen\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
     fixture_flush(gateway);
@@ -529,7 +529,7 @@ static void a_full_chunk_is_handed_out_without_the_other_encodings(void **state)
     long_text[0] = '[', long_text[sizeof long_text - 2] = ']';
     join_six(gateway, peers);
     deliver(gateway, long_text);
-    rooms_catch_up(gateway, peers[0].connection);
+    fanout_catch_up(gateway, peers[0].connection);
     deflate = lobby(gateway)->others[ENCODING_DEFLATE - 1].turn;
     polling = lobby(gateway)->others[ENCODING_POLLING - 1].turn;
     assert_int_equal(lobby(gateway)->websocket.turn->references, 2);
@@ -588,7 +588,7 @@ static void expect_moved(struct gateway *gateway, enum encoding from, enum encod
     deliver(gateway, "[1]");
     fixture_flush(gateway);
     deliver(gateway, "[2]");
-    rooms_catch_up(gateway, peers[0].connection); /* part of the turn was handed over already */
+    fanout_catch_up(gateway, peers[0].connection); /* part of the turn was handed over already */
     deliver(gateway, "[3]");
     move(gateway, &peers[0], &peers[1]);
     assert_int_equal(peers[0].connection->room_count, 0);
@@ -679,13 +679,14 @@ static void a_member_of_several_rooms_moves_with_all_of_them(void **state)
     room_add(gateway, peers[0].socket, OTHER, 0, true);
     other = room_find(namespace_find(&gateway->namespaces, BYTES("/")), OTHER);
     deliver(gateway, "[1]");
-    room_deliver(gateway, other, &(struct wire_deliver){.pos = 1, .payload = BYTES("[2]")});
+    deliver_to_room(gateway, other, &(struct wire_deliver){.pos = 1, .payload = BYTES("[2]")});
     move(gateway, &peers[0], &peers[1]);
     assert_int_equal(peers[0].connection->room_count, 0);
     assert_int_equal(peers[1].connection->room_count, 2);
     deliver(gateway, "[3]");
-    room_deliver(gateway, other,
-                 &(struct wire_deliver){.pos = 1, .flags = WIRE_DELIVER_WATCHERS, .payload = BYTES("[4]")});
+    deliver_to_room(
+        gateway, other,
+        &(struct wire_deliver){.pos = 1, .flags = WIRE_DELIVER_WATCHERS, .payload = BYTES("[4]")});
     send_own(gateway, &peers[1], "4own");
     fixture_flush(gateway);
     assert_string_equal(read_peer(&peers[0]), "^42[1]^42[2]");
