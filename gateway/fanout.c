@@ -195,9 +195,9 @@ void fanout_catch_up(struct gateway *gateway, struct connection *connection)
         return;
     for (struct socket *socket = connection->sockets; socket; socket = socket->next)
         for (unsigned i = 0; i < socket->room_count; i++) {
-            struct room *room = socket->rooms[i].room;
+            struct room *room = socket_rooms(socket)[i].room;
 
-            fanout_hand_over(gateway, room, &room->members[socket->rooms[i].slot]);
+            fanout_hand_over(gateway, room, &room->members[socket_rooms(socket)[i].slot]);
         }
 }
 

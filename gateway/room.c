@@ -84,9 +84,9 @@ static void set_several(const struct membership *membership, bool several)
 static void count_several(const struct socket *socket, bool entered)
 {
     if (entered && socket->room_count > 1)
-        set_several(&socket->rooms[socket->room_count - 1], true);
+        set_several(&socket_rooms(socket)[socket->room_count - 1], true);
     if (socket->room_count && socket->room_count <= 2)
-        set_several(&socket->rooms[0], socket->room_count > 1);
+        set_several(&socket_rooms(socket)[0], socket->room_count > 1);
 }
 
 void room_add(struct gateway *gateway, struct socket *socket, struct bytes name, uint64_t joined_pos,

@@ -25,6 +25,7 @@ struct socket *socket_new(struct gateway *gateway, struct connection *connection
 
     socket->connection = connection;
     socket->namespace = namespace_hold(namespace);
+    socket->room_capacity = 1;
     socket->auth = auth.length ? memory_text(auth.data, auth.length) : NULL;
     socket->next = connection->sockets;
     connection->sockets = socket;
@@ -35,7 +36,7 @@ struct socket *socket_new(struct gateway *gateway, struct connection *connection
 static void leave_rooms(struct gateway *gateway, struct socket *socket)
 {
     while (socket->room_count)
-        room_remove(gateway, socket, &socket->rooms[socket->room_count - 1]);
+        room_remove(gateway, socket, &socket_rooms(socket)[socket->room_count - 1]);
 }
 
 static void socket_free(struct gateway *gateway, struct socket *socket)
@@ -49,7 +50,8 @@ static void socket_free(struct gateway *gateway, struct socket *socket)
     replay_free(socket);
     slot_table_remove(&gateway->sockets, socket->number);
     namespace_release(&gateway->namespaces, socket->namespace);
-    free(socket->rooms);
+    if (socket->room_capacity > 1)
+        free(socket->several);
     authentication_release(socket);
     free(socket->auth);
     free(socket);
@@ -78,10 +80,10 @@ struct socket *sockets_next(struct gateway *gateway, uint32_t *cursor)
 struct membership *socket_membership(struct socket *socket, struct bytes room)
 {
     for (unsigned i = 0; i < socket->room_count; i++) {
-        const struct room *joined = socket->rooms[i].room;
+        const struct room *joined = socket_rooms(socket)[i].room;
 
         if (bytes_equal(bytes_make(joined->name, joined->name_length), room))
-            return &socket->rooms[i];
+            return &socket_rooms(socket)[i];
     }
     return NULL;
 }
@@ -89,24 +91,30 @@ struct membership *socket_membership(struct socket *socket, struct bytes room)
 struct membership *socket_membership_in(struct socket *socket, const struct room *room)
 {
     for (unsigned i = 0; i < socket->room_count; i++)
-        if (socket->rooms[i].room == room)
-            return &socket->rooms[i];
+        if (socket_rooms(socket)[i].room == room)
+            return &socket_rooms(socket)[i];
     return NULL;
 }
 
 struct membership *socket_membership_add(struct socket *socket)
 {
     if (socket->room_count == socket->room_capacity) {
-        socket->room_capacity = (uint16_t)(socket->room_capacity ? socket->room_capacity * 2 : 1);
-        socket->rooms = memory_resize(socket->rooms, socket->room_capacity * sizeof *socket->rooms);
+        bool first = socket->room_capacity == 1;
+        uint16_t capacity = (uint16_t)(socket->room_capacity * 2);
+        struct membership *rooms = memory_resize(first ? NULL : socket->several, capacity * sizeof *rooms);
+
+        if (first)
+            rooms[0] = socket->one;
+        socket->several = rooms;
+        socket->room_capacity = capacity;
     }
     socket->connection->room_count++;
-    return &socket->rooms[socket->room_count++];
+    return &socket_rooms(socket)[socket->room_count++];
 }
 
 void socket_membership_drop(struct socket *socket, struct membership *membership)
 {
-    *membership = socket->rooms[--socket->room_count];
+    *membership = socket_rooms(socket)[--socket->room_count];
     socket->connection->room_count--;
 }
 
@@ -247,11 +255,11 @@ void socket_on_connected(struct gateway *gateway, struct socket *socket, const s
 {
     struct buffer *out = &gateway->scratch;
 
-    if (socket->connected || record->sid.length > SID_LENGTH_MAX)
+    if (socket->connected || record->sid.length > SID_LENGTH_MAX || record->generation > UINT32_MAX)
         return;
     socket->connected = true;
     socket->connected_pos = link_position(gateway->link);
-    socket->session_generation = record->generation;
+    socket->session_generation = (uint32_t)record->generation;
     socket->sid_length = (uint8_t)record->sid.length;
     memcpy(socket->sid, record->sid.data, record->sid.length);
     if (!socket->token && authentication_hold(gateway, socket, record->grant) < 0)
@@ -359,7 +367,7 @@ void sockets_move(struct gateway *gateway, struct connection *from, struct conne
 {
     for (struct socket *socket = from->sockets; socket; socket = socket->next) {
         for (unsigned i = 0; i < socket->room_count; i++)
-            room_move_member(gateway, &socket->rooms[i], to);
+            room_move_member(gateway, &socket_rooms(socket)[i], to);
         socket->connection = to;
     }
     to->sockets = from->sockets;

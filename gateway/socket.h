@@ -15,10 +15,11 @@
 #include "proto/refusal.h"
 #include "proto/wire.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SID_LENGTH_MAX = 28 };
+enum { SID_LENGTH_MAX = 20 };
 
 struct connection;
 struct gateway;
@@ -30,22 +31,32 @@ struct socket {
     struct socket *next; /* of the same connection */
     struct connection *connection;
     struct namespace_rooms *namespace;
-    struct membership *rooms;
+    union { /* see socket_rooms() */
+        struct membership one;
+        struct membership *several; /* with a room_capacity beyond 1 */
+    };
     struct replay *replay; /* what it missed while it was away; NULL for nothing */
     uint64_t number;       /* on the link, and in the gateway's table */
     uint16_t room_count, room_capacity;
-    uint32_t unanswered; /* the weights of its requests to the router */
-    uint32_t calls;      /* those of them that wait for a backend */
-    uint32_t questions;  /* acknowledgements that its client was asked for and has not given */
+    uint32_t unanswered;          /* the weights of its requests to the router */
+    uint32_t calls;               /* those of them that wait for a backend */
+    uint32_t questions;           /* acknowledgements that its client was asked for and has not given */
+    struct refusal_budget errors; /* hubbub:error events */
+    uint32_t session_generation;
     bool connected;
     uint8_t sid_length;
-    struct refusal_budget errors; /* hubbub:error events */
     char sid[SID_LENGTH_MAX];
     struct socket_token *token; /* NULL: there is none, and it is "anon:<sid>" */
     char *auth;                 /* the object that came with CONNECT, as its JSON text; NULL: none */
     uint64_t connected_pos;     /* the last position processed when it was connected */
-    uint64_t session_generation;
 };
+static_assert(sizeof(struct socket) <= 136, "every idle connection pays for this");
+
+/* Its room_count memberships. */
+static inline struct membership *socket_rooms(const struct socket *socket)
+{
+    return socket->room_capacity > 1 ? socket->several : (struct membership *)&socket->one;
+}
 
 /* How a protocol other than Socket.IO tells its client what happens to a socket. */
 struct socket_speech {

@@ -15,15 +15,12 @@ static const struct {
 bool refusal_budget_take(struct refusal_budget *budget, uint64_t now_ms)
 {
     uint32_t second = (uint32_t)(now_ms / 1000);
-    uint32_t passed = second - budget->second;
 
-    budget->second = second;
-    budget->left = passed >= REFUSAL_EVENTS_BURST || budget->left + passed > REFUSAL_EVENTS_BURST
-                       ? REFUSAL_EVENTS_BURST
-                       : (uint8_t)(budget->left + passed);
-    if (budget->left == 0)
+    if (budget->full_at < second)
+        budget->full_at = second;
+    if (budget->full_at - second >= REFUSAL_EVENTS_BURST)
         return false;
-    budget->left--;
+    budget->full_at++;
     return true;
 }
 

@@ -37,10 +37,9 @@ enum refusal_code {
 enum { REFUSAL_EVENTS_BURST = 5 };
 
 /* How many hubbub:error events a socket may get at once: REFUSAL_EVENTS_BURST, and one more for each second
-   that passed since.  Zero-initialised is full from the second REFUSAL_EVENTS_BURST of the clock on. */
+   that passed since.  Zero-initialised is full. */
 struct refusal_budget {
-    uint32_t second;
-    uint8_t left;
+    uint32_t full_at; /* seconds of the clock */
 };
 
 /* Takes one out at now_ms of a clock that doesn't go back; false when there is none. */

@@ -170,8 +170,8 @@ static void gather_namespace(const struct audience *audience, struct gathered *g
 static const struct membership *find_membership(const struct session *session, const struct room *room)
 {
     for (uint16_t i = 0; i < session->room_count; i++)
-        if (session->rooms[i].room == room)
-            return &session->rooms[i];
+        if (session_rooms(session)[i].room == room)
+            return &session_rooms(session)[i];
     return NULL;
 }
 

@@ -200,8 +200,8 @@ static void start_asking(struct router *router, struct backed *backed)
 void backed_list_rooms(const struct session *session, struct wire_list *out)
 {
     for (uint16_t i = 0; i < session->room_count; i++)
-        if (session->rooms[i].member)
-            wire_list_put_text(out, room_name(session->rooms[i].room));
+        if (session_rooms(session)[i].member)
+            wire_list_put_text(out, room_name(session_rooms(session)[i].room));
 }
 
 static void put_connection(struct backed *backed, struct wire_batch *out, uint64_t task)
@@ -218,7 +218,7 @@ static void put_connection(struct backed *backed, struct wire_batch *out, uint64
                                        .sid = session_sid(session),
                                        .from = session_from(session, from),
                                        .rooms = rooms.count ? wire_list_finish(&rooms) : (struct bytes){0},
-                                       .data = session->data,
+                                       .data = session_data(session),
                                        .handshake = backed->handshake});
     wire_list_done(&rooms);
 }

@@ -46,9 +46,11 @@ void backed_suspend(struct router *router, struct session *session)
         return;
     }
     backed_list_rooms(session, &backed->rooms);
-    if (session->data.length)
-        backed->data =
-            bytes_make(memory_text(session->data.data, session->data.length), session->data.length);
+    if (session->data) {
+        struct bytes data = session_data(session);
+
+        backed->data = bytes_make(memory_text(data.data, data.length), data.length);
+    }
     backed->gateway = session->link->incarnation;
     backed->since = loop_now(router->loop);
     backed->session = NULL;
@@ -73,10 +75,10 @@ static void tell_rooms(const struct session *session, struct backed *backed)
     for (int i = 0; i < count && wire_list_text(&list, &names[i]) == 0; i++)
         table_insert(&former, &names[i]);
     for (uint16_t i = 0; i < session->room_count; i++) {
-        struct bytes name = room_name(session->rooms[i].room);
+        struct bytes name = room_name(session_rooms(session)[i].room);
         struct bytes *known = table_find(&former, name);
 
-        if (!session->rooms[i].member)
+        if (!session_rooms(session)[i].member)
             continue;
         if (known)
             table_remove(&former, known);
@@ -96,7 +98,7 @@ static void resume(struct router *router, struct backed *backed, struct session 
     router->backends->sockets->suspended--;
     backed->session = session;
     session->backed = backed;
-    if (backed->data.length && !session->data.length)
+    if (backed->data.length && !session->data)
         session_store(session, backed->data);
     free((char *)backed->data.data);
     backed->data = (struct bytes){0};

@@ -45,7 +45,7 @@ static void look_at(void *entry, void *argument)
     struct closing *closing = argument;
 
     for (uint16_t i = 0; i < session->room_count; i++) {
-        const struct membership *membership = &session->rooms[i];
+        const struct membership *membership = &session_rooms(session)[i];
 
         if (membership->room == closing->room && membership->wanted &&
             (!membership->member || membership->joined_pos <= closing->pos))

@@ -210,9 +210,10 @@ static void change_session(struct ticket_connect *connect, struct session *sessi
     row->from = grant_sub(session->grant);
     row->generation = session->generation;
     row->connected_pos = JOURNAL_HERE;
-    if (session->data.length) {
-        connect->data = memory_text(session->data.data, session->data.length);
-        row->data = bytes_make(connect->data, session->data.length);
+    if (session->data) {
+        row->data = session_data(session);
+        connect->data = memory_text(session->data, row->data.length);
+        row->data.data = connect->data;
     }
     connect->ticket.entry.kind = JOURNAL_CHANGE;
     connect->ticket.entry.change = &connect->change;

@@ -54,9 +54,9 @@ static void describe(const struct router *router, struct report *report, const s
         report_nothing(report);
     report_rows_begin(report, "rooms", "room", NULL);
     for (uint16_t i = 0; i < session->room_count; i++)
-        if (session->rooms[i].member) {
+        if (session_rooms(session)[i].member) {
             report_row(report);
-            report_text(report, room_name(session->rooms[i].room));
+            report_text(report, room_name(session_rooms(session)[i].room));
         }
     report_rows_end(report);
     report_name(report, "handshake");

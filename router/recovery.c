@@ -185,8 +185,9 @@ static uint64_t start_after(const struct recovery *recovery, uint64_t joined_pos
 static uint64_t start_in(const struct recovery *recovery, const struct membership *membership)
 {
     uint64_t start = start_after(recovery, membership->joined_pos);
+    const struct quiet *quiet = membership->quiet;
 
-    return start >= membership->quiet_from && start < membership->quiet_to ? membership->quiet_to : start;
+    return quiet && start >= quiet->from && start < quiet->to ? quiet->to : start;
 }
 
 /* The position beyond which something may have been missed; that of the log's end when nothing was. */
@@ -199,7 +200,7 @@ static uint64_t earliest(const struct recovery *recovery)
     if ((old->namespace->last_pos > start || old->self_pos > start) && start < from)
         from = start;
     for (uint16_t i = 0; i < old->room_count; i++) {
-        const struct membership *membership = &old->rooms[i];
+        const struct membership *membership = &session_rooms(old)[i];
 
         start = start_in(recovery, membership);
         if (membership->member && membership->room->last_pos > start && start < from)
@@ -211,8 +212,8 @@ static uint64_t earliest(const struct recovery *recovery)
 static const struct membership *find_membership(const struct session *session, const struct room *room)
 {
     for (uint16_t i = 0; i < session->room_count; i++)
-        if (session->rooms[i].room == room)
-            return session->rooms[i].member ? &session->rooms[i] : NULL;
+        if (session_rooms(session)[i].room == room)
+            return session_rooms(session)[i].member ? &session_rooms(session)[i] : NULL;
     return NULL;
 }
 
@@ -363,7 +364,7 @@ static void take_over(struct recovery *recovery, struct walk walk)
     old->generation++;
     old->unsaved |= old->generation != recovery->change.session.generation;
     for (uint16_t i = 0; i < old->room_count; i++)
-        take_room(router, old, &old->rooms[i]);
+        take_room(router, old, &session_rooms(old)[i]);
     connecting_put_connected(router, old, recovery->request, true);
     backed_recovered(router, old);
     link_split(&router->links, link);
@@ -377,7 +378,8 @@ static bool is_forbidden(const struct recovery *recovery)
     const struct session *old = recovery->old;
 
     for (uint16_t i = 0; i < old->room_count; i++)
-        if (token_excludes(recovery->router, old, recovery->fresh->grant, room_name(old->rooms[i].room)))
+        if (token_excludes(recovery->router, old, recovery->fresh->grant,
+                           room_name(session_rooms(old)[i].room)))
             return true;
     return false;
 }
@@ -452,14 +454,14 @@ static size_t list_rooms(struct recovery *recovery)
     char *names;
 
     for (uint16_t i = 0; i < old->room_count; i++)
-        bytes += room_name(old->rooms[i].room).length;
+        bytes += room_name(session_rooms(old)[i].room).length;
     free(recovery->rooms);
     recovery->rooms = memory_new((old->room_count + (size_t)1) * sizeof *recovery->rooms + bytes);
     names = (char *)(recovery->rooms + old->room_count + 1);
     if (old->self_pos > connected)
         recovery->rooms[count++] = (struct journal_missed_room){session_sid(old), connected};
     for (uint16_t i = 0; i < old->room_count; i++) {
-        const struct membership *membership = &old->rooms[i];
+        const struct membership *membership = &session_rooms(old)[i];
         uint64_t start = start_in(recovery, membership);
         struct bytes name = room_name(membership->room);
 

@@ -102,7 +102,7 @@ static struct session *take_known(struct router *router, struct gateway_link *li
         session_attach(&router->sessions, &link->sessions, link, record->socket, session);
         session->unsaved |= session->generation != record->generation;
         for (uint16_t i = 0; i < session->room_count; i++)
-            session->rooms[i].unconfirmed = true;
+            session_rooms(session)[i].unconfirmed = true;
     }
     session->generation = (uint32_t)record->generation;
     return session;
@@ -195,7 +195,7 @@ static int take_member(struct router *router, struct session *session, const str
 static void settle(struct router *router, struct session *session)
 {
     for (uint16_t i = session->room_count; i-- > 0;) {
-        struct membership *membership = &session->rooms[i];
+        struct membership *membership = &session_rooms(session)[i];
 
         if (!membership->unconfirmed)
             continue;
@@ -411,8 +411,8 @@ static void announce_watched(struct router *router, struct gateway_link *link)
 
     while ((session = table_next(&link->sessions.by_socket, &cursor)))
         for (uint16_t i = 0; i < session->room_count; i++)
-            if (session->rooms[i].watch)
-                room_announce_again(&router->rooms, session->rooms[i].room);
+            if (session_rooms(session)[i].watch)
+                room_announce_again(&router->rooms, session_rooms(session)[i].room);
 }
 
 static void put_welcome(struct router *router, struct gateway_link *link, bool resume)

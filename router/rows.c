@@ -69,15 +69,15 @@ static void list(struct router *router, struct session *session)
 void rows_save(struct router *router, struct session *session)
 {
     struct rows_ticket *rows;
-    size_t bytes = session->data.length;
+    size_t bytes = session_data(session).length;
     char *names;
 
     session->unsaved = false;
     if (!session_recoverable(session))
         return;
     for (uint16_t i = 0; i < session->room_count; i++) {
-        bytes += room_name(session->rooms[i].room).length;
-        session->unsaved |= session->rooms[i].pending > 0; /* its row would be lost */
+        bytes += room_name(session_rooms(session)[i].room).length;
+        session->unsaved |= session_rooms(session)[i].pending > 0; /* its row would be lost */
     }
     if (session->unsaved) {
         list(router, session);
@@ -93,10 +93,10 @@ void rows_save(struct router *router, struct session *session)
     rows->change.session.generation = session->generation;
     rows->change.session.connected_pos = session->connected_pos;
     names = (char *)(rows->rooms + session->room_count);
-    rows->change.session.data = keep(session->data, &names);
+    rows->change.session.data = keep(session_data(session), &names);
     for (uint16_t i = 0; i < session->room_count; i++)
-        if (session->rooms[i].member)
-            add_room(rows, &session->rooms[i], &names);
+        if (session_rooms(session)[i].member)
+            add_room(rows, &session_rooms(session)[i], &names);
     router_submit_alone(router, &rows->ticket, TICKET_ROWS);
 }
 

@@ -77,8 +77,7 @@ static struct session *make(struct sessions *sessions, struct namespace *namespa
     assert(sid.length == SID_LENGTH);
     session->namespace = namespace_hold(namespace);
     session->grant = from.length ? grant_new(from) : NULL;
-    session->rooms = session->own;
-    session->room_capacity = SESSION_ROOMS_INLINE;
+    session->room_capacity = 1;
     session->generation = 1;
     memcpy(session->pid, sid.data, SID_LENGTH);
     table_insert(&sessions->by_sid, session);
@@ -185,7 +184,7 @@ struct session *session_restore(struct sessions *sessions, struct namespace *nam
 bool session_at_rest(const struct session *session)
 {
     for (uint16_t i = 0; i < session->room_count; i++)
-        if (session->rooms[i].pending)
+        if (session_rooms(session)[i].pending)
             return false;
     return session->reads == 0 && !session->connecting;
 }
@@ -197,7 +196,7 @@ void session_move(struct sessions *sessions, struct session_set *from, struct se
 
     assert(session_at_rest(session) && !session_find(to, socket));
     for (uint16_t i = 0; i < session->room_count; i++) {
-        const struct membership *membership = &session->rooms[i];
+        const struct membership *membership = &session_rooms(session)[i];
 
         assert(membership->member);
         room_move_member(membership->room, session->link, link, membership->watch);
@@ -214,7 +213,7 @@ void session_detach(struct sessions *sessions, struct session_set *set, struct s
 {
     assert(session->reads == 0);
     for (uint16_t i = 0; i < session->room_count; i++) {
-        struct membership *membership = &session->rooms[i];
+        struct membership *membership = &session_rooms(session)[i];
 
         room_hold(membership->room);
         if (membership->member)
@@ -231,7 +230,7 @@ void session_attach(struct sessions *sessions, struct session_set *set, struct g
     remove_away(sessions, session);
     session->attachment++;
     for (uint16_t i = session->room_count; i-- > 0;) {
-        struct membership *membership = &session->rooms[i];
+        struct membership *membership = &session_rooms(session)[i];
 
         if (membership->pending)
             session->unsaved = true; /* its rows may have what was asked for */
@@ -242,7 +241,7 @@ void session_attach(struct sessions *sessions, struct session_set *set, struct g
     }
     place(sessions, set, link, socket, session);
     for (uint16_t i = 0; i < session->room_count; i++) {
-        const struct membership *membership = &session->rooms[i];
+        const struct membership *membership = &session_rooms(session)[i];
 
         room_add_member(sessions->rooms, membership->room, link, membership->watch);
         room_release(sessions->rooms, membership->room);
@@ -252,12 +251,13 @@ void session_attach(struct sessions *sessions, struct session_set *set, struct g
 void session_remove(struct sessions *sessions, struct session_set *set, struct session *session)
 {
     for (uint16_t i = 0; i < session->room_count; i++) {
-        struct membership *membership = &session->rooms[i];
+        struct membership *membership = &session_rooms(session)[i];
 
         if (!session->link)
             room_release(sessions->rooms, membership->room);
         else if (membership->member)
             session_exit(sessions, session, membership);
+        free(membership->quiet);
     }
     if (session->link)
         displace(sessions, set, session);
@@ -265,8 +265,9 @@ void session_remove(struct sessions *sessions, struct session_set *set, struct s
         remove_away(sessions, session);
     namespace_release(sessions->rooms->namespaces, session->namespace);
     table_remove(&sessions->by_sid, session);
-    if (session->rooms != session->own)
-        free(session->rooms);
+    if (session->room_capacity > 1)
+        free(session->several);
+    session->room_capacity = 1;
     session->room_count = 0;
     session->gone = true;
     session_release(session_hold(session));
@@ -278,16 +279,14 @@ void session_release(struct session *session)
     if (--session->references || !session->gone)
         return;
     grant_free(session->grant);
-    free((char *)session->data.data);
+    free(session->data);
     free(session);
 }
 
 void session_store(struct session *session, struct bytes data)
 {
-    free((char *)session->data.data);
-    session->data = (struct bytes){0};
-    if (data.length)
-        session->data = bytes_make(memory_text(data.data, data.length), data.length);
+    free(session->data);
+    session->data = data.length ? memory_text(data.data, data.length) : NULL;
 }
 
 struct bytes session_from(const struct session *session, char space[SID_LENGTH + 5])
@@ -302,34 +301,41 @@ struct bytes session_from(const struct session *session, char space[SID_LENGTH +
 struct membership *session_membership(const struct session *session, struct bytes room)
 {
     for (uint16_t i = 0; i < session->room_count; i++)
-        if (bytes_equal(room_name(session->rooms[i].room), room))
-            return &session->rooms[i];
+        if (bytes_equal(room_name(session_rooms(session)[i].room), room))
+            return &session_rooms(session)[i];
     return NULL;
 }
 
 struct membership *session_add_membership(struct session *session, struct room *room)
 {
-    if (session->room_count == session->room_capacity) {
-        uint16_t capacity = (uint16_t)(session->room_capacity * 2);
-        struct membership *rooms =
-            memory_resize(session->rooms == session->own ? NULL : session->rooms, capacity * sizeof *rooms);
+    struct membership *membership;
 
-        if (session->rooms == session->own)
-            memcpy(rooms, session->own, sizeof session->own);
-        session->rooms = rooms;
+    if (session->room_count == session->room_capacity) {
+        bool first = session->room_capacity == 1;
+        uint16_t capacity = (uint16_t)(session->room_capacity * 2);
+        struct membership *rooms = memory_resize(first ? NULL : session->several, capacity * sizeof *rooms);
+
+        if (first)
+            rooms[0] = session->one;
+        session->several = rooms;
         session->room_capacity = capacity;
     }
-    session->rooms[session->room_count] = (struct membership){.room = room};
+    membership = &session_rooms(session)[session->room_count++];
+    *membership = (struct membership){.room = room};
     if (!session->link)
         room_hold(room);
-    return &session->rooms[session->room_count++];
+    return membership;
 }
 
 void session_note_sent(struct membership *membership, uint64_t pos)
 {
-    if (membership->room->last_pos > membership->quiet_to)
-        membership->quiet_from = membership->room->last_pos;
-    membership->quiet_to = pos;
+    struct quiet *quiet = membership->quiet;
+
+    if (!quiet)
+        quiet = membership->quiet = memory_zero(1, sizeof *quiet);
+    if (membership->room->last_pos > quiet->to)
+        quiet->from = membership->room->last_pos;
+    quiet->to = pos;
 }
 
 void session_enter(struct sessions *sessions, struct session *session, struct membership *membership,
@@ -360,7 +366,8 @@ void session_tidy(struct sessions *sessions, struct session *session, struct mem
 
     if (membership->member || membership->pending)
         return;
-    *membership = session->rooms[--session->room_count];
+    free(membership->quiet);
+    *membership = session_rooms(session)[--session->room_count];
     if (!session->link)
         room_release(sessions->rooms, room);
 }

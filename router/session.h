@@ -20,13 +20,18 @@
 #include "proto/refusal.h"
 #include "router/room.h"
 
+#include <assert.h>
+
 enum {
     SID_LENGTH = 20,
     SESSION_SECRET_LENGTH = 22, /* characters of 6 random bits: 132 bits */
     PID_LENGTH = SID_LENGTH + SESSION_SECRET_LENGTH,
     SESSION_NAME_MAX = ROOM_NAME_MAX, /* bytes of `from` */
-    SESSION_ROOMS_INLINE = 1,
-    SESSION_READS_MAX = 64, /* pages that may be on their way from the journal */
+    SESSION_READS_MAX = 64,           /* pages that may be on their way from the journal */
+};
+
+struct quiet {
+    uint64_t from, to;
 };
 
 /*
@@ -34,14 +39,14 @@ enum {
  * the last request was to join, so it may publish, though the journal may not have handed back that request
  * yet.  unconfirmed: the hello under way has not named it so far.
  *
- * Of the room's messages beyond quiet_from and up to quiet_to none was for this socket: it sent them itself,
- * to the others.  No offset tells its client that they were.
+ * Of the room's messages beyond quiet->from and up to quiet->to none was for this socket: it sent them itself,
+ * to the others.  No offset tells its client that they were.  Few do that, so it is an allocation of its own.
  */
 struct membership {
     struct room *room;
     uint64_t joined_pos;
-    uint64_t quiet_from, quiet_to;
-    uint32_t pending; /* joins and leaves on their way */
+    struct quiet *quiet; /* owned; NULL: there are none */
+    uint32_t pending;    /* joins and leaves on their way */
     bool member, wanted, watch, unconfirmed;
 };
 
@@ -61,9 +66,11 @@ struct session {
     struct namespace *namespace; /* held */
     struct grant *grant;         /* NULL: anonymous, and may do everything */
     struct backed *backed;       /* what it is to its backend; NULL: nothing */
-    struct bytes data;           /* what its backend stored, JSON text; owned */
-    struct membership *rooms;
-    struct membership own[SESSION_ROOMS_INLINE];
+    char *data;                  /* what its backend stored, JSON text; owned; NULL: nothing */
+    union {                      /* see session_rooms() */
+        struct membership one;
+        struct membership *several; /* with a room_capacity beyond 1 */
+    };
     uint64_t connected_pos; /* where it connected first */
     uint64_t self_pos;      /* of the last message to it alone from itself; may be LAST_POS_UNKNOWN */
     uint32_t generation;    /* counts the sockets that clients attached it to */
@@ -71,15 +78,16 @@ struct session {
     uint32_t references; /* see session_hold() */
     uint16_t room_count, room_capacity;
     uint8_t reads;
-    bool connecting;      /* its CONNECT is not answered yet */
-    bool recovering;      /* and may be by another session, which takes its socket */
-    bool told;            /* its client may know its pid */
-    bool unsaved;         /* its rows differ from what is here */
-    bool listed;          /* rows.c will write them */
-    bool gone;            /* removed; the memory stays for those who hold it */
+    bool connecting : 1;  /* its CONNECT is not answered yet */
+    bool recovering : 1;  /* and may be by another session, which takes its socket */
+    bool told : 1;        /* its client may know its pid */
+    bool unsaved : 1;     /* its rows differ from what is here */
+    bool listed : 1;      /* rows.c will write them */
+    bool gone : 1;        /* removed; the memory stays for those who hold it */
     char pid[PID_LENGTH]; /* the sid and the secret; a secret of zeros: it has no rows and can't be recovered
                            */
 };
+static_assert(sizeof(struct session) <= 184, "every idle connection pays for this");
 
 struct backed;
 
@@ -105,6 +113,18 @@ static inline struct bytes session_sid(const struct session *session)
 static inline struct bytes session_secret(const struct session *session)
 {
     return bytes_make(session->pid + SID_LENGTH, SESSION_SECRET_LENGTH);
+}
+
+/* Its room_count memberships. */
+static inline struct membership *session_rooms(const struct session *session)
+{
+    return session->room_capacity > 1 ? session->several : (struct membership *)&session->one;
+}
+
+/* What its backend stored; empty for nothing. */
+static inline struct bytes session_data(const struct session *session)
+{
+    return session->data ? bytes_from_text(session->data) : (struct bytes){0};
 }
 
 static inline bool session_recoverable(const struct session *session)

@@ -285,7 +285,7 @@ static void look_for_user(void *entry, void *argument)
     if (view->count == SHOW_USERS_MAX || !session->link)
         return;
     for (uint16_t i = 0; i < session->room_count; i++) {
-        if (session->rooms[i].room != view->room || !session->rooms[i].member)
+        if (session_rooms(session)[i].room != view->room || !session_rooms(session)[i].member)
             continue;
         from = session_from(session, space);
         user->from_length = (uint16_t)(from.length < SESSION_NAME_MAX ? from.length : SESSION_NAME_MAX);

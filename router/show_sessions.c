@@ -79,8 +79,8 @@ static void show(struct user_search *search, const struct session *session)
         report_nothing(report);
     report_texts_begin(report);
     for (uint16_t i = 0; i < session->room_count; i++)
-        if (session->rooms[i].member)
-            report_texts_add(report, room_name(session->rooms[i].room));
+        if (session_rooms(session)[i].member)
+            report_texts_add(report, room_name(session_rooms(session)[i].room));
     report_texts_end(report);
 }
 

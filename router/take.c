@@ -100,7 +100,8 @@ static void move(struct router *router, const struct taking *taking)
                      taking->pairs[i].ours, session);
         connecting_put_connected(router, session, 0, false);
         for (uint16_t room = 0; room < session->room_count; room++)
-            membership_put_joined(session, &session->rooms[room], session->rooms[room].joined_pos);
+            membership_put_joined(session, &session_rooms(session)[room],
+                                  session_rooms(session)[room].joined_pos);
     }
     router->counters.sockets_moved += taking->count;
 }

@@ -239,7 +239,7 @@ static void tell_found(struct router *router, struct session *session, void *arg
                                         .sid = session_sid(session),
                                         .from = session_from(session, from),
                                         .rooms = rooms.count ? wire_list_finish(&rooms) : (struct bytes){0},
-                                        .data = session->data,
+                                        .data = session_data(session),
                                         .address = find_address(session, address)});
     wire_list_done(&rooms);
     backend_split(router, query->asker.backend);

@@ -47,7 +47,7 @@ int token_renew(struct router *router, struct gateway_link *link, const struct w
         return 0;
     }
     for (uint16_t i = 0; i < session->room_count; i++) { /* leaving takes nothing out of the list at once */
-        struct bytes room = room_name(session->rooms[i].room);
+        struct bytes room = room_name(session_rooms(session)[i].room);
 
         if (token_excludes(router, session, grant, room))
             membership_exit(router, session, room);

@@ -436,6 +436,20 @@ void crowd_become_ready(struct crowd *crowd, struct client *client)
         prepare_message(crowd, client);
 }
 
+static void enter(struct crowd *crowd, struct client *client)
+{
+    const struct crowd_plan *plan = &crowd->plan;
+    struct buffer text = {0};
+
+    client->state = ENTERING;
+    buffer_append_literal(&text, "40");
+    if (plan->token_count)
+        buffer_printf(&text, "{\"token\":\"%s\"}",
+                      plan->tokens[number_of(crowd, client) % plan->token_count]);
+    send_packet(crowd, client, buffer_bytes(&text));
+    buffer_done(&text);
+}
+
 static void ask_to_join(struct crowd *crowd, struct client *client)
 {
     struct buffer text = {0};
@@ -453,8 +467,7 @@ void crowd_got_text(struct crowd *crowd, struct client *client, struct bytes tex
     } else if (bytes_equal(text, BYTES("2"))) {
         crowd->transport->send_text(crowd, client, BYTES("3"));
     } else if (client->state == OPENING && bytes_starts_with(text, BYTES("0{"))) {
-        client->state = ENTERING;
-        send_packet(crowd, client, BYTES("40"));
+        enter(crowd, client);
     } else if (client->state == ENTERING && bytes_starts_with(text, BYTES("40{"))) {
         ask_to_join(crowd, client);
     } else if (client->state == JOINING && bytes_starts_with(text, BYTES("430[{\"ok\":true"))) {

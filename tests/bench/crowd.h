@@ -44,6 +44,10 @@ struct crowd_plan {
     bool ids;            /* the mark is the message's own id */
     unsigned
         sources; /* addresses of 127.2.0.0/16 that the clients come from in turn; 0: the system's choice */
+    /* What clients show in CONNECT, each the next one, and the first again behind the last; not PLAIN.
+       NULL: nothing. */
+    char *const *tokens;
+    unsigned token_count;
     unsigned opening; /* how many may be on their way to READY at once */
     /* Called for a publisher's own message that came back, or was answered; NULL for none. */
     void (*returned)(void *arg, unsigned client);

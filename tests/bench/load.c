@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/exit_code.h"
+#include "common/memory.h"
 #include "tests/bench/crowd.h"
 #include "tests/bench/processes.h"
 
@@ -19,6 +20,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -38,7 +40,7 @@ struct load_settings {
     unsigned rooms, members, publishers, window, rate, text, opening, sources;
     bool acknowledged, ids;
     uint32_t warm_up, measure, idle; /* ms */
-    char *call, *servers;
+    char *call, *servers, *tokens;
 };
 
 static const char *const languages[] = {"socketio", "plain", "msgpack", NULL};
@@ -70,6 +72,8 @@ static const struct config_key keys[] = {
     {KEY(call, STRING), .fallback = "",
      .help = "publishers emit this event, which is answered and delivered to nobody, in place of msg"},
     {KEY(ids, BOOL), .fallback = "false", .help = "each message carries an id of its own"},
+    {KEY(tokens, PATH), .fallback = "",
+     .help = "a file with a token in each line, which clients show in CONNECT, in turn"},
     {KEY(opening, INTEGER), .minimum = 1, .maximum = 100000, .fallback = "100",
      .help = "how many connections may be opening at once"},
     {KEY(sources, INTEGER), .maximum = 60000, .fallback = "0",
@@ -94,6 +98,8 @@ static int finish(const config_t *file, void *settings, struct buffer *error)
         wrong = "only Socket.IO as text has polling";
     else if (load->acknowledged && (load->language != CROWD_SOCKETIO || load->transport == CROWD_POLLING))
         wrong = "only Socket.IO as text on WebSockets is acknowledged";
+    else if (load->tokens[0] && load->language == CROWD_PLAIN)
+        wrong = "only Socket.IO shows tokens";
     else if (load->call[0] && !load->acknowledged)
         wrong = "what is called has to be acknowledged";
     else if ((load->window || load->rate) && !load->publishers)
@@ -113,6 +119,42 @@ static const struct config_program program = {
     .key_count = sizeof keys / sizeof *keys,
     .finish = finish,
 };
+
+/* The lines of a file. */
+struct lines {
+    char **texts;
+    unsigned count;
+};
+
+static void lines_done(struct lines *lines)
+{
+    for (unsigned i = 0; i < lines->count; i++)
+        free(lines->texts[i]);
+    free(lines->texts);
+}
+
+/* path: "" has none.  0, or ERROR_SYSTEM (errno). */
+static int lines_read(const char *path, struct lines *out)
+{
+    struct lines lines = {0};
+    char *line = NULL;
+    size_t size = 0;
+    FILE *file;
+
+    if (!path[0])
+        return 0;
+    file = fopen(path, "re");
+    if (!file)
+        return ERROR_SYSTEM;
+    for (ssize_t length; (length = getline(&line, &size, file)) > 0; lines.count++) {
+        lines.texts = memory_resize(lines.texts, (lines.count + 1) * sizeof *lines.texts);
+        lines.texts[lines.count] = memory_text(line, strcspn(line, "\n"));
+    }
+    free(line);
+    fclose(file);
+    *out = lines;
+    return 0;
+}
 
 /* What was read at one moment. */
 struct reading {
@@ -359,6 +401,7 @@ int main(int argc, char **argv)
 {
     struct load load = {.talking = false};
     struct config_result result;
+    struct lines tokens = {0};
     int exit_code = EXIT_RUNTIME;
 
     if (config_load(&program, argc, argv, &load.settings, &result))
@@ -366,6 +409,10 @@ int main(int argc, char **argv)
     if (processes_parse(load.settings.servers, &load.servers)) {
         fputs("load: --servers is no list of process ids\n", stderr);
         exit_code = EXIT_USAGE;
+        goto out;
+    }
+    if (lines_read(load.settings.tokens, &tokens)) {
+        perror("load: --tokens");
         goto out;
     }
     if (raise_file_limit(load.settings.rooms * load.settings.members *
@@ -386,6 +433,8 @@ int main(int argc, char **argv)
                               .call = load.settings.call[0] ? load.settings.call : NULL,
                               .ids = load.settings.ids,
                               .sources = load.settings.sources,
+                              .tokens = tokens.texts,
+                              .token_count = tokens.count,
                               .opening = load.settings.opening,
                               .returned = message_returned,
                               .arg = &load};
@@ -397,6 +446,7 @@ int main(int argc, char **argv)
         exit_code = run(&load);
     crowd_free(load.crowd);
 out:
+    lines_done(&tokens);
     config_settings_done(&program, &load.settings);
     return exit_code;
 }

@@ -3,6 +3,7 @@
 
 Its figures mean nothing here.  HUBBUB_BUILD names the build folder (default: build, beside tests).
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -118,21 +119,46 @@ class Bench(unittest.TestCase):
         self.assertRegex(printed, r'backend-idle: p50 [\d.]+ ms is -?[\d.]+ ms more than the [\d.]+ ms of the router: '
                                   r'(at most|NOT AT MOST) 1\n')
 
+    @contextlib.contextmanager
+    def stack(self, folder, config):
+        """A stack with that configuration; its port."""
+        file = pathlib.Path(folder) / 'hubbub.conf'
+        file.write_text(config)
+        with socket.create_server(('127.0.0.1', 0)) as probe:
+            port = probe.getsockname()[1]
+        with subprocess.Popen([BUILD / 'cli' / 'hubbub', 'run', '--config', file, '--data', f'{folder}/data', '--port', str(port)],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as stack:
+            try:
+                while (line := stack.stdout.readline().strip()) != 'ready':
+                    self.assertTrue(line, 'it did not become ready')
+                yield port
+            finally:
+                stack.terminate()
+
+    def run_load(self, port, *options):
+        return subprocess.run([LOAD, f'--port={port}', *options], capture_output=True, text=True, timeout=HANG, check=False)
+
+    def test_clients_bring_tokens(self):
+        with tempfile.TemporaryDirectory(prefix='hubbub-bench-') as folder:
+            key, tokens = pathlib.Path(folder) / 'key', pathlib.Path(folder) / 'tokens'
+            key.touch(0o600)
+            key.write_text('x' * 32)
+            tokens.write_text(''.join(
+                subprocess.run([BUILD / 'cli' / 'hubbub', 'token', '--key', key, '--sub', user], stdout=subprocess.PIPE, text=True,
+                               timeout=HANG, check=True).stdout for user in ('ann', 'bob')))
+            with self.stack(folder, f'tokens: {{ required = true; keys = ( {{ algorithm = "HS256"; file = "{key}"; }} ); }};\n') as port:
+                for option, code, ready in ((f'--tokens={tokens}', 0, 5), ('--tokens=', 1, 0)):
+                    done = self.run_load(port, '--members=5', option)
+                    self.assertEqual(done.returncode, code, done.stderr)
+                    self.assertEqual(json.loads(done.stdout)['ready'], ready)
+            self.assertIn('token_missing', done.stderr)
+            done = self.run_load(port, f'--tokens={folder}/none')
+            self.assertIn('load: --tokens: No such file', done.stderr)
+
     def test_refused_messages_make_it_fail(self):
         with tempfile.TemporaryDirectory(prefix='hubbub-bench-') as folder:
-            config = pathlib.Path(folder) / 'no-events.conf'
-            config.write_text('events = ();\n')
-            with socket.create_server(('127.0.0.1', 0)) as probe:
-                port = probe.getsockname()[1]
-            with subprocess.Popen([BUILD / 'cli' / 'hubbub', 'run', '--config', config, '--data', f'{folder}/data',
-                                   '--port', str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as stack:
-                try:
-                    while (line := stack.stdout.readline().strip()) != 'ready':
-                        self.assertTrue(line, 'it did not become ready')
-                    done = subprocess.run([LOAD, f'--port={port}', '--members=1', '--rate=50', '--measure=100ms', '--warm-up=0',
-                                           '--acknowledged=true'], capture_output=True, text=True, timeout=HANG, check=False)
-                finally:
-                    stack.terminate()
+            with self.stack(folder, 'events = ();\n') as port:
+                done = self.run_load(port, '--members=1', '--rate=50', '--measure=100ms', '--warm-up=0', '--acknowledged=true')
         self.assertEqual(done.returncode, 1, done.stderr)
         figures = json.loads(done.stdout)
         self.assertGreater(figures['refused'], 0)

@@ -13,7 +13,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder) for fo
 import programs  # noqa: E402
 from played_gateway import EVENTS, NUMBERS, RouterTest  # noqa: E402
 from played_router import PlayedRouter  # noqa: E402
-from raw_client import Client, request  # noqa: E402
+from raw_client import CLOSE, Client, request  # noqa: E402
 
 CONNECT, CONNECTED, STATISTICS = (NUMBERS[name] for name in ("CONNECT", "CONNECTED", "STATISTICS"))
 RULES = 'events = ( { name = "msg"; room = "$.room"; deliver = "room"; } );\n'
@@ -288,6 +288,36 @@ class OfARouter(RouterTest):
 class OfAStack(unittest.TestCase):
     """All processes at once, with a client that stays."""
 
+    def hang_up(self, stack, old, new, awaited, count=2):
+        """Another text in the file; waits until so many processes have said that they took it."""
+        path = stack.folder / "stack.conf"
+        self.assertIn(old, path.read_text())
+        path.write_text(path.read_text().replace(old, new))
+        stack.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + programs.PATIENCE
+        while stack.log_text().count(awaited) < count:
+            self.assertLess(time.monotonic(), end, stack.log_text())
+            time.sleep(0.01)
+
+    def test_limits_of_names_depth_and_attachments(self):
+        stack = programs.Stack({"max_depth": 128, "max_attachment_count": 10}, "router = { max_name = 255; };")
+        self.addCleanup(stack.close)
+        with Client(stack.port) as client:
+            self.assertTrue(client.call("join", "R" * 50)["ok"])
+            self.assertTrue(client.call("join", "S" * 50)["ok"])
+            deep = {"room": "R" * 50, "body": [[[]]]}
+            self.assertTrue(client.call("msg", deep)["ok"])
+            self.hang_up(stack, "max_depth = 128; max_attachment_count = 10;", "max_depth = 4; max_attachment_count = 1;", "configuration key changed", 2)
+            self.hang_up(stack, "max_name = 255;", "max_name = 49;", "key=router.max_name", 1)
+            self.assertEqual(client.call("msg", deep)["error"]["code"], "too_deep")
+            self.assertEqual(client.call("join", "T" * 50)["error"]["code"], "bad_room")
+            self.assertTrue(client.call("presence", "R" * 50)["ok"])  # it is in there, and stays
+            self.assertTrue(client.call("leave", "S" * 50)["ok"])
+            self.assertEqual(client.call("join", "S" * 50)["error"]["code"], "bad_room")
+            client.send_text('452-["msg"]')
+            while client.read_frame()[0] != CLOSE:
+                pass
+
     def test_rules_change_under_a_client(self):
         rule = 'events = ( { name = "msg"; room = "$.room"; archive = true; }%s );'
         stack = programs.Stack(rest=rule % "")
@@ -295,13 +325,7 @@ class OfAStack(unittest.TestCase):
         with Client(stack.port) as client:
             client.call("join", "R")
             self.assertEqual(client.call("wave", {"to": "R"})["error"]["code"], "unknown_event")
-            path = stack.folder / "stack.conf"
-            path.write_text(path.read_text().replace(rule % "", rule % ', { name = "wave"; room = "$.to"; }'))
-            stack.process.send_signal(signal.SIGHUP)
-            end = time.monotonic() + programs.PATIENCE
-            while stack.log_text().count("event rules changed") < 2:
-                self.assertLess(time.monotonic(), end, stack.log_text())
-                time.sleep(0.01)
+            self.hang_up(stack, rule % "", rule % ', { name = "wave"; room = "$.to"; }', "event rules changed")
             client.emit("wave", {"to": "R"})
             event = client.event()
             self.assertEqual((event[0], event[1], event[2]["room"]), ("wave", {"to": "R"}, "R"))

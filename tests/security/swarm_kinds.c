@@ -159,9 +159,10 @@ static void greet_nothing(struct intruder *intruder)
 static void greet_oversize(struct intruder *intruder)
 {
     static const unsigned char header[] = {0x81, 0xff, 0, 0, 0, 0, 0x7f, 0, 0, 0, 0, 0, 0, 0};
+    static const char *const starts[] = {"GET /", "GET / HTTP/1.1\r\nHost: h\r\nX: "};
 
-    if (intruder->number % 2) {
-        say_text(intruder, "GET / HTTP/1.1\r\nHost: h\r\nX: ");
+    if (intruder->number % 3 < 2) {
+        say_text(intruder, starts[intruder->number % 3]);
         swarm_say(intruder, words, sizeof words);
         return;
     }

@@ -50,8 +50,8 @@ LIMITS = {'events_per_second': 50, 'events_burst': 100, 'connects_per_second': 5
 REASONS = (
     (('slow_head', 'slow_post'), 'thrown_out', ('hubbub_closed_total{reason=http_timeout}',)),
     (('slow_frame',), 'thrown_out', ('hubbub_closed_total{reason=ping_timeout}',)),
-    (('oversize',), 'thrown_out', ('hubbub_http_refused_total{status=431}', 'hubbub_closed_total{reason=websocket_message_too_large}',
-                                   'hubbub_closed_total{reason=websocket_protocol_error}')),
+    (('oversize',), 'thrown_out', ('hubbub_http_refused_total{status=414}', 'hubbub_http_refused_total{status=431}',
+                                   'hubbub_closed_total{reason=websocket_message_too_large}', 'hubbub_closed_total{reason=websocket_protocol_error}')),
     (('bomb',), 'thrown_out', ('hubbub_closed_total{reason=websocket_message_too_large}',)),
     (('brackets',), 'came', ('hubbub_refused_total{code=too_deep}',)),
     (('slow_reader',), 'thrown_out', ('hubbub_closed_total{reason=slow_reader}',)),

@@ -267,7 +267,7 @@ static void move_socket(struct gateway *from, struct gateway *to, uint64_t their
         .from = bytes_from_text(anon), .generation = 1);
     for (unsigned i = 0; i < socket->room_count; i++)
         SAY(to, joined, .socket = ours, .joined_pos = position,
-            .room = bytes_make(socket->rooms[i].room->name, socket->rooms[i].room->name_length));
+            .room = bytes_make(socket_rooms(socket)[i].room->name, socket_rooms(socket)[i].room->name_length));
 }
 
 static void handle_take(const struct passed *record)

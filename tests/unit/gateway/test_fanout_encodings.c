@@ -565,7 +565,7 @@ static void move(struct gateway *gateway, struct peer *from, struct peer *to)
     while (to->connection->sockets)
         socket_close(gateway, to->connection->sockets, CLOSE_NONE);
     for (unsigned i = 0; i < socket->room_count; i++)
-        room_move_member(gateway, &socket->rooms[i], to->connection);
+        room_move_member(gateway, &socket_rooms(socket)[i], to->connection);
     from->connection->sockets = NULL;
     socket->connection = to->connection;
     socket->next = NULL;

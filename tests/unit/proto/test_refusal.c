@@ -57,6 +57,9 @@ static void a_budget_is_a_burst_and_one_more_each_second(void **state)
 
     (void)state;
     for (unsigned i = 0; i < REFUSAL_EVENTS_BURST; i++)
+        assert_true(refusal_budget_take(&budget, 999)); /* it is full from the clock's beginning on */
+    assert_false(refusal_budget_take(&budget, 999));
+    for (unsigned i = 0; i < REFUSAL_EVENTS_BURST; i++)
         assert_true(refusal_budget_take(&budget, 50000));
     assert_false(refusal_budget_take(&budget, 50999));
     assert_true(refusal_budget_take(&budget, 51000));

@@ -416,15 +416,29 @@ static void test_a_room_is_quiet_while_one_alone_speaks(void **state)
     membership->room->last_pos = 9;
     session_note_sent(membership, 12);
     membership->room->last_pos = 12;
-    assert_int_equal(membership->quiet_from, 7);
-    assert_int_equal(membership->quiet_to, 12);
+    assert_int_equal(membership->quiet->from, 7);
+    assert_int_equal(membership->quiet->to, 12);
     membership->room->last_pos = 13; /* of somebody else again */
     session_note_sent(membership, 14);
-    assert_int_equal(membership->quiet_from, 13);
-    assert_int_equal(membership->quiet_to, 14);
+    assert_int_equal(membership->quiet->from, 13);
+    assert_int_equal(membership->quiet->to, 14);
     membership->room->last_pos = LAST_POS_UNKNOWN;
     session_note_sent(membership, 15);
-    assert_int_equal(membership->quiet_from, LAST_POS_UNKNOWN);
+    assert_int_equal(membership->quiet->from, LAST_POS_UNKNOWN);
+
+    /* It stays while others come and go, and ends with the membership. */
+    enter(fixture, session, "b", 16, false);
+    enter(fixture, session, "c", 17, false);
+    membership = session_membership(session, BYTES("b"));
+    session_exit(&fixture->sessions, session, membership);
+    session_tidy(&fixture->sessions, session, membership);
+    assert_int_equal(session_membership(session, BYTES("a"))->quiet->to, 15);
+    assert_null(session_membership(session, BYTES("c"))->quiet);
+    membership = session_membership(session, BYTES("a"));
+    session_exit(&fixture->sessions, session, membership);
+    session_tidy(&fixture->sessions, session, membership);
+    enter(fixture, session, "a", 18, false);
+    assert_null(session_membership(session, BYTES("a"))->quiet);
 }
 
 static void test_a_row_becomes_an_away_session(void **state)
