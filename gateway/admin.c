@@ -10,6 +10,7 @@
 #include "common/table.h"
 #include "gateway/gateway.h"
 #include "gateway/metrics.h"
+#include "gateway/outstanding.h"
 #include "proto/json_text.h"
 #include "proto/publication.h"
 #include "proto/socketio.h"
@@ -117,7 +118,7 @@ static void ask(struct admin *admin, struct evhttp_request *request, enum reques
     struct call *call = memory_zero(1, sizeof *call);
 
     *call = (struct call){.number = ++admin->last_call, .request = request, .rooms = rooms};
-    if (link_request(admin->gateway->link, kind, 1, NULL, (long long)call->number, put, record) < 0) {
+    if (outstanding_ask(admin->gateway, kind, 1, NULL, (long long)call->number, put, record) < 0) {
         free(call);
         refuse(admin->gateway, request, 503, "busy", "too much waits for the router; try again");
         return;

@@ -7,6 +7,7 @@
 
 #include "gateway/connection.h"
 #include "gateway/gateway.h"
+#include "gateway/outstanding.h"
 #include "proto/socketio.h"
 
 enum { PAGE_WEIGHT = 64 }; /* a page of history counts for so many other requests: its answer is large */
@@ -32,7 +33,7 @@ static void pause_if_greedy(struct gateway *gateway, struct socket *socket)
         int result;                                                                                          \
                                                                                                              \
         record.socket = socket->number;                                                                      \
-        result = link_request(gateway->link, kind, weight, socket, ack, put_##name, &record);                \
+        result = outstanding_ask(gateway, kind, weight, socket, ack, put_##name, &record);                   \
         pause_if_greedy(gateway, socket);                                                                    \
         return result;                                                                                       \
     }

@@ -15,6 +15,7 @@
 #include "gateway/publishing.h"
 #include "gateway/quota.h"
 #include "gateway/relay.h"
+#include "gateway/request.h"
 #include "gateway/router_link.h"
 #include "gateway/session.h"
 #include "gateway/settings.h"

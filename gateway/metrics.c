@@ -45,18 +45,28 @@ static void each_by_reason(const struct counters *counters, bool zeros,
 #undef EACH
 }
 
-void metrics_each(struct gateway *gateway, void (*each)(void *argument, const char *name, uint64_t value),
-                  void *argument)
+static void put_counter(void *argument, const char *name, uint64_t value)
+{
+    struct wire_list *list = argument;
+
+    wire_list_put_text(list, bytes_from_text(name));
+    wire_list_put_u64(list, value);
+}
+
+void metrics_put(struct gateway *gateway, struct wire_batch *batch)
 {
     const struct counters *counters = &gateway->counters;
+    struct wire_list list = {0};
 
     fetch_gauges(gateway);
-#define X(field, name, meaning, action) each(argument, name, counters->field);
+#define X(field, name, meaning, action) put_counter(&list, name, counters->field);
     COUNTER_TABLE(X)
 #undef X
-    each_by_reason(counters, false, each, argument);
-    histogram_each(&gateway->histograms.publish, "hubbub_publish_seconds", each, argument);
-    histogram_each(&gateway->histograms.request, "hubbub_request_seconds", each, argument);
+    each_by_reason(counters, false, put_counter, &list);
+    histogram_each(&gateway->histograms.publish, "hubbub_publish_seconds", put_counter, &list);
+    histogram_each(&gateway->histograms.request, "hubbub_request_seconds", put_counter, &list);
+    wire_put_statistics(batch, &(struct wire_statistics){.counters = wire_list_finish(&list)});
+    wire_list_done(&list);
 }
 
 static void expose(void *argument, const char *name, uint64_t value)

@@ -34,7 +34,7 @@ struct request {
     uint64_t socket; /* number; 0 for none */
     long long ack;   /* the client's, or SOCKETIO_NO_ACK */
     uint64_t since;  /* ms, when it was asked, or when the link came up if that is later */
-    uint64_t taken;  /* ns on the loop's clock, when it was asked; of link_request() */
+    uint64_t taken;  /* ns on the loop's clock, when it was asked; of outstanding_ask() */
     char *record;    /* encoded for the link */
     uint32_t length;
     uint8_t kind;   /* enum request_kind */

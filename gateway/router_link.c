@@ -8,17 +8,15 @@
 #include "common/dealer.h"
 #include "common/memory.h"
 #include "common/random.h"
-#include "gateway/admin.h"
-#include "gateway/authentication.h"
-#include "gateway/engine.h"
 #include "gateway/farewell.h"
 #include "gateway/gateway.h"
+#include "gateway/hello.h"
 #include "gateway/metrics.h"
+#include "gateway/outstanding.h"
 #include "gateway/router_records.h"
 #include "proto/wire_flow.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <zmq.h>
 
@@ -31,7 +29,6 @@ enum {
     STALLED_MS = 1000,           /* a tick that comes so late was our own fault */
     STATISTICS_MS = 1000,
     COMPLAINT_MS = 60000,
-    SEND_MAX = 256 << 20,
 };
 
 enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_SYNCING, LINK_LIVE };
@@ -43,9 +40,7 @@ struct router_link {
     struct loop_watch *watch;
     enum link_state state;
     struct wire_flow flow;
-    struct wire_batch batch;   /* of this turn */
-    struct wire_batch scratch; /* a record that can't be sent yet */
-    struct wire_list list;
+    struct wire_batch batch; /* of this turn */
     struct link_progress progress;
     struct farewells farewells;
     size_t received_bytes; /* since we last sent, and so acknowledged */
@@ -195,40 +190,15 @@ static void send_batch(struct router_link *link)
     link->received_bytes = 0;
 }
 
-static void split_batch(struct router_link *link)
+struct wire_batch *link_batch(struct router_link *link)
+{
+    return &link->batch;
+}
+
+void link_split(struct router_link *link)
 {
     if (wire_batch_size(&link->batch) > WIRE_BATCH_SPLIT)
         send_batch(link);
-}
-
-static void put_members(struct router_link *link, const struct room *room)
-{
-    wire_list_clear(&link->list);
-    for (uint32_t i = 0; i < room->count; i++) {
-        struct socket *socket = sockets_at(link->gateway, room->members[i].socket);
-        const struct membership *membership = socket_membership_in(socket, room);
-
-        wire_list_put_u64(&link->list, socket->number);
-        wire_list_put_u64(&link->list, membership->joined_pos);
-        wire_list_put_u64(&link->list, membership->watch);
-    }
-    wire_put_members(&link->batch, &(struct wire_members){.namespace = room->namespace->name,
-                                                          .room = bytes_make(room->name, room->name_length),
-                                                          .members = wire_list_finish(&link->list)});
-}
-
-static void put_socket(struct wire_batch *batch, const struct socket *socket)
-{
-    struct buffer grant = {0};
-
-    authentication_append_grant(socket, &grant);
-    wire_put_socket(batch, &(struct wire_socket){.socket = socket->number,
-                                                 .namespace = socket->namespace->name,
-                                                 .sid = bytes_make(socket->sid, socket->sid_length),
-                                                 .from = authentication_sub(socket),
-                                                 .generation = socket->session_generation,
-                                                 .grant = buffer_bytes(&grant)});
-    buffer_done(&grant);
 }
 
 static void put_disconnect(struct router_link *link, uint64_t socket, enum close_reason reason)
@@ -238,113 +208,25 @@ static void put_disconnect(struct router_link *link, uint64_t socket, enum close
         &(struct wire_disconnect){.socket = socket, .reason = bytes_from_text(close_reason_text(reason))});
 }
 
-/* Those whose end the router may not have heard of are named once more; how many. */
-static uint64_t put_farewells(struct router_link *link)
-{
-    const struct farewell *farewell;
-    uint64_t count = 0;
-
-    for (farewell = link->farewells.first; farewell; farewell = farewell->next) {
-        wire_batch_append_encoded(&link->batch, farewell->record);
-        count++;
-        split_batch(link);
-    }
-    return count;
-}
-
-/* And behind the hello they are gone. */
-static void end_farewells(struct router_link *link)
-{
-    const struct farewell *farewell;
-
-    for (farewell = link->farewells.first; farewell; farewell = farewell->next) {
-        put_disconnect(link, farewell->socket, CLOSE_CLIENT_DISCONNECT);
-        split_batch(link);
-    }
-    farewells_renew(&link->farewells, link->flow.sent + 1);
-}
-
 static void say_hello(struct router_link *link)
 {
-    struct gateway *gateway = link->gateway;
-    const struct gateway_settings *settings = gateway->settings;
-    const struct namespace_rooms *namespace;
-    struct socket *socket;
-    uint32_t cursor = 0, walk = 0;
-    uint64_t count = 0;
-
-    sockets_begin_again(gateway);
-    wire_put_hello(&link->batch,
-                   &(struct wire_hello){.name = bytes_from_text(settings->name),
-                                        .incarnation = gateway->incarnation,
-                                        .epoch = bytes_from_text(link->progress.epoch),
-                                        .pos = link->progress.position,
-                                        .rules_digest = namespaces_digest(&settings->namespaces),
-                                        .program_version = BYTES(HUBBUB_VERSION),
-                                        .minor = WIRE_MINOR});
-    while ((socket = sockets_next(gateway, &cursor))) {
-        if (!socket->connected)
-            continue; /* its CONNECT will be sent again */
-        put_socket(&link->batch, socket);
-        count++;
-        split_batch(link);
-    }
-    count += put_farewells(link);
-    while ((namespace = table_next(&gateway->namespaces.by_name, &walk))) {
-        const struct room *room;
-
-        cursor = 0;
-        while ((room = table_next(&namespace->rooms, &cursor))) {
-            put_members(link, room);
-            split_batch(link);
-        }
-    }
-    wire_put_hello_end(&link->batch, &(struct wire_hello_end){.sockets = count});
-    end_farewells(link);
+    hello_put(link->gateway, &link->progress, &link->farewells);
+    farewells_renew(&link->farewells, link->flow.sent + 1);
     send_batch(link);
     set_state(link, LINK_SYNCING);
 }
 
-int link_request(struct router_link *link, enum request_kind kind, unsigned weight, struct socket *socket,
-                 long long ack, void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
-                 const void *record)
-{
-    struct request_queue *requests = &link->gateway->requests;
-    struct wire_batch *batch = link->state == LINK_LIVE ? &link->batch : &link->scratch;
-    struct request *request;
-    size_t mark;
-
-    if (requests->bytes >= link->gateway->settings->pending_bytes)
-        return ERROR_BUSY;
-    if (batch == &link->scratch)
-        wire_batch_clear(batch);
-    mark = wire_batch_mark(batch);
-    put(batch, requests_next(requests), record);
-    request = requests_add(requests, kind, socket ? socket->number : 0, ack,
-                           bytes_make(batch->buffer.data + mark, batch->buffer.length - mark), now(link));
-    request->weight = (uint8_t)weight;
-    request->taken = loop_now_ns(link->gateway->loop);
-    if (socket) {
-        socket->unanswered += weight;
-        socket->calls += kind == REQUEST_CALL;
-    }
-    request->sent = batch == &link->batch;
-    if (request->sent)
-        split_batch(link);
-    return 0;
-}
-
 static void keep_farewell(struct router_link *link, const struct socket *socket)
 {
-    struct wire_batch *batch = &link->scratch;
+    struct wire_batch batch = {0};
     uint64_t number = link->state >= LINK_SYNCING ? link->flow.sent + 1 : FAREWELL_UNSENT;
     size_t mark;
 
-    wire_batch_clear(batch);
-    mark = wire_batch_mark(batch);
-    put_socket(batch, socket);
+    mark = wire_batch_mark(&batch);
+    hello_put_socket(&batch, socket);
     farewells_add(&link->farewells, socket->number, number,
-                  bytes_make(batch->buffer.data + mark, batch->buffer.length - mark));
+                  bytes_make(batch.buffer.data + mark, batch.buffer.length - mark));
+    wire_batch_done(&batch);
 }
 
 void link_disconnect(struct router_link *link, const struct socket *socket, enum close_reason reason)
@@ -362,7 +244,7 @@ void link_pass(struct router_link *link, const struct wire_pass *record)
     if (link->state != LINK_LIVE)
         return;
     wire_put_pass(&link->batch, record);
-    split_batch(link);
+    link_split(link);
 }
 
 int link_take(struct router_link *link, const struct wire_take *record)
@@ -370,34 +252,14 @@ int link_take(struct router_link *link, const struct wire_take *record)
     if (link->state != LINK_LIVE)
         return ERROR_CLOSED;
     wire_put_take(&link->batch, record);
-    split_batch(link);
+    link_split(link);
     return 0;
 }
 
 void link_told(struct router_link *link, uint64_t ask, struct bytes handshake)
 {
     wire_put_told(&link->batch, &(struct wire_told){.ask = ask, .handshake = handshake});
-    split_batch(link);
-}
-
-/* After LIVE: everything without an answer goes out again, in order. */
-static void send_requests_again(struct router_link *link)
-{
-    struct request_queue *requests = &link->gateway->requests;
-    struct request *request;
-    uint64_t cursor = 0;
-
-    while ((request = requests_walk(requests, &cursor))) {
-        if (request->socket && !sockets_find(link->gateway, request->socket)) {
-            socket_finish_request(link->gateway, request);
-            continue;
-        }
-        request->sent = true;
-        if (request->socket) /* whoever waits for the admin port does not wait longer */
-            request->since = now(link);
-        wire_batch_append_encoded(&link->batch, bytes_make(request->record, request->length));
-        split_batch(link);
-    }
+    link_split(link);
 }
 
 void link_flush(struct router_link *link)
@@ -466,7 +328,7 @@ static int read_batch(struct router_link *link, struct bytes bytes)
             link->reopen_delay = REOPEN_MS;
             log_info("link to the router is live", "epoch=%s position=%llu", link->progress.epoch,
                      (unsigned long long)live.pos);
-            send_requests_again(link);
+            outstanding_send_again(gateway);
             relay_on_live(gateway);
             if (gateway->on_live)
                 gateway->on_live();
@@ -548,81 +410,10 @@ void link_look(struct router_link *link)
 
 /* -- time ------------------------------------------------------------------------------------ */
 
-static void put_counter(void *argument, const char *name, uint64_t value)
-{
-    struct router_link *link = argument;
-
-    wire_list_put_text(&link->list, bytes_from_text(name));
-    wire_list_put_u64(&link->list, value);
-}
-
 static void put_statistics(struct router_link *link)
 {
-    wire_list_clear(&link->list);
-    metrics_each(link->gateway, put_counter, link);
-    wire_put_statistics(&link->batch, &(struct wire_statistics){.counters = wire_list_finish(&link->list)});
+    metrics_put(link->gateway, &link->batch);
     link->last_statistics = now(link);
-}
-
-/* How long it may wait, in ms.  The router answers everything by itself at once, but for what is a backend's.
- */
-static uint64_t patience(const struct gateway_settings *settings, const struct request *request)
-{
-    if (request->sent && request->kind == REQUEST_CALL)
-        return UINT64_MAX;
-    if (request->sent && request->kind == REQUEST_CONNECT &&
-        settings->connect_timeout > settings->request_timeout)
-        return settings->connect_timeout;
-    return settings->request_timeout;
-}
-
-/* What a backend takes its time for no longer keeps its client from being read. */
-static void make_light(struct socket *socket, struct request *request)
-{
-    socket->unanswered -= request->weight;
-    request->weight = 0;
-}
-
-/* Refuses what was never sent and waits too long; closes the clients of what was sent and gets no answer. */
-static void expire_requests(struct router_link *link)
-{
-    struct gateway *gateway = link->gateway;
-    struct request *request;
-    uint64_t cursor = 0;
-
-    while ((request = requests_walk(&gateway->requests, &cursor))) {
-        struct socket *socket = sockets_find(gateway, request->socket);
-        uint64_t waited = now(link) - request->since;
-
-        if (request->socket == 0) {
-            if (waited >= gateway->settings->request_timeout) {
-                admin_expire(gateway->admin, (uint64_t)request->ack, request->sent);
-                requests_finish(&gateway->requests, request);
-            }
-            continue;
-        }
-        if (socket && request->kind == REQUEST_CALL && waited >= gateway->settings->request_timeout)
-            make_light(socket, request);
-        if (socket &&
-            (waited < patience(gateway->settings, request) || (request->sent && link->state != LINK_LIVE)))
-            continue;
-        if (socket && (request->sent || request->kind == REQUEST_CONNECT))
-            engine_close(gateway, socket->connection, CLOSE_ROUTER_SILENT);
-        else if (socket && request->kind == REQUEST_RESPONSE)
-            gateway->counters.answers_dropped++;
-        else if (socket) {
-            struct wire_reader reader;
-            struct wire_event event = {0};
-            unsigned type;
-
-            wire_reader_open_record(&reader, bytes_make(request->record, request->length));
-            if (wire_reader_next(&reader, &type) == 1 && type == WIRE_TYPE_EVENT &&
-                wire_get_event(&reader, &event) < 0)
-                event.event = (struct bytes){0};
-            socket_refuse(gateway, socket, request->ack, event.event, REFUSAL_UNAVAILABLE, NULL);
-        }
-        socket_finish_request(gateway, request);
-    }
 }
 
 /* Whoever starts a gateway by hand with the wrong endpoint should read why nothing works. */
@@ -658,7 +449,7 @@ static void on_tick(void *arg)
     bool stalled = now(link) - link->last_tick > settings->heartbeat + STALLED_MS;
 
     link->last_tick = now(link);
-    expire_requests(link);
+    outstanding_expire(link->gateway);
     complain_of_silence(link);
     retry(link);
     if (link->state < LINK_SYNCING)
@@ -711,8 +502,6 @@ void link_free(struct router_link *link)
     wire_flow_done(&link->flow);
     farewells_done(&link->farewells);
     wire_batch_done(&link->batch);
-    wire_batch_done(&link->scratch);
-    wire_list_done(&link->list);
     free(link);
 }
 

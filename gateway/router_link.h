@@ -6,15 +6,14 @@
  *    |   socket)   |    took hello) |           |    a gap, silence, a lost connection, RESYNC, a bad batch
  *    +-------------+----------------+-----------+
  *
- * docs/protocol.md, section 2, is the contract.  Records for the router are put into link_batch() at any time
- * in LIVE; requests are kept by the request queue and (re)sent from there.
+ * docs/protocol.md, section 2, is the contract.  Requests are kept by the request queue (request.h)
+ * and sent from there, again on each new link (outstanding.h); what a link begins with is in hello.h.
  */
 #ifndef HUBBUB_GATEWAY_ROUTER_LINK_H
 #define HUBBUB_GATEWAY_ROUTER_LINK_H
 
 #include "common/error.h"
 #include "gateway/close_reason.h"
-#include "gateway/request.h"
 #include "proto/wire.h"
 
 #include <stdbool.h>
@@ -30,6 +29,11 @@ void link_free(struct router_link *link);
 
 bool link_is_live(const struct router_link *link);
 
+/* The batch of this turn, to put records into, of a link that is live or says hello; each is followed by a
+   link_split(), which sends what has become large enough. */
+struct wire_batch *link_batch(struct router_link *link);
+void link_split(struct router_link *link);
+
 /* Bytes sent that the router has not acknowledged. */
 uint64_t link_unacknowledged(const struct router_link *link);
 
@@ -38,15 +42,6 @@ uint64_t link_away(const struct router_link *link);
 
 /* Whether so much waits for the router that publishing clients should not be read. */
 bool link_congested(const struct router_link *link);
-
-/*
- * Asks the router: put(batch, number, argument) writes the record.  Sent at once when live, else as soon as
- * it is.  weight, 1 to 255, counts in the socket's unanswered until the answer comes; socket NULL: for the
- * admin port.  ERROR_BUSY when too much waits already: nothing was kept.
- */
-int link_request(struct router_link *link, enum request_kind kind, unsigned weight, struct socket *socket,
-                 long long ack, void (*put)(struct wire_batch *batch, uint64_t number, const void *record),
-                 const void *record) MUST_CHECK;
 
 /* Tells the router that a socket is gone; that its client has left for good also when there is no link now. */
 void link_disconnect(struct router_link *link, const struct socket *socket, enum close_reason reason);
