@@ -15,6 +15,8 @@ import tempfile
 import time
 import unittest
 
+import yaml
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("HUBBUB_BUILD", ROOT / "build")).resolve()
 DEPLOY = ROOT / "deploy"
@@ -99,6 +101,21 @@ class Configuration(DeployTest):
                 haproxy.wait()
             self.assertRegex(answer, r"^HTTP/1.1 308 ")
             self.assertIn(f"location: {location}\r\n", answer)
+
+
+class Compose(DeployTest):
+    def test_every_service_has_a_health_check(self):
+        with (DEPLOY / "docker-compose.yml").open() as file:
+            services = yaml.safe_load(file)["services"]
+        self.assertEqual(set(services), {"haproxy", "gateway", "router", "mongodb", "prometheus"})
+        self.assertRegex((DEPLOY / "Dockerfile").read_text(), r'(?m)^HEALTHCHECK .* CMD \["hubbub-health"\]$')
+        for name, service in services.items():
+            if "build" in service:  # the image has it
+                self.assertNotIn("healthcheck", service, name)
+                continue
+            check = service["healthcheck"]
+            self.assertEqual(check["test"][0], "CMD", name)
+            self.assertLessEqual({"interval", "timeout", "retries"}, set(check), name)
 
 
 class Setup(DeployTest):

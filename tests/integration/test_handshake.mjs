@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { overTls } from '../support/certificate.mjs';
 import { ask, connect } from '../support/client.mjs';
 import { Stack, hubbub, run } from '../support/stack.mjs';
 
@@ -45,7 +46,7 @@ test('query, auth and headers of a stock client', async (t) => {
   assert.ok(handshake.url.includes('name=Ann%20%26%20Bob'));
   assert.deepEqual(handshake.auth, auth);
   assert.equal(handshake.address, '127.0.0.1');
-  assert.equal(handshake.secure, false);
+  assert.equal(handshake.secure, overTls);
   assert.ok(handshake.issued >= before && handshake.issued <= Date.now());
   assert.equal(new Date(handshake.time).getTime(), handshake.issued);
   assert.equal(new Date(handshake.issued).toISOString(), handshake.time);

@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'node:test';
 import { Manager } from 'socket.io-client';
+import { overTls } from '../support/certificate.mjs';
 import { LIMIT, ask, collect, connect, next } from '../support/client.mjs';
 import { Stack, temporaryFolder, undo, within } from '../support/stack.mjs';
 
@@ -58,7 +59,7 @@ test('two gateways, ten orders, and nobody hears of another order', async (t) =>
 
 test('several over one connection, and one of them goes', async (t) => {
   const stack = await start(t);
-  const manager = new Manager(stack.url(0), { transports: ['websocket'], reconnection: false });
+  const manager = new Manager(stack.url(0), { transports: ['websocket'], reconnection: false, rejectUnauthorized: !overTls });
   const sockets = ['/', '/orders-1', '/orders-2', '/shop/live'].map((name) => manager.socket(name));
   undo(t, () => sockets.forEach((socket) => socket.disconnect()));
   await within(LIMIT, 'all connect', Promise.all(sockets.map((socket) => new Promise((resolve) => {

@@ -71,7 +71,7 @@ class Product(unittest.TestCase):
         cls.tutorial.write_text(re.search(r'```c\n(.*?)```', DOCUMENT, flags=re.S)[1])
 
     def test_what_is_installed(self):
-        header, = self.installed.folder.rglob('hubbub.h')
+        header, = self.installed.folder.rglob('include/hubbub.h')
         self.assertEqual(header.read_text(), HEADER)
         names = {path.name for path in self.installed.libraries.iterdir()}
         self.assertLessEqual({'libhubbub-app.a', 'libhubbub-app.so', 'libhubbub-app.so.0'}, names)

@@ -43,7 +43,7 @@ test('docker-compose brings it up', { skip: docker.skip }, async (t) => {
   const count = (service) => containers.filter((container) => container.service === service).length;
   assert.deepEqual(Object.fromEntries(['haproxy', 'gateway', 'router', 'mongodb', 'prometheus'].map((name) => [name, count(name)])),
     { haproxy: 1, gateway: GATEWAYS, router: 1, mongodb: 1, prometheus: 1 });
-  for (const service of ['haproxy', 'gateway', 'router', 'mongodb']) {
+  for (const service of ['haproxy', 'gateway', 'router', 'mongodb', 'prometheus']) {
     await stack.until(`${service} to be healthy`, async () => (await stack.ofService(service)).every(({ health }) => health === 'healthy'));
   }
 });

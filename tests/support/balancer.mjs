@@ -2,15 +2,20 @@
 // elsewhere than polls.
 
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
+import { certificateOptions, overTls } from './certificate.mjs';
 import { daemon, freePorts, temporaryFolder, undo } from './stack.mjs';
 
-/** A HAProxy that gives each request to the next of these ports; its URL. */
+/** A HAProxy that gives each request to the next of these ports; its URL.  Where tests are over TLS, so are both sides of it. */
 export async function haproxy(t, ports) {
   const [port] = await freePorts(1);
-  const file = path.join(await temporaryFolder(t), 'haproxy.cfg');
+  const folder = await temporaryFolder(t);
+  const file = path.join(folder, 'haproxy.cfg');
+  const site = path.join(folder, 'haproxy.pem');
+  const parts = certificateOptions(folder).filter((option) => !option.startsWith('--'));
+  await writeFile(site, await Promise.all(parts.map((part) => readFile(part, 'utf8'))).then((texts) => texts.join('')));
   await writeFile(file, `
 global
     maxconn 4000
@@ -24,20 +29,20 @@ defaults
     option redispatch
     retry-on conn-failure
 frontend clients
-    bind 127.0.0.1:${port}
+    bind 127.0.0.1:${port}${overTls ? ` ssl crt ${site}` : ''}
     default_backend gateways
 backend gateways
     balance roundrobin
     option http-server-close
-${ports.map((each, number) => `    server gateway${number} 127.0.0.1:${each}`).join('\n')}
+${ports.map((each, number) => `    server gateway${number} 127.0.0.1:${each}${overTls ? ' ssl verify none' : ''}`).join('\n')}
 `);
-  return startHaproxy(t, file, port);
+  return startHaproxy(t, file, port, {}, overTls ? 'https' : 'http');
 }
 
 /** A HAProxy of that configuration, which listens on the port and has gateways behind it; its URL. */
-export async function startHaproxy(t, file, port, environment = {}) {
+export async function startHaproxy(t, file, port, environment = {}, scheme = 'http') {
   const { process, errors } = await daemon(t, 'haproxy', ['-db', '-V', '-f', file], /Loading success|Available polling systems|started/, environment);
-  const url = `http://127.0.0.1:${port}`;
+  const url = `${scheme}://127.0.0.1:${port}`;
   for (;;) {
     const [answered] = await Promise.allSettled([fetch(`${url}/socket.io/`)]);
     if (answered.status === 'fulfilled' && answered.value.status === 400)
