@@ -205,12 +205,8 @@ static void make_dirty(struct fanout *fanout, struct room *room)
 {
     if (room->dirty_slot != FANOUT_CLEAN)
         return;
-    if (fanout->dirty_count == fanout->dirty_capacity) {
-        fanout->dirty_capacity = fanout->dirty_capacity ? fanout->dirty_capacity * 2 : 64;
-        fanout->dirty = memory_resize(fanout->dirty, fanout->dirty_capacity * sizeof *fanout->dirty);
-    }
     room->dirty_slot = fanout->dirty_count;
-    fanout->dirty[fanout->dirty_count++] = room;
+    MEMORY_PUSH(fanout->dirty, fanout->dirty_count, fanout->dirty_capacity, room);
 }
 
 struct chunk *fanout_reserve(struct gateway *gateway, struct room *room, unsigned encoding, size_t length)
