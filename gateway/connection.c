@@ -1,7 +1,8 @@
 /*
- * Connections: the table of them, writing and ending; see connection.h, and connection_reading.h for reading.  The
- * poller, the wheel and the end of the loop's turn call in here; protocols and the fan-out write through it.  Nothing
- * is written while a turn runs but by the fan-out: connections with output are remembered and written once at its end.
+ * Connections: the table of them, writing and ending; see connection.h, and connection_reading.h for
+ * reading.  The poller, the wheel and the end of the loop's turn call in here; protocols and the fan-out
+ * write through it.  Nothing is written while a turn runs but by the fan-out: connections with output are
+ * remembered and written once at its end.
  */
 #include "gateway/connection.h"
 

@@ -1,7 +1,8 @@
 /*
- * Reading from connections; see connection_reading.h.  The poller's events and the end of the turn come in here,
- * protocols stop and hold.  The one surprising rule: whoever lets a connection go on may stand in the middle of its
- * input, so what is held becomes input at the end of a turn, or before the next read, and never at once.
+ * Reading from connections; see connection_reading.h.  The poller's events and the end of the turn come in
+ * here, protocols stop and hold.  The one surprising rule: whoever lets a connection go on may stand in the
+ * middle of its input, so what is held becomes input at the end of a turn, or before the next read, and
+ * never at once.
  */
 #include "gateway/connection_reading.h"
 

@@ -1,9 +1,9 @@
 /*
  * When connections are read, and what came too early.
  *
- * A connection is read unless it is paused (it has asked the router for too much: connections_resume() lets it go
- * on), or stopped (its protocol waits for something).  What has come already and can't be used yet is held, and
- * becomes input before anything else is read.
+ * A connection is read unless it is paused (it has asked the router for too much: connections_resume() lets
+ * it go on), or stopped (its protocol waits for something).  What has come already and can't be used yet is
+ * held, and becomes input before anything else is read.
  */
 #ifndef HUBBUB_GATEWAY_CONNECTION_READING_H
 #define HUBBUB_GATEWAY_CONNECTION_READING_H

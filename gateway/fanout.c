@@ -1,8 +1,8 @@
 /*
- * What rooms send in a turn; see fanout.h.  The rooms call it when members come and go, deliver.c for events, the
- * end of the turn to flush.  The hot path of the whole product is flush_stream(): one send() a member and turn.
- * The one surprising rule: a chunk that somebody's queue refers to must not be reallocated, so a stream whose
- * chunk is full hands it out in the middle of the turn and starts another.
+ * What rooms send in a turn; see fanout.h.  The rooms call it when members come and go, deliver.c for
+ * events, the end of the turn to flush.  The hot path of the whole product is flush_stream(): one send() a
+ * member and turn.  The one surprising rule: a chunk that somebody's queue refers to must not be
+ * reallocated, so a stream whose chunk is full hands it out in the middle of the turn and starts another.
  */
 #include "gateway/fanout.h"
 

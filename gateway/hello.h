@@ -1,6 +1,6 @@
 /*
- * What a gateway says of itself at the start of a link (docs/protocol.md, section 2): who it is and how far it has
- * come, its sockets, and the members of its rooms.
+ * What a gateway says of itself at the start of a link (docs/protocol.md, section 2): who it is and how far
+ * it has come, its sockets, and the members of its rooms.
  */
 #ifndef HUBBUB_GATEWAY_HELLO_H
 #define HUBBUB_GATEWAY_HELLO_H

@@ -1,7 +1,7 @@
 /*
- * Connecting and disconnecting; see connecting.h.  The dispatcher calls it for records, admission.c and recovery.c
- * when they have decided, the router for what the journal gives back.  Its one surprising rule: the rooms that a
- * CONNECT names are joined in its own ticket, so that they are there when CONNECTED is.
+ * Connecting and disconnecting; see connecting.h.  The dispatcher calls it for records, admission.c and
+ * recovery.c when they have decided, the router for what the journal gives back.  Its one surprising rule:
+ * the rooms that a CONNECT names are joined in its own ticket, so that they are there when CONNECTED is.
  */
 #include "router/connecting.h"
 

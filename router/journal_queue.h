@@ -1,8 +1,8 @@
 /*
  * Entries of the journal in their order, as they wait, are committed, or go back.
  *
- * Lists of borrowed entries, linked through their `next`: nothing is allocated or freed, and nothing fails.  An
- * entry is in one of them at most.
+ * Lists of borrowed entries, linked through their `next`: nothing is allocated or freed, and nothing fails.
+ * An entry is in one of them at most.
  */
 #ifndef HUBBUB_ROUTER_JOURNAL_QUEUE_H
 #define HUBBUB_ROUTER_JOURNAL_QUEUE_H
