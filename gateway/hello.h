@@ -12,8 +12,8 @@ struct gateway;
 struct link_progress;
 struct socket;
 
-/* Puts HELLO to HELLO_END into the batches of the gateway's link, the last of which is left to be sent, and behind
-   them DISCONNECT for those of farewells, which stay. */
+/* Puts HELLO to HELLO_END into the batches of the gateway's link, the last of which is left to be sent, and
+   behind them DISCONNECT for those of farewells, which stay. */
 void hello_put(struct gateway *gateway, const struct link_progress *progress,
                const struct farewells *farewells);
 

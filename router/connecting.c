@@ -128,8 +128,8 @@ static void finish_connect(struct router *router, struct session *session, uint6
         connecting_put_connected(router, session, request, false);
 }
 
-/* Where tokens are required a gateway sends a grant for whom it lets in.  One that knows of no tokens must not let
- * everybody in. */
+/* Where tokens are required a gateway sends a grant for whom it lets in.  One that knows of no tokens must
+   not let everybody in. */
 static bool lacks_grant(const struct router *router, const struct namespace *namespace,
                         const struct wire_connect *record)
 {

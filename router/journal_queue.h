@@ -30,8 +30,8 @@ struct journal_entry *journal_queue_take(struct journal_queue *queue);
 /* Appends all of from, and empties it. */
 void journal_queue_move(struct journal_queue *to, struct journal_queue *from);
 
-/* Moves the front of the queue to batch, whose former content is forgotten: what one commit should write, within
-   the limits above, which give way for the rest of a group. */
+/* Moves the front of the queue to batch, whose former content is forgotten: what one commit should write,
+   within the limits above, which give way for the rest of a group. */
 void journal_queue_take_batch(struct journal_queue *queue, struct journal_queue *batch);
 
 #endif
