@@ -1,7 +1,8 @@
 /*
  * The program `hubbub`: finds the command and hands over to it.
  *
- * The surprise: options belong to the commands; before the command only --help and --version are known.
+ * The surprise: options belong to the commands; before the command only --help and --version are known,
+ * and `help` is no command of the table, so that it stands in no list of those that take options.
  */
 #include "cli/commands.h"
 #include "common/exit_code.h"
@@ -70,6 +71,24 @@ static int complain(const char *name)
     return EXIT_USAGE;
 }
 
+static int call(int argc, char **argv)
+{
+    for (unsigned i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[0], commands[i].name) == 0)
+            return commands[i].call(argc, argv);
+    return complain(argv[0]);
+}
+
+/* argv[0] is the word `help`, which the stats socket knows, too. */
+static int help_with(int argc, char **argv)
+{
+    static char option[] = "--help";
+
+    if (argc < 2 || strcmp(argv[1], "help") == 0 || argv[1][0] == '-')
+        return help();
+    return call(2, (char *[]){argv[1], option, NULL});
+}
+
 int main(int argc, char **argv)
 {
     /* A reader of our output that went away must not take the stack with it. */
@@ -84,8 +103,7 @@ int main(int argc, char **argv)
         puts("hubbub " HUBBUB_VERSION);
         return EXIT_OK;
     }
-    for (unsigned i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].call(argc - 1, argv + 1);
-    return complain(argv[1]);
+    if (strcmp(argv[1], "help") == 0)
+        return help_with(argc - 1, argv + 1);
+    return call(argc - 1, argv + 1);
 }

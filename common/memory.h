@@ -16,4 +16,14 @@ void *memory_resize(void *old, size_t size) __attribute__((returns_nonnull));
 /* A terminated copy; never NULL. */
 char *memory_text(const char *text, size_t length) __attribute__((malloc, returns_nonnull));
 
+/* Appends an item to a list that grows; count and capacity are its own, and all are evaluated more than once. */
+#define MEMORY_PUSH(list, count, capacity, item)                                                             \
+    do {                                                                                                     \
+        if ((count) == (capacity)) {                                                                         \
+            (capacity) = (capacity) ? (capacity)*2 : 64;                                                     \
+            (list) = memory_resize((list), (capacity) * sizeof *(list));                                     \
+        }                                                                                                    \
+        (list)[(count)++] = (item);                                                                          \
+    } while (0)
+
 #endif

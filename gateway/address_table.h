@@ -5,9 +5,9 @@
  * client has as many addresses in there as it likes.
  *
  * An address is kept while it has connections, or while its bucket is not full; of those without connections
- * at most so many are kept as the table was made for, and the oldest leave first, some hundreds whenever somebody
- * comes or goes.  So a stranger with many
- * addresses makes it no larger than that, though he makes it forget others' buckets.
+ * at most so many are kept as the table was made for, and the oldest leave first, some hundreds whenever
+ * somebody comes or goes.  So a stranger with many addresses makes it no larger than that, though he makes
+ * it forget others' buckets.
  */
 #ifndef HUBBUB_GATEWAY_ADDRESS_TABLE_H
 #define HUBBUB_GATEWAY_ADDRESS_TABLE_H

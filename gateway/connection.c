@@ -1,7 +1,8 @@
 /*
- * Connections: the table of them, reading, writing and ending; see connection.h.  The poller, the wheel and
- * the end of the loop's turn call in here; protocols and the fan-out write through it.  Nothing is written
- * while a turn runs but by the fan-out: connections with output are remembered and written once at its end.
+ * Connections: the table of them, writing and ending; see connection.h, and connection_reading.h for
+ * reading.  The poller, the wheel and the end of the loop's turn call in here; protocols and the fan-out
+ * write through it.  Nothing is written while a turn runs but by the fan-out: connections with output are
+ * remembered and written once at its end.
  */
 #include "gateway/connection.h"
 
@@ -23,28 +24,17 @@
 #include <unistd.h>
 
 enum {
-    READ_BUFFER = 64 << 10,
     LINGER_MS = 2000, /* how long the peer may take to end its side, or to take more of what is queued */
 };
 
-#define PUSH(list, count, capacity, item)                                                                    \
-    do {                                                                                                     \
-        if ((count) == (capacity)) {                                                                         \
-            (capacity) = (capacity) ? (capacity)*2 : 64;                                                     \
-            (list) = memory_resize((list), (capacity) * sizeof *(list));                                     \
-        }                                                                                                    \
-        (list)[(count)++] = (item);                                                                          \
-    } while (0)
-
 void connections_init(struct connection_table *table)
 {
-    *table = (struct connection_table){.read_buffer = memory_new(READ_BUFFER)};
+    *table = (struct connection_table){0};
 }
 
 void connections_done(struct gateway *gateway, enum close_reason reason)
 {
     struct connection_table *table = &gateway->connections;
-
     struct connection *connection;
     uint32_t cursor = 0;
 
@@ -54,9 +44,6 @@ void connections_done(struct gateway *gateway, enum close_reason reason)
     slot_table_done(&table->slots);
     free(table->dirty);
     free(table->closed);
-    free(table->paused);
-    free(table->awake);
-    free(table->read_buffer);
     *table = (struct connection_table){0};
 }
 
@@ -111,7 +98,7 @@ static uint32_t interest(const struct connection *connection, bool blocked)
            (blocked && !connection->corked ? EPOLLOUT : 0);
 }
 
-static void set_interest(struct gateway *gateway, struct connection *connection)
+void connection_set_interest(struct gateway *gateway, struct connection *connection)
 {
     uint32_t events = interest(connection, connection->blocked);
 
@@ -129,7 +116,7 @@ static void mark_dirty(struct gateway *gateway, struct connection *connection)
     if (connection->dirty || connection->blocked)
         return;
     connection->dirty = true;
-    PUSH(table->dirty, table->dirty_count, table->dirty_capacity, connection);
+    MEMORY_PUSH(table->dirty, table->dirty_count, table->dirty_capacity, connection);
 }
 
 /* Drops it at the end of the turn: for paths whose callers walk over rooms and members. */
@@ -142,7 +129,7 @@ static void doom(struct gateway *gateway, struct connection *connection, enum cl
     connection->doomed = (uint8_t)reason;
     if (!connection->dirty) {
         connection->dirty = true;
-        PUSH(table->dirty, table->dirty_count, table->dirty_capacity, connection);
+        MEMORY_PUSH(table->dirty, table->dirty_count, table->dirty_capacity, connection);
     }
 }
 
@@ -162,13 +149,6 @@ static void leave_open(struct gateway *gateway, struct connection *connection, e
     connection->handshake = NULL;
 }
 
-/* Takes it out of the list of those that are not read. */
-static void unpause(struct connection_table *table, struct connection *connection)
-{
-    table->paused[connection->paused_slot] = NULL;
-    connection->paused = false;
-}
-
 static uint64_t linger(const struct gateway *gateway, const struct connection *connection)
 {
     return connection->protocol->linger ? connection->protocol->linger(gateway) : LINGER_MS;
@@ -186,9 +166,9 @@ void connection_end(struct gateway *gateway, struct connection *connection, enum
     }
     if (connection->paused || connection->stopped) { /* the peer's end must be seen */
         if (connection->paused)
-            unpause(&gateway->connections, connection);
+            connection_unpause(gateway, connection);
         connection->stopped = false;
-        set_interest(gateway, connection);
+        connection_set_interest(gateway, connection);
     }
     if (connection->state == CONNECTION_FLUSHING) {
         connection_set_timer(gateway, connection, loop_now(gateway->loop) + linger(gateway, connection));
@@ -216,10 +196,10 @@ void connection_drop(struct gateway *gateway, struct connection *connection, enu
     quota_end(gateway, connection);
     slot_table_remove(&table->slots, connection->number);
     if (connection->paused)
-        unpause(table, connection);
+        connection_unpause(gateway, connection);
     if (connection->protocol->closed)
         connection->protocol->closed(gateway, connection);
-    PUSH(table->closed, table->closed_count, table->closed_capacity, connection);
+    MEMORY_PUSH(table->closed, table->closed_count, table->closed_capacity, connection);
 }
 
 void connections_reap(struct gateway *gateway)
@@ -249,49 +229,6 @@ void connections_on_timer(struct wheel_timer *timer, void *arg)
         connection_drop(gateway, connection, CLOSE_NONE);
 }
 
-/* -- reading --------------------------------------------------------------------------------- */
-
-/* Gives the protocol what was held. */
-static void take_held(struct gateway *gateway, struct connection *connection)
-{
-    struct buffer held = connection_unhold(connection);
-
-    connection->waking = false;
-    if (held.length && connection->state == CONNECTION_OPEN)
-        connection->protocol->input(gateway, connection, held.data, held.length);
-    buffer_done(&held);
-}
-
-void connection_receive(struct gateway *gateway, struct connection *connection, char *data, size_t length)
-{
-    if (connection->secured)
-        entrance_receive(gateway, connection, data, length);
-    else
-        connection->protocol->input(gateway, connection, data, length);
-}
-
-static void read_input(struct gateway *gateway, struct connection *connection)
-{
-    char *buffer = gateway->connections.read_buffer;
-    ssize_t n;
-
-    if (connection->waking) { /* it came first */
-        take_held(gateway, connection);
-        if (connection->state == CONNECTION_CLOSED || connection->paused || connection->stopped)
-            return;
-    }
-    n = recv(connection->fd, buffer, READ_BUFFER, 0);
-
-    if (n > 0) {
-        gateway->counters.bytes_in += (uint64_t)n;
-        if (connection->state == CONNECTION_OPEN)
-            connection_receive(gateway, connection, buffer, (size_t)n);
-    } else if (n == 0)
-        connection_drop(gateway, connection, CLOSE_PEER_GONE);
-    else if (errno != EAGAIN && errno != EINTR)
-        connection_drop(gateway, connection, errno == ECONNRESET ? CLOSE_PEER_GONE : CLOSE_TRANSPORT_ERROR);
-}
-
 void connections_on_event(void *arg, uint64_t data, uint32_t events)
 {
     struct gateway *gateway = arg;
@@ -303,130 +240,17 @@ void connections_on_event(void *arg, uint64_t data, uint32_t events)
         return;
     if (events & EPOLLOUT) {
         connection->blocked = connection->corked;
-        set_interest(gateway, connection);
+        connection_set_interest(gateway, connection);
         if (connection->state != CONNECTION_CLOSED)
             mark_dirty(gateway, connection);
     }
     if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || connection->state == CONNECTION_CLOSED)
         return;
     if (!connection->paused && !connection->stopped)
-        read_input(gateway, connection);
+        connection_read(gateway, connection);
     else if (events &
              (EPOLLHUP | EPOLLERR)) /* told unasked; what it sent before would overtake what is held */
         connection_drop(gateway, connection, CLOSE_PEER_GONE);
-}
-
-void connection_pause(struct gateway *gateway, struct connection *connection)
-{
-    struct connection_table *table = &gateway->connections;
-
-    if (connection->paused || connection->state != CONNECTION_OPEN)
-        return;
-    connection->paused = true;
-    connection->paused_slot = table->paused_count;
-    gateway->counters.reading_paused++;
-    PUSH(table->paused, table->paused_count, table->paused_capacity, connection);
-    set_interest(gateway, connection);
-}
-
-void connection_stop_reading(struct gateway *gateway, struct connection *connection)
-{
-    if (connection->stopped || connection->state != CONNECTION_OPEN)
-        return;
-    connection->stopped = true;
-    set_interest(gateway, connection);
-}
-
-void connection_start_reading(struct gateway *gateway, struct connection *connection)
-{
-    if (!connection->stopped)
-        return;
-    connection->stopped = false;
-    set_interest(gateway, connection);
-    connection_wake(gateway, connection);
-}
-
-void connection_wake(struct gateway *gateway, struct connection *connection)
-{
-    struct connection_table *table = &gateway->connections;
-
-    if (!connection->held || connection->waking || connection->state != CONNECTION_OPEN)
-        return;
-    connection->waking = true;
-    PUSH(table->awake, table->awake_count, table->awake_capacity, connection->number);
-    loop_wake_now(gateway->loop);
-}
-
-void connections_wake(struct gateway *gateway)
-{
-    struct connection_table *table = &gateway->connections;
-    uint32_t count = table->awake_count;
-
-    if (count == 0)
-        return;
-    for (uint32_t i = 0; i < count; i++) {
-        struct connection *connection = connections_find(gateway, table->awake[i]);
-
-        if (connection && connection->waking && !connection->paused && !connection->stopped)
-            take_held(gateway, connection);
-        else if (connection) /* reading goes on some time, and begins with what is held */
-            connection->waking = false;
-    }
-    table->awake_count -= count;
-    memmove(table->awake, table->awake + count, table->awake_count * sizeof *table->awake);
-}
-
-void connection_hold(struct connection *connection, const char *data, size_t length)
-{
-    assert(!connection->held);
-    connection->held = memory_zero(1, sizeof *connection->held);
-    buffer_append(connection->held, data, length);
-}
-
-struct buffer connection_unhold(struct connection *connection)
-{
-    struct buffer held = {0};
-
-    if (connection->held) {
-        held = *connection->held;
-        free(connection->held);
-        connection->held = NULL;
-    }
-    return held;
-}
-
-/* Half of what it may ask for is answered: it need not stop again at once. */
-static bool may_resume(const struct gateway *gateway, const struct connection *connection)
-{
-    for (const struct socket *socket = connection->sockets; socket; socket = socket->next)
-        if (socket->unanswered > gateway->settings->max_unanswered / 2)
-            return false;
-    return quota_may_resume(gateway, connection);
-}
-
-static void resume(struct gateway *gateway, struct connection *connection)
-{
-    unpause(&gateway->connections, connection);
-    set_interest(gateway, connection);
-    if (!connection->stopped)
-        take_held(gateway, connection);
-}
-
-void connections_resume(struct gateway *gateway)
-{
-    struct connection_table *table = &gateway->connections;
-    uint32_t kept = 0;
-
-    /* What was held may pause its connection again, which puts it behind the others. */
-    for (uint32_t i = 0, count = table->paused_count; i < count; i++)
-        if (table->paused[i] && may_resume(gateway, table->paused[i]))
-            resume(gateway, table->paused[i]);
-    for (uint32_t i = 0; i < table->paused_count; i++)
-        if (table->paused[i]) {
-            table->paused[i]->paused_slot = kept;
-            table->paused[kept++] = table->paused[i];
-        }
-    table->paused_count = kept;
 }
 
 /* -- writing --------------------------------------------------------------------------------- */

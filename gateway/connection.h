@@ -139,11 +139,6 @@ struct connection_table {
     uint32_t dirty_count, dirty_capacity;
     struct connection **closed;
     uint32_t closed_count, closed_capacity;
-    struct connection **paused;
-    uint32_t paused_count, paused_capacity;
-    uint64_t *awake; /* numbers of those whose held input is looked at in the next turn */
-    uint32_t awake_count, awake_capacity;
-    char *read_buffer; /* one for the process */
 };
 
 void connections_init(struct connection_table *table);
@@ -167,6 +162,9 @@ void connections_on_event(void *arg, uint64_t data, uint32_t events);
 
 /* The wheel's callback for a connection's timer: arg is the gateway. */
 void connections_on_timer(struct wheel_timer *timer, void *arg);
+
+/* What its descriptor is watched for, after a change of paused, stopped, corked or blocked; may drop it. */
+void connection_set_interest(struct gateway *gateway, struct connection *connection);
 
 /* Replaces the connection's timer.  due_ms on the loop's clock. */
 void connection_set_timer(struct gateway *gateway, struct connection *connection, uint64_t due_ms);
@@ -196,9 +194,6 @@ void connection_append(struct gateway *gateway, struct connection *connection, s
                        uint32_t offset, uint32_t length);
 void connection_deliver(struct gateway *gateway, struct connection *connection, struct chunk *chunk,
                         uint32_t offset, uint32_t length);
-
-/* Bytes came from its descriptor, perhaps secured: they become its input. */
-void connection_receive(struct gateway *gateway, struct connection *connection, char *data, size_t length);
 
 /* Something waits to be sent that is not in its output: it is, at the end of the turn. */
 void connection_push(struct gateway *gateway, struct connection *connection);
@@ -232,23 +227,6 @@ void connection_uncork(struct gateway *gateway, struct connection *connection, s
 /* Both take a connection in any state; see the diagram. */
 void connection_end(struct gateway *gateway, struct connection *connection, enum close_reason reason);
 void connection_drop(struct gateway *gateway, struct connection *connection, enum close_reason reason);
-
-/* Stops reading from it until connections_resume() finds that its requests are answered. */
-void connection_pause(struct gateway *gateway, struct connection *connection);
-void connections_resume(struct gateway *gateway);
-
-/* Does not read from it, and then does; bytes held meanwhile become input in the next turn. */
-void connection_stop_reading(struct gateway *gateway, struct connection *connection);
-void connection_start_reading(struct gateway *gateway, struct connection *connection);
-
-/* What is held becomes input again, early in the next turn. */
-void connection_wake(struct gateway *gateway, struct connection *connection);
-void connections_wake(struct gateway *gateway);
-
-/* Keeps a copy of bytes for later; nothing may be held yet.  The protocol takes them back with
-   connection_unhold() (they are the caller's then), or gets them as input when reading goes on. */
-void connection_hold(struct connection *connection, const char *data, size_t length);
-struct buffer connection_unhold(struct connection *connection);
 
 /* The address of its peer, or of the client for whom a balancer speaks the PROXY protocol; unknown when the
  * system does not say, as of one that is closed.  client_source.h has a request's. */

@@ -1,7 +1,7 @@
 /*
- * Deliveries; see deliver.h.  router_records.c calls it for DELIVER and CAST.  Its one surprising rule: what is
- * for all members goes into the room's turn, also when some are excepted, who skip its bytes; what is for few
- * goes to each at once, in a chunk that they share.
+ * Deliveries; see deliver.h.  router_records.c calls it for DELIVER and CAST.  Its one surprising rule: what
+ * is for all members goes into the room's turn, also when some are excepted, who skip its bytes; what is for
+ * few goes to each at once, in a chunk that they share.
  */
 #include "gateway/deliver.h"
 

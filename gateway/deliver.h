@@ -2,7 +2,8 @@
  * What the router sends to rooms and namespaces (DELIVER and CAST, docs/protocol.md, section 2): who of this
  * gateway's sockets gets it, and the event in each encoding that somebody reads.
  *
- * Records are borrowed for the call.  A payload that is no event is not told to bare clients, and nothing fails.
+ * Records are borrowed for the call.  A payload that is no event is not told to bare clients, and nothing
+ * fails.
  */
 #ifndef HUBBUB_GATEWAY_DELIVER_H
 #define HUBBUB_GATEWAY_DELIVER_H

@@ -1,8 +1,8 @@
 /*
- * What rooms send in a turn; see fanout.h.  The rooms call it when members come and go, deliver.c for events, the
- * end of the turn to flush.  The hot path of the whole product is flush_stream(): one send() a member and turn.
- * The one surprising rule: a chunk that somebody's queue refers to must not be reallocated, so a stream whose
- * chunk is full hands it out in the middle of the turn and starts another.
+ * What rooms send in a turn; see fanout.h.  The rooms call it when members come and go, deliver.c for
+ * events, the end of the turn to flush.  The hot path of the whole product is flush_stream(): one send() a
+ * member and turn.  The one surprising rule: a chunk that somebody's queue refers to must not be
+ * reallocated, so a stream whose chunk is full hands it out in the middle of the turn and starts another.
  */
 #include "gateway/fanout.h"
 
@@ -205,12 +205,8 @@ static void make_dirty(struct fanout *fanout, struct room *room)
 {
     if (room->dirty_slot != FANOUT_CLEAN)
         return;
-    if (fanout->dirty_count == fanout->dirty_capacity) {
-        fanout->dirty_capacity = fanout->dirty_capacity ? fanout->dirty_capacity * 2 : 64;
-        fanout->dirty = memory_resize(fanout->dirty, fanout->dirty_capacity * sizeof *fanout->dirty);
-    }
     room->dirty_slot = fanout->dirty_count;
-    fanout->dirty[fanout->dirty_count++] = room;
+    MEMORY_PUSH(fanout->dirty, fanout->dirty_count, fanout->dirty_capacity, room);
 }
 
 struct chunk *fanout_reserve(struct gateway *gateway, struct room *room, unsigned encoding, size_t length)

@@ -63,8 +63,9 @@ void fanout_forget(struct fanout *fanout, const struct room *room);
 void fanout_order(struct gateway *gateway, struct room *room);
 
 /*
- * The turn's chunk of an encoding, with room for length more bytes at its end; the caller writes them and adds to
- * its length.  May hand out what was there.  The room's; valid until the next call for that encoding.
+ * The turn's chunk of an encoding, with room for length more bytes at its end; the caller writes them and
+ * adds to its length.  May hand out what was there.  The room's; valid until the next call for that
+ * encoding.
  */
 struct chunk *fanout_reserve(struct gateway *gateway, struct room *room, unsigned encoding, size_t length);
 

@@ -31,7 +31,7 @@ static void on_turn_end(void *arg)
 
     link_look(gateway->link);
     connections_wake(gateway);
-    if (gateway->connections.paused_count && !link_congested(gateway->link))
+    if (gateway->reading.paused_count && !link_congested(gateway->link))
         connections_resume(gateway);
     gateway_advance_timers(gateway);
     upgrade_look(gateway);
@@ -52,6 +52,7 @@ int gateway_prepare(struct gateway *gateway, const struct gateway_settings *sett
     gateway->tokens = settings->tokens;
     grant_table_init(&gateway->grants);
     connections_init(&gateway->connections);
+    connection_reading_init(&gateway->reading);
     quotas_init(gateway);
     fanout_init(&gateway->fanout);
     if (settings->compression || bytes_from_text(settings->msgpack_path).length)
@@ -125,6 +126,7 @@ void gateway_done(struct gateway *gateway)
     admin_close(gateway->admin);
     if (gateway->poller)
         connections_done(gateway, CLOSE_DRAIN);
+    connection_reading_done(&gateway->reading);
     quotas_done(gateway);
     relays_done(gateway);
     link_free(gateway->link);

@@ -7,6 +7,7 @@
 #include "common/timer_wheel.h"
 #include "gateway/authentication.h"
 #include "gateway/connection.h"
+#include "gateway/connection_reading.h"
 #include "gateway/counters.h"
 #include "gateway/deliver.h"
 #include "gateway/drain.h"
@@ -36,6 +37,7 @@ struct gateway {
     struct timer_wheel timers; /* of connections */
     uint64_t timers_advanced;  /* the loop's time of the last advance */
     struct connection_table connections;
+    struct connection_reading reading;
     struct quotas quotas;              /* what clients may use */
     struct slot_table sockets;         /* of struct socket */
     const struct token_policy *tokens; /* of the settings; NULL: tokens mean nothing */

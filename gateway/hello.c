@@ -1,7 +1,7 @@
 /*
- * The hello; see hello.h.  The link says it when ZeroMQ has a peer.  Its one surprising rule: sockets that their
- * clients have ended for good are named once more and ended behind the hello, because the router takes one that is
- * merely missing for one that may come back.
+ * The hello; see hello.h.  The link says it when ZeroMQ has a peer.  Its one surprising rule: sockets that
+ * their clients have ended for good are named once more and ended behind the hello, because the router takes
+ * one that is merely missing for one that may come back.
  */
 #include "gateway/hello.h"
 

@@ -1,7 +1,7 @@
 /*
- * Requests to the router; see outstanding.h.  Clients and the admin port ask through it, the link calls the rest.  Its
- * one surprising rule: what was sent is never refused here, because it may have happened: its client is closed, and
- * asks anew.
+ * Requests to the router; see outstanding.h.  Clients and the admin port ask through it, the link calls the
+ * rest.  Its one surprising rule: what was sent is never refused here, because it may have happened: its
+ * client is closed, and asks anew.
  */
 #include "gateway/outstanding.h"
 
@@ -58,8 +58,7 @@ void outstanding_send_again(struct gateway *gateway)
     }
 }
 
-/* How long it may wait, in ms.  The router answers everything by itself at once, but for what is a backend's.
- */
+/* How long it may wait, in ms.  The router answers everything by itself at once, but for a backend's. */
 static uint64_t patience(const struct gateway_settings *settings, const struct request *request)
 {
     if (request->sent && request->kind == REQUEST_CALL)

@@ -1,6 +1,6 @@
 /*
- * The rooms of this gateway: which of its own connections are in which room.  What rooms send is in fanout.h, what
- * the router has for them in deliver.h.
+ * The rooms of this gateway: which of its own connections are in which room.  What rooms send is in
+ * fanout.h, what the router has for them in deliver.h.
  */
 #ifndef HUBBUB_GATEWAY_ROOM_H
 #define HUBBUB_GATEWAY_ROOM_H

@@ -373,26 +373,6 @@ static void append_row(struct buffer *out, const char *name, const char *value, 
     buffer_append_char(out, ']');
 }
 
-/* Ids and algorithms of the keys, never more of them: "2026:ES256 -:HS256". */
-static void describe_tokens(const struct token_policy *tokens, struct buffer *out)
-{
-    struct buffer keys = {0};
-
-    if (!tokens) {
-        append_row(out, "tokens.keys", NULL, "default");
-        return;
-    }
-    for (size_t i = 0; i < tokens->key_count; i++)
-        buffer_printf(&keys, "%s%s:%s", i ? " " : "", tokens->keys[i].id ? tokens->keys[i].id : "-",
-                      token_algorithm_text(tokens->keys[i].algorithm));
-    buffer_append_char(&keys, '\0');
-    append_row(out, "tokens.required", tokens->required ? "true" : "false", "file");
-    append_row(out, "tokens.issuer", tokens->issuer, "file");
-    append_row(out, "tokens.audience", tokens->audience, "file");
-    append_row(out, "tokens.keys", keys.data, "file");
-    buffer_done(&keys);
-}
-
 static void append_key(void *argument, const char *name, const char *value, const char *origin)
 {
     if (strcmp(name, "gateway.log_level") == 0 && strcmp(value, log_level_names[log_get_level()]) != 0) {
@@ -408,7 +388,8 @@ static void tell_configuration(struct gateway *gateway, uint64_t ask)
 
     config_describe(&gateway_config, gateway->settings, append_key, &text);
     namespaces_describe(&gateway->settings->namespaces, append_key, &text);
-    describe_tokens(gateway->tokens, &text);
+    tls_files_describe(&gateway->settings->tls.files, append_key, &text);
+    token_policy_describe(gateway->tokens, append_key, &text);
     buffer_append_char(&text, ']');
     link_told(gateway->link, ask, buffer_bytes(&text));
     buffer_done(&text);

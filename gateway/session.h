@@ -9,7 +9,8 @@
  *      +-------------+------------+-----> freed, and unknown from then on
  *
  * A sid names its gateway: eight characters are the gateway's incarnation, sixteen are random.  None begins
- * with '-' (an operator's command line would take it for an option).  A session that began on a WebSocket has a sid as well but needs none: nobody may ask for it.
+ * with '-' (an operator's command line would take it for an option).  A session that began on a WebSocket
+ * has a sid as well but needs none: nobody may ask for it.
  *
  * Whoever asks something of a session is a caller, here or at another gateway (relay.h), so that a session
  * does not care which gateway a request came to.

@@ -9,13 +9,16 @@
 
 enum { FILES_MAX = 1000 };
 
-static void add(struct tls_files *files, const char *certificate, const char *key)
+/* Takes over origin. */
+static void add(struct tls_files *files, const char *certificate, const char *key, char *origin)
 {
     if (!key)
         key = certificate;
     files->files = memory_resize(files->files, (files->count + 1) * sizeof *files->files);
-    files->files[files->count++] = (struct tls_file){
-        .certificate = memory_text(certificate, strlen(certificate)), .key = memory_text(key, strlen(key))};
+    files->files[files->count++] =
+        (struct tls_file){.certificate = memory_text(certificate, strlen(certificate)),
+                          .key = memory_text(key, strlen(key)),
+                          .origin = origin};
 }
 
 /* One { certificate = ".."; key = ".."; }. */
@@ -49,7 +52,7 @@ static int load_entry(const config_setting_t *entry, struct tls_files *files, st
         config_complain(error, entry, "an entry of certificates names no certificate");
         return ERROR_CONFIG;
     }
-    add(files, certificate, key);
+    add(files, certificate, key, config_place(entry));
     return 0;
 }
 
@@ -70,7 +73,7 @@ int tls_files_load(const config_t *config, const char *certificate, const char *
         return ERROR_CONFIG;
     }
     if (certificate)
-        add(&files, certificate, key);
+        add(&files, certificate, key, NULL);
     for (unsigned i = 0; list && i < (unsigned)config_setting_length(list) && !result; i++)
         result = load_entry(config_setting_get_elem(list, i), &files, error);
     if (result) {
@@ -81,9 +84,30 @@ int tls_files_load(const config_t *config, const char *certificate, const char *
     return 0;
 }
 
+void tls_files_describe(const struct tls_files *files, config_visit *visit, void *argument)
+{
+    struct buffer name = {0}, value = {0};
+    unsigned number = 0;
+
+    for (size_t i = 0; i < files->count; i++) {
+        const struct tls_file *file = &files->files[i];
+
+        if (!file->origin)
+            continue;
+        buffer_clear(&name);
+        buffer_clear(&value);
+        buffer_printf(&name, "certificates[%u]%c", number++, '\0');
+        buffer_printf(&value, "certificate=%s;key=%s%c", file->certificate, file->key, '\0');
+        visit(argument, name.data, value.data, file->origin);
+    }
+    buffer_done(&name);
+    buffer_done(&value);
+}
+
 void tls_files_done(struct tls_files *files)
 {
     for (size_t i = 0; i < files->count; i++) {
+        free(files->files[i].origin);
         free(files->files[i].certificate);
         free(files->files[i].key);
     }

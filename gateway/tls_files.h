@@ -10,6 +10,7 @@
 #define HUBBUB_GATEWAY_TLS_FILES_H
 
 #include "common/buffer.h"
+#include "common/config_describe.h"
 #include "common/error.h"
 
 #include <libconfig.h>
@@ -18,6 +19,7 @@
 struct tls_file {
     char *certificate; /* path: PEM, the certificate first, then those that lead to its root */
     char *key;         /* path: PEM */
+    char *origin;      /* "FILE:LINE" of an entry of certificates; NULL: the two keys */
 };
 
 /* Zero-initialised has none: no TLS. */
@@ -32,6 +34,10 @@ struct tls_files {
  */
 int tls_files_load(const config_t *config, const char *certificate, const char *key, struct tls_files *out,
                    struct buffer *error) MUST_CHECK;
+
+/* Visits the entries of certificates as config_describe() does keys: "certificates[0]", with the value
+   "certificate=a.pem;key=a.key". */
+void tls_files_describe(const struct tls_files *files, config_visit *visit, void *argument);
 
 void tls_files_done(struct tls_files *files);
 

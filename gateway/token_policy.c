@@ -42,6 +42,14 @@ static const struct config_key keys[] = {
     {KEY(grace, DURATION), .maximum = 3600000},
 };
 
+/* The group by itself, as far as its values stand in a table. */
+static const struct config_program group_program = {
+    .name = "tokens",
+    .keys = keys,
+    .key_count = sizeof keys / sizeof *keys,
+    .origins = offsetof(struct token_policy, origins),
+};
+
 enum { LEEWAY_DEFAULT = 5000, GRACE_DEFAULT = 30000 };
 
 /* A key as the configuration has it. */
@@ -304,19 +312,45 @@ static int load_rights(const config_setting_t *group, char **out, struct buffer 
     return result;
 }
 
+static int load_value(const struct config_key *key, const config_setting_t *setting,
+                      struct token_policy *policy, struct buffer *error)
+{
+    int result = config_key_load(key, setting, policy, error);
+    char *place;
+
+    if (result)
+        return result;
+    place = config_place(setting);
+    config_origin_note(&group_program, key, policy, place);
+    free(place);
+    return 0;
+}
+
+static void note_place(char **origin, const config_setting_t *setting)
+{
+    free(*origin);
+    *origin = config_place(setting);
+}
+
 static int load_setting(const config_setting_t *setting, struct token_policy *policy, struct buffer *error)
 {
     const char *name = config_setting_name(setting);
     const struct config_key *key = find_key(keys, sizeof keys / sizeof *keys, name);
 
     if (key)
-        return config_key_load(key, setting, policy, error);
-    if (strcmp(name, "keys") == 0)
+        return load_value(key, setting, policy, error);
+    if (strcmp(name, "keys") == 0) {
+        note_place(&policy->keys_origin, setting);
         return load_keys(setting, policy, error);
-    if (strcmp(name, "rights") == 0)
+    }
+    if (strcmp(name, "rights") == 0) {
+        note_place(&policy->rights_origin, setting);
         return load_rights(setting, &policy->rights, error);
-    if (strcmp(name, "anonymous") == 0)
+    }
+    if (strcmp(name, "anonymous") == 0) {
+        note_place(&policy->anonymous_origin, setting);
         return load_rights(setting, &policy->anonymous, error);
+    }
     return complain_unknown(setting, "required issuer audience leeway grace keys rights anonymous", error);
 }
 
@@ -350,6 +384,30 @@ int token_policy_load(const config_t *file, struct token_policy **out, struct bu
     return result;
 }
 
+static const char *origin_text(const char *origin)
+{
+    return origin ? origin : "default";
+}
+
+void token_policy_describe(const struct token_policy *policy, config_visit *visit, void *argument)
+{
+    struct buffer list = {0};
+
+    if (!policy) {
+        visit(argument, "tokens.keys", NULL, "default");
+        return;
+    }
+    for (size_t i = 0; i < policy->key_count; i++)
+        buffer_printf(&list, "%s%s:%s", i ? " " : "", policy->keys[i].id ? policy->keys[i].id : "-",
+                      token_algorithm_text(policy->keys[i].algorithm));
+    buffer_append_char(&list, '\0');
+    config_describe(&group_program, policy, visit, argument);
+    visit(argument, "tokens.keys", list.data, origin_text(policy->keys_origin));
+    visit(argument, "tokens.rights", policy->rights, origin_text(policy->rights_origin));
+    visit(argument, "tokens.anonymous", policy->anonymous, origin_text(policy->anonymous_origin));
+    buffer_done(&list);
+}
+
 void token_policy_free(struct token_policy *policy)
 {
     if (!policy)
@@ -363,5 +421,9 @@ void token_policy_free(struct token_policy *policy)
     free(policy->audience);
     free(policy->rights);
     free(policy->anonymous);
+    config_origins_done(&group_program, policy);
+    free(policy->keys_origin);
+    free(policy->rights_origin);
+    free(policy->anonymous_origin);
     free(policy);
 }

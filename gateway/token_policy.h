@@ -16,6 +16,7 @@
 #define HUBBUB_GATEWAY_TOKEN_POLICY_H
 
 #include "common/buffer.h"
+#include "common/config_describe.h"
 #include "common/error.h"
 
 #include <libconfig.h>
@@ -56,6 +57,8 @@ struct token_policy {
     size_t key_count;
     char *rights;    /* of a token that says none, as a grant has them; NULL: everything */
     char *anonymous; /* of who has no token, where none is required; NULL: everything */
+    char **origins;  /* for config_describe() */
+    char *keys_origin, *rights_origin, *anonymous_origin; /* "FILE:LINE"; NULL: a default */
 };
 
 /* Reads the PEM text of a key for RS256 or ES256, for token_key_done(). ERROR_MALFORMED when it is no public
@@ -73,6 +76,13 @@ const char *token_algorithm_text(enum token_algorithm algorithm);
  * nothing.  0, or ERROR_CONFIG with one line in error, which holds nothing of a key.
  */
 int token_policy_load(const config_t *file, struct token_policy **out, struct buffer *error) MUST_CHECK;
+
+/*
+ * Visits what the group says, or leaves at its default, as config_describe() does: "tokens.required" and so
+ * on.  Of the keys only ids and algorithms, "2026:ES256 -:HS256"; rights as a grant has them, absent for
+ * everything.  policy NULL: there is no group, and tokens.keys is absent.
+ */
+void token_policy_describe(const struct token_policy *policy, config_visit *visit, void *argument);
 
 /* Wipes the keys.  Takes NULL. */
 void token_policy_free(struct token_policy *policy);

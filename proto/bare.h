@@ -64,9 +64,9 @@ struct bare_frame {
 };
 
 /*
- * Reads one frame, all of it.  ERROR_MALFORMED: no JSON, or no object.  ERROR_TOO_DEEP: beyond
- * depth, which is 1 to JSON_DEPTH_MAX, the frame's own object counted.  ERROR_EXISTS: one of the keys stands there twice.
- * ERROR_UNSUPPORTED: ref is none.  out is undefined then.
+ * Reads one frame, all of it.  ERROR_MALFORMED: no JSON, or no object.  ERROR_TOO_DEEP: beyond depth, which
+ * is 1 to JSON_DEPTH_MAX, the frame's own object counted.  ERROR_EXISTS: one of the keys stands there
+ * twice.  ERROR_UNSUPPORTED: ref is none.  out is undefined then.
  */
 int bare_frame_parse(struct bytes text, unsigned depth, struct bare_frame *out) MUST_CHECK;
 

@@ -1,8 +1,8 @@
 /*
- * Compression; see deflate.h.  It owns zlib's compressor and libdeflate's decompressor; the gateway has one of
- * each for all its connections.  The surprising rules: gzip goes through the same raw stream as frames do, its
- * few bytes around it written here, so that no second window lies in memory; and what comes is inflated by
- * another library, whole, because zlib takes 1.8 ms for each megabyte of a bomb of zeros and libdeflate 0.05.
+ * Compression; see deflate.h.  It owns zlib's compressor and libdeflate's decompressor; the gateway has one
+ * of each for all its connections.  The surprising rules: gzip goes through the same raw stream as frames
+ * do, its few bytes around it written here, so that no second window lies in memory; and what comes is
+ * inflated by another library, whole, to which a bomb is cheap (docs/architecture.md, section 14).
  */
 #include "proto/deflate.h"
 

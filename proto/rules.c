@@ -87,48 +87,38 @@ static int compile_arguments(int wanted, struct event_rule *rule, struct buffer 
     return 0;
 }
 
-/* Checks a source and compiles it; at tells which key is at fault. */
-static int compile(const struct rule_set *set, const struct event_rule_source *source, struct event_rule *out,
-                   struct buffer *error, const char **at)
+static int compile_name(const struct rule_set *set, const struct event_rule_source *source,
+                        struct event_rule *rule, struct buffer *error)
 {
-    struct event_rule rule = {.meta = source->meta, .ask = source->ask, .class = RULE_LOGGED};
-    struct bytes deliver = bytes_from_text(source->deliver ? source->deliver : "room");
-    size_t choice = 0;
-
-    *at = "name";
     if (!source->name) {
         buffer_append_text(error, "an event has no name, expected name = \"...\"");
         return ERROR_CONFIG;
     }
-    rule.name = bytes_from_text(source->name);
-    if (!name_valid(rule.name, SOCKETIO_NAME_MAX)) {
+    rule->name = bytes_from_text(source->name);
+    if (!name_valid(rule->name, SOCKETIO_NAME_MAX)) {
         buffer_printf(error,
                       "the event name is bad, expected 1 to %d bytes of UTF-8 without control characters",
                       SOCKETIO_NAME_MAX);
         return ERROR_CONFIG;
     }
-    if (socketio_name_reserved(rule.name) || bytes_starts_with(rule.name, BYTES("hubbub:"))) {
+    if (socketio_name_reserved(rule->name) || bytes_starts_with(rule->name, BYTES("hubbub:"))) {
         buffer_printf(error, "the event name \"%s\" is reserved, expected one of the application's own",
                       source->name);
         return ERROR_CONFIG;
     }
-    if (rules_find(set, rule.name)) {
+    if (rules_find(set, rule->name)) {
         buffer_printf(error, "the event \"%s\" stands here twice, expected one rule for each", source->name);
         return ERROR_CONFIG;
     }
+    return 0;
+}
 
-    *at = "room";
-    if (parse_path("room", source->room, &rule.paths[RULE_PATH_ROOM], error))
-        return ERROR_CONFIG;
-    *at = "dedup";
-    if (parse_path("dedup", source->dedup, &rule.paths[RULE_PATH_DEDUP], error))
-        return ERROR_CONFIG;
+static int compile_deliver(const struct event_rule_source *source, struct event_rule *rule,
+                           struct buffer *error)
+{
+    struct bytes deliver = bytes_from_text(source->deliver ? source->deliver : "room");
+    size_t choice = 0;
 
-    *at = "arguments";
-    if (compile_arguments(source->arguments, &rule, error))
-        return ERROR_CONFIG;
-
-    *at = "deliver";
     while (choice < sizeof deliver_texts / sizeof *deliver_texts &&
            !bytes_equal(deliver, deliver_texts[choice]))
         choice++;
@@ -137,18 +127,51 @@ static int compile(const struct rule_set *set, const struct event_rule_source *s
                       (int)sizeof deliver_choices - 2, deliver_choices);
         return ERROR_CONFIG;
     }
-    rule.deliver = (enum rule_deliver)choice;
+    rule->deliver = (enum rule_deliver)choice;
+    return 0;
+}
 
-    *at = "volatile";
+static int compile_class(const struct event_rule_source *source, struct event_rule *rule,
+                         struct buffer *error)
+{
     if (source->archive && source->is_volatile) {
         buffer_printf(error, "the event \"%s\" has archive and volatile, expected one of them at most",
                       source->name);
         return ERROR_CONFIG;
     }
     if (source->is_volatile)
-        rule.class = RULE_VOLATILE;
+        rule->class = RULE_VOLATILE;
     if (source->archive)
-        rule.class = RULE_ARCHIVED;
+        rule->class = RULE_ARCHIVED;
+    return 0;
+}
+
+/* Checks a source and compiles it; at tells which key is at fault. */
+static int compile(const struct rule_set *set, const struct event_rule_source *source, struct event_rule *out,
+                   struct buffer *error, const char **at)
+{
+    struct event_rule rule = {.meta = source->meta, .ask = source->ask, .class = RULE_LOGGED};
+
+    *at = "name";
+    if (compile_name(set, source, &rule, error))
+        return ERROR_CONFIG;
+    *at = "room";
+    if (parse_path("room", source->room, &rule.paths[RULE_PATH_ROOM], error))
+        return ERROR_CONFIG;
+    *at = "dedup";
+    if (parse_path("dedup", source->dedup, &rule.paths[RULE_PATH_DEDUP], error))
+        return ERROR_CONFIG;
+    *at = "arguments";
+    if (compile_arguments(source->arguments, &rule, error))
+        return ERROR_CONFIG;
+    *at = "deliver";
+    if (compile_deliver(source, &rule, error))
+        return ERROR_CONFIG;
+    *at = "volatile";
+    if (compile_class(source, &rule, error))
+        return ERROR_CONFIG;
+
+    /* And what does not go together. */
     *at = "dedup";
     if (source->dedup && rule.class == RULE_VOLATILE) {
         buffer_printf(error,

@@ -1,7 +1,7 @@
 /*
- * Event rules and namespaces, shown; see rules_describe.h.  Owns nothing; what answers the command `config` in
- * router and gateway calls it.  Surprising: backend is shown as it works, also where nobody wrote it but a
- * rule needs one.
+ * Event rules and namespaces, shown; see rules_describe.h.  Owns nothing; what answers the command `config`
+ * in router and gateway calls it.  Surprising: backend is shown as it works, also where nobody wrote it but
+ * a rule needs one.
  */
 #include "proto/rules_describe.h"
 

@@ -6,8 +6,8 @@
 #include "proto/rules.h"
 
 /*
- * Visits each namespace, and behind it each of its rules, in their order, so that they can stand among the keys
- * of config_describe():
+ * Visits each namespace, and behind it each of its rules, in their order, so that they can stand among the
+ * keys of config_describe():
  *
  *   namespaces[/]              builtin=true;recovery=true;backend=false                             default
  *   namespaces[/].events[msg]  room=$.room;deliver=room;archive=true;dedup=$.id;meta=true  hubbub.conf:12

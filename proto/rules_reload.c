@@ -1,6 +1,7 @@
 /*
  * Rules read again; see rules_reload.h.  Owns nothing; reload.c of router and gateway calls it.  Surprising:
- * rules that are the same change places, too, so that what is shown of them has the lines of the file as it is.
+ * rules that are the same change places, too, so that what is shown of them has the lines of the file as it
+ * is.
  */
 #include "proto/rules_reload.h"
 

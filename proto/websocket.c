@@ -5,8 +5,8 @@
  * control frame that came between its fragments, so that both can wait
  * for the next read in one piece of memory.
  */
-/* SHA1_Init() and the rest compute and nothing else.  What is not deprecated looks SHA-1 up among the providers
-   for each digest, and loads all of them for the first: a millisecond, and 400 KB that stay. */
+/* SHA1_Init() and the rest compute and nothing else.  What is not deprecated looks SHA-1 up among the
+   providers for each digest, and loads all of them for the first: a millisecond, and 400 KB that stay. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "proto/websocket.h"

@@ -10,8 +10,8 @@ bool call_possible(const struct router *router, const struct session *session);
 /* Whether such an event's task is open, which its gateway asks for again. */
 bool call_resume(struct router *router, struct gateway_link *link, struct session *session, uint64_t request);
 
-/* Such an event, checked for its size, that call_resume() does not know.  False when too many wait, or it is not known yet whose the socket is.
- */
+/* Such an event, checked for its size, that call_resume() does not know.  False when too many wait, or it is
+   not known yet whose the socket is. */
 bool call_begin(struct router *router, struct gateway_link *link, struct session *session,
                 const struct wire_event *event) MUST_CHECK;
 

@@ -1,7 +1,7 @@
 /*
- * Closing a room; see closing.h.  The stats socket calls it, membership.c for each client that has left.  Its one
- * surprising rule: while too much waits for the journal nothing happens, and then it goes on, so that a large
- * room's leaves crowd nobody out.
+ * Closing a room; see closing.h.  The stats socket calls it, membership.c for each client that has left.
+ * Its one surprising rule: while too much waits for the journal nothing happens, and then it goes on, so
+ * that a large room's leaves crowd nobody out.
  */
 #include "router/closing.h"
 

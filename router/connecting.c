@@ -1,7 +1,7 @@
 /*
- * Connecting and disconnecting; see connecting.h.  The dispatcher calls it for records, admission.c and recovery.c
- * when they have decided, the router for what the journal gives back.  Its one surprising rule: the rooms that a
- * CONNECT names are joined in its own ticket, so that they are there when CONNECTED is.
+ * Connecting and disconnecting; see connecting.h.  The dispatcher calls it for records, admission.c and
+ * recovery.c when they have decided, the router for what the journal gives back.  Its one surprising rule:
+ * the rooms that a CONNECT names are joined in its own ticket, so that they are there when CONNECTED is.
  */
 #include "router/connecting.h"
 
@@ -128,8 +128,8 @@ static void finish_connect(struct router *router, struct session *session, uint6
         connecting_put_connected(router, session, request, false);
 }
 
-/* Where tokens are required a gateway sends a grant for whom it lets in.  One that knows of no tokens must not let
- * everybody in. */
+/* Where tokens are required a gateway sends a grant for whom it lets in.  One that knows of no tokens must
+   not let everybody in. */
 static bool lacks_grant(const struct router *router, const struct namespace *namespace,
                         const struct wire_connect *record)
 {

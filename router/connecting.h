@@ -5,8 +5,8 @@
  *   connecting_begin()   -> admission.h, where a backend is asked   -> connecting_accept() or connecting_refuse()
  *   connecting_accept()  -> the journal, for rooms and rows         -> connecting_release(): CONNECTED
  *
- * Each step may be taken within the one before it.  Sessions are those of session.h; all bytes are borrowed for the
- * call.
+ * Each step may be taken within the one before it.  Sessions are those of session.h; all bytes are borrowed
+ * for the call.
  */
 #ifndef HUBBUB_ROUTER_CONNECTING_H
 #define HUBBUB_ROUTER_CONNECTING_H
@@ -31,8 +31,8 @@ void connecting_disconnect(struct router *router, struct gateway_link *link,
                            const struct wire_disconnect *record);
 
 /*
- * Tells a gateway of a socket that is its own from now on: CONNECTED, behind the position that the gateway then
- * knows.  Its link must be live.  request 0: nobody asked, so the gateway is told of the grant, too.
+ * Tells a gateway of a socket that is its own from now on: CONNECTED, behind the position that the gateway
+ * then knows.  Its link must be live.  request 0: nobody asked, so the gateway is told of the grant, too.
  */
 void connecting_put_connected(struct router *router, struct session *session, uint64_t request,
                               bool recovered);

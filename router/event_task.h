@@ -16,13 +16,13 @@ struct event_task {
     void *kept; /* an answer that came while the gateway had no link; its kind's, freed with it */
 };
 
-/* The task of a request that was made before and is still open, which is this link's from now on; NULL: there is
-   none.  Before event_task_recall(), and whatever the rules say of such an event now. */
+/* The task of a request that was made before and is still open, which is this link's from now on; NULL: there
+   is none.  Before event_task_recall(), and whatever the rules say of such an event now. */
 struct event_task *event_task_resume(const struct gateway_link *link, struct backed *backed, uint64_t request,
                                      const struct task_kind *kind);
 
-/* Whether that request was perhaps made before, so that nobody knows what became of it.  To be called once for
-   each event of a backend's that has no task. */
+/* Whether that request was perhaps made before, so that nobody knows what became of it.  To be called once
+   for each event of a backend's that has no task. */
 bool event_task_recall(const struct router *router, const struct gateway_link *link, struct backed *backed,
                        uint64_t request);
 
@@ -34,8 +34,8 @@ struct event_task *event_task_new(struct router *router, struct backed *backed,
 /* The flags of CALL and JUDGE. */
 uint64_t event_task_flags(const struct event_task *task);
 
-/* The link on which the request can be answered; NULL when that can't be done now: the gateway's link broke, and it
-   has not made the request again. */
+/* The link on which the request can be answered; NULL when that can't be done now: the gateway's link broke,
+   and it has not made the request again. */
 struct gateway_link *event_task_link(const struct event_task *task);
 
 /* Refuses the event, and removes and frees the task. */

@@ -1,7 +1,7 @@
 /*
- * The journal as the rest of the router sees it; see journal.h.  It puts the file, its writer and its reader together,
- * and keeps what the loop thread has of it.  Its one surprising rule: what is submitted waits here for the turn's
- * flush, so that the journal thread is woken once a turn.
+ * The journal as the rest of the router sees it; see journal.h.  It puts the file, its writer and its reader
+ * together, and keeps what the loop thread has of it.  Its one surprising rule: what is submitted waits here
+ * for the turn's flush, so that the journal thread is woken once a turn.
  */
 #include "router/journal.h"
 

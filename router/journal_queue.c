@@ -1,6 +1,6 @@
 /*
- * Lists of entries; see journal_queue.h.  The journal and its writer pass them on.  The one surprising rule: a
- * group is never parted, so a batch may be larger than its limits by JOURNAL_GROUP_MAX entries less one.
+ * Lists of entries; see journal_queue.h.  The journal and its writer pass them on.  The one surprising rule:
+ * a group is never parted, so a batch may be larger than its limits by JOURNAL_GROUP_MAX entries less one.
  */
 #include "router/journal_queue.h"
 

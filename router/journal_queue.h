@@ -1,8 +1,8 @@
 /*
  * Entries of the journal in their order, as they wait, are committed, or go back.
  *
- * Lists of borrowed entries, linked through their `next`: nothing is allocated or freed, and nothing fails.  An
- * entry is in one of them at most.
+ * Lists of borrowed entries, linked through their `next`: nothing is allocated or freed, and nothing fails.
+ * An entry is in one of them at most.
  */
 #ifndef HUBBUB_ROUTER_JOURNAL_QUEUE_H
 #define HUBBUB_ROUTER_JOURNAL_QUEUE_H
@@ -30,8 +30,8 @@ struct journal_entry *journal_queue_take(struct journal_queue *queue);
 /* Appends all of from, and empties it. */
 void journal_queue_move(struct journal_queue *to, struct journal_queue *from);
 
-/* Moves the front of the queue to batch, whose former content is forgotten: what one commit should write, within
-   the limits above, which give way for the rest of a group. */
+/* Moves the front of the queue to batch, whose former content is forgotten: what one commit should write,
+   within the limits above, which give way for the rest of a group. */
 void journal_queue_take_batch(struct journal_queue *queue, struct journal_queue *batch);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * The journal thread; see journal_writer.h.  The journal starts it and passes entries to it.  Its one surprising
- * rule: nothing ever waits for company.  A batch is what came in while the one before it was being synced, so it
- * grows under load and is a single entry when there is none.
+ * The journal thread; see journal_writer.h.  The journal starts it and passes entries to it.  Its one
+ * surprising rule: nothing ever waits for company.  A batch is what came in while the one before it was
+ * being synced, so it grows under load and is a single entry when there is none.
  */
 #include "router/journal_writer.h"
 

@@ -1,12 +1,12 @@
 /*
- * The journal thread: commits, and between them what the file needs besides (index passes, removal, how far the
- * archive got, checkpoints).
+ * The journal thread: commits, and between them what the file needs besides (index passes, removal, how far
+ * the archive got, checkpoints).
  *
  *   journal_writer_init -> _open -> _start -> _stop -> _done
  *
- * _stop and _done take a writer that any of the former has failed on.  Once it is started the loop thread hands
- * entries over and collects them; followers may wait for what is committed.  Codes and messages are those of
- * journal_open().
+ * _stop and _done take a writer that any of the former has failed on.  Once it is started the loop thread
+ * hands entries over and collects them; followers may wait for what is committed.  Codes and messages are
+ * those of journal_open().
  */
 #ifndef HUBBUB_ROUTER_JOURNAL_WRITER_H
 #define HUBBUB_ROUTER_JOURNAL_WRITER_H
@@ -50,8 +50,8 @@ struct journal_writer {
 void journal_writer_init(struct journal_writer *writer);
 
 /*
- * Prepares all parts and brings the index up to date.  file, which is open, event, an eventfd that is written to when
- * entries have come back, and snapshot must outlive the writer.
+ * Prepares all parts and brings the index up to date.  file, which is open, event, an eventfd that is
+ * written to when entries have come back, and snapshot must outlive the writer.
  */
 int journal_writer_open(struct journal_writer *writer, const struct journal_options *options,
                         struct journal_file *file, int event, pthread_mutex_t *snapshot, char *message,

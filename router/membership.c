@@ -1,8 +1,8 @@
 /*
- * Joining and leaving; see membership.h.  The dispatcher calls it for records, the router for what the journal
- * gives back, others where a socket is to be in a room or out of it.  Its one surprising rule: a socket may publish
- * to a room from the moment its join was taken in, but it counts, and gets messages, only from the moment the join
- * came back from the journal.
+ * Joining and leaving; see membership.h.  The dispatcher calls it for records, the router for what the
+ * journal gives back, others where a socket is to be in a room or out of it.  Its one surprising rule: a
+ * socket may publish to a room from the moment its join was taken in, but it counts, and gets messages, only
+ * from the moment the join came back from the journal.
  */
 #include "router/membership.h"
 

@@ -1,8 +1,9 @@
 /*
  * Who is in a room: JOIN, LEAVE and PRESENCE, and what else makes sockets join and leave.
  *
- * A membership belongs to its session (session.h).  It is wanted from the request on; the socket is a member, and
- * counts, from when the journal has given the join back.  Each leave and join on its way is pending.
+ * A membership belongs to its session (session.h).  It is wanted from the request on; the socket is a
+ * member, and counts, from when the journal has given the join back.  Each leave and join on its way is
+ * pending.
  */
 #ifndef HUBBUB_ROUTER_MEMBERSHIP_H
 #define HUBBUB_ROUTER_MEMBERSHIP_H
@@ -14,8 +15,8 @@
 bool membership_is_undecided(const struct session *session);
 
 /*
- * Whether a client may use the name of a room: a valid one within max_name, or that of its membership, which a
- * backend may have made. membership: NULL for none.
+ * Whether a client may use the name of a room: a valid one within max_name, or that of its membership, which
+ * a backend may have made. membership: NULL for none.
  */
 static inline bool membership_may_name(const struct router *router, const struct membership *membership,
                                        struct bytes room)
@@ -40,8 +41,9 @@ int membership_enter(struct router *router, struct session *session, struct byte
 void membership_exit(struct router *router, struct session *session, struct bytes room);
 
 /*
- * A session, live or away, leaves the room, as the room is being closed, or does nothing when it is not in it.
- * Where the broker has rooms its client is told, behind the last that it gets from there: hubbub:closed.
+ * A session, live or away, leaves the room, as the room is being closed, or does nothing when it is not in
+ * it.  Where the broker has rooms its client is told, behind the last that it gets from there:
+ * hubbub:closed.
  */
 void membership_close(struct router *router, struct session *session, struct room *room);
 
@@ -51,9 +53,9 @@ void membership_release_leave(struct router *router, struct ticket *ticket);
 void membership_release_presence(struct router *router, struct ticket *ticket);
 
 /*
- * Whose ticket it is, for connects, joins and leaves; NULL when the session is gone, or goes on with another socket:
- * then nobody waits for the answer, and what the ticket has changed in its rows is undone.  One that is away (link
- * NULL) takes it in.
+ * Whose ticket it is, for connects, joins and leaves; NULL when the session is gone, or goes on with another
+ * socket: then nobody waits for the answer, and what the ticket has changed in its rows is undone.  One that
+ * is away (link NULL) takes it in.
  */
 struct session *membership_of_ticket(struct router *router, struct ticket *ticket);
 
@@ -75,8 +77,8 @@ struct join_answer {
 void membership_finish_join(struct router *router, struct session *session, struct membership *membership,
                             const struct join_answer *answer);
 
-/* Tells a gateway of a room that a socket of its own is in: JOINED without a request, with the position beyond
-   which it gets what is delivered.  Its link must be live. */
+/* Tells a gateway of a room that a socket of its own is in: JOINED without a request, with the position
+   beyond which it gets what is delivered.  Its link must be live. */
 void membership_put_joined(struct session *session, const struct membership *membership, uint64_t pos);
 
 /* Appends {"ok":true,"room":R and what the arguments name; the caller closes the object. */

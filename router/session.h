@@ -39,8 +39,9 @@ struct quiet {
  * the last request was to join, so it may publish, though the journal may not have handed back that request
  * yet.  unconfirmed: the hello under way has not named it so far.
  *
- * Of the room's messages beyond quiet->from and up to quiet->to none was for this socket: it sent them itself,
- * to the others.  No offset tells its client that they were.  Few do that, so it is an allocation of its own.
+ * Of the room's messages beyond quiet->from and up to quiet->to none was for this socket: it sent them
+ * itself, to the others.  No offset tells its client that they were.  Few do that, so it is an allocation of
+ * its own.
  */
 struct membership {
     struct room *room;

@@ -23,7 +23,8 @@ static double cpu_us(void)
     return (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
 }
 
-/* As somebody else compresses it, at the cost of time: whose references are the shortest, which zlib copies slowest. */
+/* As somebody else compresses it, at the cost of time: whose references are the shortest, which zlib copies
+   slowest. */
 static struct bytes compressed(size_t length, char (*content)(size_t at), struct buffer *out)
 {
     enum { MARKER_LENGTH = 4 };

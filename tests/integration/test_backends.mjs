@@ -92,7 +92,11 @@ for (const transport of ['websocket', 'polling']) {
     assert.deepEqual(await heard(all, () => fine(a, 'except', r, b.id)), [1, 0, 1, 0]);
     assert.deepEqual(await heard(all, () => fine(a, 'broadcast')), [0, 1, 1, 1]);
     assert.deepEqual(await heard(all, () => fine(a, 'everyone')), [1, 1, 1, 1]);
-    assert.deepEqual(await heard(all, () => fine(a, 'volatile', r)), [1, 1, 1, 0]);
+    let counts;
+    do // who is between two polls misses it
+      counts = await heard(all, () => fine(a, 'volatile', r));
+    while (transport === 'polling' && counts.slice(0, 3).includes(0));
+    assert.deepEqual(counts, [1, 1, 1, 0]);
     await fine(b, 'leave', r);
     assert.equal((await backend.told('leave', b.id)).what, r);
     assert.deepEqual(await heard(all, () => fine(a, 'room', r)), [1, 0, 1, 0]);

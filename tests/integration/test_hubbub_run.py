@@ -213,6 +213,12 @@ class Commands(HubbubTest):
             self.assertIn("Usage: hubbub %s [options]" % name, "\n".join(out))
             self.assertIn("  --data PATH", out)
 
+    def test_help_is_a_command_as_at_the_stats_socket(self):
+        for words, option in ((["help"], ["--help"]), (["help", "rooms"], ["rooms", "--help"]), (["help", "--help"], ["--help"]),
+                              (["help", "dance"], ["dance"])):
+            self.assertEqual(self.command(*words), self.command(*option), words)
+        self.assertEqual(self.command("help")[0], 0)
+
     def test_version(self):
         code, out, _ = self.command("--version")
         self.assertEqual(code, 0)

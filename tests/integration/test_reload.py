@@ -204,7 +204,8 @@ class Tokens(ReloadTest):
                      "configuration reloaded")
         shown = self.configuration_shown()
         self.assertEqual({name: shown[name] for name in shown if name.startswith("tokens.")},
-                         {"tokens.required": "true", "tokens.issuer": None, "tokens.audience": "chat", "tokens.keys": "2026:HS256 -:HS256"})
+                         {"tokens.required": "true", "tokens.issuer": None, "tokens.audience": "chat", "tokens.leeway": "5s", "tokens.grace": "30s",
+                          "tokens.keys": "2026:HS256 -:HS256", "tokens.rights": None, "tokens.anonymous": None})
         self.assertNotIn("x" * 20, json.dumps(shown))
 
     def test_what_is_wrong_changes_nothing(self):

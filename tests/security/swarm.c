@@ -1,10 +1,10 @@
 /*
  * Clients that mean harm, many at once: the other half of the load test (test_load.py).
  *
- * One epoll loop holds them all.  Each kind has a row in swarm_kinds.c: what it says first, what it does from time
- * to time, and how long it waits before it comes again once it was thrown out.  Each kind has addresses of its own
- * (127.1.KIND.N, a few clients on each), so that limits on addresses meet those who earn them, and this prints how
- * often its clients came, went, and were told to come later.
+ * One epoll loop holds them all.  Each kind has a row in swarm_kinds.c: what it says first, what it does
+ * from time to time, and how long it waits before it comes again once it was thrown out.  Each kind has
+ * addresses of its own (127.1.KIND.N, a few clients on each), so that limits on addresses meet those who
+ * earn them, and this prints how often its clients came, went, and were told to come later.
  *
  * The surprise: it never gives up and checks nothing. Whether the server bore it is judged by what the server
  * counted, and by what the good clients beside it felt.

@@ -47,16 +47,16 @@ struct kind {
 enum { SWARM_KINDS = 20 };
 extern const struct kind swarm_kinds[SWARM_KINDS];
 
-/* Reads the files that the settings name and makes what is said often.  Both stay until swarm_kinds_done(), which
- * takes one half-made, too.  0, or a negative code after saying on standard error what is wrong. */
+/* Reads the files that the settings name and makes what is said often.  Both stay until swarm_kinds_done(),
+   which takes one half-made, too.  0, or a negative code after saying on standard error what is wrong. */
 int swarm_kinds_init(const struct swarm_settings *settings) MUST_CHECK;
 void swarm_kinds_done(void);
 
 /* Says it. What does not fit the socket is left out: nobody here cares. */
 void swarm_say(const struct intruder *intruder, const void *data, size_t length);
 
-/* Strangers at the router's port: what swarm_kinds.c has in their row. Each one makes noise, and says the hello of
- * the gateway `real` with a key that nobody lists. */
+/* Strangers at the router's port: what swarm_kinds.c has in their row. Each one makes noise, and says the
+   hello of the gateway `real` with a key that nobody lists. */
 int swarm_strangers_init(const struct swarm_settings *settings) MUST_CHECK; /* as swarm_kinds_init() */
 void swarm_strangers_done(void);
 void swarm_stranger_greet(struct intruder *intruder);

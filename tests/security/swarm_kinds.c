@@ -1,10 +1,10 @@
 /*
- * What the swarm's clients say, a row a kind at the end; swarm.c asks.  In this order: those who take their time,
- * those who are too large or too many, those who want to be misread, those who try doors.  Those at the router's
- * port have a file of their own, swarm_strangers.c.
+ * What the swarm's clients say, a row a kind at the end; swarm.c asks.  In this order: those who take their
+ * time, those who are too large or too many, those who want to be misread, those who try doors.  Those at
+ * the router's port have a file of their own, swarm_strangers.c.
  *
- * The surprise: what they know of each other. Flooders leave the last session id that they got lying about, and
- * thieves take it.
+ * The surprise: what they know of each other. Flooders leave the last session id that they got lying about,
+ * and thieves take it.
  */
 #include "tests/security/swarm.h"
 

@@ -1,6 +1,6 @@
 /*
- * What strangers say at the router's port: noise, ZMTP without the right keys, and the hello of a gateway that is
- * none of its own.  swarm_kinds.c has their row.
+ * What strangers say at the router's port: noise, ZMTP without the right keys, and the hello of a gateway
+ * that is none of its own.  swarm_kinds.c has their row.
  *
  * The surprise: the hello goes through a ZeroMQ socket of its own, since nobody else can speak CURVE; the
  * intruder's connection only makes noise.
@@ -27,7 +27,8 @@ enum {
     "\x04\x29\x05READY\x0bSocket-Type\0\0\0\x06"                                                             \
     "DEALER\x08Identity\0\0\0\0"
 
-/* A first batch (version 1, link 7, number 1): HELLO with the real gateway's name, and HELLO_END without sockets. */
+/* A first batch (version 1, link 7, number 1): HELLO with the real gateway's name, and HELLO_END without
+   sockets. */
 #define HELLO                                                                                                \
     "\x95\x01\x07\x01\x00\x92\x98\x01\xa4real\x07\xa0\x00\x00\xa5"                                           \
     "0.1.0\x01\x92\x04\x00"

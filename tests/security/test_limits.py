@@ -5,7 +5,7 @@
     rates, addresses, origins         Rates.*, Addresses.*, Origins.*
     connections, file descriptors     Full.*
     recovery                          Recovery.*
-    the link's times                  tests/integration/test_gateway_link.py, test_router.py
+    the link's times                  tests/integration/test_gateway_link.py, test_router_links.py
     who may read what is on the disk  Files.*
 """
 import json

@@ -178,7 +178,7 @@ static void look_at(struct gateway *gateway, struct connection *connection)
 static void end_turn(struct gateway *gateway)
 {
     connections_wake(gateway);
-    if (gateway->connections.paused_count && !link_congested(gateway->link))
+    if (gateway->reading.paused_count && !link_congested(gateway->link))
         connections_resume(gateway);
     gateway_advance_timers(gateway);
     upgrade_look(gateway);

@@ -176,7 +176,7 @@ static void a_post_refused_here_is_forgotten_at_home(void **state)
     post = posting(2, "4");
     fixture_settings(other)->pending_bytes = 65536;
     filler = relay_ask(other, home->incarnation + 1, RELAY_POLL, sid_bytes(),
-                       bytes_make(other->connections.read_buffer, 65536), 0);
+                       bytes_make(other->reading.buffer, 65536), 0);
     assert_int_not_equal(filler, 0);
     relay_tell(other, home->incarnation, 0, RELAY_METHOD, sid_bytes()); /* passed, and answered to nobody */
     client_write(&post, BYTES("0"));
@@ -199,7 +199,7 @@ static void a_websocket_beyond_the_limit_is_refused(void **state)
     open_session(home, sid);
     fixture_settings(other)->pending_bytes = 65536;
     filler = relay_ask(other, home->incarnation + 1, RELAY_POLL, sid_bytes(),
-                       bytes_make(other->connections.read_buffer, 65536), 0);
+                       bytes_make(other->reading.buffer, 65536), 0);
     assert_int_not_equal(filler, 0);
     client_upgrade(&client, sid);
     played_settle();

@@ -66,11 +66,36 @@ static void what_is_wrong_is_told(void **state)
                            "unknown key name of a certificate"));
 }
 
+static void append_row(void *argument, const char *name, const char *value, const char *origin)
+{
+    buffer_printf(argument, "%s %s %s\n", name, value, origin);
+}
+
+static void entries_are_shown_with_their_lines(void **state)
+{
+    struct tls_files files = {0};
+    struct buffer error = {0}, shown = {0};
+    config_t config;
+
+    (void)state;
+    config_init(&config);
+    assert_true(config_read_string(&config, "certificates = (\n{ certificate = \"b\"; },\n"
+                                            "{ certificate = \"c\"; key = \"k\"; });"));
+    assert_int_equal(tls_files_load(&config, "a", NULL, &files, &error), 0);
+    config_destroy(&config);
+    tls_files_describe(&files, append_row, &shown);
+    assert_true(bytes_equal_text(buffer_bytes(&shown), "certificates[0] certificate=b;key=b :2\n"
+                                                       "certificates[1] certificate=c;key=k :3\n"));
+    tls_files_done(&files);
+    buffer_done(&shown);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_come_in_their_order),
         cmocka_unit_test(what_is_wrong_is_told),
+        cmocka_unit_test(entries_are_shown_with_their_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,6 +179,48 @@ static void groups(void **state)
     free(path);
 }
 
+static void append_row(void *argument, const char *name, const char *value, const char *origin)
+{
+    buffer_printf(argument, "%s %s %s\n", name, value ? value : "-", origin);
+}
+
+static void assert_shown(const struct token_policy *policy, const char *expected)
+{
+    struct buffer shown = {0};
+
+    token_policy_describe(policy, append_row, &shown);
+    buffer_append_char(&shown, '\0');
+    assert_string_equal(shown.data, expected);
+    buffer_done(&shown);
+}
+
+static void what_is_in_effect_is_shown(void **state)
+{
+    char *path = tokens_write_file(folder, "key", BYTES(TOKENS_SECRET), 0600);
+    char *group = group_of("\nleeway = \"2 s\";\naudience = \"chat\";\nrights = { join = ( \"lobby\" ); };\n",
+                           "HS256", path);
+    struct token_policy *policy = NULL;
+    struct buffer error = {0};
+
+    (void)state;
+    assert_int_equal(load(group, &policy, &error), 0);
+    assert_shown(policy,
+                 "tokens.required false default\n"
+                 "tokens.issuer - default\n"
+                 "tokens.audience chat :3\n"
+                 "tokens.leeway 2s :2\n"
+                 "tokens.grace 30s default\n"
+                 "tokens.keys k:HS256 :5\n"
+                 "tokens.rights {\"join\":[\"lobby\"],\"publish\":[\"lobby\"],\"read\":[\"lobby\"]} :4\n"
+                 "tokens.anonymous - default\n");
+    assert_shown(NULL, "tokens.keys - default\n");
+    token_policy_free(policy);
+    buffer_done(&error);
+    unlink(path);
+    free(path);
+    free(group);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -197,6 +239,7 @@ int main(void)
         cmocka_unit_test(secrets),
         cmocka_unit_test(public_keys),
         cmocka_unit_test(groups),
+        cmocka_unit_test(what_is_in_effect_is_shown),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
