@@ -401,9 +401,10 @@ bool judge_resume(struct router *router, struct gateway_link *link, struct sessi
 }
 
 bool judge_begin(struct router *router, struct gateway_link *link, struct session *session,
-                 const struct wire_event *event, const struct event_rule *rule, struct room *room,
+                 const struct wire_event *record, const struct event_rule *rule, struct room *room,
                  struct bytes scope)
 {
+    struct wire_event event = *record;
     struct table *by_key = &router->backends->judgements->by_key;
     struct backed *backed = session->backed;
     struct judged *judged, *known;
@@ -412,17 +413,19 @@ bool judge_begin(struct router *router, struct gateway_link *link, struct sessio
 
     if (!backed)
         return false;
-    again = event_task_recall(router, link, backed, event->request);
+    if (rule->class == RULE_VOLATILE)
+        event.id = (struct bytes){0}; /* of a gateway with other rules: the journal would never tell of it */
+    again = event_task_recall(router, link, backed, event.request);
     if (tasks_full(router))
         return false;
     room_hold(room);
-    judgement = (struct judgement *)event_task_new(router, backed, event, &judge_kind, sizeof *judgement,
-                                                   event->id.length == 0, again);
+    judgement = (struct judgement *)event_task_new(router, backed, &event, &judge_kind, sizeof *judgement,
+                                                   event.id.length == 0, again);
     judgement->rule = *rule;
     judgement->rule.name = (struct bytes){0};
     judgement->rule.origin = NULL;
-    if (event->id.length) {
-        judged = new_judged(scope, session->namespace->name, event->id);
+    if (event.id.length) {
+        judged = new_judged(scope, session->namespace->name, event.id);
         known = table_find(by_key, judged_key(judged));
         if (known) {
             free(judged);

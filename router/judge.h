@@ -25,7 +25,7 @@ bool judge_resume(struct router *router, struct gateway_link *link, struct sessi
  * journal_entry.  False when too many wait, or it is not known yet whose the socket is.
  */
 bool judge_begin(struct router *router, struct gateway_link *link, struct session *session,
-                 const struct wire_event *event, const struct event_rule *rule, struct room *room,
+                 const struct wire_event *record, const struct event_rule *rule, struct room *room,
                  struct bytes scope) MUST_CHECK;
 
 /* 0, or ERROR_PROTOCOL for a verdict that is none. */

@@ -226,6 +226,16 @@ class Judges(BackendTest):
         held.start("asked", "", [2])
         self.assertEqual(self.b.call().event, "asked")  # which has no rule now
 
+    def test_an_id_of_a_volatile_event(self):
+        """A gateway whose rules are older still reads ids that the router's no longer have: they mean nothing."""
+        held = self.member()
+        for text in "xy":
+            request = self.ask(held, text, client_id="12345678", event="fleeting")
+            self.say(self.judge(), PASS)
+            self.assertEqual(self.g.answer(request), {"ok": True})
+            self.assertEqual(self.delivered()[:2], ["fleeting", {"room": "R", "text": text}])
+        self.assertEqual(self.router.rows(), [])
+
     def test_what_is_open_stays_what_it_is(self):
         """Asked for again on another link, behind a reload, an event is no other backend's task and is not published twice."""
         held = self.member()
