@@ -165,7 +165,7 @@ void config_describe(const struct config_program *program, const void *settings,
                       '\0');
         append_value(&value, key, settings);
         visit(argument, name.data, absent ? NULL : value.data,
-              origins && origins[i] ? origins[i] : "default");
+              config_origin_text(origins ? origins[i] : NULL));
     }
     buffer_done(&name);
     buffer_done(&value);

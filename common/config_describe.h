@@ -12,6 +12,12 @@
  */
 typedef void config_visit(void *argument, const char *name, const char *value, const char *origin);
 
+/* An origin that was kept, for a visit; NULL: the default. */
+static inline const char *config_origin_text(const char *origin)
+{
+    return origin ? origin : "default";
+}
+
 /* Visits the keys of the file in the order of the table.  settings: as config_load() left them, or what the
    program made of them since. */
 void config_describe(const struct config_program *program, const void *settings, config_visit *visit,

@@ -384,11 +384,6 @@ int token_policy_load(const config_t *file, struct token_policy **out, struct bu
     return result;
 }
 
-static const char *origin_text(const char *origin)
-{
-    return origin ? origin : "default";
-}
-
 void token_policy_describe(const struct token_policy *policy, config_visit *visit, void *argument)
 {
     struct buffer list = {0};
@@ -402,9 +397,9 @@ void token_policy_describe(const struct token_policy *policy, config_visit *visi
                       token_algorithm_text(policy->keys[i].algorithm));
     buffer_append_char(&list, '\0');
     config_describe(&group_program, policy, visit, argument);
-    visit(argument, "tokens.keys", list.data, origin_text(policy->keys_origin));
-    visit(argument, "tokens.rights", policy->rights, origin_text(policy->rights_origin));
-    visit(argument, "tokens.anonymous", policy->anonymous, origin_text(policy->anonymous_origin));
+    visit(argument, "tokens.keys", list.data, config_origin_text(policy->keys_origin));
+    visit(argument, "tokens.rights", policy->rights, config_origin_text(policy->rights_origin));
+    visit(argument, "tokens.anonymous", policy->anonymous, config_origin_text(policy->anonymous_origin));
     buffer_done(&list);
 }
 

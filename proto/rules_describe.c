@@ -48,11 +48,6 @@ static void append_namespace(struct buffer *out, const struct namespace_config *
         buffer_printf(out, ";tokens_required=%s", truth(namespace->tokens == NAMESPACE_TOKENS_REQUIRED));
 }
 
-static const char *origin_text(const char *origin)
-{
-    return origin ? origin : "default";
-}
-
 void namespaces_describe(const struct namespace_list *list, config_visit *visit, void *argument)
 {
     struct buffer name = {0}, value = {0};
@@ -65,7 +60,7 @@ void namespaces_describe(const struct namespace_list *list, config_visit *visit,
         buffer_printf(&name, "namespaces[%.*s]%c", BYTES_PRINTF(namespace->entry), '\0');
         append_namespace(&value, namespace);
         buffer_append_char(&value, '\0');
-        visit(argument, name.data, value.data, origin_text(namespace->origin));
+        visit(argument, name.data, value.data, config_origin_text(namespace->origin));
         for (size_t r = 0; r < namespace->rules.count; r++) {
             const struct event_rule *rule = &namespace->rules.rules[r];
 
@@ -75,7 +70,7 @@ void namespaces_describe(const struct namespace_list *list, config_visit *visit,
                           BYTES_PRINTF(rule->name), '\0');
             append_rule(&value, rule);
             buffer_append_char(&value, '\0');
-            visit(argument, name.data, value.data, origin_text(rule->origin));
+            visit(argument, name.data, value.data, config_origin_text(rule->origin));
         }
     }
     buffer_done(&name);
