@@ -268,7 +268,7 @@ void history_request(struct router *router, struct gateway_link *link, const str
 
     bounds.limit = (unsigned)(limit < router->settings->max_history ? limit : router->settings->max_history);
     if (session && !membership_may_name(router, membership, record->room)) {
-        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, NULL);
+        reply_refuse(router, link, record->request, REFUSAL_BAD_ROOM, membership_name_fault(record->room));
         return;
     }
     if (session && !session_may(session, RIGHT_READ, record->room)) {

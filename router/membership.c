@@ -129,10 +129,14 @@ static void submit_join(struct router *router, struct session *session, struct m
 }
 
 /* A valid name that is refused is too long for max_name. */
+const char *membership_name_fault(struct bytes room)
+{
+    return room_name_valid(room) ? "the room's name is longer than allowed" : NULL;
+}
+
 static void refuse_name(struct router *router, struct gateway_link *link, uint64_t request, struct bytes room)
 {
-    reply_refuse(router, link, request, REFUSAL_BAD_ROOM,
-                 room_name_valid(room) ? "the room's name is longer than allowed" : NULL);
+    reply_refuse(router, link, request, REFUSAL_BAD_ROOM, membership_name_fault(room));
 }
 
 void membership_join(struct router *router, struct gateway_link *link, const struct wire_join *record)

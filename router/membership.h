@@ -24,6 +24,9 @@ static inline bool membership_may_name(const struct router *router, const struct
     return room_name_valid(room) && (membership || room.length <= router->settings->max_name);
 }
 
+/* What to say of a room that membership_may_name() does not allow; NULL: what its code says. */
+const char *membership_name_fault(struct bytes room);
+
 /* Whether the name is that of a socket: its private room, which nobody can join. */
 bool membership_is_private(const struct router *router, struct bytes room);
 

@@ -298,6 +298,8 @@ void publish_event(struct router *router, struct gateway_link *link, const struc
         goto refused;
     }
     if (find_room(router, session, rule, event->room, &room, &code) < 0) {
+        if (code == REFUSAL_BAD_ROOM)
+            message = membership_name_fault(event->room);
         if (code != REFUSAL_NOT_JOINED || !event->id.length || rule->class == RULE_VOLATILE)
             goto refused;
         ask_for_first(router, link, session, event, rule);
