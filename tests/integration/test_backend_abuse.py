@@ -136,7 +136,7 @@ class Abuse(unittest.TestCase):
 
     def test_nonsense(self):
         def misbehave(call, victims):
-            self.bad.send_raw(os.urandom(100))
+            self.bad.send_raw(b"\xc0" + os.urandom(99))  # no list: one may name another version, and be refused for that
             self.assertIn("none, or out of place", self.cut())
         self.assertEqual(self.check(misbehave), 7)
 
