@@ -2,6 +2,7 @@
  */
 #include "tests/unit/gateway/fixture.h"
 
+#include "gateway/deliver.h"
 #include "gateway/engine.h"
 #include "gateway/websocket_transport.h"
 #include "proto/engineio_payload.h"
@@ -84,6 +85,22 @@ struct peer fixture_peer(struct gateway *owner)
 void fixture_peer_done(struct peer *peer)
 {
     close(peer->fd);
+}
+
+void fixture_deliver(struct gateway *gateway, struct bytes room, const char *payload, uint64_t flags,
+                     uint64_t except, struct bytes attachments)
+{
+    struct room *found = room_find(namespace_find(&gateway->namespaces, BYTES("/")), room);
+
+    assert_non_null(found);
+    deliver_to_room(gateway, found,
+                    &(struct wire_deliver){.pos = 1,
+                                           .namespace = BYTES("/"),
+                                           .room = room,
+                                           .flags = flags,
+                                           .except = except,
+                                           .payload = bytes_from_text(payload),
+                                           .attachments = attachments});
 }
 
 void fixture_flush(struct gateway *owner)

@@ -25,6 +25,11 @@ void fixture_peer_done(struct peer *peer);
  * "/". */
 struct peer fixture_member(struct gateway *gateway, enum encoding encoding, struct bytes room);
 
+/* What the router has for a room of "/" that has members here, at position 1; not written before the end of the
+   turn. */
+void fixture_deliver(struct gateway *gateway, struct bytes room, const char *payload, uint64_t flags,
+                     uint64_t except, struct bytes attachments);
+
 /* The end of a turn, without a loop: what is queued is written. */
 void fixture_flush(struct gateway *gateway);
 

@@ -23,13 +23,7 @@ static struct room *lobby(struct gateway *gateway)
 
 static void deliver(struct gateway *gateway, const char *payload, uint64_t flags, uint64_t except)
 {
-    deliver_to_room(gateway, lobby(gateway),
-                    &(struct wire_deliver){.pos = 1,
-                                           .namespace = BYTES("/"),
-                                           .room = ROOM,
-                                           .flags = flags,
-                                           .except = except,
-                                           .payload = bytes_from_text(payload)});
+    fixture_deliver(gateway, ROOM, payload, flags, except, (struct bytes){0});
     fixture_flush(gateway);
 }
 

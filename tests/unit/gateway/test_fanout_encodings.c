@@ -58,23 +58,9 @@ static void leave(struct gateway *gateway, struct peer *peer)
     room_remove(gateway, peer->socket, socket_membership(peer->socket, ROOM));
 }
 
-static void deliver_record(struct gateway *gateway, const char *payload, uint64_t flags, uint64_t except,
-                           struct bytes attachments)
-{
-    assert_non_null(lobby(gateway));
-    deliver_to_room(gateway, lobby(gateway),
-                    &(struct wire_deliver){.pos = 1,
-                                           .namespace = BYTES("/"),
-                                           .room = ROOM,
-                                           .flags = flags,
-                                           .except = except,
-                                           .payload = bytes_from_text(payload),
-                                           .attachments = attachments});
-}
-
 static void deliver(struct gateway *gateway, const char *payload)
 {
-    deliver_record(gateway, payload, 0, 0, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, payload, 0, 0, (struct bytes){0});
 }
 
 /* Something for one connection alone, in its encoding. */
@@ -298,7 +284,7 @@ static void attachments_follow_their_event_in_every_encoding(void **state)
     wire_list_put_blob(&list, BYTES("x"));
     wire_list_put_blob(&list, BYTES(large));
     deliver(gateway, "[1]");
-    deliver_record(gateway, "[2]", 0, 0, wire_list_finish(&list));
+    fixture_deliver(gateway, ROOM, "[2]", 0, 0, wire_list_finish(&list));
     deliver(gateway, "[3]");
     fixture_flush(gateway);
     expect_all(peers, 6,
@@ -352,8 +338,8 @@ static void the_excepted_one_misses_only_that_in_every_encoding(void **state)
     join_six(gateway, peers);
     for (unsigned i = 0; i < 3; i++) {
         deliver(gateway, "[1]");
-        deliver_record(gateway, "[\"typing\"]", WIRE_DELIVER_VOLATILE, peers[i].socket->number,
-                       (struct bytes){0});
+        fixture_deliver(gateway, ROOM, "[\"typing\"]", WIRE_DELIVER_VOLATILE, peers[i].socket->number,
+                        (struct bytes){0});
         deliver(gateway, "[2]");
         fixture_flush(gateway);
         for (unsigned j = 0; j < 6; j++) {
@@ -377,11 +363,11 @@ static void nothing_is_encoded_for_nobody(void **state)
     join(gateway, &peers[0]);
     assert_null(lobby(gateway)->others);
     join(gateway, &peers[1]);
-    deliver_record(gateway, "[1]", 0, peers[1].socket->number, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, "[1]", 0, peers[1].socket->number, (struct bytes){0});
     assert_non_null(lobby(gateway)->websocket.turn);
     assert_null(lobby(gateway)->others[ENCODING_DEFLATE - 1].turn);
     assert_null(lobby(gateway)->others[ENCODING_POLLING - 1].turn);
-    deliver_record(gateway, "[2]", 0, peers[0].socket->number, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, "[2]", 0, peers[0].socket->number, (struct bytes){0});
     fixture_flush(gateway);
     assert_string_equal(read_peer(&peers[0]), "42[1]");
     assert_string_equal(read_peer(&peers[1]), "^42[2]");
@@ -407,11 +393,11 @@ static void volatile_events_are_dropped_for_the_blocked_of_each_encoding(void **
         send_own(gateway, &peers[i], "4own");
         peers[i].connection->blocked = true;
     }
-    deliver_record(gateway, "[\"v0\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, "[\"v0\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
     deliver(gateway, "[1]");
-    deliver_record(gateway, "[\"v1\"]", WIRE_DELIVER_VOLATILE, 0, wire_list_finish(&list));
-    deliver_record(gateway, "[\"v2\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
-    deliver_record(gateway, "[2]", 0, 0, wire_list_finish(&list));
+    fixture_deliver(gateway, ROOM, "[\"v1\"]", WIRE_DELIVER_VOLATILE, 0, wire_list_finish(&list));
+    fixture_deliver(gateway, ROOM, "[\"v2\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, "[2]", 0, 0, wire_list_finish(&list));
     fixture_flush(gateway);
     assert_int_equal(gateway->counters.dropped_slow_reader, 9);
     assert_int_equal(gateway->counters.deliveries, 3 * 5 + 3 * 2);
@@ -423,7 +409,8 @@ static void volatile_events_are_dropped_for_the_blocked_of_each_encoding(void **
                                      "42[\"v0\"]|42[1]|451-[\"v1\"]|<x>|42[\"v2\"]|451-[2]|<x>",
                                      "^42[\"v0\"]^42[1]^451-[\"v1\"]^beA==^42[\"v2\"]^451-[2]^beA=="});
 
-    deliver_record(gateway, "[\"w\"]", WIRE_DELIVER_VOLATILE | WIRE_DELIVER_REPLAY, 0, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, "[\"w\"]", WIRE_DELIVER_VOLATILE | WIRE_DELIVER_REPLAY, 0,
+                    (struct bytes){0});
     assert_int_equal(gateway->counters.dropped_slow_reader, 12);
     fixture_flush(gateway);
     expect_all(peers + 3, 3, (const char *const[]){"42[\"w\"]", "42[\"w\"]", "^42[\"w\"]"});
@@ -440,10 +427,10 @@ static void a_volatile_event_reaches_who_is_no_longer_blocked(void **state)
     (void)state;
     join(gateway, &poller);
     poller.connection->blocked = true;
-    deliver_record(gateway, "[\"missed\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, "[\"missed\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
     fanout_catch_up(gateway, poller.connection);
     poller.connection->blocked = false;
-    deliver_record(gateway, "[\"seen\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, "[\"seen\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
     fixture_flush(gateway);
     assert_string_equal(read_peer(&poller), "^42[\"seen\"]");
     assert_int_equal(gateway->counters.dropped_slow_reader, 1);
@@ -493,7 +480,7 @@ static void the_last_of_an_encoding_takes_its_stream_away(void **state)
 
     (void)state;
     join(gateway, &peers[0]), join(gateway, &peers[1]), join(gateway, &peers[2]);
-    deliver_record(gateway, "[1]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, "[1]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
     leave(gateway, &peers[1]);
     assert_null(lobby(gateway)->others[ENCODING_POLLING - 1].turn);
     deliver(gateway, "[2]");
@@ -704,9 +691,9 @@ static void a_blocked_connection_misses_volatile_events_when_its_member_moves(vo
     join(gateway, &peers[0]);
     peers[0].connection->blocked = true;
     deliver(gateway, "[1]");
-    deliver_record(gateway, "[\"typing\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, "[\"typing\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
     move(gateway, &peers[0], &peers[1]);
-    deliver_record(gateway, "[\"typing\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
+    fixture_deliver(gateway, ROOM, "[\"typing\"]", WIRE_DELIVER_VOLATILE, 0, (struct bytes){0});
     fixture_flush(gateway);
     assert_string_equal(waiting(&peers[0]), "^42[1]");
     assert_string_equal(read_peer(&peers[1]), "42[\"typing\"]");

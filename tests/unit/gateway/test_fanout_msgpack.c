@@ -35,14 +35,7 @@ static struct room *lobby(struct gateway *gateway)
 static void deliver(struct gateway *gateway, const char *payload, uint64_t flags, uint64_t except,
                     struct bytes attachments)
 {
-    deliver_to_room(gateway, lobby(gateway),
-                    &(struct wire_deliver){.pos = 1,
-                                           .namespace = BYTES("/"),
-                                           .room = ROOM,
-                                           .flags = flags,
-                                           .except = except,
-                                           .payload = bytes_from_text(payload),
-                                           .attachments = attachments});
+    fixture_deliver(gateway, ROOM, payload, flags, except, attachments);
     fixture_flush(gateway);
 }
 
