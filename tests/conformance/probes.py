@@ -2,6 +2,7 @@
 
 test_differential.py has the probes.  What cannot be equal in two servers (ids, dates, how a body is framed) is made so.
 """
+import contextlib
 import gzip
 import re
 import struct
@@ -177,14 +178,21 @@ def with_query(query, method='GET', body=None):
     return step
 
 
-def overlapping_gets(polling):
-    with polling.start_get() as first:
-        first.socket.settimeout(MOMENT)
+@contextlib.contextmanager
+def pending_get(polling):
+    """A GET that has had no answer for a moment."""
+    with polling.start_get() as pending:
+        pending.socket.settimeout(MOMENT)
         try:
-            first.response()
+            pending.response()
         except TimeoutError:
             pass
-        first.socket.settimeout(10)
+        pending.socket.settimeout(10)
+        yield pending
+
+
+def overlapping_gets(polling):
+    with pending_get(polling) as first:
         return [short(polling.get()), short(first.response()), short(polling.get())]
 
 
@@ -200,25 +208,15 @@ def overlapping_posts(polling):
 def pending_get_gets(body):
     """What a pending GET is answered when that is posted."""
     def step(polling):
-        with polling.start_get() as pending:
-            pending.socket.settimeout(MOMENT)
-            try:
-                pending.response()
-            except TimeoutError:
-                pass
-            pending.socket.settimeout(10)
+        with pending_get(polling) as pending:
             posted = short(polling.post(body))
             return [posted, short(pending.response())]
     return step
 
 
 def abort_get(polling):
-    with polling.start_get() as pending:
-        pending.socket.settimeout(MOMENT)
-        try:
-            pending.response()
-        except TimeoutError:
-            pass
+    with pending_get(polling):
+        pass
     # The news takes its time, as over any network.
     while (response := polling.get()).status != 400 or not response.body:
         pass
