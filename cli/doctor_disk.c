@@ -172,6 +172,17 @@ static char *existing_folder(const char *path)
     return folder;
 }
 
+/* Whether more than the last folder of the path is missing behind what existing_folder() found: hubbub run makes
+   one, so that a misspelt path makes none. */
+static bool is_parent_missing(const char *path, const char *folder)
+{
+    size_t length = strlen(folder);
+    const char *rest = strncmp(path, folder, length) == 0 ? path + length : path;
+    const char *slash = strchr(rest + strspn(rest, "/"), '/');
+
+    return slash && slash[strspn(slash, "/")];
+}
+
 void doctor_check_folder(struct buffer *out, const char *path)
 {
     char *folder = existing_folder(path);
@@ -184,7 +195,10 @@ void doctor_check_folder(struct buffer *out, const char *path)
         finding_append(out, FINDING_ERROR, "data folder", "name a folder in run.data", "%s is no folder",
                        folder);
     } else {
-        if (strcmp(folder, path) != 0)
+        if (strcmp(folder, path) != 0 && is_parent_missing(path, folder))
+            finding_append(out, FINDING_ERROR, "data folder", "make the folder above it",
+                           "%s can't be made by hubbub run: of its path only %s is there", path, folder);
+        else if (strcmp(folder, path) != 0)
             finding_append(out, FINDING_OK, "data folder", NULL, "%s is not there yet; hubbub run makes it",
                            path);
         else if (status.st_mode & 077)

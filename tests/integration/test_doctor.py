@@ -252,6 +252,8 @@ class Broken(Case):
         self.data.write_text('no folder')
         self.assert_finding(self.findings(code=1), 'error', 'data folder', 'is no folder')
         self.data.unlink()
+        self.data = self.folder / 'none' / 'data'
+        self.assert_finding(self.findings(code=1), 'error', 'data folder', "can't be made by hubbub run", 'the folder above it')
         self.data = pathlib.Path('/proc/hubbub')
         self.assert_finding(self.findings(code=1), 'error', 'disk', 'no file can be written')
 
