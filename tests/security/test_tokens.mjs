@@ -320,6 +320,7 @@ describe('the end of a token', { concurrency: true }, () => {
       const socket = io(url, { ...options, [place]: { token: note(rights(`u${n}`, { join: ['team-*'] }, { seconds: 2 * SHORT })) } });
       undo(t, () => socket.disconnect());
       socket.told = next(socket, 'hubbub:token');
+      socket.told.catch(() => {}); // whatever fails before tells more
       const upgraded = new Promise((resolve) => socket.io.on('open', () => socket.io.engine.on('upgrade', resolve)));
       await next(socket, 'connect');
       await within(LIMIT, 'an upgrade', upgraded);
