@@ -8,6 +8,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { certificateOptions, overTls } from './certificate.mjs';
@@ -49,6 +50,21 @@ function portIsFree(port) {
     server.once('error', () => resolve(false));
     server.listen(port, () => server.close(() => resolve(true)));
   });
+}
+
+/** Comes back when somebody accepts connections at the port. */
+async function portAnswers(port) {
+  for (;;) {
+    const socket = net.connect(port, '127.0.0.1');
+    const answers = await new Promise((resolve) => {
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+    });
+    socket.destroy();
+    if (answers)
+      return;
+    await delay(20);
+  }
 }
 
 /** Free ports below the range that outgoing connections take, so that a restarted gateway finds its own free. */
@@ -184,7 +200,7 @@ export class Stack {
     return `${overTls ? 'https' : 'http'}://127.0.0.1:${this.ports[gateway % this.ports.length]}`;
   }
 
-  /** Kills a process by its name and comes back when `hubbub run` has started another. */
+  /** Kills a process by its name and comes back when `hubbub run` has started another, and a gateway listens. */
   async kill(name, signal = 'SIGKILL') {
     const old = this.pids.get(name);
     const again = new Promise((resolve) => this.waiters.push((started, pid) => {
@@ -193,7 +209,12 @@ export class Stack {
       return started === name && pid !== old;
     }));
     process.kill(old, signal);
-    return within(START_LIMIT, `a new ${name}`, again);
+    return within(START_LIMIT, `a new ${name}`, again.then(async (pid) => {
+      const [, gateway] = /^gateway-(\d+)$/.exec(name) || [];
+      if (gateway)
+        await portAnswers(this.ports[(gateway - 1) % this.ports.length]);
+      return pid;
+    }));
   }
 
   /** Stops it as Ctrl-C does; gives {code, signal}.  What it started is gone then. */
