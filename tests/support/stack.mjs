@@ -67,15 +67,24 @@ async function portAnswers(port) {
   }
 }
 
-/** Free ports below the range that outgoing connections take, so that a restarted gateway finds its own free. */
-export async function freePorts(count) {
-  const ports = new Set();
-  while (ports.size < count) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if (!ports.has(port) && (await portIsFree(port)))
-      ports.add(port);
+const given = new Set(); // by freePorts(): what is not bound yet would be found free once more
+
+/**
+ * Free ports below the range that outgoing connections take, so that a restarted gateway finds its own free; none that
+ * was given before.  In a row they follow each other, as the admin ports of the gateways do.
+ */
+export async function freePorts(count, { row = false } = {}) {
+  const ports = [];
+  while (ports.length < count) {
+    const first = 20_000 + Math.floor(Math.random() * 12_000);
+    const found = Array.from({ length: row ? count : 1 }, (_, number) => first + number);
+    const free = await Promise.all(found.map(portIsFree));
+    if (free.includes(false) || found.some((port) => given.has(port)))
+      continue;
+    found.forEach((port) => given.add(port));
+    ports.push(...found);
   }
-  return [...ports];
+  return ports;
 }
 
 const undoing = new WeakMap(); // a test's context -> its steps
@@ -107,7 +116,7 @@ export function wholeFile(after) {
 /** A temporary folder that goes when the test (node:test's context) is over. */
 export async function temporaryFolder(t) {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'hubbub-test-'));
-  undo(t, () => rm(folder, { recursive: true, force: true }));
+  undo(t, () => rm(folder, { recursive: true, force: true, maxRetries: 5 })); // who was killed may still be writing
   return folder;
 }
 
