@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { certificateOptions, overTls } from './certificate.mjs';
 import { daemon, freePorts, temporaryFolder, undo } from './stack.mjs';
 
@@ -49,6 +50,7 @@ export async function startHaproxy(t, file, port, environment = {}, scheme = 'ht
       return url;
     if (process.exitCode !== null)
       throw new Error(`haproxy ended:\n${errors()}`);
+    await sleep(20);
   }
 }
 
