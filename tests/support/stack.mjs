@@ -120,7 +120,7 @@ export function wholeFile(after) {
 /** A temporary folder that goes when the test (node:test's context) is over. */
 export async function temporaryFolder(t) {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'hubbub-test-'));
-  undo(t, () => rm(folder, { recursive: true, force: true }));
+  undo(t, () => rm(folder, { recursive: true, force: true, maxRetries: 10 })); // whoever was killed may write a last time
   return folder;
 }
 
