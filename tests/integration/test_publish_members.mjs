@@ -5,14 +5,14 @@ import { chmod, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { ask, collect, connect, settled } from '../support/client.mjs';
-import { Stack, freePortsInARow, temporaryFolder } from '../support/stack.mjs';
+import { Stack, freePorts, temporaryFolder } from '../support/stack.mjs';
 
 const KEY = 'a-key-for-the-tests-of-http';
 
 async function start(t) {
   const folder = await temporaryFolder(t);
   const keys = path.join(folder, 'keys');
-  const admin = await freePortsInARow(2); // one for each gateway
+  const [admin] = await freePorts(2, { row: true }); // one for each gateway
   await writeFile(keys, `${KEY}\n`);
   await chmod(keys, 0o600);
   const stack = await Stack.start(t, { args: ['--admin-port', String(admin), '--publish-key', keys] });

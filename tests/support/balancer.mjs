@@ -76,6 +76,8 @@ export async function steering(t, requests, websockets) {
       const upgrades = /[?&]transport=websocket/.test(head.toString('latin1').split('\r\n')[0]);
       if (upgrades)
         await gate;
+      if (client.destroyed)
+        return; // it has given up meanwhile: nobody would end its connection to the gateway
       const port = upgrades ? websockets : requests;
       const gateway = net.connect(port, '127.0.0.1', () => {
         gateway.write(head);

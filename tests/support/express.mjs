@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Stack, daemon, freePorts, freePortsInARow, temporaryFolder } from './stack.mjs';
+import { Stack, daemon, freePorts, temporaryFolder } from './stack.mjs';
 
 const KEY = 'a-key-for-the-express-example';
 
@@ -21,7 +21,7 @@ export async function startExample(t, { between = (port) => port } = {}) {
   await writeFile(keys, `${KEY}\n`);
   await chmod(keys, 0o600);
   const [port] = await freePorts(1);
-  const admin = await freePortsInARow(2); // one for each gateway
+  const [admin] = await freePorts(2, { row: true }); // one for each gateway
   const stack = await Stack.start(t, { args: ['--admin-port', String(admin), '--publish-key', keys] });
   const environment = {
     PORT: String(port),

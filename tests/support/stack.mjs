@@ -67,28 +67,24 @@ async function portAnswers(port) {
   }
 }
 
-const given = new Set(); // ports that something of this process has, or is going to have
+const given = new Set(); // by freePorts(): what is not bound yet would be found free once more
 
-/** Free ports below the range that outgoing connections take, so that a restarted gateway finds its own free; each is given once. */
-export async function freePorts(count) {
+/**
+ * Free ports below the range that outgoing connections take, so that a restarted gateway finds its own free; none that
+ * was given before.  In a row they follow each other, as the admin ports of the gateways do.
+ */
+export async function freePorts(count, { row = false } = {}) {
   const ports = [];
-  while (ports.length < count)
-    ports.push(await freePortsInARow(1));
-  return ports;
-}
-
-/** The first of so many free ports that follow each other. */
-export async function freePortsInARow(count) {
-  for (;;) {
+  while (ports.length < count) {
     const first = 20_000 + Math.floor(Math.random() * 12_000);
-    const ports = Array.from({ length: count }, (_, index) => first + index);
-    if (ports.some((port) => given.has(port)))
+    const found = Array.from({ length: row ? count : 1 }, (_, number) => first + number);
+    const free = await Promise.all(found.map(portIsFree));
+    if (free.includes(false) || found.some((port) => given.has(port)))
       continue;
-    for (const port of ports)
-      given.add(port); // now, since others may look while this one does
-    if ((await Promise.all(ports.map(portIsFree))).every(Boolean))
-      return first;
+    found.forEach((port) => given.add(port));
+    ports.push(...found);
   }
+  return ports;
 }
 
 const undoing = new WeakMap(); // a test's context -> its steps
@@ -120,7 +116,7 @@ export function wholeFile(after) {
 /** A temporary folder that goes when the test (node:test's context) is over. */
 export async function temporaryFolder(t) {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'hubbub-test-'));
-  undo(t, () => rm(folder, { recursive: true, force: true, maxRetries: 10 })); // whoever was killed may write a last time
+  undo(t, () => rm(folder, { recursive: true, force: true, maxRetries: 5 })); // who was killed may still be writing
   return folder;
 }
 
