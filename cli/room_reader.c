@@ -64,8 +64,11 @@ static int fail(struct room_reader *reader, int result)
 static int wait_for_answer(struct room_reader *reader)
 {
     struct pollfd socket = {.fd = reader->fd, .events = POLLIN};
-    int ready = poll(&socket, 1, ROOM_READER_SLOW_MS);
+    int ready;
 
+    do
+        ready = poll(&socket, 1, ROOM_READER_SLOW_MS);
+    while (ready < 0 && stats_client_goes_on(errno));
     if (ready < 0)
         return ERROR_SYSTEM;
     if (ready == 0 && reader->slow)
