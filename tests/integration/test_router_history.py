@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -298,6 +299,37 @@ class Command(HistoryTest):
         self.assertRegex(error.decode(), f"^hubbub: .*; go on with --after {len(seen)}\n$")
         self.router.start()
         self.assertEqual(texts(self.lines("export", "R", "--after", str(len(seen)))), list(range(len(seen) + 1, 451)))
+
+
+class Full(unittest.TestCase):
+    """A router whose places are all taken, played by the test: it says so to who comes, and hangs up on it."""
+
+    def answer_all(self, client):
+        client.settimeout(PATIENCE)
+        with client, client.makefile("rb") as questions:
+            for _ in questions:
+                client.sendall(b'{"seq":1,"args":[{"text":1}]}\n{"more":false}\n\n')
+
+    def test_a_place_is_waited_for(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory(prefix="hubbub-router-"))
+        listener = self.enterContext(socket.socket(socket.AF_UNIX))
+        listener.settimeout(PATIENCE)
+        listener.bind(f"{folder}/stats")
+        listener.listen()
+        for arguments in (("export", "R"), ("history", "R", "--json")):
+            with subprocess.Popen([HUBBUB, *arguments, "--stats", f"{folder}/stats"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE) as process:
+                self.addCleanup(process.kill)
+                for is_read in (False, True):
+                    client, _ = listener.accept()
+                    with client:
+                        client.settimeout(PATIENCE)
+                        if is_read:
+                            self.assertTrue(client.recv(65536))
+                        client.sendall(b"error busy: too many ask at once\n\n")
+                self.answer_all(listener.accept()[0])
+                out, error = process.communicate(timeout=PATIENCE)
+            self.assertEqual((process.returncode, texts(out.splitlines()), error), (0, [1], b""))
 
 
 class Follow(HistoryTest):
