@@ -33,6 +33,11 @@ def fill(held, room, first, last, **fields):
     assert held.gateway.answer(held.gateway.request)["ok"]
 
 
+def complaints(error):
+    """What a command said but for what it says when it has to wait for longer than a second, whatever for."""
+    return error.decode().replace("hubbub: waiting for the archive: MongoDB may be away\n", "")
+
+
 def texts(lines):
     return [json.loads(line)["args"][0]["text"] for line in lines]
 
@@ -54,7 +59,7 @@ class HistoryTest(RouterTest):
     def run_command(self, name, *arguments):
         with self.command(name, *arguments) as process:
             out, error = process.communicate(timeout=PATIENCE)
-        return process.returncode, out.decode(), error.decode()
+        return process.returncode, out.decode(), complaints(error)
 
     def lines(self, name, *arguments):
         code, out, error = self.run_command(name, *arguments)
@@ -275,7 +280,7 @@ class Command(HistoryTest):
                 self.assertTrue(process.stdout.readline())
                 process.stdout.close()
                 self.assertEqual(process.wait(PATIENCE), -signal.SIGPIPE, arguments)
-                self.assertEqual(process.stderr.read(), b"")
+                self.assertEqual(complaints(process.stderr.read()), "")
 
     def test_output_that_fails(self):
         fill(self.held, "R", 1, 3)
@@ -283,7 +288,7 @@ class Command(HistoryTest):
             done = subprocess.run([HUBBUB, "export", "--stats", self.router.stats, "R"], stdout=full, stderr=subprocess.PIPE,
                                   timeout=PATIENCE)
         self.assertEqual(done.returncode, 70)
-        self.assertRegex(done.stderr.decode(), "^hubbub: cannot write: No space left on device\n$")
+        self.assertRegex(complaints(done.stderr), "^hubbub: cannot write: No space left on device\n$")
 
     def test_an_export_that_loses_the_router(self):
         fill(self.held, "R", 1, 450, pad="x" * 1000)
@@ -296,7 +301,7 @@ class Command(HistoryTest):
         seen = texts(lines)
         self.assertEqual(seen, list(range(1, len(seen) + 1)))
         self.assertLess(len(seen), 450)
-        self.assertRegex(error.decode(), f"^hubbub: .*; go on with --after {len(seen)}\n$")
+        self.assertRegex(complaints(error), f"^hubbub: .*; go on with --after {len(seen)}\n$")
         self.router.start()
         self.assertEqual(texts(self.lines("export", "R", "--after", str(len(seen)))), list(range(len(seen) + 1, 451)))
 
@@ -329,7 +334,7 @@ class Full(unittest.TestCase):
                         client.sendall(b"error busy: too many ask at once\n\n")
                 self.answer_all(listener.accept()[0])
                 out, error = process.communicate(timeout=PATIENCE)
-            self.assertEqual((process.returncode, texts(out.splitlines()), error), (0, [1], b""))
+            self.assertEqual((process.returncode, texts(out.splitlines()), complaints(error)), (0, [1], ""))
 
 
 class Follow(HistoryTest):
@@ -339,7 +344,7 @@ class Follow(HistoryTest):
         self.held.join("R")
 
     def follow(self, *arguments):
-        process = self.command("history", "--follow", "--json", *arguments, text=True)
+        process = self.command("history", "--follow", "--json", *arguments)
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
         return process
@@ -351,6 +356,13 @@ class Follow(HistoryTest):
         deadline.cancel()
         return texts(lines)
 
+    def complaint(self, process):
+        """The next line of its complaints."""
+        while line := process.stderr.readline():
+            if complaints(line):
+                return line.decode()
+        return ""
+
     def test_what_comes_and_a_restart(self):
         fill(self.held, "R", 1, 300)
         process = self.follow("R", "--limit", "2")
@@ -360,14 +372,14 @@ class Follow(HistoryTest):
         fill(self.held, "R", 304, 800)
         self.assertEqual(self.read(process, 497), list(range(304, 801)))
         self.router.kill()
-        self.assertEqual(process.stderr.readline(), "hubbub: the router does not answer; waiting for it\n")
+        self.assertEqual(self.complaint(process), "hubbub: the router does not answer; waiting for it\n")
         self.router.start()
         self.held.gateway.go_live()
         fill(self.held, "R", 801, 803)
         self.assertEqual(self.read(process, 3), [801, 802, 803])
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(PATIENCE), 0)
-        self.assertEqual((process.stdout.read(), process.stderr.read()), ("", ""))
+        self.assertEqual((process.stdout.read(), complaints(process.stderr.read())), (b"", ""))
 
     def test_from_a_number_on(self):
         fill(self.held, "R", 1, 450)
@@ -380,7 +392,7 @@ class Follow(HistoryTest):
 
     def test_a_room_that_is_not_there_yet(self):
         process = self.follow("later")
-        self.assertEqual(process.stderr.readline(), "hubbub: no room 'later' in namespace / yet; waiting for it\n")
+        self.assertEqual(self.complaint(process), "hubbub: no room 'later' in namespace / yet; waiting for it\n")
         self.held.join("later")
         fill(self.held, "later", 1, 2)
         self.assertEqual(self.read(process, 2), [1, 2])
