@@ -104,14 +104,17 @@ struct bytes room_reader_refusal(const struct room_reader *reader)
     return bytes_make(text.data + mark.length, text.length - mark.length - 1);
 }
 
-static int read_refusal(const struct room_reader *reader)
+/* Whom it has no place for the router hangs up on, too. */
+static int read_refusal(struct room_reader *reader)
 {
     struct bytes text = room_reader_refusal(reader);
 
     if (bytes_equal(text, BYTES("no such room")))
         return ERROR_NOT_FOUND;
-    if (bytes_starts_with(text, BYTES("busy")) || bytes_starts_with(text, BYTES("unavailable")))
+    if (bytes_starts_with(text, BYTES("busy")) || bytes_starts_with(text, BYTES("unavailable"))) {
+        room_reader_close(reader);
         return ERROR_BUSY;
+    }
     return ERROR_USAGE;
 }
 
