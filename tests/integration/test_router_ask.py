@@ -107,6 +107,31 @@ class Ask(RouterTest):
         gateway.send(("DISCONNECT", other.number, "client_disconnect"), ("TOLD", gateway.take("ASK").ask, HANDSHAKE))
         self.assertEqual(operator.answer(), "error no such session")
 
+    def test_a_socket_whose_connection_is_lost_by_then(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        held = one.connect()
+        operator = self.operator()
+        operator.send(f"session {held.sid}")
+        one.send(("DISCONNECT", held.number, "transport close"), ("TOLD", one.take("ASK").ask, ""))
+        lines = operator.answer().split("\n")
+        self.assertEqual((lines[0], lines[3], lines[5:]), (f"sid {held.sid}", "state away", ["gateway -", "handshake -"]))
+        self.assertEqual(two.come_back(held.pid).sid, held.sid)
+
+    def test_a_session_that_another_gateway_has_by_then(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        held = one.connect()
+        operator = self.operator()
+        operator.send(f"session {held.sid}")
+        asked = one.take("ASK")
+        back = two.come_back(held.pid)
+        one.send(("TOLD", asked.ask, ""))
+        again = two.take("ASK")
+        self.assertEqual(again.socket, back.number)
+        two.send(("TOLD", again.ask, HANDSHAKE))
+        lines = operator.answer().split("\n")
+        self.assertEqual((lines[0], lines[3:]), (f"sid {held.sid}", [
+            "state live", "away_seconds 0.000", "gateway g2", f"handshake {HANDSHAKE}"]))
+
     def test_answers_come_in_the_order_of_the_questions(self):
         gateway = self.gateway()
         held = gateway.connect()

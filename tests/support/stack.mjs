@@ -25,15 +25,15 @@ const STOP_LIMIT = 60_000;
 
 // What is under test, by process id; whatever happens to the test, none of it outlives it.
 const alive = new Set();
-process.on('exit', () => {
-  for (const pid of alive) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // It has ended by itself.
-    }
+process.on('exit', () => alive.forEach(killNow));
+
+function killNow(pid) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
   }
-});
+}
 
 /** Rejects with `what` when the promise takes longer than `limit` ms. */
 export function within(limit, what, promise) {
@@ -168,6 +168,7 @@ export class Stack {
     this.process.on('error', (error) => { this.errors += `${error}\n`; });
     if (this.process.pid)
       alive.add(this.process.pid);
+    this.closed = new Promise((resolve) => { this.process.once('close', resolve); });
     this.exited = once(this.process, 'exit').then(([code, signal]) => {
       alive.delete(this.process.pid);
       return { code, signal };
@@ -226,7 +227,7 @@ export class Stack {
     }));
   }
 
-  /** Stops it as Ctrl-C does; gives {code, signal}.  What it started is gone then. */
+  /** Stops it as Ctrl-C does; gives {code, signal}.  What it started is gone then, and all that they said is here. */
   async stop(signal = 'SIGINT') {
     this.process.kill(signal);
     const result = await within(STOP_LIMIT, `the end after ${signal}`, this.exited);
@@ -235,6 +236,7 @@ export class Stack {
       throw new Error(`still running after hubbub run ended: ${left.map(([name, pid]) => `${name} ${pid}`)}`);
     for (const pid of this.pids.values())
       alive.delete(pid);
+    await within(STOP_LIMIT, 'the end of what it says', this.closed);
     return result;
   }
 
@@ -245,8 +247,8 @@ export class Stack {
       await within(STOP_LIMIT, 'the end', this.exited).catch(() => {});
     }
     for (const pid of [this.process.pid, ...this.pids.values()]) {
-      if (alive.delete(pid) && isAlive(pid))
-        process.kill(pid, 'SIGKILL');
+      if (alive.delete(pid))
+        killNow(pid);
     }
   }
 
