@@ -64,8 +64,11 @@ static int fail(struct room_reader *reader, int result)
 static int wait_for_answer(struct room_reader *reader)
 {
     struct pollfd socket = {.fd = reader->fd, .events = POLLIN};
-    int ready = poll(&socket, 1, ROOM_READER_SLOW_MS);
+    int ready;
 
+    do
+        ready = poll(&socket, 1, ROOM_READER_SLOW_MS);
+    while (ready < 0 && stats_client_goes_on(errno));
     if (ready < 0)
         return ERROR_SYSTEM;
     if (ready == 0 && reader->slow)
@@ -101,14 +104,17 @@ struct bytes room_reader_refusal(const struct room_reader *reader)
     return bytes_make(text.data + mark.length, text.length - mark.length - 1);
 }
 
-static int read_refusal(const struct room_reader *reader)
+/* Whom it has no place for the router hangs up on, too. */
+static int read_refusal(struct room_reader *reader)
 {
     struct bytes text = room_reader_refusal(reader);
 
     if (bytes_equal(text, BYTES("no such room")))
         return ERROR_NOT_FOUND;
-    if (bytes_starts_with(text, BYTES("busy")) || bytes_starts_with(text, BYTES("unavailable")))
+    if (bytes_starts_with(text, BYTES("busy")) || bytes_starts_with(text, BYTES("unavailable"))) {
+        room_reader_close(reader);
         return ERROR_BUSY;
+    }
     return ERROR_USAGE;
 }
 

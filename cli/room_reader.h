@@ -50,7 +50,7 @@ struct room_page {
  *   ERROR_BUSY       the router can't at the moment: room_reader_refusal()
  *   ERROR_NOT_FOUND  no such room
  *   ERROR_USAGE      the names are no UTF-8, or the router finds something wrong: room_reader_refusal()
- * After the first two the next question connects anew.
+ * After the first three the next question connects anew.
  */
 int room_reader_ask(struct room_reader *reader, const struct room_question *question,
                     struct room_page *page) MUST_CHECK;

@@ -18,6 +18,8 @@
 
 enum { ANSWER_SECONDS = 10, BLOCK = 65536 };
 
+const volatile sig_atomic_t *stats_client_stopped;
+
 static const char slow[] = "no answer within 10 s: the router hangs or is overloaded";
 
 const char *const stats_place_others[] = {"run",        "router",       "gateway", "events",
@@ -54,6 +56,22 @@ int stats_place_finish(const config_t *file, void *settings, struct buffer *erro
     return 0;
 }
 
+bool stats_client_goes_on(int reason)
+{
+    return reason == EINTR && !(stats_client_stopped && *stats_client_stopped);
+}
+
+/* A local socket's call begins anew when it was interrupted. */
+static int connect_to(int fd, const struct sockaddr_un *address)
+{
+    int result;
+
+    do
+        result = connect(fd, (const struct sockaddr *)address, sizeof *address);
+    while (result && stats_client_goes_on(errno));
+    return result;
+}
+
 int stats_client_connect(const char *path, int *out)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -69,8 +87,7 @@ int stats_client_connect(const char *path, int *out)
     if (fd < 0)
         return ERROR_SYSTEM;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) ||
-        connect(fd, (const struct sockaddr *)&address, sizeof address)) {
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) || connect_to(fd, &address)) {
         int reason = errno;
 
         close(fd);
@@ -103,6 +120,8 @@ int stats_client_send(int fd, struct bytes lines)
     while (lines.length) {
         ssize_t n = send(fd, lines.data, lines.length, MSG_NOSIGNAL);
 
+        if (n < 0 && stats_client_goes_on(errno))
+            continue;
         if (n < 0)
             return errno == EPIPE ? 0 : ERROR_SYSTEM;
         lines = bytes_make(lines.data + n, lines.length - (size_t)n);
@@ -134,6 +153,8 @@ int stats_client_read(int fd, struct buffer *out)
         char *block = buffer_reserve(out, BLOCK);
         ssize_t n = recv(fd, block, BLOCK, 0);
 
+        if (n < 0 && stats_client_goes_on(errno))
+            continue;
         if (n < 0)
             return ERROR_SYSTEM;
         if (n == 0)

@@ -10,6 +10,9 @@
 #include "common/config.h"
 #include "common/error.h"
 
+#include <signal.h>
+#include <stdbool.h>
+
 /* Where the stats socket is: a command's settings begin with it. */
 struct stats_place {
     char *data;
@@ -41,6 +44,15 @@ void stats_place_lookup(const config_t *file, const char *name, const char **out
 /* For config_program.finish: fills in the path. */
 int stats_place_finish(const config_t *file, void *settings, struct buffer *error);
 
+/*
+ * Where all that wait here look whether a signal that was caught is to end their waiting, with EINTR.  A process that was
+ * stopped and goes on is interrupted, too (signal(7)), and waits again.  NULL, as at the start: nothing ends it.
+ */
+extern const volatile sig_atomic_t *stats_client_stopped;
+
+/* Whether a call that has just failed with that errno is to be made again. */
+bool stats_client_goes_on(int reason);
+
 /* 0 and a connected socket, which the caller closes, or ERROR_SYSTEM with errno. */
 int stats_client_connect(const char *path, int *out) MUST_CHECK;
 
@@ -50,7 +62,7 @@ void stats_client_complain(const char *path);
 /* Why stats_client_send() or stats_client_read() returned that status, with errno; static, or as strerror()'s. */
 const char *stats_client_reason(int status);
 
-/* Sends lines.  0 or ERROR_SYSTEM with errno; EINTR when a signal came.  0 also when the router has hung up:
+/* Sends lines.  0 or ERROR_SYSTEM with errno; EINTR when a signal ends it.  0 also when the router has hung up:
    it may have said why. */
 int stats_client_send(int fd, struct bytes lines) MUST_CHECK;
 
