@@ -391,6 +391,7 @@ static int run(const struct config_program *program, int argc, char **argv, bool
         printer.reader = (struct room_reader){.path = settings.place.stats,
                                               .namespace = settings.namespace,
                                               .room = config.positional[0],
+                                              .stop = &stopped,
                                               .slow = say_waiting,
                                               .slow_argument = &printer};
         printer.json = export || settings.json;

@@ -64,8 +64,11 @@ static int fail(struct room_reader *reader, int result)
 static int wait_for_answer(struct room_reader *reader)
 {
     struct pollfd socket = {.fd = reader->fd, .events = POLLIN};
-    int ready = poll(&socket, 1, ROOM_READER_SLOW_MS);
+    int ready;
 
+    do
+        ready = poll(&socket, 1, ROOM_READER_SLOW_MS);
+    while (ready < 0 && errno == EINTR && !(reader->stop && *reader->stop));
     if (ready < 0)
         return ERROR_SYSTEM;
     if (ready == 0 && reader->slow)
@@ -78,16 +81,16 @@ static int exchange(struct room_reader *reader, struct bytes question)
     int result = 0;
 
     if (!reader->connected) {
-        result = stats_client_connect(reader->path, &reader->fd);
+        result = stats_client_connect(reader->path, reader->stop, &reader->fd);
         if (result)
             return fail(reader, result);
         reader->connected = true;
     }
-    result = stats_client_send(reader->fd, question);
+    result = stats_client_send(reader->fd, reader->stop, question);
     if (!result)
         result = wait_for_answer(reader);
     if (!result)
-        result = stats_client_read(reader->fd, &reader->answer);
+        result = stats_client_read(reader->fd, reader->stop, &reader->answer);
     return result ? fail(reader, result) : 0;
 }
 

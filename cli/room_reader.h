@@ -9,6 +9,7 @@
 #include "common/buffer.h"
 #include "common/error.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,10 +17,11 @@ enum { ROOM_PAGE_MAX = 200 };
 
 enum { ROOM_READER_SLOW_MS = 1000 };
 
-/* Zero but for path, namespace and room, which are borrowed, and slow(), which may be NULL: it is called when
-   an answer takes longer than ROOM_READER_SLOW_MS. */
+/* Zero but for path, namespace and room, which are borrowed, stop, for stats_client.h, and slow(), which may be NULL:
+   it is called when an answer takes longer than ROOM_READER_SLOW_MS. */
 struct room_reader {
     const char *path, *namespace, *room;
+    const volatile sig_atomic_t *stop;
     void (*slow)(void *argument);
     void *slow_argument;
     struct buffer answer;

@@ -54,11 +54,17 @@ int stats_place_finish(const config_t *file, void *settings, struct buffer *erro
     return 0;
 }
 
-int stats_client_connect(const char *path, int *out)
+/* Whether a call failed only because the process was stopped meanwhile. */
+static bool goes_on(const volatile sig_atomic_t *stop)
+{
+    return errno == EINTR && !(stop && *stop);
+}
+
+int stats_client_connect(const char *path, const volatile sig_atomic_t *stop, int *out)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval limit = {.tv_sec = ANSWER_SECONDS};
-    int fd;
+    int fd, status;
 
     if (strlen(path) >= sizeof address.sun_path) {
         errno = ENAMETOOLONG;
@@ -68,9 +74,13 @@ int stats_client_connect(const char *path, int *out)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return ERROR_SYSTEM;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) ||
-        connect(fd, (const struct sockaddr *)&address, sizeof address)) {
+    status = setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) ||
+             setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    if (!status)
+        do
+            status = connect(fd, (const struct sockaddr *)&address, sizeof address);
+        while (status && goes_on(stop));
+    if (status) {
         int reason = errno;
 
         close(fd);
@@ -98,11 +108,13 @@ const char *stats_client_reason(int status)
     return errno == EAGAIN ? slow : strerror(errno);
 }
 
-int stats_client_send(int fd, struct bytes lines)
+int stats_client_send(int fd, const volatile sig_atomic_t *stop, struct bytes lines)
 {
     while (lines.length) {
         ssize_t n = send(fd, lines.data, lines.length, MSG_NOSIGNAL);
 
+        if (n < 0 && goes_on(stop))
+            continue;
         if (n < 0)
             return errno == EPIPE ? 0 : ERROR_SYSTEM;
         lines = bytes_make(lines.data + n, lines.length - (size_t)n);
@@ -126,7 +138,7 @@ static bool answer_end(struct bytes answer, size_t looked_at, size_t *length)
     return end;
 }
 
-int stats_client_read(int fd, struct buffer *out)
+int stats_client_read(int fd, const volatile sig_atomic_t *stop, struct buffer *out)
 {
     size_t start = out->length, looked_at = 0, length;
 
@@ -134,6 +146,8 @@ int stats_client_read(int fd, struct buffer *out)
         char *block = buffer_reserve(out, BLOCK);
         ssize_t n = recv(fd, block, BLOCK, 0);
 
+        if (n < 0 && goes_on(stop))
+            continue;
         if (n < 0)
             return ERROR_SYSTEM;
         if (n == 0)
