@@ -45,7 +45,7 @@ async def main():
     # In a task of its own: the client does not notice a loss while its connect handler waits for something.
     client.on('connect', lambda: client.start_background_task(rejoin))
     client.on('msg', message)
-    await client.connect(url)
+    await client.connect(url, wait_timeout=30)  # by itself it gives up after a second
     await client.wait()
 
 

@@ -17,7 +17,7 @@
 
 enum {
     STEP_MS = 20,
-    LATE_MS = 1000,    /* for who had come to the port just before it was closed */
+    LATE_MS = 1000,    /* for who is connected and has asked nothing yet when the port is closed */
     ANSWERS_MS = 3000, /* for the last answers, once all have had their turn */
     LEAVE_MS = 3000,   /* for clients to take their Close frames, after that */
     REOPEN_MS = 1000,
@@ -169,16 +169,29 @@ static void set_pace(struct gateway *gateway, uint64_t spread)
              gateway->connections.slots.count, (unsigned long long)drain->spread);
 }
 
+/* Is there anybody whose request has not come yet?  Whether it is the first one can't be told. */
+static bool has_newcomers(const struct gateway *gateway)
+{
+    const struct connection *connection;
+    uint32_t cursor = 0;
+
+    while ((connection = slot_table_next(&gateway->connections.slots, &cursor)))
+        if (connection->state == CONNECTION_OPEN && !connection->heartbeat_due && !connection->arrival &&
+            !(http_is_spoken(connection) && connection->exchange))
+            return true;
+    return false;
+}
+
 /* The kernel would reset what waits at a port that is closed, though the client takes it for connected. */
 static void close_port(struct gateway *gateway)
 {
     struct drain *drain = &gateway->drain;
-    uint32_t late = listener_accept_waiting(gateway->listener);
 
+    listener_accept_waiting(gateway->listener);
     listener_free(gateway->listener);
     gateway->listener = NULL;
     drain->state = DRAIN_LATE;
-    drain->late_until = now(gateway) + (late ? LATE_MS : 0);
+    drain->late_until = now(gateway) + (has_newcomers(gateway) ? LATE_MS : 0);
 }
 
 static void begin_closing(struct gateway *gateway)

@@ -63,11 +63,10 @@ static void refuse_with_reserve(struct listener *listener, int listening)
     listener->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* At most so many; how many have been accepted and not refused. */
-static uint32_t accept_some(struct listener *listener, int listening, uint32_t most)
+/* At most so many. */
+static void accept_some(struct listener *listener, int listening, uint32_t most)
 {
     struct gateway *gateway = listener->gateway;
-    uint32_t accepted = 0;
 
     for (uint32_t i = 0; i < most; i++) {
         int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -77,7 +76,6 @@ static uint32_t accept_some(struct listener *listener, int listening, uint32_t m
             http_refuse(gateway, fd, 503);
         } else if (fd >= 0) {
             entrance_accept(gateway, fd);
-            accepted++;
         } else if (errno == EMFILE || errno == ENFILE) {
             log_warn("no descriptor left for a client", "connections=%u", gateway->connections.slots.count);
             refuse_with_reserve(listener, listening);
@@ -88,7 +86,6 @@ static uint32_t accept_some(struct listener *listener, int listening, uint32_t m
             break;
         }
     }
-    return accepted;
 }
 
 static void on_ready(void *arg, int listening, unsigned ready)
@@ -97,13 +94,10 @@ static void on_ready(void *arg, int listening, unsigned ready)
     accept_some(arg, listening, ACCEPTS_A_TURN);
 }
 
-uint32_t listener_accept_waiting(struct listener *listener)
+void listener_accept_waiting(struct listener *listener)
 {
-    uint32_t accepted = 0;
-
     for (unsigned i = 0; listener && i < listener->count; i++)
-        accepted += accept_some(listener, listener->fds[i], BACKLOG);
-    return accepted;
+        accept_some(listener, listener->fds[i], BACKLOG);
 }
 
 /* Opens one address.  The descriptor, or -1 with errno. */

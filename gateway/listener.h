@@ -22,8 +22,8 @@ bool listener_is_full(const struct listener *listener);
 /* The limit of clients from the settings, which have changed.  Takes NULL. */
 void listener_limit_again(struct listener *listener);
 
-/* Accepts who has connected by now, for a port that is to be closed.  How many came in.  Takes NULL. */
-uint32_t listener_accept_waiting(struct listener *listener);
+/* Accepts who has connected by now, for a port that is to be closed.  Takes NULL. */
+void listener_accept_waiting(struct listener *listener);
 
 /* Stops listening.  Takes NULL. */
 void listener_free(struct listener *listener);

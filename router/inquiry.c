@@ -13,6 +13,7 @@ struct inquiry {
     struct router *router;
     struct ask *ask;
     struct stats_reply reply;
+    uint32_t generation; /* of the session when its gateway was asked */
     char sid[SID_LENGTH];
 };
 
@@ -67,6 +68,14 @@ static void describe(const struct router *router, struct report *report, const s
     report_object_end(report);
 }
 
+static void on_told(void *argument, int result, struct bytes handshake);
+
+static int question(struct inquiry *inquiry, const struct session *session)
+{
+    inquiry->generation = session->generation;
+    return ask_start(inquiry->router, session, on_told, inquiry, &inquiry->ask);
+}
+
 static void on_told(void *argument, int result, struct bytes handshake)
 {
     struct inquiry *inquiry = argument;
@@ -74,8 +83,16 @@ static void on_told(void *argument, int result, struct bytes handshake)
     const struct session *session = sessions_find_sid(&inquiry->router->sessions, sid);
     struct report report = report_new(&inquiry->reply.out, inquiry->reply.json);
 
-    if (!result && session && session->link)
-        describe(inquiry->router, &report, session, handshake);
+    /* The gateway may have been asked about a socket whose loss it had told already. */
+    if (session && !session->link && result == ERROR_NOT_FOUND)
+        result = 0;
+    if (session && session->link && session->generation != inquiry->generation) {
+        result = question(inquiry, session);
+        if (!result)
+            return; /* its client has come back, and told something anew */
+    }
+    if (!result && session)
+        describe(inquiry->router, &report, session, session->link ? handshake : (struct bytes){0});
     else
         report_error(&report, reason_for(result ? result : ERROR_NOT_FOUND));
     stats_reply_send(&inquiry->reply);
@@ -111,7 +128,7 @@ enum stats_outcome inquiry_start(struct stats_request *request)
     inquiry = memory_zero(1, sizeof *inquiry);
     inquiry->router = router;
     memcpy(inquiry->sid, session->pid, SID_LENGTH);
-    result = ask_start(router, session, on_told, inquiry, &inquiry->ask);
+    result = question(inquiry, session);
     if (result) {
         free(inquiry);
         return stats_refuse(request, reason_for(result));

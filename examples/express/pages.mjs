@@ -15,6 +15,7 @@ export const loginPage = () => page(`
 </form>`);
 
 export const chatPage = ({ user, room, order }) => page(`
+<script src="/socket.io/socket.io.js"></script>
 <form method="post" action="/logout">Logged in as <b id="user">${escape(user)}</b> <button>Log out</button></form>
 <form method="post" action="/order">
   <input type="hidden" name="order" value="${order}">
@@ -23,7 +24,6 @@ export const chatPage = ({ user, room, order }) => page(`
 <ol id="log"></ol>
 <form id="say"><input id="body" aria-label="Message" autocomplete="off" required> <button>Say</button></form>
 
-<script src="/socket.io/socket.io.js"></script>
 <script>
   const room = '${room}';
   const log = document.getElementById('log');

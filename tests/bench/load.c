@@ -26,7 +26,7 @@
 
 enum {
     CONNECT_SECONDS = 120,
-    DRAIN_SILENCE_MS = 3000, /* nothing has come for so long: what is missing does not come any more */
+    DRAIN_SILENCE_MS = 30000, /* nothing has come for so long: what is missing does not come any more */
     SPARE_FILES = 64,
     EXIT_INCOMPLETE = 1,
 };

@@ -9,6 +9,7 @@ import time
 import socketio
 
 LIMIT = 60
+AGAIN = 5  # seconds for an answer that may have gone with its connection
 
 
 class Tap:
@@ -78,8 +79,8 @@ class Person:
         self.client.connect(self.plan.url, namespaces=[self.namespace], wait_timeout=LIMIT, **self.plan.options)
         return self
 
-    def ask(self, event, data=None):
-        return self.client.call(event, data, namespace=self.namespace, timeout=LIMIT)
+    def ask(self, event, data=None, timeout=LIMIT):
+        return self.client.call(event, data, namespace=self.namespace, timeout=timeout)
 
     def next(self, event):
         while True:
@@ -87,8 +88,8 @@ class Person:
             if name == event:
                 return arguments
 
-    def join(self):
-        answer = self.ask('join', self.plan.room)
+    def join(self, timeout=LIMIT):
+        answer = self.ask('join', self.plan.room, timeout)
         check(answer['ok'] is True and answer['room'] == self.plan.room, answer)
 
 
@@ -156,7 +157,7 @@ def run_sync(plan):
         while True:
             try:
                 for one in people[:2]:
-                    one.join()
+                    one.join(AGAIN)
                 break
             except (socketio.exceptions.SocketIOError, AssertionError):
                 check(time.monotonic() < end, 'not back')
@@ -201,8 +202,8 @@ class AsyncPerson:
         await self.client.connect(self.plan.url, namespaces=[self.namespace], wait_timeout=LIMIT, **self.plan.options)
         return self
 
-    async def ask(self, event, data=None):
-        return await self.client.call(event, data, namespace=self.namespace, timeout=LIMIT)
+    async def ask(self, event, data=None, timeout=LIMIT):
+        return await self.client.call(event, data, namespace=self.namespace, timeout=timeout)
 
     async def next(self, event):
         while True:
@@ -210,8 +211,8 @@ class AsyncPerson:
             if name == event:
                 return arguments
 
-    async def join(self):
-        answer = await self.ask('join', self.plan.room)
+    async def join(self, timeout=LIMIT):
+        answer = await self.ask('join', self.plan.room, timeout)
         check(answer['ok'] is True and answer['room'] == self.plan.room, answer)
 
 
@@ -278,7 +279,7 @@ async def run_async(plan):
         while True:
             try:
                 for one in people[:2]:
-                    await one.join()
+                    await one.join(AGAIN)
                 break
             except (socketio.exceptions.SocketIOError, AssertionError):
                 check(time.monotonic() < end, 'not back')

@@ -57,8 +57,11 @@ async function scenario(io, url, transport, report, kill) {
       }
     },
     async acknowledgement() {
+      const heard = [once(one, 'msg'), once(two, 'msg')]; // before the answer or behind it
       const answer = await ask(two, 'msg', { room, body: 'acknowledged' });
       check(answer.ok === true && answer.seq === 2 && answer.id.length > 0 && answer.at > 0, answer);
+      for (const [argument] of await Promise.all(heard))
+        check(argument.body === 'acknowledged', argument);
       const echoed = once(one, 'echo');
       const done = await ask(one, 'echo', 1, [2], { three: null });
       check(done.ok === true, done);

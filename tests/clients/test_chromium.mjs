@@ -9,6 +9,8 @@ import { startChromium } from '../support/chromium.mjs';
 import { undo, wholeFile } from '../support/stack.mjs';
 import { TRANSPORTS, killGateways, start } from './harness.mjs';
 
+const LIMIT = 60_000; // generous: only a hang meets it
+
 const file = wholeFile(after);
 const main = createRequire(import.meta.url).resolve('socket.io-client');
 const client = path.join(main, '../../../dist/socket.io.min.js');
@@ -26,6 +28,7 @@ for (const transport of TRANSPORTS) {
     const context = await browser.newContext();
     undo(t, () => context.close());
     const page = await context.newPage();
+    page.setDefaultTimeout(LIMIT);
     const steps = [];
     await page.exposeFunction('report', (...step) => { steps.push(step); });
     await page.exposeFunction('kill', () => killGateways(server));

@@ -6,8 +6,8 @@ const SHOWN = 10; // of each kind
 /**
  * The problems that a record shows, as lines.  A record is
  *
- *   messages   [{room, event, tag, intent, id, attempts, answer, refused}]: all that was published; answer is the
- *              acknowledgement
+ *   messages   [{room, event, tag, intent, id, attempts, answer, refused, lost}]: all that was published; answer is the
+ *              acknowledgement, lost says that it had no id and went with its connection: nobody can know
  *   clients    [{number, room, joined, stays, gaps, losses, returns}], as in load.mjs
  *   wrong      lines: what clients saw at once that can't be
  *   journal    [{pos, room, event, seq, id, at, tag}] in order of pos; seq is 0 for a logged one
@@ -200,6 +200,7 @@ export function figures(record, window = Infinity) {
   const { messages, clients } = record;
   const acknowledged = messages.filter((message) => message.answer);
   const intents = new Set(messages.map(({ intent }) => intent)).size;
+  const lost = messages.filter((message) => message.lost).length;
   const waits = acknowledged.map((message) => message.answeredAt - message.sentAt).sort((a, b) => a - b);
   const at = (part) => Math.round(waits[Math.min(waits.length - 1, Math.floor(waits.length * part))] ?? 0);
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
@@ -211,7 +212,8 @@ export function figures(record, window = Infinity) {
     acknowledged: acknowledged.length,
     refused: messages.filter((message) => message.refused).length,
     unanswered: messages.filter((message) => !message.answer && !message.refused).length,
-    part: acknowledged.length / intents,
+    lost,
+    part: acknowledged.length / (intents - lost),
     stored: record.journal.length,
     'left the journal': record.left ?? 0,
     'sent again': sum(messages.map((message) => Math.max(0, message.attempts - 1))),

@@ -65,13 +65,14 @@ export class Load {
   async run(seconds, more = () => false) {
     const start = performance.now();
     let sent = 0;
-    let passed = 0;
-    for (; passed < seconds || more(); passed = (performance.now() - start) / 1000) {
+    for (;;) {
+      const passed = (performance.now() - start) / 1000;
       for (const due = Math.floor(passed * this.rate); sent < due; sent++)
         this.clients[sent % this.clients.length].publish(this.intents++);
+      if (passed >= seconds && !more())
+        return passed;
       await sleep(TICK);
     }
-    return passed;
   }
 
   /** Waits until all that can still be answered is, at most `limit` ms; then every client is up to date. */
@@ -228,8 +229,10 @@ class Client {
     this.stay = null;
     // What has no id can't be sent again: nobody will ever know.
     for (const [tag, message] of this.waiting) {
-      if (!message.id && message.attempts)
+      if (!message.id && message.attempts) {
+        message.lost = true;
         this.waiting.delete(tag);
+      }
     }
   }
 

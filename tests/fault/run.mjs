@@ -14,11 +14,9 @@ import { EVENTS, Load } from './load.mjs';
 export const SECONDS = Number(process.env.HUBBUB_FAULT_SECONDS || 12);
 export const LONG = SECONDS >= 60;
 
-const ACKNOWLEDGED = 0.99;
-const ACKNOWLEDGED_UNDER_FAULTS = 0.9;
+const ACKNOWLEDGED = 0.99; // of what can be known of
 const RECOVERED = 0.95; // of the returns within the window
 const WINDOW = 120; // s
-const FEWER = 0.8; // of the messages that the rate asks for: the test's own machine is too slow
 
 /** An option that names a configuration file of this test, with the load's rules. */
 export async function configuration(t, text = '') {
@@ -31,11 +29,11 @@ export async function configuration(t, text = '') {
  * Runs the load.  Options:
  *   stack    a stack that runs with the load's rules; without it one is started with `options`, and with the
  *            text `config` in its configuration
- *   fault    async (stack, load, over): makes faults until over() is true, gives {gateway: connections that end}, or
- *            nothing when any connection may end; without it none is made and none may end
+ *   fault    async (stack, load, over): makes faults until over() is true, which is after SECONDS, gives {gateway:
+ *            connections that end}, or nothing when any connection may end; without it none is made and none may end
  *   archive  async (stack): the documents of MongoDB, asked for while the stack still runs
  *   whole    the load lasts until the faults are over, however long they take
- *   window   for how many seconds sessions may come back
+ *   window   for how many seconds sessions may come back, from when their clients know that they were lost
  *   load     options of Load
  * Gives {restarts, figures, load}.
  */
@@ -44,10 +42,11 @@ export async function run(t, { stack, options = {}, config, fault, archive, whol
   const load = new Load(t, stack, settings);
   await load.begin();
   const before = stack.starts.length;
-  let over = false;
+  const end = performance.now() + SECONDS * 1000;
+  const over = () => performance.now() >= end;
   let making = whole;
-  const faults = (fault ? fault(stack, load, () => over) : Promise.resolve({})).finally(() => { making = false; });
-  const [losses, seconds] = await Promise.all([faults, load.run(SECONDS, () => making).finally(() => { over = true; })]);
+  const faults = (fault ? fault(stack, load, over) : Promise.resolve({})).finally(() => { making = false; });
+  const [losses, seconds] = await Promise.all([faults, load.run(SECONDS, () => making)]);
   await load.end();
   const restarts = stack.starts.slice(before).map(({ name }) => name);
   const record = await collect(load, losses ?? null, archive);
@@ -56,9 +55,7 @@ export async function run(t, { stack, options = {}, config, fault, archive, whol
   t.diagnostic(`${Math.round(seconds)} s, restarts: ${restarts.join(' ') || 'none'}`);
   t.diagnostic(Object.entries(numbers).map(([name, figure]) => `${name} ${figure}`).join(', '));
   assert.deepEqual(problems, []);
-  assert.ok(numbers.intents > seconds * load.rate * FEWER, `only ${numbers.intents} were to be sent: the test itself is too slow`);
-  assert.ok(numbers.part >= (fault ? ACKNOWLEDGED_UNDER_FAULTS : ACKNOWLEDGED),
-    `${numbers.acknowledged} of ${numbers.intents} were acknowledged`);
+  assert.ok(numbers.part >= ACKNOWLEDGED, `${numbers.acknowledged} of ${numbers.intents} were acknowledged, ${numbers.lost} lost with a connection`);
   assert.ok(numbers.recovered >= numbers.returns * RECOVERED, `${numbers.recovered} of ${numbers.returns} were recovered`);
   return { restarts, figures: numbers, load };
 }

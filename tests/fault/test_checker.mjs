@@ -172,7 +172,9 @@ test('many problems of one kind are shown in part', () => {
 test('the share that was acknowledged counts what there was to say, not attempts', () => {
   const record = sound();
   record.messages[7].intent = 7; // the refused one was published anew
-  const { intents, published, acknowledged, refused, unanswered, part } = figures(record);
-  assert.deepEqual({ intents, published, acknowledged, refused, unanswered, part },
-    { intents: 8, published: 9, acknowledged: 7, refused: 1, unanswered: 1, part: 7 / 8 });
+  const { intents, published, acknowledged, refused, unanswered, lost, part } = figures(record);
+  assert.deepEqual({ intents, published, acknowledged, refused, unanswered, lost, part },
+    { intents: 8, published: 9, acknowledged: 7, refused: 1, unanswered: 1, lost: 0, part: 7 / 8 });
+  record.messages[7].lost = true;
+  assert.equal(figures(record).part, 1);
 });

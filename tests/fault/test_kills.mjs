@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LIMIT } from '../support/client.mjs';
 import { pause, run } from './run.mjs';
 
 const EVERY = 5; // seconds between faults
@@ -61,7 +63,13 @@ test('a rolling restart: each is asked to end in its turn', async (t) => {
 test('the router aborts between commit and send: no client is disconnected', async (t) => {
   const { restarts, figures } = await run(t, {
     options: { environment: { HUBBUB_TEST_ABORT_AFTER_COMMITS: String(ABORT_AFTER_COMMITS) } },
-    fault: async () => ({}),
+    whole: true,
+    fault: async (stack) => {
+      const starts = stack.starts.length; // a slow disk takes more messages to a commit, and longer to come so far
+      for (const end = performance.now() + LIMIT; stack.starts.length === starts && performance.now() < end;)
+        await sleep(50);
+      return {};
+    },
   });
   assert.ok(restarts.length > 0, 'the router was aborted: needs a build with -Dtest_hooks=true');
   assert.deepEqual([...new Set(restarts)], ['router']);

@@ -17,7 +17,7 @@ const LIMIT = 120_000;
 async function start(t) {
   const mongodb = await MongoDB.start(t);
   const config = path.join(await temporaryFolder(t), 'conf');
-  await writeFile(config, `router = { archive = "mongodb://127.0.0.1:${mongodb.port}/"; archive_timeout = "2 s"; hot_messages = ${HOT};
+  await writeFile(config, `router = { archive = "mongodb://127.0.0.1:${mongodb.port}/"; archive_timeout = "20 s"; hot_messages = ${HOT};
     recent_max = "16 KB"; recovery_window = "100 ms"; recovery_margin = "100 ms"; };\n`);
   return { mongodb, stack: await Stack.start(t, { args: ['--config', config] }) };
 }

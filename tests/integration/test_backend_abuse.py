@@ -67,11 +67,11 @@ class Crowd:
         except BaseException as failure:  # told by stop()
             self.failure = failure
 
-    def more(self, count):
+    def more(self, count, meanwhile=lambda: time.sleep(0.01)):
         wanted, end = self.counted + count, time.monotonic() + programs.PATIENCE
         while self.counted < wanted:
             assert self.failure is None and time.monotonic() < end, (self.failure, self.counted, wanted)
-            time.sleep(0.01)
+            meanwhile()
 
     def stop(self):
         self.running = False
@@ -114,7 +114,7 @@ class Abuse(unittest.TestCase):
         victims = [client for client, is_bad in clients if is_bad]
         self.assertTrue(len(bystanders) > 2 and len(victims) > 2, clients)
         crowd = Crowd(bystanders)
-        crowd.more(50)
+        crowd.more(50, lambda: self.bad.read(0.01))  # which gives signs of life
         answer = []
         waiting = threading.Thread(target=lambda: answer.append(victims[0].call("count", 7)), daemon=True)
         waiting.start()
@@ -201,7 +201,7 @@ class Abuse(unittest.TestCase):
 
     def test_it_takes_everything_and_answers_nothing(self):
         def misbehave(call, victims):
-            time.sleep(1)  # others go on: the crowd counts
+            self.bad.none("CUT", patience=1)  # others go on: the crowd counts
             self.bad.silent = True  # and after `dead` it counts as gone
         self.assertEqual(self.check(misbehave), 7)
 

@@ -13,16 +13,15 @@ import { Stack, temporaryFolder, within } from '../support/stack.mjs';
 const CLIENTS = 8;
 const DRIVEN = 'tests/support/driven-backend';
 
-// Short ones, so that the test is short: silence counts after a second and a half.
-const CONFIGURATION = `
-router = { heartbeat = "300 ms"; dead = "1500 ms"; };
-gateway = { heartbeat = "300 ms"; dead = "1500 ms"; };
-namespaces = ( { name = "/"; builtin = false; } );
-`;
+// Who is silent for so long is gone, ms: more than a busy machine keeps a process waiting; no more, since tests wait for it.
+const DEAD = 4000;
 
-async function start(t) {
+async function start(t, dead = DEAD) {
   const config = path.join(await temporaryFolder(t), 'faults.conf');
-  await writeFile(config, CONFIGURATION);
+  await writeFile(config, `
+    router = { heartbeat = "300 ms"; dead = "${dead} ms"; };
+    gateway = { heartbeat = "300 ms"; dead = "${dead} ms"; };
+    namespaces = ( { name = "/"; builtin = false; } );`);
   return Stack.start(t, { args: ['--config', config] });
 }
 
@@ -97,7 +96,8 @@ test('one of two backends is killed, and later started anew', async (t) => {
   const two = await Backend.start(t, stack, DRIVEN, 'two');
   const load = await Load.start(t, stack);
   await load.more(300);
-  assert.ok(one.lines.some(({ at }) => at === 'count') && two.lines.some(({ at }) => at === 'count'), 'they share the load');
+  for (const backend of [one, two])
+    await backend.until('its share of the load', ({ at }) => at === 'count');
   one.kill();
   await one.exited;
   await load.more(300);
@@ -118,7 +118,8 @@ test('a backend that stood still does nothing for what it has lost', async (t) =
   await load.more(300);
   one.kill('SIGSTOP');
   const held = new Set(one.lines.filter(({ at }) => at === 'connection').map(({ id }) => id));
-  await two.until('a socket of the other', ({ at, arrival, id }) => at === 'connection' && arrival === 'handed' && held.has(id));
+  const from = two.lines.length;
+  await two.until('a socket of the other', ({ at, arrival, id }) => at === 'connection' && arrival === 'handed' && held.has(id), from);
   await load.more(300); // among them what was in the queue of the one that stands still
   const before = one.lines.length;
   one.kill('SIGCONT');
@@ -126,9 +127,9 @@ test('a backend that stood still does nothing for what it has lost', async (t) =
   await load.more(300);
   await load.stop();
   load.check(one, two);
-  // What it did after that was for sockets that were given to it anew.
+  // What it did after that was for sockets that were given to it anew, but for the event that it had in hand when it stopped.
   const handed = one.lines.slice(before).findIndex(({ at }) => at === 'handover');
-  assert.equal(one.lines.slice(before).slice(0, handed).filter(({ at }) => at === 'count').length, 0);
+  assert.ok(one.lines.slice(before).slice(0, handed).filter(({ at }) => at === 'count').length <= 1);
 });
 
 test('a callback that blocks for too long loses the sockets, and goes on', async (t) => {
@@ -137,7 +138,7 @@ test('a callback that blocks for too long loses the sockets, and goes on', async
   const socket = await connect(t, stack.url(0));
   await one.told('connection', socket.id);
   const two = await Backend.start(t, stack, DRIVEN, 'two');
-  const blocked = ask(socket, 'call', 'block', '4000');
+  const blocked = ask(socket, 'call', 'block', `${2 * DEAD}`);
   const next = ask(socket, 'count', 1); // would be handled behind the other, by the first
   await two.told('connection', socket.id);
   assert.equal(await blocked, 'done');
@@ -148,7 +149,7 @@ test('a callback that blocks for too long loses the sockets, and goes on', async
 });
 
 test('the router is killed, twice', async (t) => {
-  const stack = await start(t);
+  const stack = await start(t, 5 * DEAD); // the router is back before that
   const one = await Backend.start(t, stack, DRIVEN, 'one');
   const two = await Backend.start(t, stack, DRIVEN, 'two');
   const load = await Load.start(t, stack);
@@ -164,7 +165,7 @@ test('the router is killed, twice', async (t) => {
 });
 
 test('what a backend sends while the router is away arrives once', async (t) => {
-  const stack = await start(t);
+  const stack = await start(t, 5 * DEAD); // the router is back before that
   await Backend.start(t, stack, DRIVEN, 'one');
   const socket = await connect(t, stack.url(0));
   let heard = 0;

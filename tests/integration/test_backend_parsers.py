@@ -8,6 +8,7 @@ import base64
 import json
 import pathlib
 import sys
+import time
 import types
 import unittest
 
@@ -18,6 +19,7 @@ sys.path[:0] = [str(TESTS / 'conformance'), str(TESTS / 'support')]
 import programs  # noqa: E402
 from bare import Bare, Closed  # noqa: E402
 from played_backend import ARCHIVED, META, VOLATILE_CLASS, Backend  # noqa: E402
+from played_gateway import Router  # noqa: E402
 from raw_client import BINARY, TEXT, WebSocket  # noqa: E402
 
 EVENT, ACK = 2, 3
@@ -174,7 +176,9 @@ class Parsers(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.stack = programs.Stack({'msgpack_path': '"/msgpack/"'}, CONFIG)
-        cls.router = types.SimpleNamespace(endpoint=f'ipc://{cls.stack.folder}/data/router.ipc', log=lambda: '')
+        cls.router = Router(cls.stack.folder)
+        cls.router.endpoint = f'ipc://{cls.stack.folder}/data/router.ipc'
+        cls.router.stats = f'{cls.stack.folder}/data/stats.sock'
 
     @classmethod
     def tearDownClass(cls):
@@ -184,9 +188,17 @@ class Parsers(unittest.TestCase):
         self.backend = Backend(self.router, self.id(), ['/'])
         self.backend.peers = [self.backend]
         self.backend.serve()
-        self.addCleanup(self.backend.close)
-        self.addCleanup(lambda: self.backend.send(('LEAVING', 'end of test')))
+        self.addCleanup(self.leave, self.backend)
         self.request = 0
+
+    def leave(self, backend):
+        """The router knows of it: it would give the next test's clients to this one."""
+        backend.send(('LEAVING', 'end of test'))
+        end = time.monotonic() + programs.PATIENCE
+        while backend.name in (line.split(' ')[0] for line in self.router.ask('backends')[0].splitlines()):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+        backend.close()
 
     def begin(self, make):
         client = make(self.stack.port)
@@ -267,7 +279,7 @@ class Parsers(unittest.TestCase):
     def test_questions(self):
         clients = self.clients()
         text, attachments = to_record('why', BYTES)
-        question = self.ask('QUESTION', '/', ['lobby'], [], 1500, 'ask', text, attachments)
+        question = self.ask('QUESTION', '/', ['lobby'], [], 60000, 'ask', text, attachments)
         self.assertEqual(set(self.backend.take('ASKED').sids), {client.sid for client in clients})
         for client in clients:
             event, arguments, ack = client.event()
@@ -322,8 +334,7 @@ class Parsers(unittest.TestCase):
         other = Backend(self.router, 'app', ['/app'])
         other.peers = [self.backend, other]
         other.serve()
-        self.addCleanup(other.close)
-        self.addCleanup(lambda: other.send(('LEAVING', 'end of test')))
+        self.addCleanup(self.leave, other)
         client = Bare(self.stack.port, None, 'namespace=/app', opens=False)
         self.addCleanup(client.socket.shutdown)
         sid = other.accept().sid

@@ -160,7 +160,10 @@ for (const transport of ['websocket', 'polling']) {
     b.on('question', (one, ack) => ack('b'));
     const single = await call(a, 'ask');
     assert.deepEqual(single, { error: '', replies: 1, first: '2,{"_placeholder":true,"num":0}', attachments: 1, missing: 0, who: '' });
-    const many = await call(a, 'ask', room, '1000');
+    let many;
+    for (const wait of ['1000', '20000']) // whom the machine kept waiting has answered by then
+      if (!many || many.missing > 1)
+        many = await call(a, 'ask', room, wait);
     assert.deepEqual([many.error, many.replies, many.missing, many.who], ['no answer in time', 2, 1, c.id]);
     c.on('question', (one, ack) => ack());
     const all = await call(a, 'ask', room);

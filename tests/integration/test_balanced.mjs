@@ -63,6 +63,14 @@ class Member {
     }
   }
 
+  /** Waits until that is its transport. */
+  async on(transport) {
+    const { engine } = this.socket.io;
+    if (engine.transport.name !== transport)
+      await within(LIMIT, `${transport} in place of ${engine.transport.name}`, new Promise((resolve) => engine.once('upgrade', resolve)));
+    assert.equal(engine.transport.name, transport);
+  }
+
   has(count) {
     return within(LONG, `${count} messages in ${this.room}`, new Promise((resolve) => {
       this.waiting = () => this.received.length >= count && resolve();
@@ -113,7 +121,7 @@ for (const [balanced, start] of Object.entries(BALANCERS)) {
         await member.has(MESSAGES / ROOMS);
         assert.deepEqual(member.received, said.get(member.room), `what a member of ${member.room} got`);
         assert.deepEqual(member.disconnects, []);
-        assert.equal(member.socket.io.engine.transport.name, options.transports ? 'polling' : 'websocket');
+        await member.on(options.transports ? 'polling' : 'websocket');
       }
       // An answer stands behind whatever would come twice.
       await Promise.all(members.map((member) => ask(member.socket, 'presence', member.room)));

@@ -182,6 +182,16 @@ class ByCommand(DrainTest):
         self.await_port(False)
         self.await_metric("hubbub_closed_total{reason=drain}", 6)
 
+    def test_who_was_let_in_before_the_port_is_closed_has_a_moment_to_ask(self):
+        early = Connection(self.gateway.port)
+        self.addCleanup(early.socket.close)
+        first = self.client()  # behind it
+        sent = time.monotonic()
+        self.send([DRAIN, ON, 0])
+        self.told(first)
+        self.assertTrue(early.peer_ended())
+        self.assertGreater(time.monotonic() - sent, 0.9)
+
 
 class Reopening(DrainTest):
     """Told to serve again while somebody else has the port, and a client that asks still there."""

@@ -25,7 +25,7 @@ function run(t, name, ...args) {
     script.lines.push(line);
     script.look();
   });
-  script.exited = new Promise((resolve) => { child.on('exit', resolve); });
+  script.exited = new Promise((resolve) => { child.on('close', resolve); /* and all that it said is here */ });
   script.printed = (count) => within(LIMIT, `${count} lines`, new Promise((resolve) => {
     script.look = () => script.lines.length >= count && resolve();
     script.look();

@@ -94,7 +94,7 @@ class Events(GatewayBackend):
 
 
 class Patience(GatewayBackend):
-    OPTIONS = {"request_timeout": "200 ms", "connect_timeout": "1500 ms", "max_unanswered": 64}
+    OPTIONS = {"request_timeout": "200 ms", "max_unanswered": 64}
 
     def test_a_backend_takes_its_time(self):
         client = self.websocket()
@@ -152,7 +152,11 @@ class Patience(GatewayBackend):
         self.send([CONNECTED, request, socket, "T", "anon:T", 1, "", 0, ""])
         self.assertEqual(client.read_packets(1), ['40/app,{"sid":"T"}'])
 
-    def test_but_not_for_ever(self):
+
+class Impatience(GatewayBackend):
+    OPTIONS = {"request_timeout": "200 ms", "connect_timeout": "3 s"}  # this test takes a client in within that
+
+    def test_a_backend_has_not_for_ever_to_decide_on_a_client(self):
         client = self.websocket()
         self.let_in(client, "/")
         client.send_text("40/app,")

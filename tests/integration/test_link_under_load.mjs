@@ -13,6 +13,15 @@ async function metrics(stack) {
   return JSON.parse(stdout).metrics;
 }
 
+// Silence is none of what these are about.
+const PATIENT = 'gateway = { dead = "60 s"; }; router = { dead = "60 s"; };';
+
+async function start(t, settings, options = {}) {
+  const config = path.join(await temporaryFolder(t), 'hubbub.conf');
+  await writeFile(config, settings);
+  return Stack.start(t, { args: ['--config', config], ...options });
+}
+
 /** Stops a process; it goes on when resume() is called, or the test is over. */
 function pause(t, pid) {
   let paused = process.kill(pid, 'SIGSTOP');
@@ -24,7 +33,7 @@ function pause(t, pid) {
 test('more in one turn than a batch may hold goes in several', async (t) => {
   const CLIENTS = 400;
   const BODY = 'x'.repeat(60_000); // 24 MB together; router.max_batch is 16 MB
-  const stack = await Stack.start(t, { gateways: 1 });
+  const stack = await start(t, PATIENT, { gateways: 1 });
   const clients = await Promise.all(Array.from({ length: CLIENTS }, () => connect(t, stack.url(0))));
   await Promise.all(clients.map((client, number) => ask(client, 'join', `room ${number}`)));
 
@@ -41,9 +50,8 @@ test('more in one turn than a batch may hold goes in several', async (t) => {
 });
 
 test('the largest message that a gateway may be told to take passes', async (t) => {
-  const config = path.join(await temporaryFolder(t), 'hubbub.conf');
-  await writeFile(config, 'gateway = { max_payload = "8 MB"; outbound_queue = "16 MB"; };\nrouter = { max_event = "8 MB"; };\n');
-  const stack = await Stack.start(t, { gateways: 1, args: ['--config', config] });
+  const stack = await start(t, `gateway = { max_payload = "8 MB"; outbound_queue = "16 MB"; dead = "60 s"; };
+    router = { max_event = "8 MB"; dead = "60 s"; };`, { gateways: 1 });
   const client = await connect(t, stack.url(0));
   await ask(client, 'join', 'large');
   const heard = collect(client, 'msg');
@@ -56,19 +64,19 @@ test('the largest message that a gateway may be told to take passes', async (t) 
 });
 
 test('a gateway that was behind comes back while its clients are busy', async (t) => {
-  const config = path.join(await temporaryFolder(t), 'hubbub.conf');
-  await writeFile(config, 'router = { max_unacknowledged = "64 KB"; resync_max = "64 KB"; };\n');
-  const stack = await Stack.start(t, { args: ['--config', config] });
+  const stack = await start(t, `router = { max_unacknowledged = "64 KB"; resync_max = "64 KB"; dead = "60 s"; };
+    gateway = { dead = "60 s"; };`);
   const [reader, talker, writer] = await Promise.all([0, 0, 1].map((gateway) => connect(t, stack.url(gateway))));
   await Promise.all([reader, talker, writer].map((client) => ask(client, 'join', 'busy')));
+  await ask(talker, 'join', 'alone');
   const heard = collect(reader, 'msg');
 
   const resume = pause(t, stack.pids.get('gateway-1'));
   const say = () => ask(writer, 'msg', { room: 'busy', body: 'x'.repeat(30_000) });
   for (const seq of [1, 2, 3])
     assert.equal((await say()).seq, seq);
-  // Something for every turn of the gateway's loop.
-  const chatter = setInterval(() => talker.emit('typing', { room: 'busy' }), 1);
+  // Something for every turn of the gateway's loop, and nothing for anybody to be behind with.
+  const chatter = setInterval(() => talker.emit('typing', { room: 'alone' }), 1);
   undo(t, () => clearInterval(chatter));
   resume();
   await heard.reached(3);

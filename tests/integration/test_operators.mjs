@@ -169,6 +169,7 @@ test('rooms, gateways and configuration of a real stack', async (t) => {
   assert.deepEqual(await level(), { key: 'router.log_level', value: 'warn', origin: 'loglevel' });
   assert.equal(await operate(stack, 'loglevel', 'info'), 'ok');
   assert.equal((await level('gateway-1')).origin, 'default');
+  assert.equal((await level('gateway-2')).origin, 'default'); // so it has heard of it
   await stack.stop();
   assert.match(stack.errors, /program=gateway-1 message="log level changed" gateway=gateway-1 level=debug/);
   assert.match(stack.errors, /program=gateway-2 message="log level changed" gateway=gateway-2 level=info/);

@@ -12,7 +12,7 @@ const KEY = 'a-key-for-the-tests-of-http';
 async function start(t) {
   const folder = await temporaryFolder(t);
   const keys = path.join(folder, 'keys');
-  const [admin] = await freePorts(1);
+  const [admin] = await freePorts(2, { row: true }); // one for each gateway
   await writeFile(keys, `${KEY}\n`);
   await chmod(keys, 0o600);
   const stack = await Stack.start(t, { args: ['--admin-port', String(admin), '--publish-key', keys] });

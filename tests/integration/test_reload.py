@@ -216,6 +216,7 @@ class Tokens(ReloadTest):
 
 
 class OfARouter(RouterTest):
+    dead = None
     configuration = EVENTS + section("router", max_rooms_per_connection=1)
 
     def hang_up(self, text, awaited):

@@ -107,6 +107,31 @@ class Ask(RouterTest):
         gateway.send(("DISCONNECT", other.number, "client_disconnect"), ("TOLD", gateway.take("ASK").ask, HANDSHAKE))
         self.assertEqual(operator.answer(), "error no such session")
 
+    def test_a_socket_whose_connection_is_lost_by_then(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        held = one.connect()
+        operator = self.operator()
+        operator.send(f"session {held.sid}")
+        one.send(("DISCONNECT", held.number, "transport close"), ("TOLD", one.take("ASK").ask, ""))
+        lines = operator.answer().split("\n")
+        self.assertEqual((lines[0], lines[3], lines[5:]), (f"sid {held.sid}", "state away", ["gateway -", "handshake -"]))
+        self.assertEqual(two.come_back(held.pid).sid, held.sid)
+
+    def test_a_session_that_another_gateway_has_by_then(self):
+        one, two = self.gateway("g1"), self.gateway("g2")
+        held = one.connect()
+        operator = self.operator()
+        operator.send(f"session {held.sid}")
+        asked = one.take("ASK")
+        back = two.come_back(held.pid)
+        one.send(("TOLD", asked.ask, ""))
+        again = two.take("ASK")
+        self.assertEqual(again.socket, back.number)
+        two.send(("TOLD", again.ask, HANDSHAKE))
+        lines = operator.answer().split("\n")
+        self.assertEqual((lines[0], lines[3:]), (f"sid {held.sid}", [
+            "state live", "away_seconds 0.000", "gateway g2", f"handshake {HANDSHAKE}"]))
+
     def test_answers_come_in_the_order_of_the_questions(self):
         gateway = self.gateway()
         held = gateway.connect()
@@ -185,6 +210,15 @@ class Ask(RouterTest):
         gateway.send(("TOLD", gateway.take("ASK").ask, HANDSHAKE))
         self.assertTrue(operator.answer().endswith(HANDSHAKE))
 
+    def test_a_link_that_is_down(self):
+        gateway = self.gateway()
+        held = gateway.connect()
+        gateway.send_raw(b"nonsense")
+        gateway.take("RESYNC")
+        operator = self.operator()
+        operator.send(f"session {held.sid}")
+        self.assertEqual(operator.answer(), "error the link to its gateway is down")
+
     def test_an_answer_that_is_more_than_a_line(self):
         for text in ('{"a":1}\n\nsid forged', "\x00", b"\xff", "\t"):
             gateway = self.gateway()
@@ -225,7 +259,8 @@ class Ask(RouterTest):
 
 
 class Silent(RouterTest):
-    options = ("--dead=1000", "--heartbeat=100")
+    dead = "3s"  # far more than what passes between two signs of life of the gateway
+    options = ("--heartbeat=100",)
 
     def test_a_gateway_that_does_not_answer(self):
         gateway = self.gateway()
@@ -246,15 +281,6 @@ class Silent(RouterTest):
             self.assertIn("\ng1 live 1 ", operator.answer())
             gateway.send(("TOLD", asked.ask, HANDSHAKE))  # too late
             self.assertTrue(held.join("R")["ok"])
-
-    def test_a_link_that_is_down(self):
-        gateway = self.gateway()
-        held = gateway.connect()
-        gateway.send_raw(b"nonsense")
-        gateway.take("RESYNC")
-        with Operator(self.router.stats) as operator:
-            operator.send(f"session {held.sid}")
-            self.assertEqual(operator.answer(), "error the link to its gateway is down")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from played_backend import (ACK, AGAIN, CALL_ACK, HANDED, HANDSHAKE, NEW, RECOVERED, BackendTest, kind,  # noqa: E402
-                            options)
+from played_backend import (ACK, AGAIN, CALL_ACK, HANDED, HANDSHAKE, MORTAL, NEW, RECOVERED, BackendTest,  # noqa: E402
+                            kind, options)
 
 
 class Connects(BackendTest):
@@ -21,7 +21,7 @@ class Connects(BackendTest):
         backend.open()
         backend.send(("SERVE", "b", backend.incarnation, ["/"], "test"), ("SERVE_END", 0))
         serving = backend.take("SERVING")
-        self.assertEqual((serving.heartbeat, serving.dead, serving.max_event), (100, 1000, 1 << 20))
+        self.assertEqual((serving.heartbeat, serving.dead, serving.max_event), (100, 60000, 1 << 20))
         self.assertEqual(serving.epoch, self.gateway().epoch)
 
     def test_a_backend_lets_a_client_in(self):
@@ -52,6 +52,7 @@ class Connects(BackendTest):
 
     def test_without_a_backend_a_client_waits_and_is_refused(self):
         gateway = self.gateway()
+        self.backend_wait("100 ms")
         for namespace in ("/", "/all", "/bare"):
             held = gateway.begin(namespace)
             refused = gateway.take("REFUSED", where=lambda record: record.request == held.request)
@@ -68,6 +69,7 @@ class Connects(BackendTest):
         backend.send(("ACCEPT", connection.task, ""))
         gateway.connected(held)
 
+    @options(MORTAL)
     def test_other_namespaces_go_on_without_one(self):
         gateway = self.gateway()
         held = gateway.connect("/plain")
@@ -120,6 +122,7 @@ class Connects(BackendTest):
         refused = gateway.take("REFUSED")
         self.assertEqual(json.loads(refused.error)["data"], {"code": "busy"})
 
+    @options(MORTAL)
     def test_a_gateway_that_tells_no_handshake(self):
         gateway, backend = self.gateway(), self.backend()
         gateway.handshake = None
@@ -138,6 +141,7 @@ class Connects(BackendTest):
                          {(HANDED, gateway.handshake)})
         return set(found)
 
+    @options(MORTAL)
     def test_a_backend_that_comes_gets_all_sockets_there_are(self):
         gateway = self.gateway()
         requests = [gateway.begin("/plain") for _ in range(700)]  # more than are asked about at once
@@ -146,7 +150,7 @@ class Connects(BackendTest):
         self.assertEqual(self.take_all(gateway, backend, 700), sids)
         backend.none("CONNECTION")
 
-    @options("--max-unacknowledged=256 KB", "--resync-max=64 KB", "--recovery-max-bytes=64 KB")
+    @options(MORTAL, "--max-unacknowledged=256 KB", "--resync-max=64 KB", "--recovery-max-bytes=64 KB")
     def test_a_crowd_is_handed_over_as_fast_as_it_is_taken(self):
         gateway = self.gateway()
         gateway.handshake = '{"url":"%s"}' % ("x" * 5000)
@@ -300,6 +304,7 @@ class Events(BackendTest):
         held = self.client(gateway, backend)
         begun = held.start("own", "", ["begun"])
         backend.call()
+        self.backend_wait("100 ms")
         backend.send(("LEAVING", "test"))
         gateway.settle()
         request, unasked = held.start("own", "", [1]), held.start("own", "", [2], flags=0)

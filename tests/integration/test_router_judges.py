@@ -7,7 +7,6 @@ HUBBUB_BUILD names the build folder (default: build, beside tests).
 
 import json
 import pathlib
-import signal
 import sys
 import unittest
 
@@ -201,17 +200,6 @@ class Judges(BackendTest):
         self.assertEqual(self.g.answer(request)["seq"], 1)
         self.assertEqual(self.g.answer(follower)["seq"], 1)
 
-    def reload(self, *changes):
-        """The rules with other texts in them, in force."""
-        path, before = pathlib.Path(self.folder, "conf"), len(self.router.log())
-        text = self.configuration
-        for old, new in changes:
-            self.assertIn(old, text)
-            text = text.replace(old, new)
-        path.write_text(text)
-        self.router.process.send_signal(signal.SIGHUP)
-        self.until(lambda: "event rules changed" in self.router.log()[before:], "not reloaded")
-
     def test_a_rule_that_goes_meanwhile(self):
         """What is with a backend is published as the rule said when it came, whatever becomes of that."""
         held = self.member()
@@ -256,6 +244,7 @@ class Judges(BackendTest):
 
     def test_without_a_backend_it_waits_and_is_refused(self):
         held = self.member()
+        self.backend_wait("100 ms")
         self.b.send(("LEAVING", "test"))
         self.g.settle()
         requests = [self.ask(held, client_id="12345678"), self.ask(held, client_id="12345678"), self.ask(held)]
@@ -305,7 +294,7 @@ class Judges(BackendTest):
             for other in self.gateways:
                 if other is not backend and other is not self.g and other.dealer:
                     other.send(("LEAVING", ""))
-                    other.close()
+            self.until(lambda: len(self.router.ask("backends")[0].splitlines()) == 2, "not alone")
             held = self.member()
             self.ask(held)
             backend.send(("VERDICT", self.judge().task, *verdict))

@@ -9,9 +9,11 @@ import json
 import os
 import pathlib
 import random
+import select
 import socket
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -330,12 +332,13 @@ class Gateways(OperatorTest):
 
     def test_drain_and_resume(self):
         gateway, other = self.gateway("g1"), self.gateway("g2")
+        begun = time.monotonic()
         self.assertEqual(self.say("drain g1 60"), "ok")
         self.assertEqual(gateway.take("DRAIN")[:], (1, 60))
         self.assertEqual([each["draining"] for each in self.document("gateways")["gateways"]], [True, False])
         gateway.go_live()  # said again on a new link, with what is left of the time
-        on, seconds = [record for record in gateway.records if kind(record) == "DRAIN"][0][:]
-        self.assertTrue(on == 1 and 50 <= seconds <= 60, seconds)
+        on, seconds = gateway.take("DRAIN")[:]
+        self.assertTrue(on == 1 and 59 - (time.monotonic() - begun) <= seconds <= 60, seconds)
         self.assertEqual(self.document("resume g1"), {"ok": True})
         self.assertEqual(gateway.take("DRAIN", where=lambda record: record.on == 0)[:], (0, 0))
         gateway.go_live()
@@ -441,14 +444,13 @@ class Hostile(OperatorTest):
             text = b""
             for at, line in enumerate(lines):
                 client.sendall(line + b"\n")
-                if line.split(b" ")[:2] == [b"config", b"g1"]:
-                    with contextlib.suppress(AssertionError):
-                        gateway.read(0.05)
+                while text.count(b"\n\n") <= at - text.startswith(b"\n"):
+                    while line.startswith(b"config g1") and not select.select([client], [], [], 0)[0]:
+                        gateway.read(0.02)
                         for record in gateway.records:
                             if kind(record) == "ASK":
                                 gateway.send(("TOLD", record.ask, "[]"))
                         gateway.records.clear()
-                while text.count(b"\n\n") <= at - text.startswith(b"\n"):
                     part = client.recv(65536)
                     self.assertTrue(part, line)
                     text += part
@@ -477,7 +479,8 @@ class Hostile(OperatorTest):
         for _ in range(200):
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(self.router.stats)
-                client.sendall(b"rooms\nroom R\nuser x\nrooms by rate json\nkick user nobody\n" * 20)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # there are too many already
+                    client.sendall(b"rooms\nroom R\nuser x\nrooms by rate json\nkick user nobody\n" * 20)
         self.until(lambda: not self.say("stats").startswith("error"), "all places are taken")
         self.assertEqual(self.document("rooms")["rooms"][0]["members"], 1)
 

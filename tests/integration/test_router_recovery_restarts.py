@@ -13,6 +13,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from played_gateway import Socket  # noqa: E402
 from recovery_test import RecoveryTest, said  # noqa: E402
 
 
@@ -28,24 +29,46 @@ class Away(RecoveryTest):
         self.assertEqual(self.sql("SELECT count(*) FROM session_room"), [(1,)])  # bob's
 
     def test_the_window_begins_anew_with_a_restart(self):
+        self.assertEqual(self.router.stop(), 0)
+        *options, short = self.router.options
+        self.router.options = options
+        self.router.start()
         one, _, alice, bob = self.pair("R")
         one.lose(alice)
         self.router.kill()
         self.assertEqual(self.sql("SELECT count(*) FROM session"), [(2,)])
+        self.router.options = [*options, short]
         self.router.start()
         self.until(lambda: self.sql("SELECT count(*) FROM session") == [(0,)], "they are still there")
         self.assertEqual(self.router.metric("hubbub_sessions_ended_total{reason=expired}"), 2)
 
+
+class StillThere(RecoveryTest):
+    """Longer than the window, which is more than what may pass between a loss and what the tests do next."""
+    options = ("--recovery-window=2500ms",)
+
+    def lose_and_come_back(self, gateway, held):
+        """In one batch, so that only the journal takes time."""
+        gateway.sockets += 1
+        gateway.request += 1
+        gateway.send(("DISCONNECT", held.number, "transport close"),
+                     ("CONNECT", gateway.request, gateway.sockets, "/", json.dumps({"pid": held.pid}), ""))
+        del gateway.held[held.number]
+        again = Socket(gateway, gateway.sockets, "/")
+        record = gateway.take("CONNECTED", where=lambda record: record.request == gateway.request)
+        again.sid, again.sender = record.sid, record.sender
+        again.generation, again.pid, again.recovered = record.generation, record.pid, record.recovered
+        gateway.held[again.number] = again
+        return again
+
     def test_a_live_session_has_no_window(self):
         one, two, alice, bob = self.pair("R")
-        one.lose(alice)
-        again = two.come_back(alice.pid)
+        again = self.lose_and_come_back(one, alice)
+        self.went_on(again, alice)
         other = one.connect()
         one.lose(other)
         self.until(lambda: self.router.metric("hubbub_sessions_ended_total{reason=expired}") == 1, "it is still there")
-        two.lose(again)
-        self.went_on(two.come_back(alice.pid), again)
-
+        self.went_on(self.lose_and_come_back(one, again), again)
 
     def test_a_router_that_stood_still_reads_before_it_judges(self):
         one, two, alice, bob = self.pair("R")
@@ -54,7 +77,7 @@ class Away(RecoveryTest):
         self.router.process.send_signal(signal.SIGSTOP)
         try:
             request = two.ask("CONNECT", 40, "/", json.dumps({"pid": alice.pid}), "")
-            time.sleep(2)  # of this the test is about
+            time.sleep(4.5)  # of this the test is about: a second more than the window, and more than that
         finally:
             self.router.process.send_signal(signal.SIGCONT)
         answer = two.take("CONNECTED", where=lambda record: record.request == request)

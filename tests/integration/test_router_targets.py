@@ -13,7 +13,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from played_backend import ARCHIVED, LOGGED, META, RECOVERED, TELL, VOLATILE_CLASS, BackendTest, options  # noqa: E402
+from played_backend import ARCHIVED, LOGGED, META, MORTAL, RECOVERED, TELL, VOLATILE_CLASS, BackendTest, options  # noqa: E402
 from played_gateway import NAMESPACE, kind  # noqa: E402
 
 FINAL, ALL = 1, 2  # CLOSE.final
@@ -336,6 +336,7 @@ class Storing(ProgramTest):
             self.assertEqual(self.rows(), [(alice.sid, data or None)])
             self.assertEqual(self.find(backend)[alice.sid].data, data)
 
+    @options(MORTAL)
     def test_it_is_there_on_recovery(self):
         backend, gateway = self.backend(), self.gateway()
         alice = self.client(gateway, backend)
@@ -515,6 +516,7 @@ class Asking(ProgramTest):
                              ("too_large", ("/", [], [], 100, "news", '"' + "x" * (1 << 20) + '"'))):
             self.fails(backend, code, "QUESTION", *fields)
 
+    @options(MORTAL)
     def test_no_offset_is_in_it_and_nothing_is_recovered(self):
         backend, (alice, _, _) = self.three()
         self.move(backend, [alice.sid], join=["R"])

@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import test from 'node:test';
-import { ask, collect, connect, open, LIMIT } from '../support/client.mjs';
+import { ask, collect, connect, next, open, LIMIT } from '../support/client.mjs';
 import { Stack, freePorts, hubbub, run, temporaryFolder, undo, within } from '../support/stack.mjs';
 
 const USAGE = 64;
@@ -80,7 +80,9 @@ test('gateways share one port', async (t) => {
   const heard = sockets.map((socket) => collect(socket, 'msg'));
   assert.equal((await ask(sockets[0], 'msg', { room: 'shared', body: 'to all' })).seq, 1);
   await Promise.all(heard.map((collected) => collected.reached(1)));
+  const lost = within(LIMIT, 'a disconnect', Promise.any(sockets.map((socket) => next(socket, 'disconnect'))));
   await stack.kill('gateway-1');
+  await lost;
   const left = sockets.filter((socket) => socket.connected).length;
   assert.ok(left > 0 && left < 64, `${left} of 64 were on the other gateway`);
   assert.deepEqual(await stack.stop(), { code: 0, signal: null });

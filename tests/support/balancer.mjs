@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { certificateOptions, overTls } from './certificate.mjs';
 import { daemon, freePorts, temporaryFolder, undo } from './stack.mjs';
 
@@ -49,6 +50,7 @@ export async function startHaproxy(t, file, port, environment = {}, scheme = 'ht
       return url;
     if (process.exitCode !== null)
       throw new Error(`haproxy ended:\n${errors()}`);
+    await sleep(20);
   }
 }
 
@@ -74,6 +76,8 @@ export async function steering(t, requests, websockets) {
       const upgrades = /[?&]transport=websocket/.test(head.toString('latin1').split('\r\n')[0]);
       if (upgrades)
         await gate;
+      if (client.destroyed)
+        return; // it has given up meanwhile: nobody would end its connection to the gateway
       const port = upgrades ? websockets : requests;
       const gateway = net.connect(port, '127.0.0.1', () => {
         gateway.write(head);

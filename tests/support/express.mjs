@@ -20,7 +20,8 @@ export async function startExample(t, { between = (port) => port } = {}) {
   const keys = path.join(await temporaryFolder(t), 'keys');
   await writeFile(keys, `${KEY}\n`);
   await chmod(keys, 0o600);
-  const [port, admin] = await freePorts(2);
+  const [port] = await freePorts(1);
+  const [admin] = await freePorts(2, { row: true }); // one for each gateway
   const stack = await Stack.start(t, { args: ['--admin-port', String(admin), '--publish-key', keys] });
   const environment = {
     PORT: String(port),

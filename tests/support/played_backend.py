@@ -1,6 +1,8 @@
 """Backends that a test plays over ZeroMQ, beside gateways that it plays: docs/protocol.md, section 3."""
 
 import json
+import pathlib
+import signal
 import time
 
 from played_gateway import ACK, PATIENCE, Gateway, RouterTest, Socket, kind, number  # noqa: F401  (for who plays both)
@@ -23,7 +25,9 @@ namespaces = (
   { pattern = "/free-*"; },
   { name = "/plain"; recovery = false; }
 );
+router = { backend_wait = "60 s"; };
 """
+MORTAL = "--dead=3s"  # for one test: silent peers are given up, and those that beat are not, though the machine may stand still
 
 
 def options(*extra):
@@ -137,7 +141,7 @@ class AskedGateway(Beating):
 
 class BackendTest(RouterTest):
     configuration = NAMESPACES
-    options = ("--backend-wait=2s", "--heartbeat=100ms", "--dead=1s")
+    options = ("--heartbeat=100ms",)
 
     def setUp(self):
         self.options += getattr(getattr(self, self._testMethodName), "options", ())
@@ -156,6 +160,21 @@ class BackendTest(RouterTest):
         backend.peers = self.gateways
         backend.serve(*held)
         return backend
+
+    def reload(self, *changes):
+        """The configuration with other texts in it, in force."""
+        reloads = "hubbub_router_config_reloads_total{result=ok}"
+        text, before = self.configuration, self.router.metric(reloads)
+        for old, new in changes:
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        pathlib.Path(self.folder, "conf").write_text(text)
+        self.router.process.send_signal(signal.SIGHUP)
+        self.until(lambda: self.router.metric(reloads) > before, "not reloaded")
+
+    def backend_wait(self, duration):
+        """How long clients and events wait that begin to from now on.  A client waits until its handshake is told, too."""
+        self.reload(('backend_wait = "60 s"', f'backend_wait = "{duration}"'))
 
     def judged(self, gateway, backend, namespace="/", auth=""):
         """A client whose CONNECTION has come to the backend: (its socket, the record)."""

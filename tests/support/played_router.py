@@ -32,7 +32,8 @@ class PlayedRouter(unittest.TestCase):
         self.router.bind(endpoint)
         self.config = config = pathlib.Path(folder.name, "hubbub.conf")
         config.write_text(self.CONFIG)
-        self.gateway = programs.Gateway(router=endpoint, config=config, **self.OPTIONS)
+        # This router is silent while a test does something else, or the machine.
+        self.gateway = programs.Gateway(router=endpoint, config=config, **{"dead": "60s", **self.OPTIONS})
         self.addCleanup(self.gateway.close, check=False)
         self.server = types.SimpleNamespace(ports=[self.gateway.port])
         self.go_live()

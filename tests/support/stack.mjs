@@ -8,6 +8,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { certificateOptions, overTls } from './certificate.mjs';
@@ -24,15 +25,15 @@ const STOP_LIMIT = 60_000;
 
 // What is under test, by process id; whatever happens to the test, none of it outlives it.
 const alive = new Set();
-process.on('exit', () => {
-  for (const pid of alive) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // It has ended by itself.
-    }
+process.on('exit', () => alive.forEach(killNow));
+
+function killNow(pid) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
   }
-});
+}
 
 /** Rejects with `what` when the promise takes longer than `limit` ms. */
 export function within(limit, what, promise) {
@@ -51,15 +52,39 @@ function portIsFree(port) {
   });
 }
 
-/** Free ports below the range that outgoing connections take, so that a restarted gateway finds its own free. */
-export async function freePorts(count) {
-  const ports = new Set();
-  while (ports.size < count) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if (!ports.has(port) && (await portIsFree(port)))
-      ports.add(port);
+/** Comes back when somebody accepts connections at the port. */
+async function portAnswers(port) {
+  for (;;) {
+    const socket = net.connect(port, '127.0.0.1');
+    const answers = await new Promise((resolve) => {
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+    });
+    socket.destroy();
+    if (answers)
+      return;
+    await delay(20);
   }
-  return [...ports];
+}
+
+const given = new Set(); // by freePorts(): what is not bound yet would be found free once more
+
+/**
+ * Free ports below the range that outgoing connections take, so that a restarted gateway finds its own free; none that
+ * was given before.  In a row they follow each other, as the admin ports of the gateways do.
+ */
+export async function freePorts(count, { row = false } = {}) {
+  const ports = [];
+  while (ports.length < count) {
+    const first = 20_000 + Math.floor(Math.random() * 12_000);
+    const found = Array.from({ length: row ? count : 1 }, (_, number) => first + number);
+    const free = await Promise.all(found.map(portIsFree));
+    if (free.includes(false) || found.some((port) => given.has(port)))
+      continue;
+    found.forEach((port) => given.add(port));
+    ports.push(...found);
+  }
+  return ports;
 }
 
 const undoing = new WeakMap(); // a test's context -> its steps
@@ -91,7 +116,7 @@ export function wholeFile(after) {
 /** A temporary folder that goes when the test (node:test's context) is over. */
 export async function temporaryFolder(t) {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'hubbub-test-'));
-  undo(t, () => rm(folder, { recursive: true, force: true }));
+  undo(t, () => rm(folder, { recursive: true, force: true, maxRetries: 5 })); // who was killed may still be writing
   return folder;
 }
 
@@ -143,6 +168,7 @@ export class Stack {
     this.process.on('error', (error) => { this.errors += `${error}\n`; });
     if (this.process.pid)
       alive.add(this.process.pid);
+    this.closed = new Promise((resolve) => { this.process.once('close', resolve); });
     this.exited = once(this.process, 'exit').then(([code, signal]) => {
       alive.delete(this.process.pid);
       return { code, signal };
@@ -184,7 +210,7 @@ export class Stack {
     return `${overTls ? 'https' : 'http'}://127.0.0.1:${this.ports[gateway % this.ports.length]}`;
   }
 
-  /** Kills a process by its name and comes back when `hubbub run` has started another. */
+  /** Kills a process by its name and comes back when `hubbub run` has started another, and a gateway listens. */
   async kill(name, signal = 'SIGKILL') {
     const old = this.pids.get(name);
     const again = new Promise((resolve) => this.waiters.push((started, pid) => {
@@ -193,10 +219,15 @@ export class Stack {
       return started === name && pid !== old;
     }));
     process.kill(old, signal);
-    return within(START_LIMIT, `a new ${name}`, again);
+    return within(START_LIMIT, `a new ${name}`, again.then(async (pid) => {
+      const [, gateway] = /^gateway-(\d+)$/.exec(name) || [];
+      if (gateway)
+        await portAnswers(this.ports[(gateway - 1) % this.ports.length]);
+      return pid;
+    }));
   }
 
-  /** Stops it as Ctrl-C does; gives {code, signal}.  What it started is gone then. */
+  /** Stops it as Ctrl-C does; gives {code, signal}.  What it started is gone then, and all that they said is here. */
   async stop(signal = 'SIGINT') {
     this.process.kill(signal);
     const result = await within(STOP_LIMIT, `the end after ${signal}`, this.exited);
@@ -205,6 +236,7 @@ export class Stack {
       throw new Error(`still running after hubbub run ended: ${left.map(([name, pid]) => `${name} ${pid}`)}`);
     for (const pid of this.pids.values())
       alive.delete(pid);
+    await within(STOP_LIMIT, 'the end of what it says', this.closed);
     return result;
   }
 
@@ -215,8 +247,8 @@ export class Stack {
       await within(STOP_LIMIT, 'the end', this.exited).catch(() => {});
     }
     for (const pid of [this.process.pid, ...this.pids.values()]) {
-      if (alive.delete(pid) && isAlive(pid))
-        process.kill(pid, 'SIGKILL');
+      if (alive.delete(pid))
+        killNow(pid);
     }
   }
 
