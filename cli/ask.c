@@ -76,15 +76,15 @@ static int ask(const char *path, const char *question)
     int fd = -1;
     int status, exit_code;
 
-    if (stats_client_connect(path, NULL, &fd)) {
+    if (stats_client_connect(path, &fd)) {
         stats_client_complain(path);
         return EXIT_RUNTIME;
     }
     buffer_printf(&text, "%s\nquit\n", question);
-    status = stats_client_send(fd, NULL, buffer_bytes(&text));
+    status = stats_client_send(fd, buffer_bytes(&text));
     buffer_clear(&text);
     if (!status)
-        status = stats_client_read(fd, NULL, &text);
+        status = stats_client_read(fd, &text);
     exit_code = show_answer(buffer_bytes(&text));
     if (!status && fflush(stdout))
         status = ERROR_SYSTEM;

@@ -25,10 +25,10 @@ static json_t *ask(struct buffer *out, int fd, const char *question)
     int status;
 
     buffer_printf(&text, "%s\n", question);
-    status = stats_client_send(fd, NULL, buffer_bytes(&text));
+    status = stats_client_send(fd, buffer_bytes(&text));
     buffer_clear(&text);
     if (!status)
-        status = stats_client_read(fd, NULL, &text);
+        status = stats_client_read(fd, &text);
     if (status)
         finding_append(out, FINDING_ERROR, "router",
                        "look at its log; if it hangs, end it: hubbub run starts it again",
@@ -166,7 +166,7 @@ void doctor_check_stack(struct buffer *out, const char *path, long gateway, cons
     json_t *stats, *linked;
     int fd;
 
-    if (stats_client_connect(path, NULL, &fd)) {
+    if (stats_client_connect(path, &fd)) {
         if (errno == ENOENT || errno == ECONNREFUSED)
             report_no_router(out, path, gateway, endpoint);
         else

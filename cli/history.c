@@ -78,6 +78,7 @@ static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND}; /* a second one kills */
 
+    stats_client_stopped = &stopped;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_DFL); /* whoever reads us had enough: end without a word */
@@ -391,7 +392,6 @@ static int run(const struct config_program *program, int argc, char **argv, bool
         printer.reader = (struct room_reader){.path = settings.place.stats,
                                               .namespace = settings.namespace,
                                               .room = config.positional[0],
-                                              .stop = &stopped,
                                               .slow = say_waiting,
                                               .slow_argument = &printer};
         printer.json = export || settings.json;

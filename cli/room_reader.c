@@ -68,7 +68,7 @@ static int wait_for_answer(struct room_reader *reader)
 
     do
         ready = poll(&socket, 1, ROOM_READER_SLOW_MS);
-    while (ready < 0 && errno == EINTR && !(reader->stop && *reader->stop));
+    while (ready < 0 && stats_client_goes_on(errno));
     if (ready < 0)
         return ERROR_SYSTEM;
     if (ready == 0 && reader->slow)
@@ -81,16 +81,16 @@ static int exchange(struct room_reader *reader, struct bytes question)
     int result = 0;
 
     if (!reader->connected) {
-        result = stats_client_connect(reader->path, reader->stop, &reader->fd);
+        result = stats_client_connect(reader->path, &reader->fd);
         if (result)
             return fail(reader, result);
         reader->connected = true;
     }
-    result = stats_client_send(reader->fd, reader->stop, question);
+    result = stats_client_send(reader->fd, question);
     if (!result)
         result = wait_for_answer(reader);
     if (!result)
-        result = stats_client_read(reader->fd, reader->stop, &reader->answer);
+        result = stats_client_read(reader->fd, &reader->answer);
     return result ? fail(reader, result) : 0;
 }
 
@@ -104,14 +104,17 @@ struct bytes room_reader_refusal(const struct room_reader *reader)
     return bytes_make(text.data + mark.length, text.length - mark.length - 1);
 }
 
-static int read_refusal(const struct room_reader *reader)
+/* Whom it has no place for the router hangs up on, too. */
+static int read_refusal(struct room_reader *reader)
 {
     struct bytes text = room_reader_refusal(reader);
 
     if (bytes_equal(text, BYTES("no such room")))
         return ERROR_NOT_FOUND;
-    if (bytes_starts_with(text, BYTES("busy")) || bytes_starts_with(text, BYTES("unavailable")))
+    if (bytes_starts_with(text, BYTES("busy")) || bytes_starts_with(text, BYTES("unavailable"))) {
+        room_reader_close(reader);
         return ERROR_BUSY;
+    }
     return ERROR_USAGE;
 }
 

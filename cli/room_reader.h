@@ -9,7 +9,6 @@
 #include "common/buffer.h"
 #include "common/error.h"
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,11 +16,10 @@ enum { ROOM_PAGE_MAX = 200 };
 
 enum { ROOM_READER_SLOW_MS = 1000 };
 
-/* Zero but for path, namespace and room, which are borrowed, stop, for stats_client.h, and slow(), which may be NULL:
-   it is called when an answer takes longer than ROOM_READER_SLOW_MS. */
+/* Zero but for path, namespace and room, which are borrowed, and slow(), which may be NULL: it is called when
+   an answer takes longer than ROOM_READER_SLOW_MS. */
 struct room_reader {
     const char *path, *namespace, *room;
-    const volatile sig_atomic_t *stop;
     void (*slow)(void *argument);
     void *slow_argument;
     struct buffer answer;
@@ -52,7 +50,7 @@ struct room_page {
  *   ERROR_BUSY       the router can't at the moment: room_reader_refusal()
  *   ERROR_NOT_FOUND  no such room
  *   ERROR_USAGE      the names are no UTF-8, or the router finds something wrong: room_reader_refusal()
- * After the first two the next question connects anew.
+ * After the first three the next question connects anew.
  */
 int room_reader_ask(struct room_reader *reader, const struct room_question *question,
                     struct room_page *page) MUST_CHECK;

@@ -18,6 +18,8 @@
 
 enum { ANSWER_SECONDS = 10, BLOCK = 65536 };
 
+const volatile sig_atomic_t *stats_client_stopped;
+
 static const char slow[] = "no answer within 10 s: the router hangs or is overloaded";
 
 const char *const stats_place_others[] = {"run",        "router",       "gateway", "events",
@@ -54,17 +56,27 @@ int stats_place_finish(const config_t *file, void *settings, struct buffer *erro
     return 0;
 }
 
-/* Whether a call failed only because the process was stopped meanwhile. */
-static bool goes_on(const volatile sig_atomic_t *stop)
+bool stats_client_goes_on(int reason)
 {
-    return errno == EINTR && !(stop && *stop);
+    return reason == EINTR && !(stats_client_stopped && *stats_client_stopped);
 }
 
-int stats_client_connect(const char *path, const volatile sig_atomic_t *stop, int *out)
+/* A local socket's call begins anew when it was interrupted. */
+static int connect_to(int fd, const struct sockaddr_un *address)
+{
+    int result;
+
+    do
+        result = connect(fd, (const struct sockaddr *)address, sizeof *address);
+    while (result && stats_client_goes_on(errno));
+    return result;
+}
+
+int stats_client_connect(const char *path, int *out)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval limit = {.tv_sec = ANSWER_SECONDS};
-    int fd, status;
+    int fd;
 
     if (strlen(path) >= sizeof address.sun_path) {
         errno = ENAMETOOLONG;
@@ -74,13 +86,8 @@ int stats_client_connect(const char *path, const volatile sig_atomic_t *stop, in
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return ERROR_SYSTEM;
-    status = setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) ||
-             setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (!status)
-        do
-            status = connect(fd, (const struct sockaddr *)&address, sizeof address);
-        while (status && goes_on(stop));
-    if (status) {
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) || connect_to(fd, &address)) {
         int reason = errno;
 
         close(fd);
@@ -108,12 +115,12 @@ const char *stats_client_reason(int status)
     return errno == EAGAIN ? slow : strerror(errno);
 }
 
-int stats_client_send(int fd, const volatile sig_atomic_t *stop, struct bytes lines)
+int stats_client_send(int fd, struct bytes lines)
 {
     while (lines.length) {
         ssize_t n = send(fd, lines.data, lines.length, MSG_NOSIGNAL);
 
-        if (n < 0 && goes_on(stop))
+        if (n < 0 && stats_client_goes_on(errno))
             continue;
         if (n < 0)
             return errno == EPIPE ? 0 : ERROR_SYSTEM;
@@ -138,7 +145,7 @@ static bool answer_end(struct bytes answer, size_t looked_at, size_t *length)
     return end;
 }
 
-int stats_client_read(int fd, const volatile sig_atomic_t *stop, struct buffer *out)
+int stats_client_read(int fd, struct buffer *out)
 {
     size_t start = out->length, looked_at = 0, length;
 
@@ -146,7 +153,7 @@ int stats_client_read(int fd, const volatile sig_atomic_t *stop, struct buffer *
         char *block = buffer_reserve(out, BLOCK);
         ssize_t n = recv(fd, block, BLOCK, 0);
 
-        if (n < 0 && goes_on(stop))
+        if (n < 0 && stats_client_goes_on(errno))
             continue;
         if (n < 0)
             return ERROR_SYSTEM;

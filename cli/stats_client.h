@@ -11,6 +11,7 @@
 #include "common/error.h"
 
 #include <signal.h>
+#include <stdbool.h>
 
 /* Where the stats socket is: a command's settings begin with it. */
 struct stats_place {
@@ -44,13 +45,16 @@ void stats_place_lookup(const config_t *file, const char *name, const char **out
 int stats_place_finish(const config_t *file, void *settings, struct buffer *error);
 
 /*
- * In the functions below stop is what the handlers of a program that catches signals set: as soon as one has, they
- * give up, with ERROR_SYSTEM and EINTR.  NULL: it catches none.  A process that was merely stopped and continued
- * gets EINTR from the kernel, too (signal(7)), and goes on.
+ * Where all that wait here look whether a signal that was caught is to end their waiting, with EINTR.  A process that was
+ * stopped and goes on is interrupted, too (signal(7)), and waits again.  NULL, as at the start: nothing ends it.
  */
+extern const volatile sig_atomic_t *stats_client_stopped;
+
+/* Whether a call that has just failed with that errno is to be made again. */
+bool stats_client_goes_on(int reason);
 
 /* 0 and a connected socket, which the caller closes, or ERROR_SYSTEM with errno. */
-int stats_client_connect(const char *path, const volatile sig_atomic_t *stop, int *out) MUST_CHECK;
+int stats_client_connect(const char *path, int *out) MUST_CHECK;
 
 /* Says on standard error, from errno, that nobody answers at that path, or what keeps us from asking. */
 void stats_client_complain(const char *path);
@@ -58,13 +62,14 @@ void stats_client_complain(const char *path);
 /* Why stats_client_send() or stats_client_read() returned that status, with errno; static, or as strerror()'s. */
 const char *stats_client_reason(int status);
 
-/* Sends lines.  0 or ERROR_SYSTEM with errno.  0 also when the router has hung up: it may have said why. */
-int stats_client_send(int fd, const volatile sig_atomic_t *stop, struct bytes lines) MUST_CHECK;
+/* Sends lines.  0 or ERROR_SYSTEM with errno; EINTR when a signal ends it.  0 also when the router has hung up:
+   it may have said why. */
+int stats_client_send(int fd, struct bytes lines) MUST_CHECK;
 
 /*
  * Reads an answer up to its empty line, which is left out, as is whatever came behind it.  0, ERROR_SYSTEM
  * with errno, or ERROR_CLOSED: what came is in out all the same.
  */
-int stats_client_read(int fd, const volatile sig_atomic_t *stop, struct buffer *out) MUST_CHECK;
+int stats_client_read(int fd, struct buffer *out) MUST_CHECK;
 
 #endif

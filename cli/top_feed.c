@@ -184,7 +184,7 @@ static void on_input(void *arg, int fd, unsigned ready)
 
 static int dial(struct top_feed *feed)
 {
-    if (stats_client_connect(feed->path, NULL, &feed->fd))
+    if (stats_client_connect(feed->path, &feed->fd))
         return ERROR_SYSTEM;
     if (fcntl(feed->fd, F_SETFL, O_NONBLOCK) == 0)
         feed->watch = loop_watch_new(feed->loop, feed->fd, LOOP_READ, on_input, feed);
@@ -213,7 +213,7 @@ bool top_feed_ask(struct top_feed *feed, struct bytes lines)
     feed->answered = 0;
     feed->asked_at = loop_now(feed->loop);
     set_state(feed, STATE_ASKING);
-    if (stats_client_send(feed->fd, NULL, lines))
+    if (stats_client_send(feed->fd, lines))
         lose(feed, NULL);
     return true;
 }

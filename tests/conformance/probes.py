@@ -8,10 +8,9 @@ import re
 import struct
 import zlib
 
-from raw_client import (CLOSE, HOME, PING, PONG, TEXT, Closed, Connection, Polling, Response, WebSocket, close_payload,
+from raw_client import (CLOSE, HOME, MOMENT, PING, PONG, TEXT, Closed, Connection, Polling, Response, WebSocket, close_payload,
                         frame, handshake)
 
-MOMENT = 0.15  # seconds in which nothing comes, where that is the answer
 QUERY = 'EIO=4&transport=polling'
 WEBSOCKET = 'EIO=4&transport=websocket'
 CLOSE_FRAME = frame(CLOSE, close_payload(1000))
@@ -51,15 +50,13 @@ def note_response(response):
 
 
 def ended(connection):
-    """Whether the peer ends the connection, or leaves it open for a moment."""
-    connection.socket.settimeout(MOMENT)
+    """Whether the peer ends the connection, or has an answer to a further request, and nothing before it."""
     try:
-        connection.read(1)
-        return 'more'
-    except TimeoutError:
-        return 'open'
-    except Closed:
+        connection.send(http('GET', '/socket.io/?EIO=4&transport=none'))
+        answer = Response(connection)
+    except (Closed, ConnectionError):
         return 'ended'
+    return 'open' if (answer.status, answer.json['code']) == (400, 0) else 'more'
 
 
 def answers(connection, count=1, head_only=False):
@@ -178,21 +175,8 @@ def with_query(query, method='GET', body=None):
     return step
 
 
-@contextlib.contextmanager
-def pending_get(polling):
-    """A GET that has had no answer for a moment."""
-    with polling.start_get() as pending:
-        pending.socket.settimeout(MOMENT)
-        try:
-            pending.response()
-        except TimeoutError:
-            pass
-        pending.socket.settimeout(10)
-        yield pending
-
-
 def overlapping_gets(polling):
-    with pending_get(polling) as first:
+    with polling.pending_get() as first:
         return [short(polling.get()), short(first.response()), short(polling.get())]
 
 
@@ -208,14 +192,14 @@ def overlapping_posts(polling):
 def pending_get_gets(body):
     """What a pending GET is answered when that is posted."""
     def step(polling):
-        with pending_get(polling) as pending:
+        with polling.pending_get() as pending:
             posted = short(polling.post(body))
             return [posted, short(pending.response())]
     return step
 
 
 def abort_get(polling):
-    with pending_get(polling):
+    with polling.pending_get():
         pass
     # The news takes its time, as over any network.
     while (response := polling.get()).status != 400 or not response.body:
@@ -227,12 +211,14 @@ def pipelined(*bodies):
     """GETs (None) and POSTs, all sent at once."""
     def step(polling):
         with polling.connection() as connection:
-            connection.socket.settimeout(1)
             for body in bodies:
                 if body is None:
                     connection.send(http('GET', f'/socket.io/?{polling.query}'))
                 else:
                     connection.send(http('POST', f'/socket.io/?{polling.query}', (f'Content-Length: {len(body)}',), body))
+            if bodies[0] is None:  # it may be held: a POST behind all that shows that they have been read
+                polling.send('3')
+                connection.socket.settimeout(MOMENT)
             return answers(connection, len(bodies))
     return step
 
@@ -270,7 +256,8 @@ def frames(peer, last=None):
         while not notes or notes[-1] != last:
             opcode, payload = a_frame(peer)
             if opcode == CLOSE:
-                peer.send(frame(CLOSE, payload, mask=b'abcd'))
+                with contextlib.suppress(ConnectionError):
+                    peer.send(frame(CLOSE, payload, mask=b'abcd'))
                 code = struct.unpack('>H', payload[:2])[0] if payload else None
                 return [*notes, f'Close {code}']
             notes.append(normal(payload.decode()) if opcode == TEXT else f'{opcode} {payload!r}')

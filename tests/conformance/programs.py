@@ -103,6 +103,17 @@ class _Program:
     def log_text(self):
         return self.log.read_text(errors='replace')
 
+    def wait_until_it_listens(self, port):
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection(('127.0.0.1', port), PATIENCE).close()
+                return
+            except ConnectionError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    raise self.failed(f'nobody listens on port {port}') from None
+                time.sleep(0.01)
+
     def failed(self, why):
         text = self.log_text()
         self.close(check=False)
@@ -136,15 +147,7 @@ class Gateway(_Program):
         words = [f'--{key.replace("_", "-")}={value}' for key, value in options.items()]
         super().__init__([BUILD / 'gateway' / 'hubbub-gateway', f'--port={self.port}', '--router=ipc://nobody.ipc',
                           *tls_options(), *words])
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection(('127.0.0.1', self.port), PATIENCE).close()
-                return
-            except ConnectionRefusedError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    raise self.failed('the gateway does not listen') from None
-                time.sleep(0.01)
+        self.wait_until_it_listens(self.port)
 
 
 class Stack(_Program):

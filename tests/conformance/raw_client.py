@@ -1,5 +1,6 @@
 """A client that sends exactly the bytes it is told to: HTTP/1.1, WebSocket (RFC 6455), Engine.IO, Socket.IO."""
 import base64
+import contextlib
 import hashlib
 import itertools
 import json
@@ -15,10 +16,35 @@ PATIENCE = float(os.environ.get('HUBBUB_PATIENCE', 60))  # seconds that anything
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 HANDSHAKE_PATH = '/socket.io/?EIO=4&transport=websocket'
 KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
+MOMENT = 0.1  # seconds in which nothing comes, where that is what is awaited
 
 
 class Closed(Exception):
     """The peer has ended the connection."""
+
+
+class TooLate(Exception):
+    """A short time limit of the server was over before the test had done what must come before it."""
+
+
+@contextlib.contextmanager
+def before_time_is_up():
+    """Around what a server with short time limits may refuse when the machine has stood still for so long."""
+    try:
+        yield
+    except (AssertionError, Closed, ConnectionError) as error:
+        raise TooLate(repr(error)) from error
+
+
+def in_time(attempt):
+    """What attempt() gives; once more from the beginning whenever it was TooLate."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return attempt()
+        except TooLate:
+            if time.monotonic() > end:
+                raise
 
 
 def tls_context():
@@ -220,7 +246,8 @@ class WebSocket(Connection):
         opcode, payload = self.read_frame()
         assert opcode == CLOSE, (opcode, payload)
         assert len(payload) != 1
-        self.send(frame(CLOSE, payload))
+        with contextlib.suppress(ConnectionError):  # who waits for this answer does not wait forever
+            self.send(frame(CLOSE, payload))
         assert self.peer_ended()
         return struct.unpack('>H', payload[:2])[0] if payload else None
 
@@ -316,6 +343,23 @@ class Polling:
 
     def start_get(self, *fields):
         return self.start('GET', *fields)
+
+    @contextlib.contextmanager
+    def pending_get(self):
+        """A GET that the session holds: a POST that took the same way behind it is answered, and nothing has come to it."""
+        port = self.server.ports[next(self.turns)]
+        with self.start('GET', port=port) as pending:
+            behind = self.ask('POST', body='3', port=port)
+            assert (behind.status, behind.body) == (200, b'ok'), (behind.status, behind.body)
+            pending.socket.settimeout(MOMENT)
+            try:
+                answer = pending.response()
+            except TimeoutError:
+                pass
+            else:
+                raise AssertionError(f'it is answered: {answer.status} {answer.body}')
+            pending.socket.settimeout(PATIENCE)
+            yield pending
 
     def get(self, *fields):
         return self.ask('GET', *fields)

@@ -33,6 +33,8 @@ SETUPS = {
     'echo': ({}, {'echo': 'true'}),
     'recovery': ({'connectionStateRecovery': {}}, {}),
 }
+# These times are so short that a pause of the machine is as long: then one of the two is probed too late, and the notes say nothing.
+TRIES = {'hasty': 30}
 RULES = {'recovery': SAME_AS_REFERENCE.replace('recovery = false', 'recovery = true')}
 
 PLACEHOLDER = '{"_placeholder":true,"num":%d}'
@@ -88,7 +90,7 @@ PLAIN = {
     'answer of POST': session(post_answer('40/custom,')),
     'answer of GET': session(post('40/custom,'), get_answer()),
     'utf-8': session(post('42["echo","é€😀"]'), get()),
-    'two packets': session(post('42["echo",1]\x1e42["echo",2]'), get()),
+    'two packets': session(post('42["echo",1]\x1e42["echo",2]'), packets(2)),
     'binary': session(post(f'451-["echo",{ONE}]\x1ebAQIDBA=='), get()),
     'binary, base64 without padding': session(post(f'451-["echo",{ONE}]\x1ebAQIDBA'), get()),
     'binary, URL-safe base64': session(post(f'451-["echo",{ONE}]\x1eb_-8'), get()),
@@ -392,7 +394,13 @@ class Differential(unittest.TestCase):
             try:
                 for name, probe in PROBES[setup].items():
                     with self.subTest(f'{setup}: {name}'):
-                        self.check(f'{setup}: {name}', probe(Side(reference)), probe(Side(ours)))
+                        for tries_left in reversed(range(TRIES.get(setup, 1))):
+                            try:
+                                self.check(f'{setup}: {name}', probe(Side(reference)), probe(Side(ours)))
+                                break
+                            except AssertionError:
+                                if not tries_left:
+                                    raise
             finally:
                 reference.close()
                 ours.close()

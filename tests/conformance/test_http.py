@@ -4,22 +4,24 @@ import time
 import unittest
 
 from programs import Gateway, PATIENCE
-from raw_client import Closed, Connection, get, handshake, request, HANDSHAKE_PATH
+from raw_client import Closed, Connection, before_time_is_up, get, handshake, in_time, request, HANDSHAKE_PATH
 
 HEAD = 'GET /healthz HTTP/1.1\r\nHost: test\r\n'
 ETAG = '"4.8.4"'
 
 
 def setUpModule():
-    global gateway
-    # Times out fast, and no router is there: the health page says 503.
-    gateway = Gateway(http_head_timeout=400, http_idle_timeout=300, dead=100, heartbeat=50)
+    global gateway, impatient
+    # No router is there: the health page says 503.
+    gateway = Gateway(http_idle_timeout='60s', dead=100, heartbeat=50)
+    impatient = Gateway(http_head_timeout=400, http_idle_timeout='60s')
     while get(gateway.port, '/healthz').status == 200:
         time.sleep(0.02)
 
 
 def tearDownModule():
     gateway.close()
+    impatient.close()
 
 
 class HttpTest(unittest.TestCase):
@@ -179,36 +181,48 @@ class Persistence(HttpTest):
             self.assertEqual(connection.response().fields['connection'], 'keep-alive')
             self.assertEqual(connection.response().status, 503)
 
-    def test_a_kept_connection_ends_in_silence(self):
-        with Connection(gateway.port) as connection:
-            connection.send(HEAD + '\r\n')
-            connection.response()
-            self.assertTrue(connection.peer_ended())
-
     def test_408_for_a_slow_head_and_for_one_that_drips(self):
         for drips in (False, True):
-            with Connection(gateway.port) as connection:
-                started = time.monotonic()
+            started = time.monotonic()
+            with Connection(impatient.port) as connection:
                 connection.send('GET / HTTP/1.1\r\nHost: test\r\nX: ')
                 connection.socket.settimeout(0.02)
                 while not connection.buffer:
                     try:
                         connection._more()
                     except TimeoutError:
+                        self.assertLess(time.monotonic() - started, PATIENCE)
                         if drips:
                             connection.send('a')
                 self.assertGreater(time.monotonic() - started, 0.38)  # clocks of a millisecond
-                connection.socket.settimeout(60)
+                connection.socket.settimeout(PATIENCE)
                 response = connection.response()
                 self.assertEqual((response.status, response.fields['connection']), (408, 'close'))
-                self.assertLess(time.monotonic() - started, 10)
+
+
+class Silence(HttpTest):
+    """At a gateway that waits for a short time only."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.gateway = Gateway(http_idle_timeout=300)
+        cls.addClassCleanup(cls.gateway.close)
+
+    def test_a_kept_connection_ends_in_silence(self):
+        def attempt():
+            with Connection(self.gateway.port) as connection:
+                with before_time_is_up():
+                    connection.send(HEAD + '\r\n')
+                    connection.response()
+                self.assertTrue(connection.peer_ended())
+        in_time(attempt)
 
     def test_a_connection_that_says_nothing_is_closed(self):
-        with Connection(gateway.port) as connection:
+        with Connection(self.gateway.port) as connection:
             self.assertTrue(connection.peer_ended())
 
     def test_asking_without_reading_ends(self):
-        with Connection(gateway.port) as connection:
+        with Connection(self.gateway.port) as connection:
             connection.socket.settimeout(5)
             try:
                 for _ in range(10000):
@@ -273,7 +287,7 @@ class WithoutRouter(unittest.TestCase):
 
 class Limits(unittest.TestCase):
     def test_503_over_the_limit_of_connections(self):
-        limited = Gateway(max_connections=3)
+        limited = Gateway(max_connections=3, http_idle_timeout='60s')
         try:
             held = [self.admitted(limited.port) for _ in range(3)]
             with Connection(limited.port) as late:
@@ -301,7 +315,7 @@ class Limits(unittest.TestCase):
             connection.socket.close()
 
     def test_draining_ends_http_and_websockets(self):
-        drained = Gateway()
+        drained = Gateway(http_idle_timeout='60s')
         with Connection(drained.port) as idle, Connection(drained.port) as open_socket:
             idle.send(HEAD + '\r\n')
             idle.response()

@@ -37,10 +37,10 @@ OFFSET = re.compile(r'[A-Za-z0-9_-]+\.\d+')
 def setUpModule():
     global server, strict
     assert 'name = "all"' in RULES and '/without' in RULES
-    options = {'connectionStateRecovery': {}, 'pingInterval': 300, 'pingTimeout': 200}
+    # A client that is slow to say something is taken for lost after 2.8 seconds only.
+    options = {'connectionStateRecovery': {}, 'pingInterval': 300, 'pingTimeout': 2500}
     server = serve(options={'connectionStateRecovery': {}}, rules=RULES)
-    strict = serve({'ping_interval': 300, 'ping_timeout': 200}, options=options, rules=RULES,
-                   rest=f'router = {{ recovery_max_messages = {LIMIT}; }};')
+    strict = serve({'ping_interval': 300, 'ping_timeout': 2500}, options=options, rules=RULES)
 
 
 def tearDownModule():
@@ -408,15 +408,17 @@ class Missed(Recoveries):
 
     @unittest.skipIf(REFERENCE, 'it has no such limit')
     def test_as_many_as_allowed_and_not_one_more(self):
+        bounded = serve(rules=RULES, rest=f'router = {{ recovery_max_messages = {LIMIT}; }};')
+        self.addCleanup(bounded.close)
         for more in (0, 1):
-            old = self.joined(which=strict)
-            other = self.joined(which=strict)
+            old = self.joined(which=bounded)
+            other = self.joined(which=bounded)
             old.lose()
             self.publish(other, *range(LIMIT + more))
             if more:
-                self.fresh(old, old.auth, which=strict)
+                self.fresh(old, old.auth, which=bounded)
             else:
-                new = self.recovered(old, which=strict)
+                new = self.recovered(old, which=bounded)
                 new.settled()
                 self.assertEqual(self.values(new), [*range(LIMIT)])
 
@@ -554,8 +556,10 @@ class Overtaken(Recoveries):
                 self.assertEqual(peer.connected(), old.answer)
                 peer.settled()
                 lives.append(peer)
-            except (Closed, AssertionError) as error:
-                self.assertNotIn('41', str(error))
+            except (Closed, ConnectionError):
+                pass
+            except AssertionError as error:
+                self.assertNotIn("b'41", str(error))
         # The first one may have had its answer and been closed behind it, never the other way round.
         self.assertGreaterEqual(len(lives), 1)
         self.publish(other, 'live')
@@ -564,7 +568,7 @@ class Overtaken(Recoveries):
             try:
                 peer.settled()
                 winners.append(peer)
-            except (Closed, AssertionError):
+            except (Closed, ConnectionError, AssertionError):
                 pass
         self.assertEqual(len(winners), 1)
         self.assertEqual(self.values(winners[0]), ['missed', 'live'])

@@ -140,6 +140,8 @@ class Client {
   }
 
   connected() {
+    if (this.stopped)
+      return; // at a gateway that has not heard yet that the stack is being stopped
     if (this.losses.length && this.stays.length && !this.forgetful)
       this.returns.push({ away: performance.now() - this.losses.at(-1).at, recovered: this.socket.recovered });
     if (!this.socket.recovered)

@@ -20,7 +20,7 @@ function run(t, name, ...args) {
   const child = spawn(python, [here(`../../examples/${name}`), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const script = { lines: [], errors: '', look: () => {} };
   undo(t, () => child.kill('SIGKILL'));
-  child.stderr.on('data', (text) => { script.errors += text; });
+  child.stderr.setEncoding('utf8').on('data', (text) => { script.errors += text; });
   createInterface({ input: child.stdout }).on('line', (line) => {
     script.lines.push(line);
     script.look();

@@ -88,11 +88,6 @@ def alive(pid):
         return False
 
 
-def state_of(pid):
-    """As /proc has it: R, S, T ..."""
-    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
 class Stream:
     """Lines of a pipe, which a thread reads as they come."""
 
@@ -298,26 +293,6 @@ class Stats(HubbubTest):
         code, out, err = self.command("stats", "--data", "data")
         self.assertEqual((code, out, len(err)), (70, [], 1))
         self.assertIn("no answer within 10 s: the router hangs or is overloaded", err[0])
-
-    def test_who_is_stopped_meanwhile_goes_on_waiting(self):
-        """As by Ctrl-Z and fg: the kernel ends what waits with a time limit then (EINTR), though no signal is caught."""
-        row = '{"seq":1,"id":"i"}'
-        for command, answer, shown in ((["stats"], b"rooms 2\n\n", ["rooms 2"]),
-                                       (["history", "R", "--json"], row.encode() + b'\n{"more":false}\n\n', [row])):
-            released = threading.Event()
-            self.addCleanup(released.set)
-            self.serve(answer for _ in range(1) if released.wait(PATIENCE))
-            process = self.start(*command, "--data", "data")
-            self.assertIn(command[0], self.asked.get(timeout=PATIENCE))
-            for _ in range(5):
-                time.sleep(0.3)  # so that it waits by now, at least once; history's own limit is a second
-                process.send_signal(signal.SIGSTOP)
-                wait_for(lambda process=process: process.poll() is not None or state_of(process.pid) == "T", "it to be stopped")
-                process.send_signal(signal.SIGCONT)
-            released.set()
-            code, out, err = self.finish(process)
-            self.assertEqual((code, out), (0, shown), err)
-            shutil.rmtree(self.data)
 
     def test_a_folder_of_another_user_is_no_router_that_is_away(self):
         self.data.mkdir()

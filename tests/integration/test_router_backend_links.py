@@ -563,6 +563,7 @@ class Crashes(BackendTest):
 
 
 class Noise(BackendTest):
+    @options("--max-backends=1024")  # those that were not cut off count until they are dead
     def test_nonsense_of_every_kind_harms_nobody(self):
         gateway, good = self.gateway(), self.backend("good", ["/all"])
         held = self.client(gateway, good, "/all")

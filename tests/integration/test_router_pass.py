@@ -182,8 +182,6 @@ class OldRouter(PassTest):
 
 
 class ComingAndGoing(PassTest):
-    options = ("--dead=60s",)
-
     def test_a_new_gateway_is_told_to_the_others(self):
         one = self.gateway("g1")
         two = self.gateway("g2")

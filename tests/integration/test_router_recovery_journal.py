@@ -153,7 +153,7 @@ class FromTheJournal(RecoveryTest):
 
 class BeyondWhatIsKept(RecoveryTest):
     """Logged messages leave when the window and the margin are over, also those that were sent meanwhile."""
-    options = ("--recent-max=0", "--recovery-window=4s", "--recovery-margin=1ms")
+    options = ("--recent-max=0", "--recovery-window=6s", "--recovery-margin=1ms")
     configuration = EVENTS.rstrip().removesuffix(");") + ', { name = "hint"; room = "$.room"; deliver = "others"; });'
 
     def test_who_sent_all_of_it_has_missed_nothing(self):

@@ -87,8 +87,6 @@ class Moving:
 
 
 class TakeTest(RouterTest):
-    options = ("--dead=60s",)
-
     def holders(self, *names):
         return [self.gateway(name, make=Holder) for name in names]
 
@@ -445,7 +443,7 @@ class LostLinks(TakeTest):
 
 
 class Refusals(TakeTest):
-    options = ("--dead=60s", "--max-rooms-per-connection=10000")
+    options = ("--max-rooms-per-connection=10000",)
 
     def setUp(self):
         super().setUp()
@@ -546,7 +544,7 @@ class Refusals(TakeTest):
 
 
 class RefusedReads(TakeTest):
-    options = ("--dead=60s", "--recent-max=0")
+    options = ("--recent-max=0",)
 
     def test_a_page_of_history_on_its_way(self):
         one, two = self.holders("g1", "g2")
@@ -576,7 +574,7 @@ class RefusedReads(TakeTest):
 
 
 class Credit(TakeTest):
-    options = ("--dead=60s", "--max-unacknowledged=65536", "--resync-max=65536", "--heartbeat=100")
+    options = ("--max-unacknowledged=65536", "--resync-max=65536", "--heartbeat=100")
 
     def put_behind(self, gateway, sender):
         for _ in range(200):

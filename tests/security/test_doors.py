@@ -111,7 +111,7 @@ class Sessions(unittest.TestCase):
         """Whoever has the id of a session on polling has the session, as with the reference; two can't use it unnoticed."""
         session = Polling(stack)
         session.connect()
-        with session.start_get() as waiting:
+        with session.pending_get() as waiting:
             self.assertEqual(poll(session.sid)[0], 400)
             waiting.read_end()  # it waits no longer
         self.assertTrue(session.gone())

@@ -1,8 +1,9 @@
 """Clients that take their time: with a head, a frame, a body, and with reading. Each ends, and is counted under its reason.
 
     slow loris in the head            Slow.test_heads
-    ... in a frame                    Slow.test_frames, .test_frames_of_bare_websockets
+    ... in a frame                    SlowFrames.*
     ... in a post                     Slow.test_posts
+    ... in saying anything            Silent.*
     ... in reading                    Reading.*
     ... at the admin port             AdminPort.*
 """
@@ -21,8 +22,7 @@ COUNT = 20
 
 def setUpModule():
     global stack
-    stack = Stack({'http_head_timeout': 700, 'http_body_timeout': 700, 'http_idle_timeout': 700, 'ping_interval': 500, 'ping_timeout': 500,
-                   'outbound_queue': 100000})
+    stack = Stack({'http_head_timeout': 700, 'http_body_timeout': 700, 'http_idle_timeout': 60000})
 
 
 def tearDownModule():
@@ -50,6 +50,18 @@ def drip(connections, text, end):
     return len(waiting)
 
 
+class WithStack(unittest.TestCase):
+    """In the place of the common stack, one with these keys."""
+    GATEWAY = {}
+
+    @classmethod
+    def setUpClass(cls):
+        global stack
+        cls.addClassCleanup(globals().update, stack=stack)
+        stack = Stack(cls.GATEWAY)
+        cls.addClassCleanup(stack.close)
+
+
 class Slow(unittest.TestCase):
     def all_end(self, connections, text, reason):
         figures = Figures(stack)
@@ -62,6 +74,14 @@ class Slow(unittest.TestCase):
     def test_heads(self):
         self.all_end([Connection(stack.port) for _ in range(COUNT)], b'GET / HTTP/1.1\r\nHost: h\r\nX-Slow: ' + b'x' * 4000, 'http_timeout')
 
+    def test_posts(self):
+        sessions = [Polling(stack) for _ in range(COUNT)]
+        self.all_end([session.start('POST', 'Content-Length: 4000') for session in sessions], b'4' + b'x' * 4000, 'http_timeout')
+
+
+class Silent(WithStack):
+    GATEWAY = {'http_idle_timeout': 700}
+
     def test_silence(self):
         figures = Figures(stack)
         connections = [Connection(stack.port) for _ in range(COUNT)]
@@ -70,20 +90,19 @@ class Slow(unittest.TestCase):
             connection.socket.close()
         figures.wait_for('hubbub_closed_total{reason=http_idle}', COUNT)
 
-    def test_posts(self):
-        sessions = [Polling(stack) for _ in range(COUNT)]
-        self.all_end([session.start('POST', 'Content-Length: 4000') for session in sessions], b'4' + b'x' * 4000, 'http_timeout')
+
+class SlowFrames(WithStack):
+    GATEWAY = {'ping_interval': 500, 'ping_timeout': 500}
 
     def test_frames(self):
         """Between the bytes of a frame no pong can come."""
+        figures = Figures(stack)
         connections = []
         for _ in range(COUNT):
             websocket = WebSocket(stack.port)
             websocket.send_text('40')
-            websocket.read_text()
             websocket.send(frame(1, 'x' * 4000)[:10])
             connections.append(websocket)
-        figures = Figures(stack)
         end = time.monotonic() + PATIENCE
         for websocket in connections:
             websocket.socket.setblocking(False)
@@ -119,19 +138,9 @@ class Slow(unittest.TestCase):
         figures.wait_for('hubbub_closed_total{reason=ping_timeout}')
 
 
-class Reading(unittest.TestCase):
+class Reading(WithStack):
     SIZE = 8000
-
-    @classmethod
-    def setUpClass(cls):
-        global stack
-        cls.former, stack = stack, Stack({'outbound_queue': 100000, 'http_idle_timeout': 700})
-
-    @classmethod
-    def tearDownClass(cls):
-        global stack
-        stack.close()
-        stack = cls.former
+    GATEWAY = {'outbound_queue': 100000, 'http_idle_timeout': 700}
 
     def fill(self, room, count):
         """Says so much in a room that nobody can miss it."""

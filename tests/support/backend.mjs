@@ -18,7 +18,7 @@ export class Backend {
     backend.process = spawn(path.join(build, program), [`ipc://${stack.data}/router.ipc`, name, ...more],
       { stdio: ['ignore', 'pipe', 'pipe'] });
     backend.exited = once(backend.process, 'close').then(([code, signal]) => ({ code, signal }));
-    backend.process.stderr.on('data', (text) => { backend.errors += text; });
+    backend.process.stderr.setEncoding('utf8').on('data', (text) => { backend.errors += text; });
     createInterface({ input: backend.process.stdout }).on('line', (line) => {
       backend.lines.push(line.startsWith('{') ? JSON.parse(line) : line);
       backend.look();

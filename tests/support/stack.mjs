@@ -173,7 +173,7 @@ export class Stack {
       alive.delete(this.process.pid);
       return { code, signal };
     });
-    this.process.stderr.on('data', (text) => { this.errors += text; });
+    this.process.stderr.setEncoding('utf8').on('data', (text) => { this.errors += text; });
     this.ready = new Promise((resolve) => {
       createInterface({ input: this.process.stdout }).on('line', (line) => {
         this.output += line + '\n';
@@ -316,8 +316,8 @@ export async function run(command, args, { input = '', environment = {}, limit =
   const child = spawn(command, args, { env: { ...process.env, ...environment } });
   const result = { stdout: '', stderr: '' };
   alive.add(child.pid);
-  child.stdout.on('data', (text) => { result.stdout += text; });
-  child.stderr.on('data', (text) => { result.stderr += text; });
+  child.stdout.setEncoding('utf8').on('data', (text) => { result.stdout += text; });
+  child.stderr.setEncoding('utf8').on('data', (text) => { result.stderr += text; });
   child.stdin.on('error', () => {});
   child.stdin.end(input);
   const [code] = await within(limit, `the end of ${command}`, once(child, 'close'))

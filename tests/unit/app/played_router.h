@@ -17,6 +17,7 @@ struct played_router {
     uint64_t link, sent, received, acknowledged;
     unsigned links;    /* so far */
     bool deaf;         /* reads nothing, and so acknowledges nothing */
+    bool broken;       /* the present link is as good as gone: whatever is still said on it counts no more */
     uint64_t withheld; /* acknowledges so many batches less than it has read, on this link */
     struct wire_batch out;
     struct wire_reader reader; /* of the batch that is being read */

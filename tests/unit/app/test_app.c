@@ -263,8 +263,8 @@ static void test_its_own_loop(void **state)
     struct hubbub_app *app = fixture->router.app;
     struct posting posting = {fixture, "first"};
 
-    assert_int_equal(hubbub_app_after(app, 30, stop, fixture), 0);
     assert_int_equal(hubbub_app_after(app, 0, say, &posting), 0);
+    assert_int_equal(hubbub_app_after(app, 30, stop, fixture), 0);
     assert_int_equal(hubbub_app_after(app, 24 * 3600 * 1000 + 1, say, &posting), HUBBUB_ERROR_ARGUMENT);
     assert_int_equal(hubbub_app_run(app), 0);
     assert_told(fixture, "post first, stop now");

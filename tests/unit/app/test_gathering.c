@@ -86,7 +86,7 @@ static void test_some_do_not_answer(void **state)
 
     begin(fixture);
     assert_int_equal(
-        hubbub_ask(hubbub_timeout(hubbub_of(router->app, "/"), 300), "question", NULL, on_replies, fixture),
+        hubbub_ask(hubbub_timeout(hubbub_of(router->app, "/"), 2500), "question", NULL, on_replies, fixture),
         0);
     EXPECT(router, QUESTION, question, question);
     asked(router, question.number, list_of("a", "b", "c", NULL));

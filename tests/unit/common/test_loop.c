@@ -329,18 +329,23 @@ static void a_loop_with_only_a_timer_waits_for_it(void **state)
     loop_free(scene.loop);
 }
 
+static uint64_t blocked_from;
+
 static void block_once(void *arg)
 {
     struct scene *scene = arg;
 
-    if (scene->beats++ == 0)
-        usleep(400000);
+    if (scene->beats++ > 0)
+        return;
+    blocked_from = clock_monotonic_ms();
+    usleep(400000);
 }
 
 static void a_loop_measures_its_turns_and_how_late_it_is(void **state)
 {
     struct scene *scene = *state;
     struct histogram turns = {.bounds = &histogram_seconds}, lags = {.bounds = &histogram_seconds};
+    uint64_t start = loop_now(scene->loop);
 
     loop_measure(scene->loop, &turns, &lags);
     loop_on_turn_end(scene->loop, block_once, scene);
@@ -348,7 +353,8 @@ static void a_loop_measures_its_turns_and_how_late_it_is(void **state)
     assert_int_equal(loop_turn(scene->loop), 0);
     assert_int_equal(histogram_count(&turns), 1);
     assert_true(turns.sum >= 400000000);
-    assert_int_equal(histogram_count(&lags), 0);
+    if (blocked_from - start < 250) /* behind that one is due anyway */
+        assert_int_equal(histogram_count(&lags), 0);
     while (histogram_count(&lags) < 2)
         assert_int_equal(loop_turn(scene->loop), 0);
     assert_true(lags.sum >= 150000000); /* the first was due after 250 ms */

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,6 +21,8 @@
 #define V2                                                                                                   \
     "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x14\xc0\0\x02\x07\x0a\0\0\x01\xdc\x04\x01\xbb\x20\0\x05\x01\0\0\0\0"
 #define LOCAL "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+
+enum { PATIENCE_MS = 60000 };
 
 static struct gateway *gateway;
 static int listening;
@@ -69,7 +72,11 @@ static uint64_t come_in(int *client)
 
 static struct connection *give(uint64_t number, int client, struct bytes bytes)
 {
+    const struct connection *connection = connections_find(gateway, number);
+    struct pollfd ready = {.fd = connection->fd, .events = POLLIN};
+
     assert_int_equal(send(client, bytes.data, bytes.length, MSG_NOSIGNAL), bytes.length);
+    assert_int_equal(poll(&ready, 1, PATIENCE_MS), 1);
     connections_on_event(gateway, number, EPOLLIN);
     return connections_find(gateway, number);
 }

@@ -444,8 +444,8 @@ static void ids_of_large_commits_share_a_pass(void **state)
     struct journal_statistics statistics;
     uint64_t start;
 
-    fixture_open(fixture);
     start = clock_monotonic_ms();
+    fixture_open(fixture);
     publish_ids(fixture, 0, 3000);
     journal_statistics(fixture->journal, &statistics);
     assert_int_equal(statistics.commits, 1);
