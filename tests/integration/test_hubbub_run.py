@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
@@ -21,6 +22,9 @@ import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "conformance"))
+from programs import free_port  # noqa: E402
+
 HUBBUB = pathlib.Path(os.environ.get("HUBBUB_BUILD", ROOT / "build")) / "cli" / "hubbub"
 PATIENCE = 30  # seconds until an awaited event counts as missing
 
@@ -50,14 +54,8 @@ if "--check-config" in sys.argv:
         print("main.conf:3: wrong", file=sys.stderr)
     sys.exit(int(code or 0))
 
-def on_signal(number, frame):
-    log("signal %d" % number)
-    if number != signal.SIGTERM or setting("deaf") is None:
-        os._exit(0)
-
-for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, on_signal)
-signal.signal(signal.SIGHUP, lambda number, frame: log("reload"))
+signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 log("start %d group %d args %s" % (os.getpid(), os.getpgid(0), " ".join(sys.argv[1:])))
 if setting("fail"):
     sys.exit(int(setting("fail")))
@@ -65,14 +63,11 @@ fd = int(os.environ["HUBBUB_READY_FD"])
 os.write(fd, b"ready\n")
 os.close(fd)
 while True:
-    signal.pause()
+    number = signal.sigwait(signals)
+    log("reload" if number == signal.SIGHUP else "signal %d" % number)
+    if number == signal.SIGINT or number == signal.SIGTERM and setting("deaf") is None:
+        os._exit(0)
 """
-
-
-def free_port():
-    with socket.socket(socket.AF_INET6) as probe:
-        probe.bind(("::", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(condition, what):
@@ -153,6 +148,7 @@ class HubbubTest(unittest.TestCase):
             if process.poll() is None:
                 process.kill()
             process.wait()
+            process.err.thread.join(PATIENCE)  # its children have the pipe, too, those also that have said nothing yet
         for line in self.log():
             words = line.split()
             if words[1] == "start":
@@ -246,16 +242,16 @@ class Stats(HubbubTest):
         self.addCleanup(listener.close)
         listener.bind(str(self.data / "stats.sock"))
         listener.listen()
-        self.asked = queue.Queue()
+        self.asked = asked = queue.Queue()
 
         def run():
             connection, _ = listener.accept()
             with connection, connection.makefile("rb") as lines:
-                self.asked.put(lines.readline().decode())
+                asked.put(lines.readline().decode())
                 with contextlib.suppress(BrokenPipeError):  # gone as soon as it has its answer
                     for piece in answer:
                         connection.sendall(piece)
-                self.asked.put(lines.readline().decode())
+                asked.put(lines.readline().decode())
 
         threading.Thread(target=run, daemon=True).start()
 
