@@ -30,7 +30,7 @@ PATIENCE = 30  # seconds until an awaited event counts as missing
 
 # Says in the log what happens to it, and behaves as the files in the control folder say:
 # NAME.check: exit code of --check-config; NAME.fail: exit with this code before being ready;
-# NAME.deaf: ignore SIGTERM.
+# NAME.deaf: ignore SIGTERM; NAME.slow: not ready as long as the file is there.
 FAKE = r"""#!/usr/bin/env python3
 import os, pathlib, signal, sys, time
 control = pathlib.Path(os.environ["FAKE_CONTROL"])
@@ -59,6 +59,8 @@ signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 log("start %d group %d args %s" % (os.getpid(), os.getpgid(0), " ".join(sys.argv[1:])))
 if setting("fail"):
     sys.exit(int(setting("fail")))
+while setting("slow") is not None and signal.SIGTERM not in signal.sigpending():
+    time.sleep(0.01)
 fd = int(os.environ["HUBBUB_READY_FD"])
 os.write(fd, b"ready\n")
 os.close(fd)
@@ -398,6 +400,17 @@ class Run(HubbubTest):
         wait_for(lambda: len([line for line in self.log() if "reload" in line]) == 3, "the reload")
         process.send_signal(signal.SIGTERM)
         self.assertEqual(self.finish(process)[0], 0)
+
+    def test_who_starts_when_sighup_comes_reads_its_configuration_again_when_it_is_ready(self):
+        process = self.ready_stack()
+        self.set("gateway-1.slow", "")
+        os.kill(self.pid_of(process, "gateway-1"), signal.SIGKILL)
+        process.out.await_line(lambda line: line.startswith("gateway-1 pid="))
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: sorted(line for line in self.log() if "reload" in line) == ["gateway-2 reload", "router reload"],
+                 "the reload of the others")
+        (self.control / "gateway-1.slow").unlink()
+        wait_for(lambda: "gateway-1 reload" in self.log(), "its reload")
 
     def test_nohup_lets_it_outlive_its_terminal(self):
         process = self.start_stack(hangup=signal.SIG_IGN)
