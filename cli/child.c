@@ -55,6 +55,8 @@ static void ready_pipe_readable(void *arg, int fd, unsigned ready)
     forget_ready_pipe(child);
     if (n >= 5 && memcmp(line, "ready", 5) == 0 && child->state == CHILD_STARTING) {
         set_state(child, CHILD_READY);
+        if (child->reload)
+            child_reload(child);
         child->ready(child, child->arg);
     }
 }
@@ -157,6 +159,7 @@ int child_start(struct child *child)
     }
     close(ends[1]);
     set_state(child, CHILD_STARTING);
+    child->reload = false;
     child->started_ms = loop_now(child->loop);
     printf("%s pid=%d %s", child->name, (int)child->pid, child->info);
     if (child->restarts)
@@ -204,6 +207,7 @@ void child_ended(struct child *child)
 
 void child_reload(struct child *child)
 {
+    child->reload = child->state == CHILD_STARTING;
     if (child->state == CHILD_READY)
         kill(child->pid, SIGHUP);
 }

@@ -37,6 +37,7 @@ struct child {
     unsigned restarts;
     uint64_t started_ms;
     uint64_t delay_ms; /* before the next restart */
+    bool reload;       /* as soon as it is ready */
     struct loop *loop;
     struct loop_watch *ready_watch;
     int ready_fd;
@@ -70,7 +71,8 @@ void child_ended(struct child *child);
  */
 void child_stop(struct child *child, int signal_number);
 
-/* Has a process that is ready read its configuration again: one that starts reads it anyway. */
+/* Has a process read its configuration again.  One that starts is told when it is ready: it may have read the former
+   one, and a signal could still end it. */
 void child_reload(struct child *child);
 
 /* Writes how a process ended to out: "exited with code 70", "was killed by signal 9 (Killed)". */

@@ -213,8 +213,9 @@ static bool answers_as_gateway(uint16_t port)
     if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
         send(fd, request, sizeof request - 1, MSG_NOSIGNAL) == (ssize_t)sizeof request - 1)
         while (length < sizeof answer - 1 &&
-               (n = recv(fd, answer + length, sizeof answer - 1 - length, 0)) > 0)
-            length += (size_t)n;
+               ((n = recv(fd, answer + length, sizeof answer - 1 - length, 0)) > 0 ||
+                (n < 0 && errno == EINTR))) /* this process was stopped for a while */
+            length += n > 0 ? (size_t)n : 0;
     answer[length] = '\0';
     close(fd);
     return strncmp(answer, "HTTP/1.1 200", 12) == 0 && strstr(answer, "\r\n\r\nok\n");

@@ -167,7 +167,9 @@ static void take_key(struct top *top, int key)
         break;
     case 'p':
         state->paused = !state->paused;
-        if (!state->paused)
+        if (state->paused)
+            top->ask_again = false; /* a tick's, behind the round that is under way */
+        else
             ask(top);
         break;
     case '\t':

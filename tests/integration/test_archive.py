@@ -25,7 +25,7 @@ from fault_proxy import FaultProxy  # noqa: E402
 from mongodb import JavaServer, NxServer, PlayedServer  # noqa: E402
 from played_gateway import ACK, EVENTS, PATIENCE, ROUTER, Gateway, Router  # noqa: E402
 
-QUICK = ("--archive-retry-max=200", "--archive-timeout=2000")
+QUICK = ("--archive-retry-max=200", "--archive-timeout=5 s")
 
 
 class ArchiveTest(unittest.TestCase):
@@ -257,7 +257,7 @@ class Nx(ServerCases, ArchiveTest):
         self.say_many(member, 200)
         started = time.monotonic()
         self.assertEqual(self.router.stop(), 0)
-        self.assertLess(time.monotonic() - started, 8)
+        self.assertLess(time.monotonic() - started, 20)
         self.server.resume()
         self.router.start()
         self.until_caught_up()
@@ -273,7 +273,7 @@ class Nx(ServerCases, ArchiveTest):
         self.addCleanup(self.server.resume)
         started = time.monotonic()
         self.assertEqual(self.router.stop(), 0)
-        self.assertLess(time.monotonic() - started, 8)
+        self.assertLess(time.monotonic() - started, 20)
 
 
 class Java(ServerCases, ArchiveTest):
@@ -458,11 +458,20 @@ class Played(ArchiveTest):
         member = self.start_router()
         self.say_many(member, 1)
         self.until_caught_up()
-        blocked = {}
-        for task in pathlib.Path(f"/proc/{self.router.process.pid}/task").iterdir():
-            fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
-            blocked[fields["Name"].strip()] = int(fields["SigBlk"], 16) >> (signal.SIGTERM - 1) & 1
         names = ("hubbub-router", "journal", "journal-copy", "journal-read", "archive", "archive-read")
+        main = str(self.router.process.pid)
+        blocked = {}
+
+        def look():
+            """Each names itself when it runs first; those of the driver come and go."""
+            for task in pathlib.Path(f"/proc/{main}/task").iterdir():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+                    if fields["Name"].strip() != "hubbub-router" or task.name == main:
+                        blocked[fields["Name"].strip()] = int(fields["SigBlk"], 16) >> (signal.SIGTERM - 1) & 1
+            return set(names) <= blocked.keys()
+
+        self.until(look, "not all threads are there")
         self.assertEqual([blocked[name] for name in names], [0, 1, 1, 1, 1, 1])
 
     def test_the_password_comes_from_a_file_of_its_own(self):

@@ -241,7 +241,7 @@ class Moving(ArchiveTest):
 
 
 class Away(ArchiveTest):
-    archive_options = ("--archive-timeout=1 s", "--archive-pages=4")
+    archive_options = ("--archive-timeout=3 s", "--archive-pages=4")
 
     def setUp(self):
         super().setUp()

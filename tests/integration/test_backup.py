@@ -80,9 +80,11 @@ class Backup(RouterTest):
         done = threading.Event()
 
         def copy_all():
-            for number in range(5):
-                command("backup", f"{self.copy}{number}", "--data", self.router.data)
-            done.set()
+            try:
+                for number in range(5):
+                    command("backup", f"{self.copy}{number}", "--data", self.router.data)
+            finally:
+                done.set()
         thread = threading.Thread(target=copy_all)
         thread.start()
         count = 200

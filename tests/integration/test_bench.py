@@ -7,15 +7,19 @@ import contextlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
+import sys
 import tempfile
 import unittest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / 'tests' / 'conformance'))
+from programs import free_port  # noqa: E402
+
 BUILD = pathlib.Path(os.environ.get('HUBBUB_BUILD', TOP / 'build')).resolve()
 LOAD = BUILD / 'tests' / 'bench' / 'load'
 HANG = 300  # seconds; far more than any of this needs
+TRIES = 6
 
 # A server that takes connections and answers the first bytes of each with nothing but the end.
 DEAF = """
@@ -31,7 +35,19 @@ while True:
 
 class Bench(unittest.TestCase):
     def run_scenarios(self, scenarios, *options):
-        """Runs one short round of each; returns what was printed, and the figures."""
+        """Runs one short round of each; returns what was printed, and the figures.
+
+        Once more when the machine stood still for all of the 0.3 s that are measured: its figures tell nothing, though all
+        that it published has to be there even then."""
+        for _ in range(TRIES):
+            printed, figures = self.run_once(scenarios, *options)
+            rounds = [one for servers in figures['rounds'].values() for (one,) in servers.values()]
+            if all(one.get('acknowledged_per_s') or one['deliveries_per_s'] > one['published_per_s'] for one in rounds):
+                break
+            self.assertEqual([one[key] for one in rounds for key in ('failed', 'lost', 'missing', 'surplus') if one[key]], [])
+        return printed, figures
+
+    def run_once(self, scenarios, *options):
         with tempfile.TemporaryDirectory(prefix='hubbub-bench-') as folder:
             result = pathlib.Path(folder) / 'result.json'
             done = subprocess.run([TOP / 'tests' / 'bench' / 'run', '--build', BUILD, '--scenario', scenarios, '--rounds', '1',
@@ -124,8 +140,7 @@ class Bench(unittest.TestCase):
         """A stack with that configuration; its port."""
         file = pathlib.Path(folder) / 'hubbub.conf'
         file.write_text(config)
-        with socket.create_server(('127.0.0.1', 0)) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         with subprocess.Popen([BUILD / 'cli' / 'hubbub', 'run', '--config', file, '--data', f'{folder}/data', '--port', str(port)],
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as stack:
             try:

@@ -14,23 +14,21 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "conformance"))
+from programs import free_port  # noqa: E402
+
 BUILD = pathlib.Path(os.environ.get("HUBBUB_BUILD", ROOT / "build"))
 HUBBUB, ROUTER, GATEWAY = (BUILD / folder / name for folder, name in
                            (("cli", "hubbub"), ("router", "hubbub-router"), ("gateway", "hubbub-gateway")))
 PATIENCE = 30  # seconds until an awaited event counts as missing
 CONFIGURATION = 78
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(condition, what):
@@ -105,7 +103,7 @@ class CurveTest(unittest.TestCase):
         return options
 
     def gateway_options(self, name, port, router_key="router"):
-        options = [f"--name={name}", f"--router={self.link}", "--host=127.0.0.1", f"--port={port}", "--dead=200"]
+        options = [f"--name={name}", f"--router={self.link}", "--host=127.0.0.1", f"--port={port}"]
         if router_key:
             options += [f"--curve-secret-key={self.path(name)}", f"--curve-router-key={self.path(router_key)}.pub"]
         return options
@@ -164,7 +162,7 @@ class CurveTest(unittest.TestCase):
 
     def check_never_live(self, name, options):
         """It complains for longer than a link takes, and the router still serves others."""
-        process, ready = self.start(name, GATEWAY, options)
+        process, ready = self.start(name, GATEWAY, [*options, "--dead=200"])
         wait_for(lambda: "no router answers" in self.log(name), "a complaint")
         self.check_publishing(self.start_live())
         self.assertIsNone(process.poll())
@@ -215,7 +213,7 @@ class CurveTest(unittest.TestCase):
     def test_gateway_gets_in_when_its_key_is_listed_later(self):
         router = self.start_router()
         port = free_port()
-        _, ready = self.start("other", GATEWAY, self.gateway_options("other", port))
+        _, ready = self.start("other", GATEWAY, [*self.gateway_options("other", port), "--dead=1500"])  # tries again that soon
         wait_for(self.refused, "a refusal")
         self.end("router", router)
         self.write("listed", self.keys["other"])
@@ -275,7 +273,7 @@ class CurveTest(unittest.TestCase):
     def test_a_reload_reads_the_list_again(self):
         router = self.start_router()
         port = free_port()
-        _, ready = self.start("other", GATEWAY, self.gateway_options("other", port))
+        _, ready = self.start("other", GATEWAY, [*self.gateway_options("other", port), "--dead=1500"])  # tries again that soon
         wait_for(self.refused, "the refusal")
         self.write("listed", f"{self.keys['one']}\nnonsense\n")
         router.send_signal(signal.SIGHUP)

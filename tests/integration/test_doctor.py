@@ -364,7 +364,7 @@ class Programs(Case):
 
     def test_a_gateway_that_hangs_and_a_router_that_is_gone(self):
         endpoint = f'ipc://{self.folder}/link'
-        self.configure(f'router = {{ data = "{self.data}"; listen = "{endpoint}"; heartbeat = "100 ms"; dead = "500 ms"; }};'
+        self.configure(f'router = {{ data = "{self.data}"; listen = "{endpoint}"; dead = "3 s"; }};'
                        f'gateway = {{ port = {self.port}; router = "{endpoint}"; }};')
         router = self.launch('router')
         self.assert_finding(self.look(1), 'error', 'gateways', 'nobody can connect', 'start one')
@@ -398,8 +398,11 @@ class Programs(Case):
 
 
 class Archive(Case):
-    def archive(self, uri, *more):
-        return self.configure(f'router = {{ archive = "{uri}"; archive_timeout = "2 s"; {" ".join(more)} }};')
+    def archive(self, uri, *more, timeout='10 s'):
+        return self.configure(f'router = {{ archive = "{uri}"; archive_timeout = "{timeout}"; {" ".join(more)} }};')
+
+    def archive_away(self, uri):
+        return self.archive(uri, timeout='2 s')
 
     def test_one_that_is_as_it_should_be(self):
         server = NxServer(self.folder).start()
@@ -422,14 +425,14 @@ class Archive(Case):
 
     def test_one_that_is_away(self):
         port = free_port()
-        options = self.archive(f'mongodb://chat:geheim-4711@127.0.0.1:{port}/')
+        options = self.archive_away(f'mongodb://chat:geheim-4711@127.0.0.1:{port}/')
         found = self.findings(*options, code=1)
         self.assert_finding(found, 'error', 'archive', f'MongoDB at 127.0.0.1:{port} does not answer', 'start MongoDB')
         done = self.doctor(*options)
         self.assertNotIn('geheim', str(found) + done.stdout + done.stderr)
 
     def test_a_password_that_others_can_read(self):
-        options = self.archive(f'mongodb://chat:geheim-4711@127.0.0.1:{free_port()}/')
+        options = self.archive_away(f'mongodb://chat:geheim-4711@127.0.0.1:{free_port()}/')
         self.assertFalse([one for one in self.findings(*options) if 'has mode' in one[2]])
         (self.folder / 'hubbub.conf').chmod(0o644)
         found = self.findings(*options)
@@ -439,12 +442,12 @@ class Archive(Case):
     def test_an_archive_without_a_password_may_be_read_by_all(self):
         port = free_port()
         for uri in (f'mongodb://chat@127.0.0.1:{port}/', f'mongodb://chat:@127.0.0.1:{port}/', f'mongodb://127.0.0.1:{port}/?appName=chat:me@home'):
-            options = self.archive(uri)
+            options = self.archive_away(uri)
             (self.folder / 'hubbub.conf').chmod(0o644)
             self.assertEqual([one for one in self.findings(*options) if 'has mode' in one[2]], [], uri)
 
     def test_a_connection_string_that_is_none(self):
-        found = self.findings(*self.archive('mongodb://chat:geheim-4711@127.0.0.1:99999/'), code=1)
+        found = self.findings(*self.archive_away('mongodb://chat:geheim-4711@127.0.0.1:99999/'), code=1)
         self.assert_finding(found, 'error', 'configuration', 'key archive is no MongoDB connection string')
         self.assertNotIn('geheim', str(found))
 

@@ -1,5 +1,6 @@
 """How a gateway gets rid of its clients, by an operator's word and to end: before a router that is played."""
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -135,17 +136,17 @@ class ByCommand(DrainTest):
     def test_clients_are_told_at_a_pace(self):
         clients = [self.client() for _ in range(60)]  # 100 a second: 600 ms
         self.send([DRAIN, ON, 3600])
-        times = []
         waiting = {client.socket: client for client in clients}
         while waiting:
             ready, _, _ = select.select(list(waiting), [], [], programs.PATIENCE)
             self.assertTrue(ready, self.gateway.log_text())
             for socket in ready:
-                times.append(time.monotonic())
                 self.told(waiting.pop(socket))
-        self.assertGreater(times[-1] - times[0], 0.2)
         self.assertIn("clients=60 connections=60 spread_ms=600", self.gateway.log_text())
         self.await_metric("hubbub_connections", 0)
+        # By the gateway's clock: whoever looks late finds all of them told.
+        took, = re.findall(r"message=drained .*took_ms=(\d+)", self.gateway.log_text())
+        self.assertGreaterEqual(int(took), 500)
 
     def test_polling_sessions_are_told_too(self):
         session = Polling(self.server)
@@ -239,7 +240,7 @@ class Reopening(DrainTest):
 
 
 class WithADelay(DrainTest):
-    OPTIONS = dict(dead="60s", drain_delay="1s")
+    OPTIONS = dict(dead="60s", drain_delay="3s")
 
     def test_health_says_so_first_and_clients_are_still_served(self):
         client = self.client()
@@ -262,7 +263,7 @@ class WithADelay(DrainTest):
         self.send([DRAIN, OFF, 0])
         while self.health()[0] == 503:
             time.sleep(0.01)
-        self.silent(client, 1.2)
+        self.silent(client, 3.2)
         self.answer(self.publish(client))
         self.assertEqual(client.read_text(), '437[{"ok":true}]')
 

@@ -25,7 +25,7 @@ class GatewayLink(unittest.TestCase):
         self.addCleanup(self.context.destroy, 0)
         self.endpoint = f"ipc://{folder.name}/link"
         self.open()
-        self.gateway = programs.Gateway(router=self.endpoint)
+        self.gateway = programs.Gateway(router=self.endpoint, dead="60s")
         self.addCleanup(self.gateway.close, check=False)
 
     def open(self):
@@ -131,11 +131,13 @@ class GatewayLink(unittest.TestCase):
         self.assertIn('the router asks for it', self.gateway.log_text())
 
     def test_a_number_that_is_not_next_ends_the_link(self):
+        routing, link = self.go_live()
         for link_of, number in ((0, 1), (0, 3), (1, 0)):
             with self.subTest(other_link=link_of, number=number):
-                routing, link = self.go_live()
+                former = link
                 self.send(routing, link ^ link_of, number, 1)
-                self.assertNotEqual(self.hello()[1], link)
+                routing, link = self.go_live()
+                self.assertNotEqual(link, former)
                 self.assertNotIn('the router asks for it', self.gateway.log_text())
 
     def resync(self, routing, link, number, *records):

@@ -21,6 +21,8 @@ SID = "q83vASNF" + "x" * 16  # one of its sessions
 
 
 class GatewayMoves(PlayedRouter):
+    OPTIONS = {"dead": "60s"}
+
     def next_passed(self, kind):
         """(to, number, sid, body) of the next PASS of that kind."""
         while True:
@@ -102,7 +104,7 @@ class Home(GatewayMoves):
 
 
 class Arrival(GatewayMoves):
-    OPTIONS = {"request_timeout": 300}
+    OPTIONS = {"dead": "60s", "request_timeout": 2500}
 
     def expect_until_answered(self, kind, number=None):
         """The question is asked on every link until it is answered, however long that takes."""

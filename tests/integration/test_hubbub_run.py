@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
@@ -21,12 +22,15 @@ import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "conformance"))
+from programs import free_port  # noqa: E402
+
 HUBBUB = pathlib.Path(os.environ.get("HUBBUB_BUILD", ROOT / "build")) / "cli" / "hubbub"
 PATIENCE = 30  # seconds until an awaited event counts as missing
 
 # Says in the log what happens to it, and behaves as the files in the control folder say:
 # NAME.check: exit code of --check-config; NAME.fail: exit with this code before being ready;
-# NAME.deaf: ignore SIGTERM.
+# NAME.deaf: ignore SIGTERM; NAME.slow: not ready as long as the file is there.
 FAKE = r"""#!/usr/bin/env python3
 import os, pathlib, signal, sys, time
 control = pathlib.Path(os.environ["FAKE_CONTROL"])
@@ -50,29 +54,22 @@ if "--check-config" in sys.argv:
         print("main.conf:3: wrong", file=sys.stderr)
     sys.exit(int(code or 0))
 
-def on_signal(number, frame):
-    log("signal %d" % number)
-    if number != signal.SIGTERM or setting("deaf") is None:
-        os._exit(0)
-
-for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, on_signal)
-signal.signal(signal.SIGHUP, lambda number, frame: log("reload"))
+signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 log("start %d group %d args %s" % (os.getpid(), os.getpgid(0), " ".join(sys.argv[1:])))
 if setting("fail"):
     sys.exit(int(setting("fail")))
+while setting("slow") is not None and signal.SIGTERM not in signal.sigpending():
+    time.sleep(0.01)
 fd = int(os.environ["HUBBUB_READY_FD"])
 os.write(fd, b"ready\n")
 os.close(fd)
 while True:
-    signal.pause()
+    number = signal.sigwait(signals)
+    log("reload" if number == signal.SIGHUP else "signal %d" % number)
+    if number == signal.SIGINT or number == signal.SIGTERM and setting("deaf") is None:
+        os._exit(0)
 """
-
-
-def free_port():
-    with socket.socket(socket.AF_INET6) as probe:
-        probe.bind(("::", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(condition, what):
@@ -153,6 +150,7 @@ class HubbubTest(unittest.TestCase):
             if process.poll() is None:
                 process.kill()
             process.wait()
+            process.err.thread.join(PATIENCE)  # its children have the pipe, too, those also that have said nothing yet
         for line in self.log():
             words = line.split()
             if words[1] == "start":
@@ -246,16 +244,16 @@ class Stats(HubbubTest):
         self.addCleanup(listener.close)
         listener.bind(str(self.data / "stats.sock"))
         listener.listen()
-        self.asked = queue.Queue()
+        self.asked = asked = queue.Queue()
 
         def run():
             connection, _ = listener.accept()
             with connection, connection.makefile("rb") as lines:
-                self.asked.put(lines.readline().decode())
+                asked.put(lines.readline().decode())
                 with contextlib.suppress(BrokenPipeError):  # gone as soon as it has its answer
                     for piece in answer:
                         connection.sendall(piece)
-                self.asked.put(lines.readline().decode())
+                asked.put(lines.readline().decode())
 
         threading.Thread(target=run, daemon=True).start()
 
@@ -402,6 +400,17 @@ class Run(HubbubTest):
         wait_for(lambda: len([line for line in self.log() if "reload" in line]) == 3, "the reload")
         process.send_signal(signal.SIGTERM)
         self.assertEqual(self.finish(process)[0], 0)
+
+    def test_who_starts_when_sighup_comes_reads_its_configuration_again_when_it_is_ready(self):
+        process = self.ready_stack()
+        self.set("gateway-1.slow", "")
+        os.kill(self.pid_of(process, "gateway-1"), signal.SIGKILL)
+        process.out.await_line(lambda line: line.startswith("gateway-1 pid="))
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: sorted(line for line in self.log() if "reload" in line) == ["gateway-2 reload", "router reload"],
+                 "the reload of the others")
+        (self.control / "gateway-1.slow").unlink()
+        wait_for(lambda: "gateway-1 reload" in self.log(), "its reload")
 
     def test_nohup_lets_it_outlive_its_terminal(self):
         process = self.start_stack(hangup=signal.SIG_IGN)

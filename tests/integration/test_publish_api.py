@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -235,8 +236,11 @@ class Faults(unittest.TestCase):
         stack = Stack()
         self.addCleanup(stack.close)
         count = 300
+        killed = threading.Event()
 
         def publish(n):
+            if n >= count * 2 // 3:
+                self.assertTrue(killed.wait(PATIENCE))  # so that it is killed under publishers, however late that comes
             deadline = time.monotonic() + PATIENCE
             while time.monotonic() < deadline:
                 answer = stack.publish({'room': 'k', 'event': 'msg', 'args': [n], 'id': f'number-{n:05}'}, n % 2)
@@ -249,10 +253,14 @@ class Faults(unittest.TestCase):
             futures = [pool.submit(publish, n) for n in range(count)]
             futures[count // 3].result()
             os.kill(stack.pids['router'], 9)
+            killed.set()
             seqs = [future.result() for future in futures]
         self.assertEqual(sorted(seqs), list(range(1, count + 1)))
-        messages = stack.get('/api/rooms/k/history?after=0&limit=200').json()['messages']
-        messages += stack.get('/api/rooms/k/history?after=200&limit=200').json()['messages']
+        messages = []
+        for after in (0, 200):
+            page = stack.get(f'/api/rooms/k/history?after={after}&limit=200')
+            self.assertEqual(page.status_code, 200, page.text)
+            messages += page.json()['messages']
         self.assertEqual({m['seq']: m['args'][0] for m in messages}, {seq: n for n, seq in enumerate(seqs)})
 
 

@@ -27,8 +27,11 @@ class Bare:
         scheme = 'ws'
         if os.environ.get('HUBBUB_TLS'):
             scheme, options['sslopt'] = 'wss', {'cert_reqs': ssl.CERT_NONE}
-        self.socket = websocket.create_connection(f'{scheme}://127.0.0.1:{port}/ws?{quoted}{query}',
-                                                  timeout=programs.PATIENCE, **options)
+        try:
+            self.socket = websocket.create_connection(f'{scheme}://127.0.0.1:{port}/ws?{quoted}{query}',
+                                                      timeout=programs.PATIENCE, **options)
+        except websocket.WebSocketConnectionClosedException:  # before its handshake was answered
+            raise Closed(1006) from None
         self.refs = 0
         self.events = []  # that came while something else was awaited
         if opens:

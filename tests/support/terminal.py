@@ -47,11 +47,12 @@ class Terminal:
                 self.stream.feed(data)
 
     def drain(self):
-        """Until all that the program, which has ended, wrote is on the screen."""
-        while True:
-            with self.lock:
-                if not select.select([self.master], [], [], 0)[0]:
-                    return
+        """Until all that the program, which has ended, wrote is on the screen: the kernel passes it on a moment later, so
+        that an empty terminal says nothing, but what is written now comes behind it."""
+        mark = b'\x1b]9;' + os.urandom(8).hex().encode() + b'\x07'  # which no terminal shows
+        os.write(self.slave, mark)
+        end = time.monotonic() + PATIENCE
+        while mark not in self.raw and time.monotonic() < end:
             time.sleep(0.005)
 
     def set_size(self, columns, lines):
