@@ -21,8 +21,8 @@ import time
 import unittest
 
 from programs import PATIENCE, REFERENCE, sanitized, serve
-from raw_client import (AWAY, CLOSE, CROSSING, HOME, TEXT, Client, Closed, Connection, Polling, WebSocket, before_time_is_up,
-                        frame, get, handshake, in_time)
+from raw_client import (AWAY, CLOSE, CROSSING, HOME, TEXT, Client, Closed, Connection, Polling, TooLate, WebSocket,
+                        before_time_is_up, frame, get, handshake, in_time)
 
 UNKNOWN = (400, b'{"code":1,"message":"Session ID unknown"}')
 
@@ -382,12 +382,18 @@ class Counted(unittest.TestCase):
             self.counts(f'hubbub_engine_refused_total{{code={code}}}', more)
         self.counts('hubbub_http_refused_total{status=400}', 12)
 
+    def status_of(self, port, text):
+        with Connection(port) as connection:
+            connection.send(text)
+            answer = connection.read_end()
+        if not answer:
+            raise TooLate('nothing had come in time, which is no bad request')
+        return answer[9:12]
+
     def test_heads_and_frames(self):
         for port in self.server.ports:
             for text, status in (('nonsense\r\n\r\n', b'400'), ('GET / HTTP/1.1\r\nHo', b'408')):
-                with Connection(port) as connection:
-                    connection.send(text)
-                    self.assertEqual(connection.read_end()[9:12], status)
+                in_time(lambda: self.assertEqual(self.status_of(port, text), status))
             for bad, code in ((frame(TEXT, '2', rsv=1), 1002), (frame(TEXT, b'4\xff'), 1007), (frame(TEXT, 'x' * 20001), 1009)):
                 with WebSocket(port) as websocket:
                     websocket.send(bad)

@@ -222,7 +222,8 @@ class Renewals(BackendTest):
         held = backend.connection(HELD)
         self.assertEqual((held.sid, held.rooms, held.data), (one.sid, ["R"], '"0"'))
         again, new = backend.call(), backend.call()
-        self.assertEqual((again.task, again.flags, new.arguments, new.flags), (call.task, CALL_ACK | AGAIN, "2", CALL_ACK))
+        self.assertEqual((again.task, again.flags, new.arguments), (call.task, CALL_ACK | AGAIN, "2"))
+        self.assertEqual(new.flags & ~AGAIN, CALL_ACK)  # ZeroMQ may have taken it for the old link, whose end it had not seen
         self.assertEqual(backend.connection(NEW).task, connection.task)
         self.assertEqual((backend.connection(HANDED).sid), three.sid)  # it did not say that it has it
         backend.handle(again, 1), backend.handle(new, 2)
