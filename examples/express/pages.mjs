@@ -28,22 +28,30 @@ export const chatPage = ({ user, room, order }) => page(`
   const room = '${room}';
   const log = document.getElementById('log');
   const user = document.getElementById('user').textContent;
-  const show = (text) => log.appendChild(document.createElement('li')).textContent = text;
+  const show = (text, next = null) => log.insertBefore(document.createElement('li'), next).textContent = text;
   const events = {
     // The name in a message is what its sender wrote there; those in the app's own events come from its sessions.
-    msg: ({ name, body }) => show(name + ': ' + body),
+    msg: ({ name, body }, next) => show(name + ': ' + body, next),
     login: ({ name }) => show(name + ' has come in'),
-    order: ({ by, item }) => show(by + ' has ordered ' + item),
+    order: ({ by, item }, next) => show(by + ' has ordered ' + item, next),
   };
 
   const socket = io({ auth: { join: [room] } });
-  for (const [event, handler] of Object.entries(events)) socket.on(event, handler);
+  const shown = new Set(); // the numbers of messages that came by themselves
+  for (const [event, handler] of Object.entries(events))
+    socket.on(event, (data, meta) => {
+      shown.add(meta?.seq);
+      handler(data);
+    });
   socket.on('connect', () => {
     if (socket.recovered) return; // whatever was missed has come already
+    log.replaceChildren();
+    shown.clear();
     socket.emit('history', { room, limit: 20 }, ({ ok, messages = [], error }) => {
-      log.replaceChildren();
       if (!ok) show(error.message);
-      for (const { event, args } of messages) events[event]?.(...args);
+      const next = log.firstChild; // what was said while the answer was on its way stands below it, once
+      for (const { seq, event, args } of messages)
+        if (!shown.has(seq)) events[event]?.(args[0], next);
     });
   });
   document.getElementById('say').addEventListener('submit', (submit) => {

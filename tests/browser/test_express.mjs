@@ -61,6 +61,20 @@ test('two people log in, talk and order', { skip: missing }, async (t) => {
   await shows(ann, 'Ann has ordered tea'); // from the history: the form has loaded the page anew
   assert.deepEqual(await lines(bob), ['Ann: is <i>anyone</i> here?', 'Bob: I am', 'Ann has ordered tea']);
   assert.deepEqual(await lines(ann), await lines(bob));
+  // An answer about the history that comes behind a message which it does not have.
+  /* eslint-disable no-undef -- in the page */
+  await ann.evaluate(async () => {
+    const emit = socket.emit.bind(socket);
+    const answer = await new Promise((resolve) => { emit('history', { room, limit: 20 }, resolve); });
+    socket.emit = (name, ...rest) => (name === 'history' ? (window.late = () => rest.at(-1)(answer)) : emit(name, ...rest));
+    socket.listeners('connect')[0]();
+  });
+  await say(ann, 'meanwhile');
+  await shows(ann, 'Ann: meanwhile');
+  await ann.evaluate(() => late());
+  /* eslint-enable no-undef */
+  await shows(bob, 'Ann: meanwhile');
+  assert.deepEqual(await lines(ann), await lines(bob));
   await bob.getByRole('button', { name: 'Log out' }).click();
   await bob.getByRole('button', { name: 'Log in' }).waitFor();
   assert.deepEqual(complaints, []);
