@@ -2,11 +2,10 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { python } from './fault_proxy.mjs';
-import { freePorts, run, temporaryFolder, undo, within } from './stack.mjs';
+import { freePorts, portAnswers, run, temporaryFolder, undo, within } from './stack.mjs';
 
 const LIMIT = 60_000;
 
@@ -44,13 +43,7 @@ export class MongoDB {
     for (;;) {
       if (this.process.exitCode !== null)
         throw new Error(`nx-27017 ended with ${this.process.exitCode}`);
-      const socket = net.connect(this.port, '127.0.0.1');
-      const open = await new Promise((resolve) => {
-        socket.once('connect', () => resolve(true));
-        socket.once('error', () => resolve(false));
-      });
-      socket.destroy();
-      if (open)
+      if (await portAnswers(this.port))
         return;
       await sleep(50);
     }

@@ -52,19 +52,15 @@ function portIsFree(port) {
   });
 }
 
-/** Comes back when somebody accepts connections at the port. */
-async function portAnswers(port) {
-  for (;;) {
-    const socket = net.connect(port, '127.0.0.1');
-    const answers = await new Promise((resolve) => {
-      socket.once('connect', () => resolve(true));
-      socket.once('error', () => resolve(false));
-    });
-    socket.destroy();
-    if (answers)
-      return;
-    await delay(20);
-  }
+/** Whether somebody accepts connections at the port. */
+export async function portAnswers(port) {
+  const socket = net.connect(port, '127.0.0.1');
+  const answers = await new Promise((resolve) => {
+    socket.once('connect', () => resolve(true));
+    socket.once('error', () => resolve(false));
+  });
+  socket.destroy();
+  return answers;
 }
 
 const given = new Set(); // by freePorts(): what is not bound yet would be found free once more
@@ -221,8 +217,8 @@ export class Stack {
     process.kill(old, signal);
     return within(START_LIMIT, `a new ${name}`, again.then(async (pid) => {
       const [, gateway] = /^gateway-(\d+)$/.exec(name) || [];
-      if (gateway)
-        await portAnswers(this.ports[(gateway - 1) % this.ports.length]);
+      while (gateway && !(await portAnswers(this.ports[(gateway - 1) % this.ports.length])))
+        await delay(20);
       return pid;
     }));
   }
